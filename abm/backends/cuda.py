@@ -1,0 +1,107 @@
+"""The same kernels on an NVIDIA GPU: compiled by NVRTC through CuPy, all on the default stream.
+
+CuPy is imported when a backend is made, never before: it is optional, and importing it proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from abm.backends.numpy_backend import check_copy, find_kernel
+from abm.errors import BackendError
+from abm.kernel import PREFIX, Kernel, assemble, first_errors, load_topics
+
+#: Contraction to fma changes bits. CuPy adds ``-ftz=true`` itself: float32 fields keep clear of subnormals.
+OPTIONS = ("--std=c++17", "--fmad=false")
+_BLOCK = 256
+_MAX_BLOCKS = 1 << 20  # the grid-stride loop covers the rest
+
+
+class CudaBackend:
+    """Arrays are CuPy arrays on the current device."""
+
+    name = "cuda"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Compile the kernels of ``folder`` (default: the shipped ones); CuPy caches the result on disk.
+
+        Raises:
+            BackendError: no CuPy, no GPU, no NVRTC, or the sources do not compile.
+        """
+        self._cupy = _import_cupy()
+        self.kernels: dict[str, Kernel] = load_topics(folder)
+        self._functions = self._compile(assemble(folder))
+        self.device = int(self._cupy.cuda.runtime.getDevice())
+        properties = self._cupy.cuda.runtime.getDeviceProperties(self.device)
+        self.detail = f"{properties['name'].decode()}, CuPy {self._cupy.__version__}"
+
+    def _compile(self, source: str) -> dict[str, Any]:
+        module = self._cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")
+        try:
+            module.compile()
+            return {name: module.get_function(PREFIX + name) for name in self.kernels}
+        except self._cupy.cuda.compiler.CompileException as error:
+            msg = f"NVRTC cannot compile the kernels:\n{first_errors(str(error))}"
+            raise BackendError(msg) from error
+        except (RuntimeError, OSError) as error:  # NVRTC not found; driver too old; cache folder not writable
+            msg = f"CuPy cannot load the kernels (pip install 'cupy-cuda13x[ctk]' brings NVRTC): {error}"
+            raise BackendError(msg) from error
+
+    def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
+        """Return a zeroed array."""
+        return self._cupy.zeros(shape, dtype)
+
+    def launch(self, kernel_name: str, n: int, **args: Any) -> None:
+        """Queue a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+        kernel = find_kernel(self.kernels, kernel_name)
+        parameters: list[Any] = [np.int64(n)]  # CuPy passes a NumPy scalar with its own width, unchecked
+        for arg, value in zip(kernel.args, kernel.bind(args, self._cupy.ndarray), strict=True):
+            if arg.is_pointer and value.device.id != self.device:
+                msg = f"kernel {kernel_name}, argument {arg.name}: on device {value.device.id}, not {self.device}"
+                raise ValueError(msg)
+            parameters.append(value if arg.is_pointer else arg.dtype.type(value))
+        if n != 0:
+            blocks = min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
+            self._functions[kernel_name]((blocks,), (_BLOCK,), tuple(parameters))
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Return a NumPy copy, after all queued work on it."""
+        copied: NDArray[Any] = self._cupy.asnumpy(array)
+        return copied
+
+    def to_device(self, array: NDArray[Any]) -> Any:
+        """Return a C-contiguous copy on the device."""
+        return self._cupy.array(array, order="C")
+
+    def copy(self, dst: Any, src: Any) -> None:
+        """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array."""
+        check_copy(dst, src)
+        if isinstance(src, np.ndarray):
+            dst.set(src)
+        elif isinstance(dst, np.ndarray):
+            src.get(out=dst)
+        else:
+            dst[...] = src
+
+    def sync(self) -> None:
+        """Wait for all queued kernels and copies."""
+        self._cupy.cuda.get_current_stream().synchronize()
+
+
+def _import_cupy() -> Any:
+    """Return the module ``cupy`` if it can be used here."""
+    try:
+        cupy = import_module("cupy")
+    except ImportError as error:
+        msg = f"the cuda backend needs CuPy: pip install 'cupy-cuda13x[ctk]' (or cupy-cuda12x[ctk]); {error}"
+        raise BackendError(msg) from error
+    if not cupy.cuda.is_available():
+        msg = f"CuPy {cupy.__version__} is installed, but there is no usable NVIDIA GPU or driver (see nvidia-smi)"
+        raise BackendError(msg)
+    return cupy

@@ -1,0 +1,221 @@
+"""Kernels compiled once by the machine's C++ compiler and called through ctypes.
+
+The library is cached on disk under ``<key>-<checksum>.so``: the key names source, flags, compiler and CPU
+(a ``-march=native`` library must never meet another CPU), the checksum is that of the file's own bytes, so
+a torn file is recognised before it is mapped. Files appear under their final name by one atomic rename;
+concurrent builders cost time, not correctness.
+
+Environment: ``CXX`` (compiler), ``ABM_CXXFLAGS`` (added flags, e.g. sanitizers), ``ABM_CACHE_DIR``,
+``OMP_NUM_THREADS``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from abm.backends.numpy_backend import NumpyArrays
+from abm.errors import BackendError
+from abm.kernel import PREFIX, Arg, assemble, first_errors
+
+#: Contraction to fma and fast-math change bits: both are off for good.
+FLAGS = ("-O3", "-std=c++17", "-ffp-contract=off", "-fno-fast-math", "-fPIC", "-shared")
+#: Wanted, but a compiler without them still gives the same results, only slower.
+OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
+COMPILERS = ("g++", "clang++", "c++")
+
+_Memory = ctypes.c_char * 0
+
+
+class HostBackend(NumpyArrays):
+    """Arrays are NumPy arrays, kernels are C++ with OpenMP."""
+
+    name = "host"
+
+    def __init__(self, folder: Path | None = None, extra_flags: Sequence[str] = ()) -> None:
+        """Load the library from the cache, or compile it.
+
+        Args:
+            folder: kernels (default: the shipped ones).
+            extra_flags: added to the compiler's flags, after those of ``ABM_CXXFLAGS``.
+
+        Raises:
+            BackendError: no compiler, or the sources do not compile.
+        """
+        super().__init__(folder)
+        compiler = find_compiler()
+        extra = (*shlex.split(os.environ.get("ABM_CXXFLAGS", "")), *extra_flags)
+        build = _Build(compiler, extra, assemble(folder))
+        self._library, self.path, flags = build.load()
+        self._functions = {name: self._function(name) for name in self.kernels}
+        self.threads = _threads(self._library)
+        openmp = "" if "-fopenmp" in flags else " (the compiler has no OpenMP)"
+        self.detail = f"{build.version.splitlines()[0]}, threads: {self.threads}{openmp}"
+
+    def _function(self, name: str) -> Any:
+        function = getattr(self._library, PREFIX + name)
+        function.argtypes = [ctypes.c_int64, *(_ctype(arg) for arg in self.kernels[name].args)]
+        function.restype = None
+        return function
+
+    def launch(self, kernel_name: str, n: int, **args: Any) -> None:
+        """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+        _, values = self._bind(kernel_name, args)
+        if n != 0:
+            self._functions[kernel_name](n, *[_address(v) if isinstance(v, np.ndarray) else v for v in values])
+
+
+class _Build:
+    """One source, one compiler: finds the library in a cache folder or makes it there."""
+
+    def __init__(self, compiler: Sequence[str], extra: Sequence[str], source: str) -> None:
+        self.compiler = tuple(compiler)
+        self.extra = tuple(extra)
+        self.source = source
+        self.version = _output((*compiler, "--version"))
+
+    def load(self) -> tuple[ctypes.CDLL, Path, tuple[str, ...]]:
+        """Return the loaded library, its path and the flags it was built with."""
+        problems: list[str] = []
+        for folder in cache_folders():
+            try:
+                path, flags = self.find_or_make(folder)
+                return ctypes.CDLL(str(path)), path, flags
+            except OSError as error:  # not writable, full, mounted noexec: try the next folder
+                problems.append(f"{folder}: {error}")
+        msg = "no folder can hold the compiled kernels; set ABM_CACHE_DIR to one\n  " + "\n  ".join(problems)
+        raise BackendError(msg)
+
+    def find_or_make(self, folder: Path) -> tuple[Path, tuple[str, ...]]:
+        """Return a checked library in ``folder`` and its flags."""
+        flags = (*FLAGS, *OPTIONAL_FLAGS, *self.extra)
+        path = find(folder, self.key(flags))
+        if path is None:
+            flags = (*FLAGS, *filter(self.accepts, OPTIONAL_FLAGS), *self.extra)
+            path = find(folder, self.key(flags)) or self.make(folder, flags)
+        return path, flags
+
+    def key(self, flags: Sequence[str]) -> str:
+        """Name everything the machine code depends on."""
+        parts = (cpu(), *self.compiler, self.version, *flags, self.source)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+    def accepts(self, flag: str) -> bool:
+        """Whether the compiler can build a trivial library with ``flag``."""
+        with tempfile.TemporaryDirectory(prefix="abm-") as work:
+            return self.run("int abm_probe;\n", (*FLAGS, flag), Path(work)).returncode == 0
+
+    def make(self, folder: Path, flags: Sequence[str]) -> Path:
+        """Compile into ``folder`` and return the library's final path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as work:
+            done = self.run(self.source, flags, Path(work))
+            if done.returncode:
+                msg = f"{' '.join(self.compiler)} cannot compile the kernels:\n{first_errors(done.stderr)}"
+                raise BackendError(msg)
+            library = Path(work, "kernels.so")
+            path = folder / f"{self.key(flags)}-{checksum(library)}.so"
+            library.replace(path)
+        return path
+
+    def run(self, source: str, flags: Sequence[str], work: Path) -> subprocess.CompletedProcess[str]:
+        """Run the compiler on ``source`` in the folder ``work``."""
+        (work / "kernels.cpp").write_text(source, encoding="utf-8")
+        command = (*self.compiler, *flags, "-o", "kernels.so", "kernels.cpp")
+        return subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)
+
+
+def find_compiler() -> tuple[str, ...]:
+    """Return the command of the C++ compiler: ``$CXX``, or the first known one on the path."""
+    wanted = shlex.split(os.environ.get("CXX", ""))
+    for command in [wanted] if wanted else [[name] for name in COMPILERS]:
+        found = shutil.which(command[0])
+        if found:
+            return os.path.abspath(found), *command[1:]  # it will be run in another folder
+    looked = f"CXX={' '.join(wanted)}" if wanted else ", ".join(COMPILERS)
+    msg = (
+        f"the host backend needs a C++17 compiler, none found ({looked}): "
+        "install one (e.g. 'apt install g++', 'dnf install gcc-c++', 'module load gcc'), or use --backend numpy"
+    )
+    raise BackendError(msg)
+
+
+def cache_folders() -> Iterator[Path]:
+    """Yield the cache folder, then, should it be unusable, one that ends with the process."""
+    explicit, xdg = os.environ.get("ABM_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
+    with suppress(RuntimeError):  # no home folder
+        yield Path(explicit).expanduser() if explicit else (Path(xdg) if xdg else Path.home() / ".cache") / "abm"
+    yield Path(_private_folder().name)
+
+
+@cache
+def _private_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="abm-")
+
+
+def find(folder: Path, key: str) -> Path | None:
+    """Return the intact library of ``key`` in ``folder``; remove damaged ones."""
+    for path in sorted(folder.glob(f"{key}-*.so")):
+        if path.stem == f"{key}-{checksum(path)}":
+            return path
+        with suppress(OSError):
+            path.unlink()
+    return None
+
+
+def checksum(path: Path) -> str:
+    """Return the checksum that a library carries in its name."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def cpu() -> str:
+    """Describe the processor as far as ``-march=native`` looks at it."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        wanted = ("vendor_id", "cpu family", "model", "model name", "flags", "Features", "CPU part")
+        found = {line.split(":")[0].strip(): line for line in lines}  # the last processor stands for all
+        return "\n".join(found[name] for name in wanted if name in found)
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def _output(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        msg = f"the C++ compiler does not run: {error}"
+        raise BackendError(msg) from error
+
+
+def _threads(library: ctypes.CDLL) -> int:
+    """Ask the OpenMP runtime the library is linked with; it has read OMP_NUM_THREADS."""
+    ask = getattr(library, "omp_get_max_threads", None)  # absent: no OpenMP, or no parallel loop in the source
+    return int(ask()) if ask else 1
+
+
+def _address(array: Any) -> Any:
+    """Return what ctypes passes as a pointer; several times faster than ``array.ctypes.data`` where it can be."""
+    try:
+        return _Memory.from_buffer(array)
+    except TypeError:  # a read-only array
+        return array.ctypes.data
+
+
+def _ctype(arg: Arg) -> Any:
+    if arg.is_pointer:
+        return ctypes.c_void_p
+    names = {"i": f"c_int{arg.dtype.itemsize * 8}", "u": f"c_uint{arg.dtype.itemsize * 8}"}
+    names["f"] = "c_float" if arg.dtype.itemsize == 4 else "c_double"
+    return getattr(ctypes, names[arg.dtype.kind])

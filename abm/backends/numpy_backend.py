@@ -1,0 +1,88 @@
+"""The always-available backend: arrays are NumPy arrays, kernels are their NumPy twins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from abm.kernel import Kernel, load_topics
+
+Array = NDArray[Any]
+
+
+class NumpyArrays:
+    """Arrays in host memory; the part the NumPy and the host backend share."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Read the kernel signatures of ``folder`` (default: the shipped kernels)."""
+        self.kernels: dict[str, Kernel] = load_topics(folder)
+
+    def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Array:
+        """Return a zeroed array."""
+        return np.zeros(shape, dtype)
+
+    def to_host(self, array: Array) -> Array:
+        """Return the array itself: it is on the host already."""
+        return array
+
+    def to_device(self, array: Array) -> Array:
+        """Return a C-contiguous copy."""
+        return np.array(array, order="C")
+
+    def copy(self, dst: Array, src: Array) -> None:
+        """Copy ``src`` into ``dst``: same shape, same dtype."""
+        check_copy(dst, src)
+        dst[...] = src
+
+    def sync(self) -> None:
+        """Wait for running kernels: there are none, launches return when done."""
+
+    def _bind(self, kernel_name: str, args: dict[str, Any]) -> tuple[Kernel, list[Any]]:
+        """Look up a kernel and check its arguments, read-only outputs included."""
+        kernel = find_kernel(self.kernels, kernel_name)
+        values = kernel.bind(args, np.ndarray)
+        for arg, value in zip(kernel.args, values, strict=True):
+            if arg.is_output and not value.flags.writeable:
+                msg = f"kernel {kernel_name}, argument {arg.name}: the output array is read-only"
+                raise ValueError(msg)
+        return kernel, values
+
+
+class NumpyBackend(NumpyArrays):
+    """Runs ``<package>.<topic>.<kernel>(n, **args)``."""
+
+    name = "numpy"
+    detail = "NumPy, one thread"
+
+    def __init__(self, folder: Path | None = None, package: str = "abm.reference") -> None:
+        """Use the signatures in ``folder`` and the twins in ``package``."""
+        super().__init__(folder)
+        self.package = package
+
+    def launch(self, kernel_name: str, n: int, **args: Any) -> None:
+        """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+        kernel, values = self._bind(kernel_name, args)
+        if n == 0:
+            return
+        twin = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel_name)
+        twin(n, **{arg.name: value for arg, value in zip(kernel.args, values, strict=True)})
+
+
+def find_kernel(kernels: dict[str, Kernel], name: str) -> Kernel:
+    """Return the kernel called ``name``."""
+    if name not in kernels:
+        msg = f"no kernel {name!r}; there are {', '.join(sorted(kernels))}"
+        raise KeyError(msg)
+    return kernels[name]
+
+
+def check_copy(dst: Any, src: Any) -> None:
+    """Refuse a copy that would broadcast or convert."""
+    if dst.shape != src.shape or dst.dtype != src.dtype:
+        msg = f"cannot copy {src.dtype}{src.shape} into {dst.dtype}{dst.shape}"
+        raise ValueError(msg)

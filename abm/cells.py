@@ -1,0 +1,313 @@
+"""What a cell is: kinds, bit fields of the two cell words, tissue labels, antigens, events.
+
+Everything here is a constant. The C++ header that kernels include is generated from
+this module (:func:`cpp_header`), so the bit table exists exactly once.
+
+Registries are append-only: a code, once released, is never reused, because checkpoints
+and rule tables refer to it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+N_KINDS = 64
+N_ORIGINS = 4
+
+
+class Kind(IntEnum):
+    """Cell kinds. Codes 1-39 live in the resident layer, 40-63 in the motile layer."""
+
+    EMPTY = 0
+    HSC = 1
+    MPP = 2
+    CMP = 3
+    CLP = 4
+    MEP = 5
+    GMP = 6
+    MYELOBLAST = 7
+    PROMYELOCYTE = 8
+    MYELOCYTE = 9
+    METAMYELOCYTE = 10
+    NEUTROPHIL = 11
+    MONOBLAST = 12
+    MONOCYTE = 13
+    BFU_E = 14
+    CFU_E = 15
+    PROERYTHROBLAST = 16
+    POLYCHROMATIC = 17
+    ORTHOCHROMATIC = 18
+    MKP = 19
+    MEGAKARYOCYTE = 20
+    PRO_B = 21
+    PRE_B = 22
+    IMMATURE_B = 23
+    DENDRITIC = 24
+    NK_PROGENITOR = 25
+    THYMUS_SEEDING = 26
+    LSC = 27
+    BLAST = 28
+    PLATELET_FORMING_MK = 29
+    RETICULOCYTE = 30
+    CD8_NAIVE = 40
+    CD8_EFFECTOR = 41
+    CD8_MEMORY = 42
+    CD4_NAIVE = 43
+    CD4_EFFECTOR = 44
+    CD4_MEMORY = 45
+    TREG = 46
+    NK = 47
+
+
+FIRST_MOTILE = 40
+
+
+def is_motile(kind: Kind) -> bool:
+    """Whether cells of ``kind`` live in the motile layer."""
+    return kind >= FIRST_MOTILE
+
+
+class Origin(IntEnum):
+    """Whose cell it is."""
+
+    HOST = 0
+    DONOR = 1
+    DONOR2 = 2
+    PRODUCT = 3
+
+
+class Cycle(IntEnum):
+    """Cell-cycle state; rule tables distinguish the first two."""
+
+    QUIESCENT = 0
+    CYCLING = 1
+
+
+class Antigen(IntEnum):
+    """Bit position of every antigen a cell can show."""
+
+    HOST_MINOR_UBIQUITOUS = 0
+    HOST_MINOR_HAEMATOPOIETIC = 1
+    DONOR_MINOR = 2
+    HLA_CLASS_I = 3
+    CD33 = 4
+    CD19 = 5
+    CD123 = 6
+    BCMA = 7
+    PD_L1 = 8
+    WT1 = 9
+    LEUKAEMIA_NEO = 10
+    CCR5 = 11
+
+
+#: Loss bit j of the hot word clears this antigen (knock-out, mutation).
+LOSS_ANTIGENS: tuple[Antigen, ...] = (
+    Antigen.HOST_MINOR_HAEMATOPOIETIC,
+    Antigen.HLA_CLASS_I,
+    Antigen.CD33,
+    Antigen.CD19,
+    Antigen.CD123,
+    Antigen.BCMA,
+    Antigen.LEUKAEMIA_NEO,
+    Antigen.CCR5,
+)
+
+
+class Specificity(IntEnum):
+    """Receptor class of a lymphocyte; 0 recognises nothing in the model."""
+
+    NONE = 0
+    HOST_UBIQUITOUS = 1
+    HOST_HAEMATOPOIETIC = 2
+    DONOR = 3
+    LEUKAEMIA = 4
+
+
+N_SPECIFICITIES = 64
+
+
+class Tissue(IntEnum):
+    """Low four bits of the tissue byte."""
+
+    MARROW = 0
+    BONE = 1
+    SINUSOID = 2
+    ARTERIOLE = 3
+    ADIPOCYTE = 4
+
+
+TISSUE_MASK = 0x0F
+NICHE_ENDOSTEAL = 0x10  #: HSC niche at the bone surface
+NICHE_SINUSOIDAL = 0x20  #: HSC niche at a sinusoid wall
+NICHE_MASK = 0x30
+STROMA_BIT = 0x40  #: CXCL12-abundant reticular cell at this marrow site (source of CXCL12)
+
+
+class Field(NamedTuple):
+    """One bit field of a cell word."""
+
+    name: str
+    shift: int
+    bits: int
+    doc: str
+
+
+HOT: tuple[Field, ...] = (
+    Field("kind", 0, 6, "cell kind (Kind)"),
+    Field("origin", 6, 2, "host, donor, second donor, product (Origin)"),
+    Field("cycle", 8, 2, "quiescent or cycling (Cycle)"),
+    Field("activation", 10, 2, "lymphocyte activation 0-3"),
+    Field("exhaustion", 12, 2, "lymphocyte exhaustion 0-3"),
+    Field("specificity", 14, 6, "receptor class (Specificity)"),
+    Field("loss", 20, 8, "antigens lost (LOSS_ANTIGENS)"),
+    Field("edits", 28, 4, "heritable edits"),
+)
+
+COLD: tuple[Field, ...] = (
+    Field("clone", 0, 16, "clone id"),
+    Field("stage", 16, 5, "divisions done or maturation steps passed inside the kind"),
+    Field("damage", 21, 4, "sub-lethal damage"),
+    Field("timer", 25, 5, "hours-like counter (engagement, eclipse)"),
+    Field("resist", 30, 2, "drug resistance class"),
+)
+
+
+class Behaviour(IntEnum):
+    """Columns of the rate table: hazards per step, but for RENEW (a probability)."""
+
+    DIE = 0  # natural death
+    DRUG = 1  # death by drug or radiation (filled by the body)
+    KILL = 2  # death per immune hit
+    EGRESS = 3  # leave the lattice for the blood
+    MATURE = 4  # advance one stage without division
+    DIVIDE = 5  # two daughters; needs an empty neighbour
+    MOVE = 6  # hop to an empty neighbour
+    SWITCH = 7  # toggle quiescent / cycling
+    ACTIVATE = 8  # antigen-driven transition to the kind's activated form
+    RENEW = 9  # probability that a daughter does not advance a stage
+
+
+N_BEHAVIOURS = 10
+N_HAZARDS = 9  #: behaviours below this compete for the one event per step
+
+
+class Event(IntEnum):
+    """Event chosen for a cell in a step (low four bits of the action word) = Behaviour + 1."""
+
+    NONE = 0
+    DIE = 1
+    DRUG = 2
+    KILL = 3
+    EGRESS = 4
+    MATURE = 5
+    DIVIDE = 6
+    MOVE = 7
+    SWITCH = 8
+    ACTIVATE = 9
+
+
+class Count(IntEnum):
+    """Rows of the int64 count table (each row: kind x origin)."""
+
+    POPULATION = 0
+    BIRTH = 1  # divisions completed, by kind of the mother
+    DIE = 2
+    DRUG = 3
+    KILL = 4
+    EGRESS = 5
+    BECAME = 6  # cells that entered the kind by transition (maturation, daughters, activation)
+    LEFT = 7  # cells that left the kind by transition
+    NICHE = 8  # cells of the kind that sit on an HSC niche site
+    QUIESCENT = 9
+
+
+N_COUNTS = 10
+
+
+class Signal(IntEnum):
+    """Local signals a rule may use inside a kernel (body signals are folded in on the host)."""
+
+    NICHE = 0  # 1 on an HSC niche site, else 0
+    SINUSOID_DISTANCE = 1  # sites to the nearest sinusoid
+    N_HSPC = 2  # stem and progenitor cells among the 26 neighbours
+    N_LEUKAEMIC = 3  # leukaemic cells among the 26 neighbours
+    N_RESIDENT = 4  # resident cells among the 26 neighbours
+    N_EFFECTOR = 5  # effector lymphocytes among 26 neighbours and the own site
+    N_TREG = 6  # regulatory T cells, likewise
+    N_APC = 7  # antigen-presenting cells, likewise
+    HITS = 8  # effectors engaging this very cell
+    ENGAGED = 9  # 1 if this lymphocyte is engaged with a target, else 0
+    CXCL12 = 10  # field, relative to its mean at stroma
+    INFLAMMATION = 11  # field (interferon-gamma-like), relative units
+    STAGE = 12  # own stage counter
+
+
+N_SIGNALS = 13
+
+#: Neighbourhood classes packed in one 32-bit histogram, 5 bits each.
+HISTOGRAM = ("hspc", "leukaemic", "resident", "effector", "treg", "apc")
+HISTOGRAM_BITS = 5
+
+
+class Flag(IntEnum):
+    """Bit positions of per-kind flags in the kind table."""
+
+    HSPC = 0
+    LEUKAEMIC = 1
+    EFFECTOR = 2
+    TREG = 3
+    APC = 4
+    NICHE_SEEKER = 5  # prefers an empty niche neighbour when it divides or moves
+    REST_AFTER_DIVISION = 6  # daughters become quiescent
+    CYCLING = 7  # newly made cells of this kind are cycling
+
+
+def pack_hot(**values: int) -> int:
+    """Pack named hot-word fields into one 32-bit word; unnamed fields are zero."""
+    return _pack(HOT, values)
+
+
+def pack_cold(**values: int) -> int:
+    """Pack named cold-word fields into one 32-bit word; unnamed fields are zero."""
+    return _pack(COLD, values)
+
+
+def _pack(fields: tuple[Field, ...], values: dict[str, int]) -> int:
+    word = 0
+    known = {f.name: f for f in fields}
+    for name, value in values.items():
+        field = known[name]
+        if not 0 <= value < 1 << field.bits:
+            msg = f"{name} = {value} does not fit in {field.bits} bits"
+            raise ValueError(msg)
+        word |= int(value) << field.shift
+    return word
+
+
+def cpp_header() -> str:
+    """Return the C++ constants and bit-field accessors that all kernels share."""
+    lines = ["// Generated from abm/cells.py. Do not edit."]
+    for prefix, fields in (("HOT", HOT), ("COLD", COLD)):
+        for f in fields:
+            name = f"{prefix}_{f.name.upper()}"
+            lines.append(f"#define {name}_SHIFT {f.shift}u")
+            lines.append(f"#define {name}_MASK {(1 << f.bits) - 1}u")
+    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue):
+        prefix = enum.__name__.upper()
+        lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
+    constants = {
+        "N_KINDS": N_KINDS,
+        "N_ORIGINS": N_ORIGINS,
+        "N_BEHAVIOURS": N_BEHAVIOURS,
+        "N_HAZARDS": N_HAZARDS,
+        "N_COUNTS": N_COUNTS,
+        "TISSUE_MASK": TISSUE_MASK,
+        "NICHE_MASK": NICHE_MASK,
+        "HISTOGRAM_BITS": HISTOGRAM_BITS,
+        "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
+        "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),
+        **{f"HISTOGRAM_{name.upper()}": j for j, name in enumerate(HISTOGRAM)},
+    }
+    lines += [f"#define {name} {value}" for name, value in constants.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,350 @@
+"""The ``abm`` command. Imports of weight happen inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import click
+
+import abm
+from abm.errors import AbmError, ConfigError
+
+BACKENDS = ("auto", "numpy", "host", "cuda")
+#: Exit code of a program that Ctrl-C ended before there was anything to save.
+EXIT_INTERRUPTED = 130
+
+
+class StopSignals:
+    """Turns SIGTERM, SIGUSR1 and Ctrl-C into a polite request to stop after the step.
+
+    Call it to learn the name of the signal that came, or an empty text. Until the first call Ctrl-C ends the
+    program at once, as there is nothing to save yet; later signals are only noted.
+    """
+
+    NAMES = ("SIGTERM", "SIGUSR1", "SIGINT")
+
+    def __init__(self) -> None:
+        """Install nothing yet."""
+        self.received = ""
+        self.polled = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers."""
+        for name in self.NAMES:
+            number = getattr(signal, name)
+            # A job in the background ignores Ctrl-C and keeps doing so; batch systems ignore the others only until we
+            # can handle them.
+            if name != "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Restore the handlers that were there before."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> str:
+        """Return the name of the signal that came, or an empty text."""
+        self.polled = True
+        return self.received
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and not self.polled:
+            raise KeyboardInterrupt
+        self.received = self.received or signal.Signals(number).name
+        if number == signal.SIGINT:
+            sys.stderr.write("\nfinishing the step and writing a checkpoint ...\n")
+
+
+class Commands(click.Group):
+    """Group that lists commands in the order of work and reports errors in one message, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order they were written."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Run a command and turn errors into messages and exit codes."""
+        try:
+            return super().invoke(ctx)
+        except AbmError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(f"error: {error.filename or 'input/output'}: {error.strerror or error}", err=True)
+            ctx.exit(1)
+
+
+def scenario_path(text: str) -> Path:
+    """Return the file of a scenario given as a path, or as the name of a shipped one.
+
+    Raises:
+        ConfigError: no such file; names the nearest.
+    """
+    from abm import resources
+    from abm.tables import did_you_mean
+
+    path = Path(text)
+    if path.is_file():
+        return path
+    folder = resources.folder("scenarios")
+    shipped = folder / f"{path.name.removesuffix('.toml')}.toml"
+    if str(path.parent) in (".", "scenarios") and shipped.is_file():
+        return shipped
+    names = [file.stem for file in folder.glob("*.toml")]
+    raise ConfigError(f"no such scenario{did_you_mean(path.stem, names)}", file=path)
+
+
+Decorator = Callable[[Any], Any]
+
+
+def options(*chosen: Decorator) -> Decorator:
+    """Join several option decorators; they appear in the help in this order."""
+
+    def decorate(command: Any) -> Any:  # noqa: ANN401 - a click command
+        for option in reversed(chosen):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one parameter; may be repeated."
+)
+SEED = click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Random seed, instead of the scenario's.")
+BACKEND = click.option(
+    "--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help="Where to compute."
+)
+STEPS = click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, for a trial.")
+QUIET = click.option("--quiet", is_flag=True, help="Print only the state hash.")
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+First steps:
+  abm doctor                       what this machine offers
+  abm run aml_hsct                 one patient: leukaemia, conditioning, transplant
+  abm report runs/aml_hsct-seed1   draw the curves
+""",
+)
+@click.version_option(abm.__version__, prog_name="abm")
+def main() -> None:
+    """Simulate bone marrow, blood and stem-cell transplantation, cell by cell."""
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  abm run aml_hsct
+  abm run scenarios/aml_hsct.toml --seed 7 --out runs/seven
+  abm run aml_hsct --set patient.donor=twin --set patch.shape=[96,96,96]
+  abm run aml_hsct --set events.0.day=-8      change the first event
+  abm run aml_hsct --steps 24                 a trial of one day
+
+\b
+Exit codes: 0 done; 2 wrong input, nothing written; 3 cells were not conserved; 4 backend not there;
+75 stopped by SIGTERM, SIGUSR1 or Ctrl-C after a checkpoint: continue with `abm resume DIR`.
+"""
+)
+@click.argument("scenario")
+@options(SET, SEED, BACKEND)
+@click.option("--out", type=click.Path(path_type=Path), help="Output directory.  [default: runs/SCENARIO-seedSEED]")
+@click.option("--overwrite", is_flag=True, help="Replace a run that is already there.")
+@options(STEPS, QUIET)
+def run(
+    scenario: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    backend: str,
+    out: Path | None,
+    overwrite: bool,
+    steps: int | None,
+    quiet: bool,
+) -> None:
+    """Run SCENARIO, a TOML file or the name of a shipped one.
+
+    Writes config.toml, series.h5, checkpoints and run.log into one directory, and prints the clinical endpoints. The
+    last word of the output is the hash of the final state.
+    """
+    with StopSignals() as stop:
+        from abm.config import load_config
+
+        path = scenario_path(scenario)
+        config = load_config(path, overrides, seed)
+        from abm.run import Options, start_run
+        from abm.run_folder import default_folder
+
+        chosen = Options(backend=backend, steps=steps, quiet=quiet)
+        folder = out or default_folder(path, config)
+        sys.exit(start_run(config, folder, overwrite=overwrite, options=chosen, stop=stop))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  abm resume runs/aml_hsct-seed1
+  abm resume runs/aml_hsct-seed1 --backend numpy --set output.checkpoint_h=24
+"""
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@options(SET, BACKEND, STEPS, QUIET)
+@click.option("--force", is_flag=True, help="Continue although parameters, rules or kernels have changed.")
+def resume(
+    directory: Path, overrides: tuple[str, ...], backend: str, steps: int | None, quiet: bool, force: bool
+) -> None:
+    """Continue the run in DIRECTORY from its newest good checkpoint.
+
+    The result is the same, bit for bit, as that of a run that was never stopped. Only [output] may be changed.
+    """
+    with StopSignals() as stop:
+        from abm.run import Options, resume_run
+
+        chosen = Options(backend=backend, steps=steps, quiet=quiet, force=force)
+        sys.exit(resume_run(directory, overrides, options=chosen, stop=stop))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  abm check aml_hsct
+  abm check my.toml --set patch.shape=[256,256,256] --time
+"""
+)
+@click.argument("scenario")
+@options(SET, SEED, BACKEND)
+@click.option("--time", "timed", is_flag=True, help="Also run some steps to estimate the duration.")
+def check(scenario: str, overrides: tuple[str, ...], seed: int | None, backend: str, timed: bool) -> None:
+    """Check SCENARIO and its rule tables; print size, memory and backend. Writes nothing."""
+    from abm.config import load_config
+    from abm.describe import plan
+
+    for line in plan(load_config(scenario_path(scenario), overrides, seed), backend, timed=timed):
+        click.echo(line)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  abm describe > my.toml               a scenario with all defaults, explained
+  abm describe aml_hsct                what this scenario says
+  abm describe --rules human           every rule with its unit and source
+  abm describe --rules human drugs     one table
+  abm describe --schema > schema.json  JSON Schema, for editors
+"""
+)
+@click.argument("name", required=False, metavar="[SCENARIO | TABLE]")
+@options(SET, SEED)
+@click.option("--rules", metavar="SPECIES", help="Print the rule tables of a species.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of scenarios.")
+def describe(name: str | None, overrides: tuple[str, ...], seed: int | None, rules: str | None, schema: bool) -> None:
+    """Explain every parameter: unit, range, default and meaning; or every rule with its source.
+
+    What is printed without --rules is itself a valid scenario.
+    """
+    from abm import describe as text
+
+    if schema:
+        lines = text.schema()
+    elif rules is not None:
+        lines = text.rules(rules, name)
+    elif name is None:
+        lines = text.defaults()
+    else:
+        from abm.config import load_config
+
+        lines = text.scenario(load_config(scenario_path(name), overrides, seed))
+    click.echo("\n".join(lines))
+
+
+@main.command("hash", epilog="\b\nExample:\n  abm hash runs/aml_hsct-seed1")
+@click.argument("path", type=click.Path(path_type=Path))
+def hash_(path: Path) -> None:
+    """Print the state hash of a checkpoint, or of the newest good one of a run, as the last word.
+
+    Two runs with equal hashes at a step have the same state, bit for bit.
+    """
+    from abm import io
+
+    folder, skipped = (path, []) if is_checkpoint(path) else io.newest_good(path)
+    for message in skipped:
+        click.echo(message, err=True)
+    problems = io.verify(folder)
+    if problems:
+        raise ConfigError("; ".join(problems), file=folder)
+    manifest = io.read_manifest(folder)
+    click.echo(f"{folder} step {manifest.step} state hash {manifest.state_hash}")
+
+
+@main.command(epilog="\b\nExample:\n  abm verify runs/aml_hsct-seed1")
+@click.argument("path", type=click.Path(path_type=Path))
+def verify(path: Path) -> None:
+    """Check the files of a run or of one checkpoint: sizes, checksums and state hashes."""
+    from abm import io
+    from abm.errors import CheckpointError
+
+    folders = [path] if is_checkpoint(path) else sorted(path.glob("checkpoint-*"))
+    found = {folder: io.verify(folder) for folder in folders}
+    if (series := path / "series.h5").exists():
+        try:
+            io.Series.load(path, sys.maxsize)
+            found[series] = []
+        except CheckpointError as error:
+            found[series] = [str(error)]
+    if not found:
+        raise ConfigError("no checkpoints and no series.h5 there", file=path)
+    for file, problems in found.items():
+        click.echo(f"{file}: {'good' if not problems else '; '.join(problems)}")
+    if any(found.values()):
+        sys.exit(CheckpointError.exit_code)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is one checkpoint rather than the directory of a run."""
+    return path.name.startswith("checkpoint-") or (path / "manifest.json").exists()
+
+
+@main.command(epilog="\b\nExample:\n  abm report runs/aml_hsct-seed1")
+@click.argument("directory", type=click.Path(path_type=Path))
+def report(directory: Path) -> None:
+    """Draw the curves of the run in DIRECTORY: pictures and one self-contained HTML page."""
+    if not (directory / "series.h5").is_file():
+        raise ConfigError("there is no run to report on: series.h5 is missing", file=directory)
+    from importlib import import_module
+
+    from abm import resources
+
+    resources.load_analysis()
+    try:
+        build = import_module("abm_analysis.report").build
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise AbmError("the report needs matplotlib: pip install 'abm-marrow[report]'") from None
+    for path in build(directory):
+        click.echo(path)
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this machine offers, what will be used, and how to get the rest."""
+    from abm.doctor import examine
+
+    for line in examine():
+        click.echo(line)

@@ -1,0 +1,176 @@
+"""A whole scenario: reading, checking and writing it; its parameters stand in ``config_models``.
+
+A scenario is TOML. Units stand in the key (``dose_gy``, ``step_min``). :func:`load_config` reports all problems
+of a file at once, each with file, line, key, what was expected and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import Field, PrivateAttr, ValidationError
+
+from abm import resources
+from abm.config_errors import Explainer
+from abm.config_lines import Source, key_text, read_source
+from abm.config_models import (
+    ACTIONS,
+    MINUTES_PER_DAY,
+    Cells,
+    Chemo,
+    Drug,
+    Gcsf,
+    Graft,
+    Output,
+    Patch,
+    Patient,
+    Scale,
+    Stop,
+    Table,
+    Tbi,
+    TherapyEvent,
+    Time,
+    parameter,
+    species_names,
+)
+from abm.errors import ConfigError
+from abm.tables import read_names
+
+__all__ = ["Cells", "Chemo", "Config", "Drug", "Gcsf", "Graft", "Output", "Patch", "Patient", "Scale", "Stop", "Tbi",
+           "TherapyEvent", "Time", "load_config", "rules_folder", "species_names"]  # fmt: skip
+
+#: Below this many sites a patch holds too few stem cells to be modelled at their true density.
+TRUE_DENSITY_SITES = 1_000_000_000
+
+
+class Config(Table):
+    """One resolved scenario. ``Config()`` is a healthy person without therapy."""
+
+    seed: Annotated[int, parameter("", "key of all random numbers", ge=0, le=2**64 - 1)] = 1
+    title: Annotated[str, parameter("", "one line for reports")] = ""
+    patch: Patch = Patch()
+    scale: Scale = Scale()
+    time: Time = Time()
+    patient: Patient = Patient()
+    output: Output = Output()
+    events: tuple[TherapyEvent, ...] = Field(default=(), strict=False, description="what is done to the patient")
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    @property
+    def step_h(self) -> float:
+        """Length of one step in hours."""
+        return self.time.step_min / 60
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps from ``start_day`` to ``end_day``; the last one is whole."""
+        minutes = (self.time.end_day - self.time.start_day) * MINUTES_PER_DAY
+        return max(1, round(minutes / self.time.step_min))
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites of the patch."""
+        nz, ny, nx = self.patch.shape
+        return nz * ny * nx
+
+    def day(self, step: int) -> float:
+        """Return the day after ``step`` completed steps."""
+        return self.time.start_day + step * self.time.step_min / MINUTES_PER_DAY
+
+    def resolved_toml(self) -> str:
+        """Return the whole configuration, defaults included, as TOML that loads to an equal one."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def digest(self) -> str:
+        """Return a SHA-256 of everything that shapes the trajectory: all but ``[output]`` and ``title``."""
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"output", "title"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """Return an error about ``key`` (such as ``patch.shape``) that names file and line where it stands."""
+        path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+        place = self._source.place(path) if self._source else None
+        return ConfigError(message, file=place, key=key_text(path))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the parameters, wherever they came from."""
+        return isinstance(other, Config) and self.model_dump() == other.model_dump()
+
+    __hash__ = Table.__hash__
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of a scenario, for editors."""
+        return cls.model_json_schema()
+
+
+def rules_folder(species: str) -> Path:
+    """Return the folder of a species' rule tables."""
+    return resources.folder("scenarios") / "rules" / species
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
+    """Read, override and check a scenario.
+
+    Args:
+        path: TOML file.
+        overrides: ``table.key=value`` texts, applied in order; list positions are numbers (``events.0.day=-3``).
+        seed: replaces the seed of the file.
+
+    Raises:
+        ConfigError: with one line per problem.
+    """
+    extra = [] if seed is None else [f"seed={seed}"]
+    return config_from(read_source(path, [*overrides, *extra]))
+
+
+def config_from(source: Source) -> Config:
+    """Check a parsed scenario."""
+    try:
+        config = Config.model_validate(source.data, context=_context(source.data))
+    except ValidationError as error:
+        raise ConfigError("\n".join(Explainer(Config, ACTIONS).lines(error, source))) from None
+    config._source = source
+    _check_whole(config)
+    return config
+
+
+def _context(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what checks of one table need from others: the days of the run and the drugs of the species."""
+    time, patch = data.get("time", {}), data.get("patch", {})
+    context: dict[str, Any] = {}
+    if isinstance(time, dict):
+        days = [time.get(key, Time.model_fields[key].default) for key in ("start_day", "end_day")]
+        context["days"] = tuple(day if type(day) in (int, float) and isfinite(day) else None for day in days)
+    species = patch.get("species", "human") if isinstance(patch, dict) else None
+    if data.get("events") and isinstance(species, str) and species in species_names():
+        context["drugs"] = read_names(rules_folder(species) / "drugs.csv")
+    return context
+
+
+def _check_whole(config: Config) -> None:
+    """Check what involves several tables."""
+    if config.scale.mode == "true-density" and config.n_sites < TRUE_DENSITY_SITES:
+        message = (
+            f'expected "enriched" for this patch, found "true-density"; at about 0.1 stem cells per mm3 a patch of '
+            f"{config.n_sites} sites ({config.n_sites * 1e-6:g} mm3) holds next to none; "
+            f"true-density needs >= {TRUE_DENSITY_SITES} sites"
+        )
+        raise config.error("scale.mode", message)
+    steps = (config.time.end_day - config.time.start_day) * MINUTES_PER_DAY / config.time.step_min
+    if abs(steps - round(steps)) > 1e-6:
+        message = f"expected a whole number of steps of {config.time.step_min} min from start_day, found {steps:g}"
+        raise config.error("time.end_day", message)
+    for key in ("series_h", "checkpoint_h", "snapshot_h"):
+        hours = getattr(config.output, key)
+        if hours * 60 % config.time.step_min:
+            raise config.error(
+                f"output.{key}", f"expected a multiple of step_min = {config.time.step_min}, found {hours} h"
+            )

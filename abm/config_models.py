@@ -1,0 +1,277 @@
+"""The tables and events of a scenario: every parameter with its unit, range, default and meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.config import JsonDict
+
+from abm import resources
+from abm.tables import did_you_mean
+
+MINUTES_PER_DAY = 1440
+
+
+def parameter(unit: str, doc: str, *, form: str = "", **limits: Any) -> Any:  # noqa: ANN401 - a pydantic FieldInfo
+    """Declare a parameter: its unit (empty for none), one sentence, its form if not plain, and its limits."""
+    extra: JsonDict = {"unit": unit}
+    if form:
+        extra["form"] = form
+    return Field(description=doc, json_schema_extra=extra, **limits)
+
+
+class Table(BaseModel):
+    """Base of all configuration tables: immutable, no unknown keys, no silent conversion, no inf or nan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def species_names() -> list[str]:
+    """Return the species that have a folder of rule tables."""
+    folder = resources.folder("scenarios") / "rules"
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+Length = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Patch(Table):
+    """The piece of marrow: sites of 10 um, periodic in all directions."""
+
+    shape: Annotated[
+        tuple[Length, Length, Length],
+        parameter("sites of 10 um", "size of the patch", form="three whole numbers >= 1: [nz, ny, nx]", strict=False),
+    ] = (64, 64, 64)
+    species: Annotated[str, parameter("", "rule tables to use: human, mouse, ...")] = "human"
+    tissue: Annotated[Literal["adult"], parameter("", "preset of the tissue generator")] = "adult"
+
+    @field_validator("species")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        names = species_names()
+        if value not in names:
+            raise ValueError("a species with rule tables", did_you_mean(value, names))
+        return value
+
+
+class Scale(Table):
+    """How the patch stands for the whole marrow."""
+
+    mode: Annotated[
+        Literal["enriched", "true-density"],
+        parameter("", "enriched: stem cells denser than in life, their output weighted down; true-density: as in life"),
+    ] = "enriched"
+
+
+class Time(Table):
+    """Simulated time; day 0 is the day of the transplant, if there is one."""
+
+    start_day: Annotated[float, parameter("d", "first day", ge=-3650, le=36500)] = -10.0
+    end_day: Annotated[float, parameter("d", "last day", ge=-3650, le=36500, validate_default=True)] = 180.0
+    step_min: Annotated[int, parameter("min", "fate step; divides a day", ge=1, le=MINUTES_PER_DAY)] = 60
+    motile_step_min: Annotated[
+        Literal["auto"] | int,
+        parameter(
+            "min",
+            "motile sub-step; auto: from the motility",
+            form='"auto" or a whole number >= 1',
+            validate_default=True,
+        ),
+    ] = "auto"
+
+    @field_validator("step_min")
+    @classmethod
+    def _divides_day(cls, value: int) -> int:
+        if MINUTES_PER_DAY % value:
+            msg = "a whole number that divides 1440 min (1 day)"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("motile_step_min")
+    @classmethod
+    def _divides_step(cls, value: int | str, info: ValidationInfo) -> int | str:
+        step = info.data.get("step_min")
+        if isinstance(value, int) and (value < 1 or (step is not None and step % value)):
+            msg = f'"auto" or a whole number >= 1 that divides step_min = {step}'
+            raise ValueError(msg)
+        return value
+
+    @field_validator("end_day")
+    @classmethod
+    def _after_start(cls, value: float, info: ValidationInfo) -> float:
+        start = info.data.get("start_day")
+        if start is not None and value <= start:
+            msg = f"a day after start_day = {start:g}"
+            raise ValueError(msg)
+        return value
+
+
+class Patient(Table):
+    """The host and the donor."""
+
+    weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
+    age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
+    disease: Annotated[Literal["none", "aml"], parameter("", "disease present at the start")] = "none"
+    blast_fraction: Annotated[
+        float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
+    ] = 0.0
+    donor: Annotated[
+        Literal["sibling", "unrelated", "mismatched", "haplo", "cord", "twin", "autologous"],
+        parameter("", "who the graft comes from; sets how many T cells recognise the host"),
+    ] = "sibling"
+
+    @field_validator("blast_fraction")
+    @classmethod
+    def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
+        if value > 0 and info.data.get("disease") == "none":
+            msg = '0 for a patient without leukaemia (or disease = "aml")'
+            raise ValueError(msg)
+        return value
+
+
+class Output(Table):
+    """What is written and how often; never changes the simulated trajectory."""
+
+    series_h: Annotated[int, parameter("h", "interval of the time series", ge=1, le=87600)] = 6
+    checkpoint_h: Annotated[int, parameter("h", "interval of checkpoints", ge=1, le=876000)] = 240
+    snapshot_h: Annotated[int, parameter("h", "interval of snapshots to look at; 0: none", ge=0, le=876000)] = 0
+    keep: Annotated[int, parameter("1", "checkpoints kept; older ones are removed", ge=1, le=1000)] = 2
+
+
+class Timed(Table):
+    """Base of all events: something is done on a day."""
+
+    day: Annotated[float, parameter("d", "when it is given (the first dose, if there are several)")]
+
+    @field_validator("day")
+    @classmethod
+    def _inside_run(cls, value: float, info: ValidationInfo) -> float:
+        start, end = (info.context or {}).get("days", (None, None))
+        if start is not None and value < start:
+            msg = f"a day from start_day = {start:g} on"
+            raise ValueError(msg)
+        if end is not None and value > end:
+            msg = f"a day up to end_day = {end:g}"
+            raise ValueError(msg)
+        return value
+
+
+def _known_drug(value: str, info: ValidationInfo) -> str:
+    names = (info.context or {}).get("drugs")
+    if names is not None and value not in names:
+        raise ValueError("a drug of drugs.csv", did_you_mean(value, names))
+    return value
+
+
+class OfDrug(Timed):
+    """Base of the events that name a drug."""
+
+    drug: Annotated[str, parameter("", "name in the rule table drugs.csv")]
+    _check_drug = field_validator("drug")(_known_drug)
+
+
+Doses = Annotated[int, parameter("1", "number of doses", ge=1, le=1000)]
+Every = Annotated[int, parameter("h", "interval between doses", ge=1, le=8760)]
+
+
+class Chemo(OfDrug):
+    """Cytotoxic drug, with exactly one of the three dose keys."""
+
+    action: Literal["chemo"]
+    dose_mg_per_kg: Annotated[float | None, parameter("mg/kg", "each dose, per body weight", gt=0, le=1e4)] = None
+    dose_mg_per_m2: Annotated[float | None, parameter("mg/m2", "each dose, per body surface", gt=0, le=1e5)] = None
+    dose_mg_h_per_l: Annotated[float | None, parameter("mg h/L", "each dose, as exposure (AUC)", gt=0, le=1e4)] = None
+    doses: Doses = 1
+    every_h: Every = 24
+    DOSE_KEYS: ClassVar[tuple[str, ...]] = ("dose_mg_per_kg", "dose_mg_per_m2", "dose_mg_h_per_l")
+
+    @model_validator(mode="after")
+    def _one_dose(self) -> Self:
+        given = [key for key in self.DOSE_KEYS if getattr(self, key) is not None]
+        if len(given) != 1:
+            msg = f"exactly one of the dose keys {', '.join(self.DOSE_KEYS)}; found {', '.join(given) or 'none'}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def dose(self) -> tuple[str, float]:
+        """The dose key that was given and its value."""
+        return next((key, value) for key in self.DOSE_KEYS if (value := getattr(self, key)) is not None)
+
+
+class Tbi(Timed):
+    """Total-body irradiation."""
+
+    action: Literal["tbi"]
+    dose_gy: Annotated[float, parameter("Gy", "total dose over all fractions", gt=0, le=50)]
+    fractions: Annotated[int, parameter("1", "number of equal fractions", ge=1, le=100)] = 1
+    every_h: Every = 12
+
+
+class Graft(Timed):
+    """Stem-cell graft."""
+
+    action: Literal["graft"]
+    source: Annotated[Literal["marrow", "blood", "cord"], parameter("", "where the stem cells come from")]
+    cd34_per_kg: Annotated[float, parameter("1/kg", "CD34+ cells per recipient weight, such as 5e6", ge=0, le=1e9)]
+    cd3_per_kg: Annotated[
+        float, parameter("1/kg", "CD3+ T cells per recipient weight, before depletion", ge=0, le=1e10)
+    ]
+    t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
+
+
+class Cells(Timed):
+    """Infusion of cells other than a graft."""
+
+    action: Literal["cells"]
+    product: Annotated[Literal["dli"], parameter("", "dli: donor lymphocytes")]
+    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", ge=0, le=1e10)]
+
+
+class Drug(OfDrug):
+    """Drug that acts while it is on, such as an immunosuppressant."""
+
+    action: Literal["drug"]
+    level: Annotated[float, parameter("1", "target occupancy while on", ge=0, le=1)] = 1.0
+    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to the end of the run")] = None
+    taper_days: Annotated[float, parameter("d", "linear taper that ends on until_day", ge=0, le=3650)] = 0.0
+
+    @field_validator("until_day")
+    @classmethod
+    def _later(cls, value: float | None, info: ValidationInfo) -> float | None:
+        day = info.data.get("day")
+        if value is not None and day is not None and value <= day:
+            msg = f"a day after day = {day:g}"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("taper_days")
+    @classmethod
+    def _has_end(cls, value: float, info: ValidationInfo) -> float:
+        if value > 0 and info.data.get("until_day", 0) is None:
+            msg = "0, or until_day as well"
+            raise ValueError(msg)
+        return value
+
+
+class Gcsf(Timed):
+    """G-CSF injections."""
+
+    action: Literal["gcsf"]
+    dose_ug_per_kg: Annotated[float, parameter("ug/kg", "each dose, per body weight", gt=0, le=1000)]
+    doses: Doses = 1
+    every_h: Every = 24
+
+
+class Stop(OfDrug):
+    """Ends a drug before its planned end."""
+
+    action: Literal["stop"]
+
+
+TherapyEvent = Annotated[Chemo | Tbi | Graft | Cells | Drug | Gcsf | Stop, Field(discriminator="action")]
+#: Event tables by the name of their action.
+ACTIONS: dict[str, type[Timed]] = {
+    "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "stop": Stop,
+}  # fmt: skip

@@ -1,0 +1,156 @@
+"""What ``abm describe`` and ``abm check`` print: parameters, rules, and the size of a run before it starts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import tomli_w
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from abm.backends import Backend, choose
+from abm.config import Config, rules_folder, species_names
+from abm.config_errors import expectation, model_of
+from abm.config_models import ACTIONS, Timed
+from abm.errors import ConfigError
+from abm.step import Simulation
+from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
+
+#: Seconds of computing behind an estimate of the duration.
+TRIAL_S = 2.0
+#: The trial is made on a patch of at most this length.
+TRIAL_LENGTH = 64
+COMMENT_COLUMN = 30
+
+
+def defaults() -> list[str]:
+    """Return a scenario with all defaults, every key explained, and all events as comments."""
+    lines = [*_tables(Config()), "# Events, in any number and order. Required keys stand without a value."]
+    for action, table in ACTIONS.items():
+        lines += ["", *(f"# {line}" for line in _event(action, table))]
+    return lines
+
+
+def scenario(config: Config) -> list[str]:
+    """Return a resolved scenario, every key explained."""
+    lines = _tables(config)
+    for event in config.events:
+        lines += _table("[[events]]", event)
+    return lines
+
+
+def schema() -> list[str]:
+    """Return the JSON Schema of scenarios."""
+    return [json.dumps(Config.json_schema(), indent=2)]
+
+
+def rules(species: str, table: str | None) -> list[str]:
+    """Return the rule tables of a species (or one of them), a line per rule with unit, status and source."""
+    if species not in species_names():
+        raise ConfigError(f"no such species{did_you_mean(species, species_names())}", key="--rules")
+    paths = sorted(rules_folder(species).glob("*.csv"))
+    names = [path.stem for path in paths]
+    wanted = None if table is None else table.removesuffix(".csv")
+    if wanted is not None and wanted not in names:
+        raise ConfigError(f"no such rule table{did_you_mean(wanted, names)}", file=rules_folder(species), key=wanted)
+    return [line for path in paths if wanted in (None, path.stem) for line in _rule_lines(path)]
+
+
+def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
+    """Check everything a run needs and yield what it will take, line by line."""
+    Simulation.validate(config)
+    nz, ny, nx = config.patch.shape
+    yield f"scenario   valid; {config.patch.species}, {len(config.events)} events"
+    yield f"patch      {nz} x {ny} x {nx} = {config.n_sites} sites of 10 um ({config.n_sites * 1e-6:g} mm3)"
+    days = f"day {config.time.start_day:g} to {config.time.end_day:g}"
+    yield f"time       {days}, {config.n_steps} steps of {config.step_h:g} h"
+    *arrays, (_, total) = Simulation.memory(config)
+    yield f"memory     {total} bytes per site, {total * config.n_sites / 2**20:.0f} MiB"
+    for name, per_site in arrays:
+        yield f"           {per_site:>5} {name}"
+    backend, reason = choose(backend_name)
+    yield f"backend    {reason}"
+    if timed:
+        speed = _speed(config, backend)
+        seconds = config.n_sites * config.n_steps / speed
+        yield f"duration   about {seconds:.0f} s at {speed:.2g} site-updates/s, measured on the first days, without files"
+
+
+def _speed(config: Config, backend: Backend) -> float:
+    """Return site-updates per second on a patch of at most 64 sites' length."""
+    shape = tuple(min(length, TRIAL_LENGTH) for length in config.patch.shape)
+    small = config.model_copy(update={"patch": config.patch.model_copy(update={"shape": shape})})
+    trial = Simulation.start(small, backend)
+    trial.advance()  # not timed: first touch of memory and tables
+    began, steps = time.monotonic(), 0
+    while steps == 0 or (time.monotonic() - began < TRIAL_S and steps < small.n_steps - 1):
+        trial.advance()
+        steps += 1
+    return small.n_sites * steps / (time.monotonic() - began)
+
+
+def _tables(config: Config) -> list[str]:
+    """Return the keys and tables of a scenario without its events."""
+    lines = []
+    for name, field in Config.model_fields.items():
+        if model_of(field) is None and name != "events":
+            lines.append(_line(name, getattr(config, name), field))
+    for name, field in Config.model_fields.items():
+        if model_of(field) is not None:
+            lines += ["", *_table(f"[{name}]", getattr(config, name))]
+    return [*lines, ""]
+
+
+def _table(header: str, values: BaseModel) -> list[str]:
+    kind = type(values)
+    lines = [_padded(header, (kind.__doc__ or "").splitlines()[0])]
+    for name, field in kind.model_fields.items():
+        if (value := getattr(values, name)) is not None:
+            lines.append(_line(name, value, field))
+    return lines
+
+
+def _event(action: str, table: type[Timed]) -> list[str]:
+    lines = [_padded("[[events]]", (table.__doc__ or "").splitlines()[0]), f'action = "{action}"']
+    return lines + [_line(name, field.default, field) for name, field in table.model_fields.items() if name != "action"]
+
+
+def _line(name: str, value: object, field: FieldInfo) -> str:
+    """Return ``key = value  # range (unit), default: sentence``."""
+    if field.description is None:  # the action of an event
+        return _assignment(name, value)
+    required = field.is_required()
+    text = f"{expectation(field)}{', required' * required}: {field.description}"
+    if not required and value != field.default:
+        text += f" [default {_toml(field.default)}]"
+    given = value is not None and not (required and value is field.default)
+    return _padded(_assignment(name, value) if given else f"{name} =", text)
+
+
+def _assignment(name: str, value: object) -> str:
+    return f"{name} = {_toml(value)}"
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML on one line."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return "absent" if value is None else tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
+
+
+def _padded(text: str, comment: str) -> str:
+    return f"{text:<{COMMENT_COLUMN}}  # {comment}"
+
+
+def _rule_lines(path: Path) -> list[str]:
+    columns = read_header(path)
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return [f"{path.name}", *comments, *(_rule(row, columns) for row in read_table(path, columns)), ""]
+
+
+def _rule(row: Row, columns: list[str]) -> str:
+    cells = [f"{name}={row.text(name)}" for name in columns if name not in PROVENANCE and row.text(name)]
+    return f"  {' '.join(cells)}  [{row.text('unit')}]  {row.text('status')}: {row.text('source')}"

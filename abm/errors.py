@@ -1,0 +1,44 @@
+"""Errors a user may see, with the exit code each one ends the program with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: EX_TEMPFAIL: the run was stopped by a signal or a time limit and can be continued.
+EXIT_CONTINUE = 75
+
+
+class AbmError(Exception):
+    """Base of all errors reported as one message without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(AbmError):
+    """Wrong input: names file, line and key as far as they are known."""
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str | None = None
+    ) -> None:
+        place = "" if file is None else f"{file}:{line}: " if line is not None else f"{file}: "
+        super().__init__(f"{place}{'' if key is None else key + ': '}{message}")
+
+
+class CheckpointError(AbmError):
+    """A checkpoint that cannot be used."""
+
+    exit_code = 2
+
+
+class LedgerError(AbmError):
+    """Cells appeared or vanished without an event: the run stops."""
+
+    exit_code = 3
+
+
+class BackendError(AbmError):
+    """A backend that was asked for explicitly is not there."""
+
+    exit_code = 4

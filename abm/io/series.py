@@ -1,0 +1,187 @@
+"""The time series of a run: body observables and exact cell counts, in ``series.h5``.
+
+The file explains itself: names of kinds, origins and count rows, units and provenance stand in its attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
+from abm.errors import CheckpointError
+from abm.io.atomic import deflate, new_hdf5, open_hdf5, write_attributes, write_chunks
+
+FORMAT_VERSION = 1
+FILE = "series.h5"
+COUNTS_SHAPE = (N_COUNTS, N_KINDS, N_ORIGINS)
+_COUNTS_DOC = "population, niche and quiescent rows: cells at that time; all others: events since the record before"
+#: An HDF5 attribute holds less than 64 KiB; longer texts become a dataset of the same name.
+_LONGEST_ATTRIBUTE = 60_000
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the series.
+
+    Attributes:
+        step: fate steps done.
+        day: day of the scenario (day 0 is the transplant), days.
+        values: body observables by name; the same names in each record.
+        counts: cells and events, int64, shape (N_COUNTS, N_KINDS, N_ORIGINS).
+    """
+
+    step: int
+    day: float
+    values: dict[str, float]
+    counts: NDArray[np.int64]
+
+
+class Series:
+    """Records in memory, rewritten to one file as a whole."""
+
+    def __init__(self, units: Mapping[str, tuple[str, str]], provenance: Mapping[str, str | int] | None = None) -> None:
+        """Start an empty series.
+
+        Args:
+            units: (unit, sentence) of every body observable.
+            provenance: how it was made (config, seed, code_version, git, backend, kernel_digest).
+        """
+        self.units = dict(units)
+        self.provenance = dict(provenance or {})
+        self._steps: list[int] = []
+        self._days: list[float] = []
+        self._values: dict[str, list[float]] = {name: [] for name in units}
+        # Deflated once, when appended: long runs rewrite the file often, and most counts are zero.
+        self._counts: list[bytes] = []
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self._steps)
+
+    @property
+    def last_step(self) -> int:
+        """Step of the last record, -1 if there is none."""
+        return self._steps[-1] if self._steps else -1
+
+    def append(self, record: Record) -> None:
+        """Add a record that is later than the last one."""
+        if record.step <= self.last_step:
+            msg = f"record of step {record.step} after that of step {self.last_step}"
+            raise ValueError(msg)
+        if record.values.keys() != self.units.keys():
+            msg = f"observables differ from the declared ones: {sorted(record.values.keys() ^ self.units.keys())}"
+            raise ValueError(msg)
+        if record.counts.shape != COUNTS_SHAPE or record.counts.dtype != np.int64:
+            msg = f"counts: {record.counts.shape} {record.counts.dtype} where {COUNTS_SHAPE} int64 was expected"
+            raise ValueError(msg)
+        self._steps.append(record.step)
+        self._days.append(record.day)
+        for name, value in record.values.items():
+            self._values[name].append(float(value))
+        self._counts.append(deflate(record.counts))
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records, oldest first."""
+        for i, (step, day) in enumerate(zip(self._steps, self._days, strict=True)):
+            yield Record(step, day, {k: v[i] for k, v in self._values.items()}, _inflate(self._counts[i]))
+
+    def write(self, out: Path) -> Path:
+        """Replace ``series.h5`` in ``out`` by the records so far.
+
+        Raises:
+            CheckpointError: it cannot be written; the file is as it was.
+        """
+        path = out / FILE
+        with new_hdf5(path) as file:
+            names = {"kinds": _names(Kind), "origins": _names(Origin), "count_rows": _names(Count)}
+            write_attributes(file, {"format_version": FORMAT_VERSION, **names})
+            self._write_provenance(file)
+            _column(file, "step", np.array(self._steps, np.int64), "steps", "fate steps done")
+            _column(file, "day", np.array(self._days, np.float64), "d", "day of the scenario; 0 is the transplant")
+            body = file.create_group("body")
+            for name, (unit, doc) in self.units.items():
+                _column(body, name, np.array(self._values[name], np.float64), unit, doc)
+            shape = (len(self), *COUNTS_SHAPE)
+            counts = write_chunks(file, "counts", shape, np.dtype(np.int64), 1, self._counts)
+            write_attributes(counts, {"unit": "cells", "doc": _COUNTS_DOC, "axes": "record, count row, kind, origin"})
+        return path
+
+    def _write_provenance(self, file: h5py.File) -> None:
+        for name, value in self.provenance.items():
+            if isinstance(value, str) and len(value.encode()) > _LONGEST_ATTRIBUTE:
+                file.create_dataset(f"provenance/{name}", data=value)
+            else:
+                write_attributes(file, {name: value})
+        write_attributes(file, {"provenance": json.dumps(list(self.provenance))})
+
+    @classmethod
+    def load(
+        cls,
+        out: Path,
+        up_to_step: int,
+        *,
+        units: Mapping[str, tuple[str, str]] | None = None,
+        provenance: Mapping[str, str | int] | None = None,
+    ) -> Series:
+        """Read ``series.h5`` to continue it from a checkpoint; records after ``up_to_step`` are left out.
+
+        Units and provenance are those of the file unless given.
+
+        Raises:
+            CheckpointError: missing, damaged, of a newer format, or with other observables than ``units``.
+        """
+        path = out / FILE
+        with open_hdf5(path) as file:
+            if (version := int(file.attrs["format_version"])) > FORMAT_VERSION:
+                msg = f"{path}: format version {version} is newer than {FORMAT_VERSION}, the last one known here"
+                raise CheckpointError(msg)
+            stored = {name: (str(d.attrs["unit"]), str(d.attrs["doc"])) for name, d in file["body"].items()}
+            if units is not None and units.keys() != stored.keys():
+                msg = f"{path}: other observables than this program's: {sorted(units.keys() ^ stored.keys())}"
+                raise CheckpointError(msg)
+            series = cls(stored if units is None else units, _provenance(file) if provenance is None else provenance)
+            for record in _read(file, series.units, up_to_step):
+                series.append(record)
+        return series
+
+
+def _read(file: h5py.File, names: Iterable[str], up_to_step: int) -> Iterator[Record]:
+    steps, days = file["step"][()], file["day"][()]
+    columns = {name: file["body"][name][()] for name in names}
+    for i in np.flatnonzero(steps <= up_to_step):
+        values = {name: float(column[i]) for name, column in columns.items()}
+        yield Record(int(steps[i]), float(days[i]), values, file["counts"][i])
+
+
+def _provenance(file: h5py.File) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
+    for name in json.loads(file.attrs["provenance"]):
+        value = file.attrs[name] if name in file.attrs else file["provenance"][name].asstr()[()]
+        found[name] = value if isinstance(value, str) else int(value)
+    return found
+
+
+def _column(group: h5py.Group, name: str, values: NDArray[np.float64] | NDArray[np.int64], unit: str, doc: str) -> None:
+    data = group.create_dataset(
+        name, data=values, compression="gzip" if len(values) else None, fletcher32=bool(len(values))
+    )
+    write_attributes(data, {"unit": unit, "doc": doc})
+
+
+def _inflate(chunk: bytes) -> NDArray[np.int64]:
+    """Undo :func:`deflate` for a count table."""
+    columns = np.frombuffer(zlib.decompress(chunk), np.uint8).reshape(8, -1)
+    return columns.T.copy().view(np.int64).reshape(COUNTS_SHAPE)
+
+
+def _names(registry: type[IntEnum]) -> str:
+    return json.dumps({member.name: member.value for member in registry})

@@ -1,0 +1,1 @@
+"""What is simulated: tissue, rules, therapies and the body."""

@@ -1,0 +1,111 @@
+"""Blood cells by origin: production enters from the lattice, lifespans end here; the transfusion rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from abm.cells import N_ORIGINS, Kind, Origin
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, column_totals, spread, total, turnover
+from abm.model.body.parameters import BloodRules
+
+#: Columns of every blood cell array: the four origins, then third-party transfused cells.
+TRANSFUSED = N_ORIGINS
+COLUMNS = N_ORIGINS + 1
+NEVER = float("-inf")
+PER_LITRE = 1e9  #: concentrations are in 1e9/L
+
+
+class Blood(Packed):
+    """Neutrophils, monocytes, platelets, reticulocytes, red cells and leukaemic blasts in blood.
+
+    Attributes:
+        neutrophils: circulating and marginated, shape (COLUMNS,); monocytes and blasts likewise, circulating.
+        platelets: by age, blood and spleen, shape (stages, COLUMNS).
+        marrow_reticulocytes: ripening before release, shape (stages, COLUMNS).
+        reticulocytes: in blood, shape (1, COLUMNS).
+        red_cells: by age, shape (stages, COLUMNS).
+        platelet_transfusions: units given so far; likewise ``red_cell_transfusions``.
+        last_platelet_transfusion: day of the last one; -inf before the first.
+    """
+
+    STATE = ("neutrophils", "monocytes", "blasts", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells",
+             "platelet_transfusions", "red_cell_transfusions", "last_platelet_transfusion")  # fmt: skip
+
+    def __init__(self, rules: BloodRules) -> None:
+        """Fill the blood as it is at homeostasis, all cells of host origin."""
+        self.rules = rules
+        r, host = rules, int(Origin.HOST)
+        self._red_cell_time = r.red_cell_lifespan - r.blood_reticulocyte_time
+        self._neutrophil_pool = r.anc * PER_LITRE * r.blood_volume * (1.0 + r.neutrophil_marginated)
+        self._monocyte_pool = r.monocytes * PER_LITRE * r.blood_volume
+        self.neutrophils = spread(self._neutrophil_pool, 1, host, COLUMNS)[0]
+        self.monocytes = spread(self._monocyte_pool, 1, host, COLUMNS)[0]
+        self.blasts: Floats = np.zeros(COLUMNS)
+        self.platelets = spread(r.platelet_production * r.platelet_lifespan, int(r.platelet_stages), host, COLUMNS)
+        daily, ripening = r.red_cell_production, int(r.marrow_reticulocyte_stages)
+        self.marrow_reticulocytes = spread(daily * r.marrow_reticulocyte_time, ripening, host, COLUMNS)
+        self.reticulocytes = spread(daily * r.blood_reticulocyte_time, 1, host, COLUMNS)
+        self.red_cells = spread(daily * self._red_cell_time, int(r.red_cell_stages), host, COLUMNS)
+        self.platelet_transfusions = 0.0
+        self.red_cell_transfusions = 0.0
+        self.last_platelet_transfusion = NEVER
+
+    def advance(self, exits: Mapping[Kind, Floats], step_h: float) -> None:
+        """Advance by ``step_h`` hours; ``exits`` holds the real cells that left the marrow, shape (N_ORIGINS,)."""
+        r, days = self.rules, step_h / HOURS_PER_DAY
+        entered = {kind: np.append(cells, 0.0) for kind, cells in exits.items()}
+        leaving = r.neutrophil_production / self._neutrophil_pool * days
+        self.neutrophils, _ = turnover(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
+        leaving = r.monocyte_production / self._monocyte_pool * days
+        self.monocytes, _ = turnover(self.monocytes, entered[Kind.MONOCYTE], leaving)
+        leaving = days / r.blast_blood_time
+        self.blasts, _ = turnover(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
+        chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
+        young = self.marrow_reticulocytes
+        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / r.marrow_reticulocyte_time * days)
+        ripe = chain(self.reticulocytes, released, days / r.blood_reticulocyte_time)
+        chain(self.red_cells, ripe, len(self.red_cells) / self._red_cell_time * days)
+
+    def transfuse(self, day: float) -> None:
+        """Give platelets and red cells when a count is below its trigger; cells of all ages, third party."""
+        if self.platelet_count < self.rules.platelet_trigger:
+            self.platelets[:, TRANSFUSED] += self.rules.platelet_unit / len(self.platelets)
+            self.platelet_transfusions += 1.0
+            self.last_platelet_transfusion = day
+        if self.hb < self.rules.haemoglobin_trigger:
+            self.red_cells[:, TRANSFUSED] += self.rules.red_cell_unit / len(self.red_cells)
+            self.red_cell_transfusions += 1.0
+
+    def concentration(self, cells: Floats) -> float:
+        """Return the concentration of ``cells`` (any shape) in blood, 1e9/L."""
+        return total(cells.flat) / (self.rules.blood_volume * PER_LITRE)
+
+    @property
+    def anc(self) -> float:
+        """Absolute neutrophil count, 1e9/L: the circulating half of the pool."""
+        return self.concentration(self.neutrophils) / (1.0 + self.rules.neutrophil_marginated)
+
+    @property
+    def platelet_count(self) -> float:
+        """Platelets outside the spleen, transfused ones included, 1e9/L."""
+        return self.concentration(self.platelets) * (1.0 - self.rules.platelet_splenic_share)
+
+    @property
+    def hb(self) -> float:
+        """Haemoglobin, g/L, transfused red cells included."""
+        cells = total(self.reticulocytes.flat) + total(self.red_cells.flat)
+        return self.rules.haemoglobin * cells / (self.rules.red_cell_production * self.rules.red_cell_lifespan)
+
+    def by_origin(self) -> dict[str, Floats]:
+        """Return the cells of every lineage by origin (transfused left out), each of shape (N_ORIGINS,)."""
+        red = column_totals(self.reticulocytes) + column_totals(self.red_cells)
+        cells = {
+            "neutrophils": self.neutrophils,
+            "monocytes": self.monocytes,
+            "myeloid": self.neutrophils / (1.0 + self.rules.neutrophil_marginated) + self.monocytes,
+            "platelets": column_totals(self.platelets),
+            "red": red,
+        }
+        return {name: found[:N_ORIGINS] for name, found in cells.items()}

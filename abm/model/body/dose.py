@@ -1,0 +1,29 @@
+"""What is given to the patient in one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DoseKind = Literal["immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells"]
+#: Kinds in the order in which they are given when they fall into the same step.
+ORDER: tuple[DoseKind, ...] = ("immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells")
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One dose, in units that need no further knowledge of the patient.
+
+    Attributes:
+        kind: what it is.
+        name: drug, graft source, cell product, or "tbi".
+        amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level: 0-1.
+        cd34: CD34+ cells of a graft.
+        cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
+    """
+
+    kind: DoseKind
+    name: str
+    amount: float = 0.0
+    cd34: float = 0.0
+    cd3: float = 0.0

@@ -1,0 +1,235 @@
+"""Cytotoxic drugs, radiation and immunosuppressants: what is on board and what it kills per hour.
+
+Kinetics are one-compartment and expressed in shares of a reference course: a dose of one reference course acts with
+a total exposure of 1 whatever its half-life, so that the log10 kill of a course is the number in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import N_KINDS, Cycle, Kind, is_motile
+from abm.exactmath import LN2, exp, log
+from abm.model.body.numerics import Floats, Packed
+from abm.tables import Row, read_table
+
+#: Target classes of drugs, in the order of ``Drug.log10_kill``.
+DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_resting", "t_cycling",
+                "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
+#: Target classes of radiation.
+RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "lymphocyte_naive",
+                     "lymphocyte_memory", "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
+#: What immunosuppressants inhibit.
+EFFECTS = ("activation", "proliferation", "killing")
+DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
+
+LEUKAEMIC = (Kind.LSC, Kind.BLAST)
+#: Kinds that divide no more: spared by drugs that kill in cycle.
+MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMATIC, Kind.RETICULOCYTE,
+            Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
+NAIVE = (Kind.CD8_NAIVE, Kind.CD4_NAIVE)
+LN10 = log(10.0)
+_TRACE = 1e-12  #: share of a course below which a drug is gone
+
+
+def drug_target(kind: Kind, cycle: Cycle) -> str:
+    """Return the class of a cell as drugs see it."""
+    state = "cycling" if cycle is Cycle.CYCLING else "quiescent"
+    if is_motile(kind):
+        return "t_cycling" if cycle is Cycle.CYCLING else "t_resting"
+    if kind in LEUKAEMIC:
+        return f"leukaemia_{state}"
+    if kind is Kind.HSC:
+        return f"hsc_{state}"
+    return "maturing" if kind in MATURING else "progenitor"
+
+
+def radiation_target(kind: Kind, cycle: Cycle) -> str:
+    """Return the class of a cell as radiation sees it; B cells count as naive lymphocytes once in the blood."""
+    if is_motile(kind):
+        return "lymphocyte_naive" if kind in NAIVE else "lymphocyte_memory"
+    return drug_target(kind, cycle)
+
+
+@dataclass(frozen=True)
+class Drug:
+    """One row block of ``drugs.csv``.
+
+    Attributes:
+        name: as scenarios call it.
+        rate: elimination, 1/h; 0 for immunosuppressants, which act by their level.
+        reference: amount of one reference dose by unit; empty for immunosuppressants.
+        doses: reference doses in a reference course.
+        log10_kill: per reference course, in the order of ``DRUG_TARGETS``.
+        injury: conditioning injury per reference course.
+        inhibition: at level 1, in the order of ``EFFECTS``.
+    """
+
+    name: str
+    rate: float
+    reference: Mapping[str, float]
+    doses: float
+    log10_kill: tuple[float, ...]
+    injury: float
+    inhibition: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Radiation:
+    """``radiation.csv``: alpha (1/Gy), beta (1/Gy2) in the order of ``RADIATION_TARGETS``; injury per Gy."""
+
+    alpha: tuple[float, ...]
+    beta: tuple[float, ...]
+    injury: float
+
+
+def read_drugs(folder: Path) -> dict[str, Drug]:
+    """Return the drugs of ``drugs.csv`` by name, in the order of the table."""
+    blocks: dict[str, list[Row]] = {}
+    for row in read_table(folder / "drugs.csv", ("drug", "target", "value")):
+        blocks.setdefault(row.text("drug"), []).append(row)
+    return {name: _drug(name, rows) for name, rows in blocks.items()}
+
+
+def _drug(name: str, rows: Sequence[Row]) -> Drug:
+    units = {"half_life": "h", "reference_doses": "1", "injury": "1"}
+    units |= dict.fromkeys(DRUG_TARGETS, "log10") | dict.fromkeys(EFFECTS, "1")
+    values: dict[str, float] = {}
+    reference: dict[str, float] = {}
+    for row in rows:
+        target = row.choice("target", [*units, "reference_dose"])
+        unit = row.choice("unit", DOSE_UNITS if target == "reference_dose" else [units[target]])
+        into, key = (reference, unit) if target == "reference_dose" else (values, target)
+        if key in into:
+            raise row.error("target", f"{target} of {name} stands twice")
+        least = 1e-9 if target in ("reference_dose", "half_life", "reference_doses") else 0.0
+        into[key] = row.number("value", least, 1.0 if target in EFFECTS else None)
+    needed = ("half_life", "reference_doses", "injury", *DRUG_TARGETS) if reference else ()
+    missing = [target for target in needed if target not in values]
+    if missing or (not reference and not any(effect in values for effect in EFFECTS)):
+        wanted = ", ".join(missing) or f"reference_dose or one of {', '.join(EFFECTS)}"
+        raise rows[0].error("target", f"{name} lacks {wanted}")
+    return Drug(
+        name,
+        LN2 / values["half_life"] if reference else 0.0,
+        reference,
+        values.get("reference_doses", 1.0),
+        tuple(values.get(target, 0.0) for target in DRUG_TARGETS),
+        values.get("injury", 0.0),
+        tuple(values.get(effect, 0.0) for effect in EFFECTS),
+    )
+
+
+def read_radiation(folder: Path) -> Radiation:
+    """Return the linear-quadratic parameters of ``radiation.csv``."""
+    units = {"alpha": "1/Gy", "beta": "1/Gy2"}
+    values: dict[tuple[str, str], float] = {}
+    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"))
+    for row in rows:
+        target = row.choice("target", [*RADIATION_TARGETS, "body"])
+        parameter = row.choice("parameter", ["injury"] if target == "body" else list(units))
+        row.choice("unit", [units.get(parameter, "1/Gy")])
+        if (target, parameter) in values:
+            raise row.error("target", f"{parameter} of {target} stands twice")
+        values[target, parameter] = row.number("value", 0.0)
+    wanted = [("body", "injury"), *((t, p) for t in RADIATION_TARGETS for p in units)]
+    missing = [f"{parameter} of {target}" for target, parameter in wanted if (target, parameter) not in values]
+    if missing:
+        raise rows[0].error("target", f"the table lacks {', '.join(missing)}")
+    alpha, beta = (tuple(values[target, p] for target in RADIATION_TARGETS) for p in units)
+    return Radiation(alpha, beta, values["body", "injury"])
+
+
+class Drugs(Packed):
+    """All drugs on board.
+
+    Attributes:
+        remaining: exposure still to come, in reference courses, shape (drugs,).
+        level: occupancy of immunosuppressants, shape (drugs,).
+        radiation: sum of d and of d^2 over the fractions of the coming step, Gy and Gy^2, shape (2,).
+    """
+
+    STATE = ("remaining", "level", "radiation")
+
+    def __init__(self, drugs: Mapping[str, Drug], radiation: Radiation) -> None:
+        """Start without any drug."""
+        self.drugs = tuple(drugs.values())
+        self._index = {name: i for i, name in enumerate(drugs)}
+        self._lq = radiation
+        self.remaining: Floats = np.zeros(len(drugs))
+        self.level: Floats = np.zeros(len(drugs))
+        self.radiation: Floats = np.zeros(2)
+        self._drug_class = _classes(drug_target, DRUG_TARGETS)
+        self._radiation_class = _classes(radiation_target, RADIATION_TARGETS)
+
+    def give(self, name: str, courses: float) -> None:
+        """Give a share of the reference course of a cytotoxic drug."""
+        self.remaining[self._index[name]] += courses
+
+    def irradiate(self, gy: float) -> None:
+        """Give one fraction of radiation, to act in the coming step."""
+        self.radiation += np.array([gy, gy * gy])
+
+    def set_level(self, name: str, level: float) -> None:
+        """Set the occupancy of an immunosuppressant."""
+        self.level[self._index[name]] = level
+
+    def pass_step(self, step_h: float) -> None:
+        """Let a step go by: drugs decay, radiation is over."""
+        for i, drug in enumerate(self.drugs):
+            if self.remaining[i] > 0.0:
+                left = self.remaining[i] * exp(-drug.rate * step_h)
+                self.remaining[i] = left if left > _TRACE else 0.0
+        self.radiation[:] = 0.0
+
+    def exposures(self, step_h: float) -> list[tuple[Drug, float]]:
+        """Return the share of its reference course with which each drug on board acts in the coming step."""
+        on_board = [(drug, float(self.remaining[i])) for i, drug in enumerate(self.drugs) if self.remaining[i] > 0.0]
+        return [(drug, left * (1.0 - exp(-drug.rate * step_h))) for drug, left in on_board]
+
+    def kills(self, step_h: float) -> tuple[Floats, Floats]:
+        """Return -ln(survival) in the coming step by drugs and by radiation, each by its target class."""
+        by_drug = np.zeros(len(DRUG_TARGETS))
+        for drug, exposure in self.exposures(step_h):
+            by_drug = by_drug + np.array(drug.log10_kill) * (LN10 * exposure)
+        dose, square = float(self.radiation[0]), float(self.radiation[1])
+        return by_drug, np.array(self._lq.alpha) * dose + np.array(self._lq.beta) * square
+
+    def cell_kills(self, step_h: float) -> Floats:
+        """Return -ln(survival) in the coming step by kind and cycle state, shape (N_KINDS, 2)."""
+        by_drug, by_radiation = self.kills(step_h)
+        return np.where(self._drug_class >= 0, by_drug[self._drug_class] + by_radiation[self._radiation_class], 0.0)
+
+    def injury(self, step_h: float) -> float:
+        """Return the conditioning injury added in the coming step."""
+        result = self._lq.injury * float(self.radiation[0])
+        for drug, exposure in self.exposures(step_h):
+            result = result + drug.injury * exposure
+        return result
+
+    def inhibition(self, effect: str) -> float:
+        """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
+        left, column = 1.0, EFFECTS.index(effect)
+        for drug, level in zip(self.drugs, self.level, strict=True):
+            left = left * (1.0 - drug.inhibition[column] * float(level))
+        return 1.0 - left
+
+    def concentrations(self) -> dict[str, float]:
+        """Return each drug on board relative to the peak of one reference dose; for immunosuppressants the level."""
+        values = zip(self.drugs, self.remaining, self.level, strict=True)
+        return {d.name: float(left) * d.doses if d.reference else float(level) for d, left, level in values}
+
+
+def _classes(target: Callable[[Kind, Cycle], str], names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of the target class of every kind and cycle state, shape (N_KINDS, 2); -1 for none."""
+    table = np.full((N_KINDS, 2), -1, dtype=np.int64)
+    for kind in Kind:
+        if kind is not Kind.EMPTY:
+            for cycle in Cycle:
+                table[kind, cycle] = names.index(target(kind, cycle))
+    return table

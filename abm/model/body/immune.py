@@ -1,0 +1,158 @@
+"""Lymphocytes outside the marrow: pools by origin, thymus, homeostatic division, traffic to the lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import N_ORIGINS, Kind, Origin, Specificity
+from abm.exactmath import LN2, exp
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, spread, total, turnover
+from abm.model.body.parameters import LymphocyteRules
+
+#: Pools, in the order of the rows of ``Lymphocytes.pools``; IMMATURE_B stands for all B cells of the body.
+POOLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE, Kind.CD8_MEMORY, Kind.TREG, Kind.NK, Kind.IMMATURE_B)
+INDEX = {kind: row for row, kind in enumerate(POOLS)}
+T_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE, Kind.CD8_MEMORY, Kind.TREG)
+CD4_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.TREG)
+CD8_CELLS = (Kind.CD8_NAIVE, Kind.CD8_MEMORY)
+#: Pools whose cells enter the marrow lattice.
+TRAVELLERS = POOLS[:-1]
+#: Pool that takes cells of a kind coming back from the lattice, where it is not the kind's own.
+RETURNS = {Kind.CD4_EFFECTOR: Kind.CD4_MEMORY, Kind.CD8_EFFECTOR: Kind.CD8_MEMORY}
+
+Arrival = tuple[Kind, Origin, Specificity, int]
+Ints = NDArray[np.int64]
+
+
+class Lymphocytes(Packed):
+    """Body pools, thymus and what waits to enter the marrow.
+
+    Attributes:
+        pools: cells by pool and origin, shape (len(POOLS), N_ORIGINS).
+        thymus: progenitors and thymocytes on their way, shape (stages, N_ORIGINS), in seeding cells.
+        thymic_function: 0-1; hurt by conditioning and GVHD.
+        waiting: agents due to enter the lattice, shape (len(TRAVELLERS), N_ORIGINS).
+    """
+
+    STATE = ("pools", "thymus", "thymic_function", "waiting")
+
+    def __init__(self, rules: LymphocyteRules, age_years: float, cells_per_agent: float) -> None:
+        """Fill the pools as they are at homeostasis, all cells of host origin.
+
+        Args:
+            rules: pool sizes and rates for this patient's weight.
+            age_years: sets the output of the thymus.
+            cells_per_agent: real cells per lattice agent.
+        """
+        self.rules = r = rules
+        self._cells_per_agent = cells_per_agent
+        sizes = (r.cd4_naive_pool, r.cd4_memory_pool, r.cd8_naive_pool, r.cd8_memory_pool, r.treg_pool, r.nk_pool)
+        self._reference = (*sizes, r.b_pool)
+        self.pools: Floats = np.zeros((len(POOLS), N_ORIGINS))
+        self.pools[:, Origin.HOST] = self._reference
+        self._reference_t = total(self._reference[INDEX[kind]] for kind in T_CELLS)
+        self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
+        self.thymic_function = 1.0
+        self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
+        self._emigrants = _emigrants(r, age_years)
+        entry = {Kind.TREG: r.treg_marrow_entry, Kind.NK: r.nk_marrow_entry}
+        self._entry = np.array([[entry.get(kind, r.t_marrow_entry)] for kind in TRAVELLERS])
+
+    @property
+    def relative_t_cells(self) -> float:
+        """T cells relative to homeostasis."""
+        return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self._reference_t
+
+    def advance(self, exits: Mapping[Kind, Floats], lymphopenia: float, step_h: float) -> None:
+        """Advance by ``step_h`` hours.
+
+        Args:
+            exits: real NK cells, B cells and thymus-seeding cells that left the marrow, each of shape (N_ORIGINS,).
+            lymphopenia: drive of homeostatic division: 0 at homeostasis, 1 without any T cell.
+            step_h: hours.
+        """
+        r, days = self.rules, step_h / HOURS_PER_DAY
+        for kind, source, production in (
+            (Kind.NK, Kind.NK_PROGENITOR, r.nk_production),
+            (Kind.IMMATURE_B, Kind.IMMATURE_B, r.b_production),
+        ):
+            row = INDEX[kind]
+            self.pools[row], _ = turnover(self.pools[row], exits[source], production / self._reference[row] * days)
+        seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)
+        self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
+        self.thymic_function = 1.0 - (1.0 - self.thymic_function) * exp(-days / r.thymus_recovery)
+
+    def _divide(self, thymic_days: Floats, lymphopenia: float, days: float) -> None:
+        """Advance the T-cell pools.
+
+        Without lymphopenia division balances death, but for what the thymus adds to naive and regulatory cells.
+        Lymphopenia lets all divide faster and turns naive cells into memory-like ones.
+
+        Args:
+            thymic_days: thymic output of the step in days of full output, by origin.
+            lymphopenia: 0 at homeostasis, 1 without any T cell.
+            days: length of the step.
+        """
+        r = self.rules
+        convert = 1.0 - exp(-r.naive_conversion * max(lymphopenia, 0.0) * days)
+        for naive, memory in ((Kind.CD4_NAIVE, Kind.CD4_MEMORY), (Kind.CD8_NAIVE, Kind.CD8_MEMORY)):
+            converted = self.pools[INDEX[naive]] * convert
+            self.pools[INDEX[naive]] -= converted
+            self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
+        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
+        for kind in T_CELLS:
+            row, emigrants = INDEX[kind], self._emigrants.get(kind, 0.0)
+            net = growth.get(kind, r.naive_growth) * lymphopenia - emigrants / self._reference[row]
+            self.pools[row] = self.pools[row] * exp(net * days) + emigrants * thymic_days
+
+    def damage_thymus(self, share: float) -> None:
+        """Take away a share (0-1) of what is left of the thymic function."""
+        self.thymic_function = self.thymic_function * (1.0 - min(share, 1.0))
+
+    def add(self, kind: Kind, origin: Origin | int, cells: float) -> None:
+        """Add cells of a kind, or of one that becomes it in the body, to its pool."""
+        self.pools[INDEX[RETURNS.get(kind, kind)], origin] += cells
+
+    def queue(self, step_h: float) -> None:
+        """Let the step's share of every pool head for the marrow."""
+        flow = self.pools[: len(TRAVELLERS)] * (self._entry * (step_h / HOURS_PER_DAY))
+        self.waiting += flow / self._cells_per_agent
+
+    def depart(self) -> list[Arrival]:
+        """Take whole agents that are due out of the pools; the remainder waits."""
+        agents = whole_agents(self.waiting, self.pools[: len(TRAVELLERS)], self._cells_per_agent)
+        return [
+            (kind, origin, Specificity.NONE, int(agents[row, origin]))
+            for row, kind in enumerate(TRAVELLERS)
+            for origin in Origin
+            if agents[row, origin] > 0
+        ]
+
+    def cells(self, kinds: Sequence[Kind]) -> Floats:
+        """Return the cells of several pools together by origin, shape (N_ORIGINS,)."""
+        result = np.zeros(N_ORIGINS)
+        for kind in kinds:
+            result = result + self.pools[INDEX[kind]]
+        return result
+
+
+def whole_agents(waiting: Floats, pool: Floats, cells_per_agent: float) -> Ints:
+    """Take the whole agents of ``waiting`` out of it and out of ``pool`` (both change), as far as the pool has them."""
+    agents = np.floor(np.minimum(waiting, pool / cells_per_agent))
+    waiting -= agents
+    pool -= agents * cells_per_agent
+    return agents.astype(np.int64)
+
+
+def _emigrants(r: LymphocyteRules, age_years: float) -> dict[Kind, float]:
+    """Return the cells that a whole thymus exports per day at this age, by pool."""
+    output = r.thymus_output * exp(LN2 * (r.thymus_age - age_years) / r.thymus_age_half)
+    rest = 1.0 - r.thymus_treg_share
+    return {
+        Kind.CD4_NAIVE: output * rest * r.thymus_cd4_share,
+        Kind.CD8_NAIVE: output * rest * (1.0 - r.thymus_cd4_share),
+        Kind.TREG: output * r.thymus_treg_share,
+    }

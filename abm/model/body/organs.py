@@ -1,0 +1,219 @@
+"""Alloreactivity and the organs it hurts: the well-mixed model of priming, expansion, killing and repair.
+
+Two directions share one form: donor T cells against the host (graft versus host), and host T cells that survived
+conditioning against the graft (host versus graft). Only the first hurts organs; both kill lymphocytes of the other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from abm.cells import Kind, Origin, Specificity
+from abm.errors import ConfigError
+from abm.exactmath import exp
+from abm.model.body.immune import Arrival, whole_agents
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
+from abm.model.body.parameters import OrganRules
+from abm.tables import did_you_mean, read_table
+
+GVH, HVG = 0, 1
+ORGANS = ("skin", "gut", "liver")
+N_STAGES = 4
+#: Overall grade reached with stage 1, 2, 3, 4 of one organ alone (MAGIC: Harris, BBMT 2016).
+GRADES = {"skin": (1, 1, 2, 4), "gut": (2, 3, 3, 4), "liver": (2, 3, 3, 4)}
+QUANTITIES = ("graft_versus_host", "host_versus_graft", "ubiquitous_share", "shares_antigens")
+
+
+@dataclass(frozen=True)
+class Donor:
+    """Who the graft comes from.
+
+    Attributes:
+        graft_versus_host: effective host-reactive precursors per donor T cell.
+        host_versus_graft: effective donor-reactive precursors per host T cell.
+        ubiquitous_share: effectors that see antigens of all host tissue; the others see blood-restricted ones.
+        shares_antigens: whether donor cells show the same minor antigens as the host.
+    """
+
+    graft_versus_host: float
+    host_versus_graft: float
+    ubiquitous_share: float
+    shares_antigens: bool
+
+
+def read_donors(folder: Path) -> dict[str, Donor]:
+    """Return the donor types of ``donors.csv`` by name."""
+    values: dict[str, dict[str, float]] = {}
+    rows = read_table(folder / "donors.csv", ("donor", "quantity", "value"))
+    for row in rows:
+        row.choice("unit", ["1"])
+        found, quantity = values.setdefault(row.text("donor"), {}), row.choice("quantity", QUANTITIES)
+        if quantity in found:
+            raise row.error("quantity", f"{quantity} of {row.text('donor')} stands twice")
+        found[quantity] = row.number("value", 0.0, 1.0)
+    for name, found in values.items():
+        if missing := [quantity for quantity in QUANTITIES if quantity not in found]:
+            raise rows[0].error("donor", f"{name} lacks {', '.join(missing)}")
+    return {
+        name: Donor(
+            v["graft_versus_host"], v["host_versus_graft"], v["ubiquitous_share"], v["shares_antigens"] > 0.0
+        )
+        for name, v in values.items()
+    }
+
+
+def find_donor(donors: dict[str, Donor], name: str) -> Donor:
+    """Return the donor type ``name``."""
+    if name not in donors:
+        raise ConfigError(f"unknown donor {name!r}{did_you_mean(name, donors)}", key="patient.donor")
+    return donors[name]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What alloreactivity depends on besides its own state, constant over a step.
+
+    Attributes:
+        host_apc: level that host antigen-presenting cells turn over to, 0-1.
+        donor_antigen: donor cells of the marrow relative to homeostasis, 0-1.
+        activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
+    """
+
+    host_apc: float = 1.0
+    donor_antigen: float = 0.0
+    activation: float = 1.0
+    proliferation: float = 1.0
+    killing: float = 1.0
+
+
+class Alloimmunity(Packed):
+    """Inflammation, antigen-presenting cells, alloreactive T cells and the loss of tissue.
+
+    Attributes:
+        inflammation: 1 is what myeloablative conditioning leaves on day 0.
+        host_apc: host antigen-presenting cells relative to a healthy body.
+        precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
+        effectors: activated ones, likewise.
+        immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
+        injury_loss: share lost to conditioning, likewise.
+        waiting: agents due to enter the lattice: GVH ubiquitous, GVH blood-restricted, HVG; shape (3,).
+    """
+
+    STATE = ("inflammation", "host_apc", "precursors", "effectors", "immune_loss", "injury_loss", "waiting")
+
+    def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float) -> None:
+        """Start healthy, without alloreactive cells."""
+        self.rules, self.donor = rules, donor
+        self._cells_per_agent = cells_per_agent
+        self._organ_kill = np.array([getattr(rules, f"{organ}_kill") for organ in ORGANS])
+        self._stage_losses = {o: [getattr(rules, f"{o}_stage_{s + 1}") for s in range(N_STAGES)] for o in ORGANS}
+        self.inflammation, self.host_apc = 0.0, 1.0
+        self.precursors: Floats = np.zeros(2)
+        self.effectors: Floats = np.zeros(2)
+        self.immune_loss: Floats = np.zeros(len(ORGANS))
+        self.injury_loss: Floats = np.zeros(len(ORGANS))
+        self.waiting: Floats = np.zeros(3)
+
+    @property
+    def integrity(self) -> Floats:
+        """Intact share of each organ, shape (3,) in the order of ``ORGANS``."""
+        return 1.0 - self.immune_loss - self.injury_loss
+
+    def advance(self, around: Surroundings, step_h: float) -> None:
+        """Advance by ``step_h`` hours: one step of the classical Runge-Kutta method."""
+        days, state = step_h / HOURS_PER_DAY, self._vector()
+        k1 = self._slope(state, around)
+        k2 = self._slope(state + k1 * (days / 2.0), around)
+        k3 = self._slope(state + k2 * (days / 2.0), around)
+        k4 = self._slope(state + k3 * days, around)
+        self._take(state + (k1 + 2.0 * k2 + 2.0 * k3 + k4) * (days / 6.0))
+
+    def _vector(self) -> Floats:
+        scalars = np.array([self.inflammation, self.host_apc])
+        return np.concatenate([scalars, self.precursors, self.effectors, self.immune_loss, self.injury_loss])
+
+    def _take(self, vector: Floats) -> None:
+        self.inflammation, self.host_apc = float(vector[0]), float(vector[1])
+        self.precursors, self.effectors = vector[2:4].copy(), vector[4:6].copy()
+        self.immune_loss, self.injury_loss = vector[6:9].copy(), vector[9:12].copy()
+
+    def _slope(self, y: Floats, around: Surroundings) -> Floats:
+        """Return the rates of change per day of the vector ``y``."""
+        r, inflammation, host_apc = self.rules, float(y[0]), float(y[1])
+        precursors, effectors, immune, injury = y[2:4], y[4:6], y[6:9], y[9:12]
+        square = inflammation * inflammation
+        danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
+        signal = np.array([host_apc, around.donor_antigen]) * (danger * around.activation)
+        kill = self.tissue_kill(float(effectors[GVH])) * around.killing
+        intact = 1.0 - immune - injury
+        mean_intact = total(intact) / len(ORGANS)
+        growing = signal * (r.effector_growth * around.proliferation) * (1.0 - effectors / r.effector_capacity)
+        inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
+        scalars = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
+        primed = signal * precursors * r.priming
+        return np.concatenate([
+            np.array(scalars),
+            -primed,
+            primed + effectors * (growing - r.effector_death),
+            intact * self._organ_kill * kill - immune * r.tissue_repair,
+            -injury * r.tissue_repair,
+        ])
+
+    def tissue_kill(self, effectors: float) -> float:
+        """Return the rate at which this many effectors kill epithelium, per day."""
+        return self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
+
+    def survival_of_other_side(self, direction: int, step_h: float) -> float:
+        """Return the share of lymphocytes that survives the effectors of ``direction`` for ``step_h`` hours."""
+        r, effectors = self.rules, float(self.effectors[direction])
+        return exp(-r.blood_kill * effectors / (r.blood_kill_half + effectors) * step_h / HOURS_PER_DAY)
+
+    def injure(self, amount: float) -> None:
+        """Add conditioning injury: inflammation, and loss of what is intact of every organ."""
+        self.inflammation += amount
+        self.injury_loss += self.integrity * (1.0 - exp(-self.rules.epithelium_injury * amount))
+
+    def survive(self, direction: int, precursors: float, effectors: float) -> None:
+        """Keep only these shares of the precursors and effectors of one direction."""
+        self.precursors[direction] *= precursors
+        self.effectors[direction] *= effectors
+
+    def grade(self) -> int:
+        """Return the overall grade of acute GVHD, 0-4, from the stages of the organs (immune-mediated loss only)."""
+        grades = [0]
+        for organ, loss in zip(ORGANS, self.immune_loss, strict=True):
+            stage = len([limit for limit in self._stage_losses[organ] if loss >= limit])
+            grades.append(GRADES[organ][stage - 1] if stage else 0)
+        return max(grades)
+
+    def reactive(self, origin: Origin) -> bool:
+        """Whether T cells of ``origin`` hold cells that recognise the other side."""
+        share = {Origin.HOST: self.donor.host_versus_graft, Origin.DONOR: self.donor.graft_versus_host}
+        return share.get(origin, 0.0) > 0.0
+
+    def queue(self, step_h: float, entry_per_day: float) -> None:
+        """Let the step's share of the effectors head for the marrow."""
+        flow = self.effectors * (entry_per_day * step_h / HOURS_PER_DAY) / self._cells_per_agent
+        share = self.donor.ubiquitous_share
+        self.waiting += np.array([flow[GVH] * share, flow[GVH] * (1.0 - share), flow[HVG]])
+
+    def depart(self) -> list[Arrival]:
+        """Take whole agents that are due out of the effectors; the remainder waits."""
+        arrivals: list[Arrival] = []
+        for slot, (direction, origin, specificity) in enumerate((
+            (GVH, Origin.DONOR, Specificity.HOST_UBIQUITOUS),
+            (GVH, Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC),
+            (HVG, Origin.HOST, Specificity.DONOR),
+        )):
+            pool = self.effectors[direction : direction + 1]
+            n = int(whole_agents(self.waiting[slot : slot + 1], pool, self._cells_per_agent)[0])
+            if n:
+                arrivals.append((Kind.CD8_EFFECTOR, origin, specificity, n))
+        return arrivals
+
+    def come_back(self, origin: Origin, cells: float) -> None:
+        """Return effectors of ``origin`` (which must be reactive) from the lattice to the body."""
+        self.effectors[GVH if origin is Origin.DONOR else HVG] += cells

@@ -1,0 +1,163 @@
+"""The body's parameters, read from ``body.csv``: one field per row, its unit in the field.
+
+Values in cells, cells per day and litres belong to a body of ``reference_weight`` and scale with the patient's weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from abm.tables import read_values
+
+#: Units of values that grow in proportion to body weight.
+EXTENSIVE = ("L", "cells", "cells/d")
+
+
+def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+    return field(metadata={"unit": unit})
+
+
+@dataclass(frozen=True)
+class SizeRules:
+    """The reference body."""
+
+    reference_weight: float = _in("kg")
+
+
+@dataclass(frozen=True)
+class BloodRules:
+    """Production, lifespan and amount of blood cells; transfusion."""
+
+    blood_volume: float = _in("L")
+    anc: float = _in("1e9/L")
+    neutrophil_marginated: float = _in("1")
+    neutrophil_production: float = _in("cells/d")
+    monocytes: float = _in("1e9/L")
+    monocyte_production: float = _in("cells/d")
+    platelet_production: float = _in("cells/d")
+    platelet_lifespan: float = _in("d")
+    platelet_stages: float = _in("1")
+    platelet_splenic_share: float = _in("1")
+    red_cell_production: float = _in("cells/d")
+    red_cell_lifespan: float = _in("d")
+    red_cell_stages: float = _in("1")
+    haemoglobin: float = _in("g/L")
+    marrow_reticulocyte_time: float = _in("d")
+    marrow_reticulocyte_stages: float = _in("1")
+    blood_reticulocyte_time: float = _in("d")
+    blast_blood_time: float = _in("d")
+    platelet_trigger: float = _in("1e9/L")
+    platelet_unit: float = _in("cells")
+    haemoglobin_trigger: float = _in("g/L")
+    red_cell_unit: float = _in("cells")
+
+
+@dataclass(frozen=True)
+class CytokineRules:
+    """Turnover of G-CSF, EPO, TPO, FLT3 ligand and IL-7."""
+
+    gcsf_clearance: float = _in("1/h")
+    gcsf_clearance_per_anc: float = _in("1/h per 1e9/L")
+    gcsf_drug_half_life: float = _in("h")
+    gcsf_drug_area: float = _in("fold h per ug/kg")
+    epo_half_life: float = _in("h")
+    epo_slope: float = _in("L/g")
+    epo_max: float = _in("fold")
+    tpo_half_life: float = _in("h")
+    tpo_max: float = _in("fold")
+    flt3l_floor: float = _in("1")
+    flt3l_cellularity_cap: float = _in("1")
+    il7_floor: float = _in("1")
+
+
+@dataclass(frozen=True)
+class LymphocyteRules:
+    """Pools, thymus, homeostatic division and traffic to the marrow."""
+
+    cd4_naive_pool: float = _in("cells")
+    cd4_memory_pool: float = _in("cells")
+    treg_pool: float = _in("cells")
+    cd8_naive_pool: float = _in("cells")
+    cd8_memory_pool: float = _in("cells")
+    nk_pool: float = _in("cells")
+    b_pool: float = _in("cells")
+    t_blood_share: float = _in("1")
+    nk_blood_share: float = _in("1")
+    b_blood_share: float = _in("1")
+    nk_production: float = _in("cells/d")
+    b_production: float = _in("cells/d")
+    thymus_seeding: float = _in("cells/d")
+    thymus_output: float = _in("cells/d")
+    thymus_age: float = _in("a")
+    thymus_age_half: float = _in("a")
+    thymus_transit: float = _in("d")
+    thymus_stages: float = _in("1")
+    thymus_cd4_share: float = _in("1")
+    thymus_treg_share: float = _in("1")
+    thymus_recovery: float = _in("d")
+    thymus_injury: float = _in("1")
+    thymus_gvhd: float = _in("1")
+    cd4_growth: float = _in("1/d")
+    cd8_growth: float = _in("1/d")
+    naive_growth: float = _in("1/d")
+    naive_conversion: float = _in("1/d")
+    t_marrow_entry: float = _in("1/d")
+    treg_marrow_entry: float = _in("1/d")
+    effector_marrow_entry: float = _in("1/d")
+    nk_marrow_entry: float = _in("1/d")
+
+
+@dataclass(frozen=True)
+class OrganRules:
+    """Alloreactivity and the organs it damages: the joint parameter set of the mean-field model."""
+
+    injury_from_loss: float = _in("1/d")
+    injury_from_killing: float = _in("1")
+    injury_decay: float = _in("1/d")
+    injury_half: float = _in("1")
+    activation_floor: float = _in("1")
+    priming: float = _in("1/d")
+    effector_growth: float = _in("1/d")
+    effector_death: float = _in("1/d")
+    effector_capacity: float = _in("cells")
+    apc_turnover: float = _in("d")
+    tissue_kill: float = _in("1/d")
+    tissue_kill_half: float = _in("cells")
+    tissue_repair: float = _in("1/d")
+    blood_kill: float = _in("1/d")
+    blood_kill_half: float = _in("cells")
+    epithelium_injury: float = _in("1")
+    skin_kill: float = _in("1")
+    gut_kill: float = _in("1")
+    liver_kill: float = _in("1")
+    skin_stage_1: float = _in("1")
+    skin_stage_2: float = _in("1")
+    skin_stage_3: float = _in("1")
+    skin_stage_4: float = _in("1")
+    gut_stage_1: float = _in("1")
+    gut_stage_2: float = _in("1")
+    gut_stage_3: float = _in("1")
+    gut_stage_4: float = _in("1")
+    liver_stage_1: float = _in("1")
+    liver_stage_2: float = _in("1")
+    liver_stage_3: float = _in("1")
+    liver_stage_4: float = _in("1")
+
+
+Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules)
+SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules)
+UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
+
+
+def read_body(folder: Path) -> dict[str, float]:
+    """Return the values of ``body.csv`` by name, for the reference weight."""
+    return read_values(folder / "body.csv", UNITS)
+
+
+def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
+    """Return one section of ``values`` for a patient of ``weight_kg``."""
+    size = weight_kg / values["reference_weight"]
+    return kind(**{f.name: values[f.name] * (size if UNITS[f.name] in EXTENSIVE else 1.0) for f in fields(kind)})

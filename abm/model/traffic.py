@@ -1,0 +1,152 @@
+"""Cells between blood and marrow: circulating stem cells keep their words, lymphocytes come from body pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
+from abm.philox import philox, philox_scalar
+from abm.streams import Stream
+
+#: Kinds whose leavers stay in the blood with their identity and may come back.
+STEM_KINDS = (Kind.HSC, Kind.LSC)
+#: What traffic.csv must hold: unit by name.
+TRAFFIC_UNITS = {
+    "hsc_trials": "1/h",
+    "progenitor_trials": "1/h",
+    "lymphocyte_trials": "1/h",
+    "hsc_clearance": "1/h",
+    "progenitor_clearance": "1/h",
+    "niche_occupancy": "fraction",
+    "commit_share": "fraction",
+    "lsc_share": "fraction",
+    "quiescent_lsc": "fraction",
+}
+Arrival = tuple[Kind, Origin, Specificity, int]
+_KIND_MASK = np.uint32(63)
+
+
+@dataclass
+class Requests:
+    """Cells that look for a site in this step.
+
+    Attributes:
+        hot, cold: their words, shape (n,).
+        niche_only: 1 where only an HSC niche will do.
+        motile: whether the motile layer is meant.
+        sites: candidate global sites, one row per trial: (n_candidates,).
+        owner: index of the cell each candidate belongs to, ascending.
+    """
+
+    hot: NDArray[np.uint32]
+    cold: NDArray[np.uint32]
+    niche_only: NDArray[np.uint8]
+    motile: NDArray[np.bool_]
+    sites: NDArray[np.int64]
+    owner: NDArray[np.int64]
+
+    def assign(self, is_open: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Give each cell, in order, its first open candidate that no earlier cell took; -1 if none."""
+        chosen = np.full(self.hot.size, -1, np.int64)
+        taken: set[tuple[bool, int]] = set()
+        for k in np.flatnonzero(is_open):
+            cell = int(self.owner[k])
+            place = (bool(self.motile[cell]), int(self.sites[k]))
+            if chosen[cell] < 0 and place not in taken:
+                chosen[cell] = self.sites[k]
+                taken.add(place)
+        return chosen
+
+
+@dataclass
+class Circulation:
+    """Stem and progenitor cells in the blood, one entry per agent, in a fixed order."""
+
+    values: dict[str, float]
+    seed: int
+    total_sites: int
+    hot: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    cold: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+
+    def add(self, hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
+        """Let cells enter the blood."""
+        self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold])
+
+    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int) -> int:
+        """Put a graft into the blood; expected numbers are rounded at random. Returns the number of agents."""
+        before = self.hot.size
+        for kind, expected in sorted(agents.items()):
+            whole = int(expected)
+            draw = philox_scalar(self.seed, (1 << 40) | kind, step, Stream.BODY * 256)[0]
+            n = whole + int(draw < (expected - whole) * 4294967296.0)
+            clones = philox(self.seed, np.arange(n) + ((kind + 64 * origin) << 32), step, Stream.BODY * 256 + 1)[0]
+            cycle = Cycle.QUIESCENT if kind is Kind.HSC else Cycle.CYCLING
+            self.add(
+                np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle), np.uint32),
+                (clones >> np.uint32(16)) << np.uint32(0),
+            )
+        return self.hot.size - before
+
+    def clear(self, step: int, step_h: float) -> int:
+        """Remove cells that find no site in time (once a step). Returns how many."""
+        if not self.hot.size:
+            return 0
+        r = philox(self.seed, np.arange(self.hot.size), step, Stream.BODY * 256 + 2)[0]
+        rate = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
+        stays = r >= np.minimum(rate * step_h * 4294967296.0, 4294967295.0).astype(np.uint32)
+        cleared = int(self.hot.size - stays.sum())
+        self.hot, self.cold = self.hot[stays], self.cold[stays]
+        return cleared
+
+    def requests(self, lymphocytes: Sequence[Arrival], step: int, step_h: float) -> Requests:
+        """Draw candidate sites for all circulating cells and for the lymphocytes that arrive."""
+        new = np.repeat(
+            np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
+            np.array([n for *_, n in lymphocytes], np.int64),
+        )
+        hot = np.concatenate([self.hot, new])
+        cold = np.concatenate([self.cold, np.full(new.size, pack_cold(), np.uint32)])
+        seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
+        motile = np.arange(hot.size) >= self.hot.size
+        per_hour = np.where(
+            motile,
+            self.values["lymphocyte_trials"],
+            np.where(seeks, self.values["hsc_trials"], self.values["progenitor_trials"]),
+        )
+        trials = np.maximum(per_hour * step_h, 1.0).astype(np.int64)
+        owner = np.repeat(np.arange(hot.size), trials)
+        r = philox(self.seed, np.arange(owner.size), step, Stream.ARRIVAL * 256)
+        wide = (r[0].astype(np.uint64) << np.uint64(32)) | r[1]
+        sites = (wide % np.uint64(self.total_sites)).astype(np.int64)
+        return Requests(hot, cold, seeks.astype(np.uint8), motile, sites, owner)
+
+    def keep(self, stays: NDArray[np.bool_]) -> None:
+        """Keep only these cells; the others lodged."""
+        self.hot, self.cold = self.hot[stays], self.cold[stays]
+
+    def _seeks_niche(self) -> NDArray[np.bool_]:
+        return np.isin(self.hot & _KIND_MASK, np.array(STEM_KINDS, np.uint32))
+
+
+def not_lodged(lymphocytes: Sequence[Arrival], lodged: NDArray[np.bool_]) -> list[Arrival]:
+    """Return the arrivals that found no site, in the form they were announced."""
+    left: list[Arrival] = []
+    start = 0
+    for kind, origin, specificity, n in lymphocytes:
+        missing = n - int(lodged[start : start + n].sum())
+        start += n
+        if missing:
+            left.append((kind, origin, specificity, missing))
+    return left
+
+
+def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return how many cells of each kind and origin settled, int64 (64, 4)."""
+    index = (hot & _KIND_MASK).astype(np.int64) * 4 + ((hot >> np.uint32(6)) & np.uint32(3))
+    return np.bincount(index, minlength=256).reshape(64, 4).astype(np.int64)
+
+

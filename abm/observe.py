@@ -1,0 +1,47 @@
+"""What is reported: derived numbers from the exact counts and the body."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import Count, Flag, Kind, Origin
+from abm.model.rules import Rules
+
+#: name -> (unit, meaning) of the observables made here; those of the body come with the body.
+OBSERVABLES: dict[str, tuple[str, str]] = {
+    "blast_percent": ("%", "leukaemic share of nucleated resident marrow cells"),
+    "donor_percent": ("%", "donor share of myeloid marrow cells (neutrophil and monocyte lineages)"),
+    "donor_hsc": ("1", "donor share of HSC"),
+    "myeloid_erythroid_ratio": ("1", "myeloid over nucleated erythroid marrow cells"),
+    "niche_occupancy": ("1", "share of HSC niches that hold an HSC or LSC"),
+    "agents": ("1", "cells in both layers"),
+}
+
+
+def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, float]:
+    """Return the observables of the patch.
+
+    Args:
+        counts: int64 (N_COUNTS, 64, 4).
+        rules: rule tables (lineages, flags).
+        n_niches: HSC niches in the patch.
+    """
+    population = counts[Count.POPULATION]
+    by_kind = population.sum(axis=1)
+    resident = by_kind[1:40].sum() - by_kind[Kind.RETICULOCYTE]
+    myeloid = population[rules.lineage("neutrophil", "monocyte")].sum(axis=0)
+    erythroid = by_kind[rules.lineage("erythroid")].sum() - by_kind[Kind.RETICULOCYTE]
+    hsc = population[Kind.HSC]
+    return {
+        "blast_percent": 100.0 * _share(by_kind[rules.mask(Flag.LEUKAEMIC)].sum(), resident),
+        "donor_percent": 100.0 * _share(myeloid[Origin.DONOR :].sum(), myeloid.sum()),
+        "donor_hsc": _share(hsc[Origin.DONOR :].sum(), hsc.sum()),
+        "myeloid_erythroid_ratio": _share(myeloid.sum(), erythroid),
+        "niche_occupancy": _share(counts[Count.NICHE, [Kind.HSC, Kind.LSC]].sum(), n_niches),
+        "agents": float(by_kind.sum()),
+    }
+
+
+def _share(part: np.int64, whole: np.int64 | int) -> float:
+    return float(part) / float(whole) if whole else 0.0

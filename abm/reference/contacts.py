@@ -1,0 +1,78 @@
+"""Twins of ``kernels/contacts.cu``: who touches whom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from abm import cells
+from abm.philox import philox
+from abm.reference.lattice import HOT, U8, U32, get, global_site, kind_of, near_site, occupied, pick_set_bit, span
+
+
+def classify(n: int, *, first: int, res_hot: U32, mot_hot: U32, classes: U32, signature: U32) -> None:
+    """Write the class word of each site."""
+    part = slice(first, first + n)
+    signature.reshape(-1)[part] = classes[kind_of(res_hot.reshape(-1)[part])]
+    signature.reshape(-1)[part] += classes[kind_of(mot_hot.reshape(-1)[part])]
+
+
+def contacts(
+    n: int, *, first: int, ny: int, nx: int, res_hot: U32, mot_hot: U32, classes: U32, signature: U32, histogram: U32
+) -> None:
+    """Write packed neighbour counts of each occupied site, its own resident cell left out."""
+    box = span(signature, first, n, ny, nx, 1)
+    box = box[:-2] + box[1:-1] + box[2:]
+    box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
+    box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
+    offset = first % (ny * nx)
+    total = box.reshape(-1)[offset : offset + n]
+    res, mot = res_hot.reshape(-1)[first : first + n], mot_hot.reshape(-1)[first : first + n]
+    total = np.where((res != 0) | (mot != 0), total - classes[kind_of(res)], np.uint32(0))
+    histogram.reshape(-1)[first : first + n] = total
+
+
+def engage(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    seed: int,
+    step: int,
+    word: int,
+    res_hot: U32,
+    mot_hot: U32,
+    flags: U32,
+    antigens: U32,
+    losses: U32,
+    receptors: U32,
+    engaged: U8,
+) -> None:
+    """Let each lymphocyte that meets its antigen engage one target (recognition: antigens & receptors)."""
+    engaged.reshape(-1)[first : first + n] = 0
+    res, mot = res_hot.reshape(-1), mot_hot.reshape(-1)
+    site = occupied(mot_hot, first, n)
+    receptor = receptors[get(mot[site], HOT["specificity"])]
+    site, receptor = site[receptor != 0], receptor[receptor != 0]
+    effector = ((flags[kind_of(mot[site])] >> np.uint32(cells.Flag.EFFECTOR)) & np.uint32(1)).astype(bool)
+    matches = np.zeros(site.shape, np.uint32)
+    for m in range(27):
+        target = res[near_site(site, m, ny, nx)]
+        apc = ((flags[kind_of(target)] >> np.uint32(cells.Flag.APC)) & np.uint32(1)).astype(bool)
+        met = (target != 0) & ((antigens_of(target, antigens, losses) & receptor) != 0) & (effector | apc)
+        matches |= met.astype(np.uint32) << np.uint32(m)
+    site, matches = site[matches != 0], matches[matches != 0]
+    r = philox(seed, global_site(site, shift, total), step, word)
+    engaged.reshape(-1)[site] = pick_set_bit(matches, r[0], 27) + 1
+
+
+def antigens_of(hot: U32, antigens: U32, losses: U32) -> U32:
+    """Return the antigens each cell shows: those of its kind and origin, less its losses."""
+    mask = antigens[kind_of(hot) * cells.N_ORIGINS + get(hot, HOT["origin"])]
+    loss = get(hot, HOT["loss"])
+    for j in range(len(cells.LOSS_ANTIGENS)):
+        lost = ((loss >> np.uint32(j)) & np.uint32(1)).astype(bool)
+        mask = np.where(lost, mask & ~losses[j], mask)
+    return mask

@@ -1,0 +1,344 @@
+"""Twins of ``kernels/fate.cu``: one event per cell, claims, the next words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import (
+    HISTOGRAM,
+    HISTOGRAM_BITS,
+    N_BEHAVIOURS,
+    N_HAZARDS,
+    NICHE_MASK,
+    TISSUE_MASK,
+    Behaviour,
+    Event,
+    Flag,
+    Signal,
+    Tissue,
+)
+from abm.philox import philox
+from abm.reference.lattice import (
+    COLD,
+    F32,
+    HOT,
+    I64,
+    U8,
+    U32,
+    Bool,
+    best_claim,
+    claimed_sites,
+    get,
+    global_site,
+    kind_of,
+    near_site,
+    neighbour,
+    occupied,
+    pick_set_bit,
+    put,
+    rate_row,
+    span,
+)
+
+_COUNT_SIGNALS = {
+    Signal.N_HSPC: "hspc",
+    Signal.N_LEUKAEMIC: "leukaemic",
+    Signal.N_RESIDENT: "resident",
+    Signal.N_EFFECTOR: "effector",
+    Signal.N_TREG: "treg",
+    Signal.N_APC: "apc",
+}
+
+
+def fate(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    seed: int,
+    step: int,
+    word: int,
+    layer_is_motile: int,
+    hot: U32,
+    cold: U32,
+    mot_hot: U32,
+    tissue: U8,
+    distance: U8,
+    histogram: U32,
+    engaged: U8,
+    cxcl12: F32,
+    inflammation: F32,
+    flags: U32,
+    stages: U8,
+    strength: F32,
+    rates: F32,
+    rule_start: NDArray[np.int32],
+    rule_behaviour: U8,
+    rule_signal: U8,
+    rule_power: U8,
+    rule_gain: F32,
+    rule_half: F32,
+    escape: F32,
+    action: U32,
+    priority: U32,
+) -> None:
+    """Choose at most one event per cell from its competing hazards (per step)."""
+    action.reshape(-1)[first : first + n] = 0
+    priority.reshape(-1)[first : first + n] = 0
+    site = occupied(hot, first, n)
+    cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
+    row, near = rate_row(cell), histogram.reshape(-1)[site]
+    h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
+
+    is_engaged = (engaged.reshape(-1)[site] != 0) & (layer_is_motile != 0)
+    hits = np.zeros(site.shape, np.float32)
+    if not layer_is_motile:
+        touched = _count(near, "effector") > 0
+        hits[touched] = _hits_on(site[touched], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
+    h[Behaviour.KILL] *= hits
+    h[Behaviour.ACTIVATE][~is_engaged] = 0
+    done = stage >= stages[kind_of(cell)]
+    h[Behaviour.DIVIDE][done] = 0
+    h[Behaviour.MATURE][done] = 0
+
+    local = {
+        Signal.NICHE: lambda j: (tissue.reshape(-1)[site[j]] & np.uint8(NICHE_MASK)) != 0,
+        Signal.SINUSOID_DISTANCE: lambda j: distance.reshape(-1)[site[j]],
+        Signal.HITS: lambda j: hits[j],
+        Signal.ENGAGED: lambda j: is_engaged[j],
+        Signal.CXCL12: lambda j: cxcl12.reshape(-1)[site[j]],
+        Signal.INFLAMMATION: lambda j: inflammation.reshape(-1)[site[j]],
+        Signal.STAGE: lambda j: stage[j],
+        **{signal: lambda j, name=name: _count(near[j], name) for signal, name in _COUNT_SIGNALS.items()},
+    }
+    order = np.argsort(row, kind="stable")
+    bounds = np.searchsorted(row[order], np.arange(rule_start.size))
+    for owner in range(rule_start.size - 1):
+        members = order[bounds[owner] : bounds[owner + 1]]
+        for k in range(rule_start[owner], rule_start[owner + 1]) if members.size else ():
+            s = np.asarray(local[Signal(rule_signal[k])](members)).astype(np.float32)
+            response = np.float32(1.0) + (rule_gain[k] * _hill(s, rule_half[k], int(rule_power[k])))
+            h[rule_behaviour[k], members] *= response
+
+    free = (span(hot, first, n, ny, nx, 1) == 0) & ((span(tissue, first, n, ny, nx, 1) & TISSUE_MASK) == Tissue.MARROW)
+    near_site_index = site - (first // (ny * nx)) * ny * nx
+    open_ = _open_directions(free)[near_site_index]
+    closed = open_ == 0
+    h[Behaviour.DIVIDE][closed] = 0
+    h[Behaviour.MOVE][closed] = 0
+    hazard = h[0].copy()
+    for b in range(1, N_HAZARDS):
+        hazard += h[b]
+
+    acts = np.flatnonzero(hazard > 0)
+    r = philox(seed, global_site(site[acts], shift, total), step, word)
+    chance = _escape_probability(hazard[acts], escape) * np.float32(4294967296.0)
+    happens = r[0] < chance.astype(np.uint32)
+    acts, r1, r2, r3 = acts[happens], r[1][happens], r[2][happens], r[3][happens]
+    pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
+    event = _choose(h[:, acts], pick)
+
+    claim = (event == Event.DIVIDE) | (event == Event.MOVE)
+    choice = open_[acts]
+    seeker = claim & _has_flag(flags[kind_of(cell[acts])], Flag.NICHE_SEEKER)
+    if seeker.any():
+        niche = free & ((span(tissue, first, n, ny, nx, 1) & NICHE_MASK) != 0)
+        niches = _open_directions(niche)[near_site_index[acts]]
+        choice = np.where(seeker & (niches != 0), niches, choice)
+    direction = np.where(claim, pick_set_bit(choice, r2, 6), 0).astype(np.uint32)
+    action.reshape(-1)[site[acts]] = event | (direction << np.uint32(4))
+    priority.reshape(-1)[site[acts]] = r3
+
+
+def _count(histogram: U32, name: str) -> U32:
+    return (histogram >> np.uint32(HISTOGRAM_BITS * HISTOGRAM.index(name))) & np.uint32(31)
+
+
+def _has_flag(flags: U32, flag: Flag) -> Bool:
+    return ((flags >> np.uint32(flag)) & np.uint32(1)).astype(bool)
+
+
+def _hits_on(site: I64, ny: int, nx: int, engaged: U8, mot_hot: U32, strength: F32) -> F32:
+    """Sum the kill strength of all lymphocytes that engage each site."""
+    total = np.zeros(site.shape, np.float32)
+    for m in range(27):
+        s = near_site(site, m, ny, nx)
+        total += np.where(engaged[s] == 27 - m, strength[kind_of(mot_hot[s])], np.float32(0.0))
+    return total
+
+
+def _hill(s: F32, half_p: np.float32, power: int) -> F32:
+    sp = s
+    if power >= 2:
+        sp = sp * sp
+    if power == 4:
+        sp = sp * sp
+    return sp / (half_p + sp)
+
+
+def _escape_probability(x: F32, escape: F32) -> F32:
+    """Return 1 - exp(-x) by linear interpolation in a table with 256 steps per unit."""
+    scaled = np.where(x < np.float32(15.99), x, np.float32(15.99)) * np.float32(256.0)
+    index = scaled.astype(np.int32)
+    low = escape[index]
+    return low + ((escape[index + 1] - low) * (scaled - index.astype(np.float32)))
+
+
+def _open_directions(free: Bool) -> U32:
+    """Return, per site of the middle planes, one bit per direction whose neighbour is free."""
+    shifted = (
+        free[:-2],
+        free[2:],
+        np.roll(free[1:-1], 1, 1),
+        np.roll(free[1:-1], -1, 1),
+        np.roll(free[1:-1], 1, 2),
+        np.roll(free[1:-1], -1, 2),
+    )
+    bits = np.zeros(free[1:-1].shape, np.uint8)
+    for d, mask in enumerate(shifted):
+        bits |= mask.astype(np.uint8) << np.uint8(d)
+    return bits.reshape(-1).astype(np.uint32)
+
+
+def _choose(h: F32, pick: F32) -> U32:
+    """Return the event whose share of the cumulative hazard holds ``pick`` (the last one if rounding overshoots)."""
+    event = np.zeros(pick.shape, np.uint32)
+    total = np.zeros(pick.shape, np.float32)
+    open_ = np.ones(pick.shape, bool)
+    for b in range(N_HAZARDS):
+        here = open_ & (h[b] > 0)
+        total[here] += h[b][here]
+        event[here] = b + 1
+        open_ &= ~(here & (pick < total))
+    return event
+
+
+def resolve(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    hot: U32,
+    tissue: U8,
+    action: U32,
+    priority: U32,
+    winner: U8,
+) -> None:
+    """Write the winner of each empty site: 1 + direction towards it, 0 if nobody claims it."""
+    winner.reshape(-1)[first : first + n] = 0
+    act, plane = action.reshape(-1), ny * nx
+    z0, z1 = first // plane - 1, -(-(first + n) // plane) + 1
+    near = np.flatnonzero(_claiming(act[z0 * plane : z1 * plane])) + z0 * plane
+    aimed = claimed_sites(near, act, ny, nx)
+    aimed = aimed[(aimed >= first) & (aimed < first + n)]
+    is_open = (hot.reshape(-1)[aimed] == 0) & ((tissue.reshape(-1)[aimed] & TISSUE_MASK) == Tissue.MARROW)
+    aimed = aimed[is_open]
+    winner.reshape(-1)[aimed] = best_claim(aimed, ny, nx, total, shift, act, priority.reshape(-1))
+
+
+def _claiming(action: U32) -> Bool:
+    event = action & np.uint32(15)
+    return (event == Event.DIVIDE) | (event == Event.MOVE)
+
+
+def commit(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    seed: int,
+    step: int,
+    word: int,
+    hot: U32,
+    cold: U32,
+    action: U32,
+    winner: U8,
+    flags: U32,
+    stages: U8,
+    renew: U32,
+    fate_next: U8,
+    fate_share: U32,
+    active_form: U8,
+    hot_next: U32,
+    cold_next: U32,
+) -> None:
+    """Write the words of the next time level: every site pulls what will be there."""
+    part = slice(first, first + n)
+    hot, cold, action, winner = hot.reshape(-1), cold.reshape(-1), action.reshape(-1), winner.reshape(-1)
+    out_hot, out_cold = hot[part].copy(), cold[part].copy()
+
+    taken = np.flatnonzero((out_hot == 0) & (winner[part] != 0)) + first
+    acting = np.flatnonzero((out_hot != 0) & ((action[part] & np.uint32(15)) != 0)) + first
+    site = np.concatenate([acting, taken])
+    source = np.concatenate([acting, neighbour(taken, winner[taken].astype(np.int64) - 1, ny, nx)])
+    arriving = source != site
+    h, c, act = hot[source], cold[source], action[source]
+    event, direction = act & np.uint32(15), (act >> np.uint32(4)).astype(np.int64)
+    kind = kind_of(h)
+
+    gone = (event >= Event.DIE) & (event <= Event.EGRESS)
+    won = arriving.copy()
+    claim = np.flatnonzero(~arriving & _claiming(act))
+    won[claim] = winner[neighbour(site[claim], direction[claim], ny, nx)] == (direction[claim] ^ 1) + 1
+    gone |= (event == Event.MOVE) & won & ~arriving
+
+    switch = event == Event.SWITCH
+    h[switch] ^= np.uint32(1) << HOT["cycle"][0]
+    activate = event == Event.ACTIVATE
+    _become(h, c, activate, active_form[kind].astype(np.uint32), flags)
+    h[activate] = put(h[activate], HOT["activation"], 1)
+
+    drawn = (event == Event.DIVIDE) | (event == Event.MATURE)
+    r = [np.zeros(site.shape, np.uint32) for _ in range(4)]
+    for k, values in enumerate(philox(seed, global_site(source[drawn], shift, total), step, word)):
+        r[k][drawn] = values
+    mature = event == Event.MATURE
+    divide = (event == Event.DIVIDE) & won
+    threshold = renew[rate_row(h)]
+    rests = divide & _has_flag(flags[kind], Flag.REST_AFTER_DIVISION)
+    h[rests] = put(h[rests], HOT["cycle"], 0)
+    draw = np.where(arriving, r[1], r[0])
+    forward = divide & (threshold != np.uint32(0xFFFFFFFF)) & (draw >= threshold)
+    fate_draw = np.where(mature | ~arriving, r[2], r[3])
+    _advance(h, c, mature | forward, fate_draw, flags, stages, fate_next, fate_share)
+
+    h[gone] = 0
+    c[gone] = 0
+    out_hot[site - first], out_cold[site - first] = h, c
+    hot_next.reshape(-1)[part] = out_hot
+    cold_next.reshape(-1)[part] = out_cold
+
+
+def _become(h: U32, c: U32, which: Bool, kind: U32, flags: U32) -> None:
+    """Turn the chosen cells into ``kind`` at stage 0."""
+    new = kind[which]
+    cycling = (flags[new] >> np.uint32(Flag.CYCLING)) & np.uint32(1)
+    h[which] = put(put(h[which], HOT["kind"], new), HOT["cycle"], cycling)
+    c[which] = put(c[which], COLD["stage"], 0)
+
+
+def _advance(
+    h: U32, c: U32, which: Bool, draw: U32, flags: U32, stages: U8, fate_next: U8, fate_share: U32
+) -> None:
+    """Move the chosen cells one stage on; after the last stage to the next kind."""
+    kind = kind_of(h)
+    stage = get(c, COLD["stage"]) + np.uint32(1)
+    last = stages[kind].astype(np.uint32)
+    next_, share = fate_next.reshape(-1, 4)[kind], fate_share.reshape(-1, 4)[kind]
+    stays = which & ((stage < last) | (next_[:, 0] == 0))
+    c[stays] = put(c[stays], COLD["stage"], np.minimum(stage, last)[stays])
+    j = np.zeros(kind.shape, np.int64)
+    for k in range(3):
+        j += (j == k) & (next_[:, k + 1] != 0) & (draw >= share[:, k])
+    chosen = next_[np.arange(kind.size), j].astype(np.uint32)
+    _become(h, c, which & ~stays, chosen, flags)

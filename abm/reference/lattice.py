@@ -1,0 +1,122 @@
+"""Site arithmetic and cell words for the twins (``kernels/lattice.cuh``, ``kernels/words.cuh``)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import cells
+
+I64 = NDArray[np.int64]
+U32 = NDArray[np.uint32]
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+HOT = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells.HOT}
+COLD = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells.COLD}
+
+
+def get(word: U32, field: tuple[np.uint32, np.uint32]) -> U32:
+    """Return a bit field of each word."""
+    return (word >> field[0]) & field[1]
+
+
+def put(word: U32, field: tuple[np.uint32, np.uint32], value: U32 | int) -> U32:
+    """Return the words with a bit field replaced."""
+    shift, mask = field
+    return (word & ~(mask << shift)) | (np.asarray(value, np.uint32) << shift)
+
+
+def kind_of(hot: U32) -> I64:
+    """Return the kinds as indices."""
+    return get(hot, HOT["kind"]).astype(np.int64)
+
+
+def slot_of(hot: U32) -> I64:
+    """Return kind * N_ORIGINS + origin."""
+    return kind_of(hot) * cells.N_ORIGINS + get(hot, HOT["origin"])
+
+
+def rate_row(hot: U32) -> I64:
+    """Return the rows of the rate table: kind * 2 + (cycling?)."""
+    return kind_of(hot) * 2 + (get(hot, HOT["cycle"]) & np.uint32(1))
+
+
+def global_site(site: I64, shift: int, total: int) -> I64:
+    """Return the global sites of local sites."""
+    return (site + shift) % total
+
+
+def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
+    """Return the neighbours in the given directions: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x."""
+    d = np.broadcast_to(np.asarray(direction, np.int64), site.shape)
+    m = np.array([4, 22, 10, 16, 12, 14])[d]
+    return near_site(site, m, ny, nx)
+
+
+def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
+    """Return site m of the 27-neighbourhood, m = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)."""
+    m = np.asarray(m, np.int64)
+    dz, dy, dx = m // 9 - 1, (m // 3) % 3 - 1, m % 3 - 1
+    x, rest = site % nx, site // nx
+    y, z = rest % ny, rest // ny
+    return ((z + dz) * ny + (y + dy) % ny) * nx + (x + dx) % nx
+
+
+def span(array: NDArray[np.generic], first: int, n: int, ny: int, nx: int, reach: int) -> NDArray[np.generic]:
+    """Return the planes that hold sites first .. first + n with ``reach`` more on either side, as (z, y, x)."""
+    plane = ny * nx
+    z0, z1 = first // plane - reach, -(-(first + n) // plane) + reach
+    return array.reshape(-1)[z0 * plane : z1 * plane].reshape(z1 - z0, ny, nx)
+
+
+def occupied(hot: U32, first: int, n: int) -> I64:
+    """Return the local sites in first .. first + n that hold a cell."""
+    return np.flatnonzero(hot.reshape(-1)[first : first + n]).astype(np.int64) + first
+
+
+def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
+    """Return, per element, the index of the set bit number floor(r * count / 2^32)."""
+    count = np.bitwise_count(bits).astype(np.uint64)
+    skip = ((r.astype(np.uint64) * count) >> np.uint64(32)).astype(np.int64)
+    chosen = np.zeros(bits.shape, np.int64)
+    for d in range(n_bits):
+        is_set = ((bits >> np.uint32(d)) & np.uint32(1)).astype(bool)
+        chosen[is_set & (skip == 0)] = d
+        skip = skip - is_set
+    return chosen
+
+
+def stronger(priority_a: U32, site_a: I64, priority_b: U32, site_b: I64) -> Bool:
+    """Return whether claim a beats claim b: random 32 bits, then the global site."""
+    return (priority_a > priority_b) | ((priority_a == priority_b) & (site_a > site_b))
+
+
+def claims(action: U32, direction: int | I64) -> Bool:
+    """Return whether each action claims the site that lies in ``direction``."""
+    event = action & np.uint32(15)
+    mobile = (event == np.uint32(cells.Event.DIVIDE)) | (event == np.uint32(cells.Event.MOVE))
+    return mobile & ((action >> np.uint32(4)).astype(np.int64) == direction)
+
+
+def best_claim(
+    site: I64, ny: int, nx: int, total: int, shift: int, action: U32, priority: U32
+) -> NDArray[np.uint8]:
+    """Return 1 + the direction of the strongest claim on each site, 0 where nobody claims it."""
+    best = np.zeros(site.shape, np.uint8)
+    best_priority = np.zeros(site.shape, np.uint32)
+    best_site = np.zeros(site.shape, np.int64)
+    for d in range(6):
+        s = neighbour(site, d, ny, nx)
+        g = global_site(s, shift, total)
+        wins = claims(action[s], d ^ 1) & ((best == 0) | stronger(priority[s], g, best_priority, best_site))
+        best[wins] = d + 1
+        best_priority[wins] = priority[s[wins]]
+        best_site[wins] = g[wins]
+    return best
+
+
+def claimed_sites(bidders: I64, action: U32, ny: int, nx: int) -> I64:
+    """Return the distinct sites that the claims of ``bidders`` aim at, ascending."""
+    return np.unique(neighbour(bidders, (action[bidders] >> np.uint32(4)).astype(np.int64), ny, nx))

@@ -1,0 +1,361 @@
+"""The time loop of one run: integer triggers, files, progress, and an orderly end at a signal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import abm
+from abm import io, kernel
+from abm.backends import choose
+from abm.config import Config, Graft, rules_folder
+from abm.endpoints import Course, endpoints, summarise
+from abm.errors import EXIT_CONTINUE, CheckpointError
+from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
+from abm.step import Simulation
+from abm.tables import rules_digest
+
+#: Label, name in the record and format of what is shown while a run goes on.
+SHOWN = (
+    ("ANC", "anc", "{:.2f}"),
+    ("plt", "platelets", "{:.0f}"),
+    ("blasts", "blast_percent", "{:.2g}%"),
+    ("donor", "donor_percent", "{:.0f}%"),
+)
+#: Seconds between progress lines where there is no terminal.
+LINE_INTERVAL_S = 30.0
+
+#: Returns the name of a signal that asks the run to stop, or an empty text.
+Stop = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what.
+
+    Attributes:
+        backend: ``auto``, ``numpy``, ``host`` or ``cuda``.
+        steps: stop after this many steps of this call, as a trial.
+        quiet: print nothing but the state hash.
+        force: continue although rules or kernels have changed.
+    """
+
+    backend: str = "auto"
+    steps: int | None = None
+    quiet: bool = False
+    force: bool = False
+
+
+def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, stop: Stop) -> int:
+    """Run a scenario from its first day; return the exit code.
+
+    Everything is checked before anything is written.
+    """
+    check_free(out, overwrite)
+    Simulation.validate(config)
+    backend, reason = choose(options.backend)
+    watch = Stopwatch()
+    with watch("setup"):
+        simulation = Simulation.start(config, backend)
+        claim(out, config)
+    with log_file(out):
+        series = io.Series(simulation.units, provenance(config, backend.name))
+        run = Run(config, simulation, series, out, options, stop, watch)
+        run.say_start(reason)
+        run.record()
+        return run.loop()
+
+
+def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop: Stop) -> int:
+    """Continue a run from its newest good checkpoint; return the exit code."""
+    config = read_config(out, overrides)
+    if not any(out.glob("checkpoint-*")):
+        return start_run(config, out, overwrite=True, options=options, stop=stop)
+    path, skipped = io.newest_good(out)
+    snapshot = io.read_checkpoint(path)
+    check_same(config, snapshot.meta, path, force=options.force)
+    backend, reason = choose(options.backend)
+    watch = Stopwatch()
+    with watch("setup"):
+        simulation = Simulation.restore(config, backend, snapshot)
+        series, lost = open_series(out, snapshot.step, simulation.units, provenance(config, backend.name))
+    with log_file(out):
+        run = Run(config, simulation, series, out, options, stop, watch, saved=path)
+        for message in (*skipped, lost):
+            run.say(message, important=True)
+        if simulation.step >= config.n_steps:
+            run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
+            return run.finish()
+        run.say_start(reason, f"continues from {path.name}")
+        return run.loop()
+
+
+def provenance(config: Config, backend: str) -> dict[str, str | int]:
+    """Return how the run is made, for the attributes of its files."""
+    return {
+        "config": config.resolved_toml(),
+        "seed": config.seed,
+        "code_version": abm.__version__,
+        "backend": backend,
+        **digests(config),
+    }
+
+
+def digests(config: Config) -> dict[str, str]:
+    """Return the digests of all that decides the trajectory."""
+    return {
+        "config_hash": config.digest(),
+        "rules_hash": rules_digest(rules_folder(config.patch.species)),
+        "kernel_digest": kernel.digest(),
+    }
+
+
+def check_same(config: Config, meta: Mapping[str, str | int], path: Path, *, force: bool) -> None:
+    """Refuse to continue a trajectory with other rules than it began with.
+
+    Raises:
+        CheckpointError: what has changed.
+    """
+    names = {"config_hash": "config.toml", "rules_hash": "the rule tables", "kernel_digest": "the kernels"}
+    changed = [names[key] for key, now in digests(config).items() if meta.get(key, now) != now]
+    if changed and not force:
+        msg = (
+            f"{path}: {' and '.join(changed)} changed since this checkpoint was written, so it would continue as "
+            "another run; restore them, start anew with `abm run --overwrite`, or insist with --force"
+        )
+        raise CheckpointError(msg)
+
+
+class Stopwatch:
+    """Wall time by purpose, s."""
+
+    def __init__(self) -> None:
+        """Start measuring."""
+        self.spent: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    @contextmanager
+    def __call__(self, purpose: str) -> Iterator[None]:
+        """Add the duration of the block to ``purpose``."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[purpose] = self.spent.get(purpose, 0.0) + time.monotonic() - start
+
+    @property
+    def total(self) -> float:
+        """Seconds since the watch was made."""
+        return time.monotonic() - self._began
+
+
+class Progress:
+    """A bar in a terminal; elsewhere one plain line per interval. The plain lines go to the log in any case."""
+
+    def __init__(self, first: int, total: int, *, quiet: bool) -> None:
+        """Begin at step ``first`` of ``total``."""
+        self.first, self.total, self.quiet = first, total, quiet
+        self.bar: tqdm | None = None
+        if sys.stderr.isatty() and not quiet:
+            self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, smoothing=0.1)
+        self.began = self.last = time.monotonic()
+
+    def show(self, step: int, day: float, values: Mapping[str, float]) -> None:
+        """Show that ``step`` steps are done; cheap enough for every step."""
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(step - self.bar.n)
+            if now - self.bar.last_print_t < self.bar.mininterval:
+                return
+            self.bar.set_description_str(f"day {day:+.1f}", refresh=False)
+            self.bar.set_postfix_str(shown(values), refresh=False)
+        if now - self.last >= LINE_INTERVAL_S:
+            self.last = now
+            self.line(step, day, values)
+
+    def line(self, step: int, day: float, values: Mapping[str, float]) -> None:
+        """Print and log one plain line."""
+        rate = (step - self.first) / max(time.monotonic() - self.began, 1e-9)
+        left = f"{rate:.3g} steps/s  {clock((self.total - step) / rate)} left" if rate else ""
+        share = f"{100 * step / self.total:.1f}%"
+        self.say(
+            "  ".join(x for x in (f"day {day:+.1f}", f"step {step}/{self.total}", share, shown(values), left) if x)
+        )
+
+    def say(self, text: str) -> None:
+        """Log a line and, unless there is a bar, print it."""
+        logger.info(text)
+        if self.bar is None and not self.quiet:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def shown(values: Mapping[str, float]) -> str:
+    """Return the blood counts that the record holds, for people to watch."""
+    return "  ".join(f"{label} {form.format(values[name])}" for label, name, form in SHOWN if name in values)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+@dataclass
+class Run:
+    """One simulation with its files. ``saved`` is the checkpoint of the present step, if there is one."""
+
+    config: Config
+    simulation: Simulation
+    series: io.Series
+    out: Path
+    options: Options
+    stop: Stop
+    watch: Stopwatch
+    saved: Path | None = None
+    latest: Mapping[str, float] = field(default_factory=dict)
+    first: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Turn intervals into whole steps."""
+        self.first = self.simulation.step
+        output, step_min = self.config.output, self.config.time.step_min
+        self.series_steps = output.series_h * 60 // step_min
+        self.checkpoint_steps = output.checkpoint_h * 60 // step_min
+        self.snapshot_steps = output.snapshot_h * 60 // step_min
+
+    def loop(self) -> int:
+        """Advance to the last step, or until asked to stop; return the exit code."""
+        steps, limit = self.config.n_steps, self.options.steps
+        last = steps if limit is None else min(steps, self.first + limit)
+        progress = Progress(self.first, steps, quiet=self.options.quiet)
+        signal = ""
+        try:
+            progress.line(self.simulation.step, self.simulation.day, self.latest)
+            while self.simulation.step < last and not (signal := self.stop()):
+                self.advance()
+                progress.show(self.simulation.step, self.simulation.day, self.latest)
+            progress.line(self.simulation.step, self.simulation.day, self.latest)
+        finally:
+            progress.close()
+        if self.simulation.step == steps:
+            return self.finish()
+        return self.pause(signal)
+
+    def advance(self) -> None:
+        """Do one step and whatever output is due after it."""
+        self.saved = None
+        with self.watch("steps"):
+            self.simulation.advance()
+        step = self.simulation.step
+        if step % self.series_steps == 0 or step == self.config.n_steps:
+            self.record()
+        if self.snapshot_steps and step % self.snapshot_steps == 0:
+            with self.watch("output"):
+                io.write_snapshot(self.out, self.simulation.snapshot())
+        if step % self.checkpoint_steps == 0:
+            self.save()
+
+    def record(self) -> None:
+        """Append the present state to the series."""
+        with self.watch("output"):
+            record = self.simulation.record()
+            self.series.append(record)
+            self.latest = record.values
+
+    def save(self) -> Path:
+        """Write series and checkpoint, unless this very step is saved already."""
+        if self.saved is None:
+            with self.watch("output"):
+                self.series.write(self.out)
+                self.saved = io.write_checkpoint(self.out, self.simulation.snapshot(), keep=self.config.output.keep)
+        return self.saved
+
+    def pause(self, signal: str) -> int:
+        """Save a run that is not finished and say how to go on."""
+        path = self.save()
+        why = f"stopped by {signal}" if signal else f"stopped after {self.simulation.step - self.first} steps, as asked"
+        self.say_timing()
+        self.say(f"{why}; {path.name} is written; continue with: abm resume {self.out}", important=bool(signal))
+        self.say_hash(path)
+        return EXIT_CONTINUE if signal else 0
+
+    def finish(self) -> int:
+        """Save the last state; print endpoints, speed and the state hash."""
+        path = self.save()
+        self.say_table("Result", summarise(endpoints(self.course())))
+        if self.simulation.step > self.first:
+            self.say_timing()
+        self.say(f"{self.out}: the whole run; draw it with: abm report {self.out}")
+        self.say_hash(path)
+        return 0
+
+    def course(self) -> Course:
+        """Return the series as endpoints take it."""
+        records = list(self.series.records())
+        grafts = [event for event in self.config.events if isinstance(event, Graft)]
+        return Course(
+            day=np.array([record.day for record in records]),
+            body={name: np.array([record.values[name] for record in records]) for name in self.simulation.units},
+            counts=np.stack([record.counts for record in records]) if records else np.empty(0, np.int64),
+            graft_day=grafts[0].day if grafts else None,
+            graft_source=grafts[0].source if grafts else "marrow",
+        )
+
+    def say_start(self, backend: str, *more: str) -> None:
+        """Print what is run, on what, at which scale."""
+        facts = [("title", self.config.title)] if self.config.title else []
+        facts += [("output", str(self.out)), ("seed", str(self.config.seed)), ("backend", backend)]
+        facts += [fact for fact in self.simulation.facts() if fact[0] != "backend"]
+        self.say_table(f"abm {abm.__version__}", facts)
+        for text in more:
+            self.say(text)
+
+    def say_timing(self) -> None:
+        """Print speed and memory."""
+        steps, spent = self.simulation.step - self.first, self.watch.spent
+        per_site = Simulation.memory(self.config)[-1][1]
+        rate = self.config.n_sites * steps / max(spent.get("steps", 0.0), 1e-9)
+        parts = ", ".join(f"{purpose} {seconds:.1f} s" for purpose, seconds in spent.items())
+        rows = [
+            ("Steps", f"{steps} of {self.config.time.step_min} min, {self.config.n_sites} sites"),
+            ("Agents", str(self.simulation.n_agents)),
+            ("Speed", f"{rate:.3g} site-updates/s"),
+            ("Memory", f"{per_site} bytes per site, {per_site * self.config.n_sites / 2**20:.0f} MiB"),
+            ("Wall time", f"{self.watch.total:.1f} s ({parts})"),
+        ]
+        self.say_table("Timing", rows)
+
+    def say_hash(self, path: Path) -> None:
+        """Print the state hash, also in quiet runs: it is the last line and its last word."""
+        text = f"state hash after step {self.simulation.step}: {io.read_manifest(path).state_hash}"
+        logger.info(text)
+        print(text, flush=True)
+
+    def say_table(self, title: str, rows: list[tuple[str, str]]) -> None:
+        """Print aligned rows under a title."""
+        width = max((len(label) for label, _ in rows), default=0)
+        self.say(title)
+        for label, text in rows:
+            self.say(f"  {label:<{width}}  {text}")
+
+    def say(self, text: str, *, important: bool = False) -> None:
+        """Log a line and print it, unless the run is quiet; what is important then goes to stderr."""
+        if not text:
+            return
+        logger.log(30 if important else 20, text)
+        if not self.options.quiet:
+            print(text, flush=True)
+        elif important:
+            print(text, file=sys.stderr, flush=True)

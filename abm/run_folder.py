@@ -1,0 +1,112 @@
+"""The directory of one run: claimed once, never overwritten unasked; its configuration, log and series."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from abm import io
+from abm.config import Config, load_config
+from abm.errors import AbmError, CheckpointError, ConfigError
+from abm.io.atomic import write_bytes
+
+CONFIG, LOG = "config.toml", "run.log"
+#: Everything a run writes; nothing else is ever removed.
+OWN_FILES = (CONFIG, LOG, "series.h5", "*.tmp")
+OWN_FOLDERS = ("checkpoint-*",)
+OWN_SNAPSHOTS = ("snapshot-*.vtkhdf",)
+
+logger = logging.getLogger("abm")
+
+
+def default_folder(scenario: Path, config: Config) -> Path:
+    """Return where a run goes if the user does not say."""
+    return Path("runs") / f"{scenario.stem}-seed{config.seed}"
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Refuse, without writing anything, a directory that cannot be written or that holds a run.
+
+    Raises:
+        ConfigError: with what the user can do instead.
+    """
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not place.is_dir():
+        raise ConfigError(f"cannot be an output directory: {place} is not a directory", file=out)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot be an output directory: no permission to write in {place}", file=out)
+    if holds_run(out) and not overwrite:
+        message = (
+            f"already holds a run; continue it with `abm resume {out}`, replace it with --overwrite, or choose --out"
+        )
+        raise ConfigError(message, file=out)
+
+
+def holds_run(out: Path) -> bool:
+    """Whether ``out`` holds anything of a run."""
+    return (out / CONFIG).exists() or (out / "series.h5").exists() or any(out.glob("checkpoint-*"))
+
+
+def claim(out: Path, config: Config) -> None:
+    """Make the directory, remove an earlier run in it, and write the resolved configuration.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for pattern in (*OWN_FILES, *OWN_SNAPSHOTS):
+            for path in out.glob(pattern):
+                path.unlink()
+        for pattern in OWN_FOLDERS:
+            for path in out.glob(pattern):
+                shutil.rmtree(path)
+        write_bytes(out / CONFIG, config.resolved_toml().encode())
+    except (OSError, CheckpointError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot be an output directory: {reason}", file=out) from None
+
+
+def read_config(out: Path, overrides: tuple[str, ...]) -> Config:
+    """Return the configuration a run was started with; only its ``[output]`` may be changed now."""
+    if not (out / CONFIG).is_file():
+        raise ConfigError(f"there is no run to continue: {CONFIG} is missing", file=out)
+    for override in overrides:
+        if not override.strip().startswith("output."):
+            message = "only [output] may change when a run is continued; another parameter needs a run of its own"
+            raise ConfigError(message, file=f"--set {override}")
+    return load_config(out / CONFIG, overrides)
+
+
+@contextmanager
+def log_file(out: Path) -> Iterator[None]:
+    """Send everything logged inside the block to ``run.log``, with the time."""
+    handler = logging.FileHandler(out / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    except BaseException as error:
+        logger.error("stopped by %s: %s", type(error).__name__, error, exc_info=not isinstance(error, AbmError))
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def open_series(
+    out: Path, step: int, units: Mapping[str, tuple[str, str]], provenance: Mapping[str, str | int]
+) -> tuple[io.Series, str]:
+    """Return the series up to ``step``, and what is to be said about it.
+
+    A series that cannot be read does not hold up the run: it starts again at ``step``.
+    """
+    try:
+        return io.Series.load(out, step, units=units, provenance=provenance), ""
+    except CheckpointError as error:
+        return io.Series(units, provenance), f"the series before step {step} is lost: {error}"

@@ -1,0 +1,185 @@
+"""From a configuration to everything a simulation needs: rules, tissue, scale, body, schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import NICHE_MASK, TISSUE_MASK, Kind, Tissue
+from abm.comm import SerialComm
+from abm.config import Config, rules_folder
+from abm.domain import Domain
+from abm.errors import ConfigError
+from abm.model import therapy, tissue
+from abm.model.body import Body, Scale, production
+from abm.model.initial import Start, initial_cells
+from abm.model.meanfield import Homeostasis, homeostasis
+from abm.model.rules import Rules, load_rules
+from abm.model.traffic import TRAFFIC_UNITS
+from abm.phases import HALO
+from abm.tables import read_table, read_values
+
+SITE_UM = 10.0
+_MAX_HOP = 0.95
+_FIELD_NAMES = {
+    "cxcl12": ("length_um", "stroma", "leukaemic_half", "floor"),
+    "inflammation": ("length_um", "engaged", "floor"),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Rules and tables of a run, the same on all ranks."""
+
+    config: Config
+    rules: Rules
+    traffic: dict[str, float]
+    tissue: dict[str, float]
+    fields: dict[str, dict[str, float]]
+    schedule: therapy.Schedule
+    homeostasis: Homeostasis
+    hop: NDArray[np.uint32]
+    substeps: int
+
+
+def load_model(config: Config) -> Model:
+    """Read and check everything a run depends on; raises ConfigError before anything is written."""
+    folder = rules_folder(config.patch.species)
+    _check_shape(config)
+    rules = load_rules(folder)
+    traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
+    substeps = _substeps(config, rules)
+    return Model(
+        config=config,
+        rules=rules,
+        traffic=traffic,
+        tissue=read_values(folder / "tissue.csv", tissue.UNITS),
+        fields=_read_fields(folder),
+        schedule=therapy.compile(config, folder),
+        homeostasis=homeostasis(rules, traffic["commit_share"]),
+        hop=_hop_thresholds(config, rules, substeps),
+        substeps=substeps,
+    )
+
+
+def _check_shape(config: Config) -> None:
+    nz, ny, nx = config.patch.shape
+    if min(nz, ny, nx) < 2 * HALO:
+        msg = f"expected at least {2 * HALO} sites in each direction (twice the halo of {HALO}), found [{nz}, {ny}, {nx}]"
+        raise config.error("patch.shape", msg)
+
+
+def _substeps(config: Config, rules: Rules) -> int:
+    """Return the number of motile sub-steps: the fewest that keep every hop probability below 0.95."""
+    step, wanted = config.time.step_min, config.time.motile_step_min
+    fastest = float(rules.motility.max())
+    if wanted != "auto":
+        return step // wanted
+    return max(1, ceil(_hop_probability(fastest, step) / _MAX_HOP))
+
+
+def _hop_probability(motility: float, minutes: float) -> float:
+    """Return the hop probability of a lattice walk whose mean square displacement is 6 M t."""
+    return 6.0 * motility * minutes / (SITE_UM * SITE_UM)
+
+
+def _hop_thresholds(config: Config, rules: Rules, substeps: int) -> NDArray[np.uint32]:
+    chance = _hop_probability(1.0, config.time.step_min / substeps) * rules.motility
+    return (np.minimum(chance, 1.0) * 4294967295.0).astype(np.uint32)
+
+
+def _read_fields(folder: Any) -> dict[str, dict[str, float]]:  # noqa: ANN401
+    values: dict[str, dict[str, float]] = {name: {} for name in _FIELD_NAMES}
+    path = folder / "fields.csv"
+    for row in read_table(path, ("field", "name", "value")):
+        name = row.choice("field", _FIELD_NAMES)
+        values[name][row.choice("name", _FIELD_NAMES[name])] = row.number("value", 0.0)
+    for name, keys in _FIELD_NAMES.items():
+        missing = [key for key in keys if key not in values[name]]
+        if missing:
+            raise ConfigError(f"{name}: missing {', '.join(missing)}", file=path)
+    return values
+
+
+def sweep_settings(values: dict[str, float]) -> dict[str, float]:
+    """Return the scalars of a field's sweep kernel: weight = 1 / (6 + (h / length)^2), source per sweep."""
+    ratio = SITE_UM / values["length_um"]
+    kappa = ratio * ratio
+    settings = {"weight": 1.0 / (6.0 + kappa), "floor": values["floor"]}
+    settings["source"] = kappa * values["stroma" if "stroma" in values else "engaged"]
+    if "leukaemic_half" in values:
+        settings["half"] = values["leukaemic_half"]
+    return settings
+
+
+def make_tissue(model: Model, domain: Domain) -> tissue.TissuePlanes:
+    """Return the tissue of the owned planes."""
+    z0, z1 = domain.slab(domain.rank)
+    return tissue.generate(domain.shape, range(z0, z1), model.config.seed, model.tissue)
+
+
+@dataclass(frozen=True)
+class Census:
+    """What the scale of a patch follows from."""
+
+    niches: int
+    marrow: int
+
+    @classmethod
+    def take(cls, label: NDArray[np.uint8], comm: SerialComm) -> Census:
+        """Count niche sites and marrow sites over all ranks."""
+        niches = int(((label & NICHE_MASK) != 0).sum())
+        marrow = int(((label & TISSUE_MASK) == Tissue.MARROW).sum())
+        total = comm.sum_int64(np.array([niches, marrow], np.int64))
+        return cls(int(total[0]), int(total[1]))
+
+
+def make_start(model: Model, census: Census) -> Start:
+    """Return the composition the patch starts with."""
+    stem = model.homeostasis.pool[Kind.HSC].sum()
+    others = (model.homeostasis.cells_per_niche - stem) * occupied(model, census)
+    return Start(
+        homeostasis=model.homeostasis,
+        occupancy=model.traffic["niche_occupancy"],
+        cells_per_site=others / max(census.marrow - census.niches, 1),
+        blast_fraction=model.config.patient.blast_fraction,
+        lsc_share=model.traffic["lsc_share"],
+        quiescent_lsc=model.traffic["quiescent_lsc"],
+    )
+
+
+def occupied(model: Model, census: Census) -> float:
+    """Return the number of niches that hold an HSC at homeostasis."""
+    return max(census.niches, 1) * model.traffic["niche_occupancy"]
+
+
+def make_cells(
+    model: Model, census: Census, domain: Domain, label: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the resident words of the owned planes at the start."""
+    first = domain.z0 * domain.plane
+    sites = np.arange(first, first + label.size, dtype=np.int64).reshape(label.shape)
+    return initial_cells(label, sites, model.config.seed, make_start(model, census))
+
+
+def make_scale(model: Model, census: Census) -> Scale:
+    """Return how lattice agents count in the body (enriched mode: the patch stands for the whole marrow)."""
+    n = occupied(model, census)
+    pool = model.homeostasis.pool.sum(axis=1) * n
+    folder = rules_folder(model.config.patch.species)
+    targets = production(folder, model.config.patient.weight_kg)
+    exits = model.homeostasis.exits * n
+    return Scale(
+        cells_per_agent=targets.marrow_cells / float(pool.sum() - pool[Kind.RETICULOCYTE]),
+        exit_cells={kind: cells / float(exits[kind]) for kind, cells in targets.per_day.items() if exits[kind] > 0},
+        reference_cellularity=float(pool.sum()),
+    )
+
+
+def make_body(model: Model, scale: Scale) -> Body:
+    """Return the body at homeostasis."""
+    return Body.load(rules_folder(model.config.patch.species), model.config.patient, scale)

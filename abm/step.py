@@ -1,0 +1,244 @@
+"""A patient in time: the ordered phases of one step, and the state as a whole."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import __version__, kernel, ledger, observe, phases, setup
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
+from abm.comm import SerialComm
+from abm.config import Config, rules_folder
+from abm.domain import Domain
+from abm.io.series import Record
+from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
+from abm.phases import HALO, Phases
+from abm.state import Snapshot
+from abm.streams import cpp_header
+from abm.tables import rules_digest
+
+#: Jacobi sweeps of each field per step; the fields are quasi-steady and keep their state between steps.
+SWEEPS = 2
+
+
+class Simulation:
+    """One patient: lattice, body and schedule after ``step`` completed steps."""
+
+    def __init__(self, config: Config, backend: Any) -> None:  # noqa: ANN401
+        """Load the model and allocate the lattice; use :meth:`start` or :meth:`restore`."""
+        self.config, self.backend = config, backend
+        self.model = setup.load_model(config)
+        self.comm = SerialComm()
+        self.domain = Domain(config.patch.shape, HALO, self.comm.rank, self.comm.size)
+        self.lattice = Phases(backend, self.domain, self.comm, config.seed)
+        self.step = 0
+        self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
+
+    @classmethod
+    def start(cls, config: Config, backend: Any) -> Self:  # noqa: ANN401
+        """Return a fresh patient at ``start_day``."""
+        sim = cls(config, backend)
+        planes = setup.make_tissue(sim.model, sim.domain)
+        sim.lattice.load("tissue", planes.label)
+        sim.lattice.load("distance", planes.distance)
+        sim._prepare(setup.Census.take(planes.label, sim.comm))
+        hot, cold = setup.make_cells(sim.model, sim.census, sim.domain, planes.label)
+        sim.lattice.load("res_hot", hot)
+        sim.lattice.load("res_cold", cold)
+        sim._settle_lymphocytes()
+        sim._refresh_counts()
+        return sim
+
+    @classmethod
+    def restore(cls, config: Config, backend: Any, snapshot: Snapshot) -> Self:  # noqa: ANN401
+        """Return the patient of a checkpoint, whatever backend or rank count wrote it."""
+        sim = cls(config, backend)
+        for name, array in snapshot.arrays.items():
+            sim.lattice.load(name, array)
+        sim._prepare(setup.Census.take(snapshot.arrays["tissue"], sim.comm))
+        body = dict(snapshot.body)
+        sim.circulation.hot, sim.circulation.cold = body.pop("circulation_hot"), body.pop("circulation_cold")
+        sim.flux, sim.last = body.pop("flux"), body.pop("last_counts")
+        sim.body.unpack(body)
+        sim.step = snapshot.step
+        return sim
+
+    def _prepare(self, census: setup.Census) -> None:
+        """Make what depends on the tissue: scale, body, device tables."""
+        self.census = census
+        self.scale = setup.make_scale(self.model, census)
+        self.body = setup.make_body(self.model, self.scale)
+        self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total)
+        rules = self.model.rules
+        donor_is_self = self.config.patient.donor in ("twin", "autologous")
+        self.lattice.set_constants(
+            {**rules.tables, "antigens": rules.antigens(donor_is_self), "receptors": rules.receptors}
+        )
+        chosen = np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8)
+        self.stem_kinds = self.backend.to_device(chosen)
+        self.hop = self.backend.to_device(self.model.hop)
+        self.lattice.exchange("tissue", "distance")
+        self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items()}
+
+    def advance(self) -> None:
+        """Advance lattice and body by one step; who may be read is said at each phase."""
+        t, lattice = self.step, self.lattice
+        arrived = self._arrivals(t)  # cells from the blood lodge on open sites
+        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", "cxcl12", "inflammation")
+        lattice.contacts(t)  # 1: time level t, reach 1
+        for name, settings in self.sweeps.items():  # 2: quasi-steady fields
+            for _ in range(SWEEPS):
+                lattice.sweep(name, settings)
+        signals, drugs = self.body.signals(), self.body.drug_hazards()
+        rates, renew = (self.backend.to_device(x) for x in self.model.rules.rates(signals, drugs, self.config.step_h))
+        lattice.clear_counts()
+        for layer in ("res", "mot"):  # 3-5: fate, claims, commit; both layers see contacts of level t
+            lattice.fate(layer, t, rates, renew)
+            lattice.tally(layer)  # 7: exact counts of this layer
+            if layer == "res":
+                counts = lattice.read_counts()
+                self._to_blood(counts)
+            lattice.make_current(layer)
+        counts = lattice.read_counts()
+        for substep in range(self.model.substeps):  # 6: random walk of the motile layer
+            lattice.motile_substep(t, substep, self.hop)
+        ledger.check(self.last[Count.POPULATION], arrived, counts, t)
+        doses = self.model.schedule.at(t)
+        self._give_grafts(doses, t)
+        self.body.advance(self.config.step_h, self.config.day(t), counts, doses)
+        self.circulation.clear(t, self.config.step_h)
+        self.last = counts
+        self.flux += counts
+        self.step = t + 1
+
+    # -- blood and marrow
+
+    def _arrivals(self, step: int) -> NDArray[np.int64]:
+        """Let circulating stem cells and lymphocytes lodge; returns settled cells by kind and origin."""
+        lymphocytes = self.body.lymphocyte_arrivals()
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h)
+        open_ = np.zeros(requests.sites.size, bool)
+        for layer, motile in (("res", False), ("mot", True)):
+            mine = requests.motile[requests.owner] == motile
+            niche_only = requests.niche_only[requests.owner[mine]]
+            open_[mine] = self.lattice.probe(layer, requests.sites[mine], niche_only)
+        place = requests.assign(open_)
+        lodged = place >= 0
+        for layer, motile in (("res", False), ("mot", True)):
+            mine = lodged & (requests.motile == motile)
+            self.lattice.settle(layer, place[mine], requests.hot[mine], requests.cold[mine])
+        n_stem = self.circulation.hot.size
+        self.circulation.keep(~lodged[:n_stem])
+        self.body.settle(not_lodged(lymphocytes, lodged[n_stem:]))
+        return arrivals_by_slot(requests.hot[lodged])
+
+    def _settle_lymphocytes(self) -> None:
+        """Fill the motile layer with the lymphocytes that a day brings: their residence time is about a day."""
+        for k in range(round(24.0 / self.config.step_h)):
+            self._arrivals((1 << 31) + k)
+
+    def _to_blood(self, counts: NDArray[np.int64]) -> None:
+        """Keep the words of stem cells that leave the marrow."""
+        if counts[Count.EGRESS, list(STEM_KINDS)].any():
+            self.circulation.add(*self.lattice.leavers("res", self.stem_kinds))
+
+    def _give_grafts(self, doses: Any, step: int) -> None:  # noqa: ANN401
+        for dose in doses:
+            if dose.kind in ("graft", "cells"):
+                self.body.infuse(dose)
+            if dose.kind == "graft":
+                self.circulation.infuse(self.body.graft_agents(dose), Origin.DONOR, step)
+
+    def _refresh_counts(self) -> None:
+        """Count the population of a fresh lattice on the host."""
+        words = np.concatenate([self.lattice.owned(name).reshape(-1) for name in ("res_hot", "mot_hot")])
+        self.last = np.zeros_like(self.flux)
+        population = arrivals_by_slot(words[words != 0])
+        self.last[Count.POPULATION] = self.comm.sum_int64(population)
+
+    # -- what others see
+
+    @property
+    def day(self) -> float:
+        """Day of the state (day 0: transplant)."""
+        return self.config.day(self.step)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps from start to end."""
+        return self.config.n_steps
+
+    @property
+    def n_sites(self) -> int:
+        """Sites of the lattice."""
+        return self.domain.total
+
+    @property
+    def n_agents(self) -> int:
+        """Cells in both layers."""
+        return int(self.last[Count.POPULATION].sum())
+
+    def observables(self) -> dict[str, float]:
+        """Return all reported numbers of the current state."""
+        return self.body.observables() | observe.marrow(self.last, self.model.rules, self.census.niches)
+
+    def record(self) -> Record:
+        """Return the current state and the events since the last record, and start a new account of events."""
+        counts = self.flux.copy()
+        for row in (Count.POPULATION, Count.NICHE, Count.QUIESCENT):
+            counts[row] = self.last[row]
+        self.flux[...] = 0
+        return Record(step=self.step, day=self.day, values=self.observables(), counts=counts)
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole state on the host, ready to be written."""
+        z0, z1 = self.domain.slab(self.domain.rank)
+        body = self.body.pack() | {
+            "circulation_hot": self.circulation.hot,
+            "circulation_cold": self.circulation.cold,
+            "flux": self.flux.copy(),
+            "last_counts": self.last,
+        }
+        return Snapshot(self.step, self.domain.shape, z0, z1, self.lattice.snapshot(), body, self._meta())
+
+    def _meta(self) -> dict[str, str | int]:
+        return {
+            "seed": self.config.seed,
+            "config": self.config.resolved_toml(),
+            "config_hash": self.config.digest(),
+            "rules_hash": rules_digest(rules_folder(self.config.patch.species)),
+            "kernel_digest": kernel.digest(),
+            "stream_digest": cpp_header(),
+            "code_version": __version__,
+            "backend": self.backend.name,
+        }
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what a user should know about the scale of the run."""
+        hsc = self.last[Count.POPULATION, Kind.HSC].sum()
+        volume = self.n_sites * 1e-6
+        return [
+            ("patch", f"{' x '.join(str(n) for n in self.domain.shape)} sites, {volume:.3g} mm3 of marrow"),
+            ("scaling mode", f"{self.config.scale.mode}: one agent stands for {self.scale.cells_per_agent:.3g} cells"),
+            ("HSC", f"{hsc} in {self.census.niches} niches; enrichment phi = {self.enrichment:.3g}"),
+            ("motile sub-steps", f"{self.model.substeps} per step"),
+        ]
+
+    @property
+    def enrichment(self) -> float:
+        """phi: how many times denser HSC are here than in the marrow the patch stands for."""
+        agents = setup.occupied(self.model, self.census)
+        return agents * self.scale.cells_per_agent / self.body.true_hsc
+
+    @staticmethod
+    def memory(config: Config) -> list[tuple[str, int]]:
+        """Return bytes per site of every lattice array; the last entry is the total."""
+        del config
+        return phases.bytes_per_site()
+
+    @staticmethod
+    def validate(config: Config) -> None:
+        """Check everything a run would read; raises ConfigError."""
+        setup.load_model(config)

@@ -1,0 +1,29 @@
+"""Registry of random-number streams. Append only: a renumbering changes every result.
+
+A draw is Philox4x32-10 with key = seed and
+counter = (global site low, global site high, step, stream * 256 + draw).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """One purpose, one stream."""
+
+    TISSUE = 1  # static tissue (step is always 0)
+    INITIAL = 2  # the cells at the first step
+    FATE = 3  # resident layer: event, claim direction, priority
+    OUTCOME = 4  # resident layer: daughters' fates and transitions
+    FATE_MOTILE = 5
+    OUTCOME_MOTILE = 6
+    HOP = 7  # motile sub-steps; draw = sub-step
+    ENGAGE = 8  # which target a lymphocyte engages
+    BODY = 9  # rank-0 draws; the "site" is a running number
+    ARRIVAL = 10  # candidate sites of arriving cells
+
+
+def cpp_header() -> str:
+    """Return the stream constants for kernels."""
+    return "".join(f"#define STREAM_{s.name} {s.value}u\n" for s in Stream)

@@ -1,0 +1,205 @@
+"""Rule tables: CSV files in which every number carries its unit, its source and how sure we are of it.
+
+One row is one physical line. ``#`` starts a comment line. Every table ends with the columns
+``unit, source, status``; a wrong table is one :class:`ConfigError` that names file, line and column.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from abm.errors import ConfigError
+
+#: Columns every table has.
+PROVENANCE = ("unit", "source", "status")
+#: How a number is known: read in the cited source, recalled, derived from others, or assumed.
+STATUSES = ("read", "recalled", "derived", "assumption")
+
+
+def nearest(found: str, options: Iterable[str]) -> str | None:
+    """Return the option that ``found`` is probably a misspelling of."""
+    by_lower = {name.lower(): name for name in sorted(options)}
+    near = get_close_matches(found.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(found: str, options: Iterable[str]) -> str:
+    """Return ``" (did you mean X?)"`` for the option nearest to ``found``, or all options if none is near."""
+    names = sorted(set(options))
+    near = nearest(found, names)
+    if near is not None:
+        return f" (did you mean {near}?)"
+    return f" (known: {', '.join(names)})" if names else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: cells by column name, stripped of blanks."""
+
+    file: Path
+    line: int
+    values: Mapping[str, str]
+
+    def error(self, column: str, message: str) -> ConfigError:
+        """Return an error that points at ``column`` of this row."""
+        return ConfigError(message, file=self.file, line=self.line, key=column)
+
+    def text(self, column: str) -> str:
+        """Return the cell as it stands; an empty cell is an empty string."""
+        return self.values[column]
+
+    def number(self, column: str, minimum: float | None = None, maximum: float | None = None) -> float:
+        """Return the cell as a finite number inside ``[minimum, maximum]``."""
+        text = self.values[column]
+        try:
+            value = math.nan if "_" in text else float(text)
+        except ValueError:
+            value = math.nan
+        return self._inside(column, value, "a number", minimum, maximum)
+
+    def integer(self, column: str, minimum: int | None = None, maximum: int | None = None) -> int:
+        """Return the cell as a whole number inside ``[minimum, maximum]``."""
+        text = self.values[column]
+        digits = text[1:] if text[:1] in ("-", "+") else text
+        value = int(text) if digits.isascii() and digits.isdigit() else math.nan
+        self._inside(column, value, "a whole number", minimum, maximum)
+        return int(value)
+
+    def choice(self, column: str, options: Iterable[str]) -> str:
+        """Return the cell, which must be one of ``options``."""
+        text, names = self.values[column], list(options)
+        if text not in names:
+            raise self.error(column, f"unknown name {text!r}{did_you_mean(text, names)}")
+        return text
+
+    def _inside(self, column: str, value: float, what: str, low: float | None, high: float | None) -> float:
+        if math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high):
+            return value
+        limits = [f"{sign} {limit:g}" for sign, limit in ((">=", low), ("<=", high)) if limit is not None]
+        expected = " ".join([what, " and ".join(limits)]).strip()
+        raise self.error(column, f"expected {expected}, found {self.values[column]!r}")
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read a rule table with exactly these ``columns`` (``unit, source, status`` are implied)."""
+    wanted = (*columns, *(name for name in PROVENANCE if name not in columns))
+    lines = _physical_lines(path)
+    if not lines:
+        raise ConfigError(f"the table is empty; expected a header row: {','.join(wanted)}", file=path)
+    number, header = lines[0]
+    _check_header(path, number, header, wanted)
+    rows = [_row(path, line, header, cells) for line, cells in lines[1:]]
+    if not rows:
+        raise ConfigError("the table has a header but no rows", file=path, line=number)
+    return rows
+
+
+def read_values(path: Path, units: Mapping[str, str]) -> dict[str, float]:
+    """Read a ``name,value`` table: every name of ``units`` exactly once, in exactly that unit.
+
+    Args:
+        path: the CSV file.
+        units: unit by parameter name; the table must hold these names and no others.
+
+    Returns:
+        Value by name, in the order of ``units``.
+    """
+    found: dict[str, float] = {}
+    for row in read_table(path, ("name", "value")):
+        name = row.choice("name", units)
+        if name in found:
+            raise row.error("name", f"{name!r} stands twice in this table")
+        if row.text("unit") != units[name]:
+            raise row.error("unit", f"{name} is expected in {units[name]!r}, found {row.text('unit')!r}")
+        found[name] = row.number("value")
+    missing = [name for name in units if name not in found]
+    if missing:
+        raise ConfigError(f"missing: {', '.join(missing)}", file=path, key="name")
+    return {name: found[name] for name in units}
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the columns of a table as they stand."""
+    lines = _physical_lines(path)
+    return lines[0][1] if lines else []
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the distinct entries of a table's first column, whatever its other columns are."""
+    columns = read_header(path)
+    return list(dict.fromkeys(row.text(columns[0]) for row in read_table(path, columns)))
+
+
+def rules_digest(folder: Path) -> str:
+    """Return the SHA-256 of all tables of a rule folder: names and bytes, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.csv")):
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _physical_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return (line number, stripped cells) of every line that is neither blank nor a comment."""
+    text = _text(path)
+    lines = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        try:
+            cells = next(csv.reader([stripped], strict=True, skipinitialspace=True))
+        except csv.Error as error:
+            raise ConfigError(f"unreadable row ({error}); is the table truncated?", file=path, line=number) from None
+        lines.append((number, [cell.strip() for cell in cells]))
+    return lines
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read this rule table: {error.strerror}", file=path) from None
+    last = content.count(b"\n") + 1
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        raise ConfigError("the table holds NUL bytes: it is damaged", file=path, line=line)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError("the table is not UTF-8 text", file=path, line=line) from None
+    if text and not text.endswith("\n"):
+        raise ConfigError("the last line has no line end: the table is truncated", file=path, line=last)
+    return text
+
+
+def _check_header(path: Path, line: int, header: list[str], wanted: Sequence[str]) -> None:
+    for name in header:
+        if name not in wanted:
+            message = f"unknown column{did_you_mean(name, wanted)}"
+            raise ConfigError(message, file=path, line=line, key=name or "''")
+        if header.count(name) > 1:
+            raise ConfigError("this column stands twice", file=path, line=line, key=name)
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise ConfigError(f"missing column: {', '.join(missing)}", file=path, line=line)
+
+
+def _row(path: Path, line: int, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        found = f"expected {len(header)} cells ({','.join(header)}), found {len(cells)}"
+        raise ConfigError(f"{found}; is the row truncated?", file=path, line=line)
+    row = Row(path, line, dict(zip(header, cells, strict=True)))
+    for column in PROVENANCE:
+        if not row.text(column):
+            raise row.error(column, "empty; every row states its unit ('1' if none), source and status")
+    row.choice("status", STATUSES)
+    return row

@@ -1,0 +1,357 @@
+"""What the figures of a report show, apart from how they are drawn: one list of panels for HTML and PNG alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import endpoints as ends
+from abm.cells import Count, Kind, Origin
+
+from .read import Run
+
+Floats = NDArray[np.float64]
+
+#: Colours by role, light and dark page: Okabe and Ito's palette for colour-blind readers, lightness adjusted.
+PALETTE: dict[str, tuple[str, str]] = {
+    "blue": ("#0072b2", "#4da3e8"),
+    "red": ("#d55e00", "#f08648"),
+    "green": ("#00875f", "#2bbf92"),
+    "orange": ("#cf8a00", "#f2b63d"),
+    "purple": ("#a8518a", "#dd94c2"),
+    "sky": ("#4fa9dc", "#9ad4f7"),
+    "yellow": ("#e6d23c", "#e9dc6b"),
+    "ink": ("#1c1e21", "#f1f3f5"),
+    "grey": ("#8a9099", "#8d949e"),
+}
+
+#: Groups of cell kinds in the marrow figures: colour and kinds; a kind that is in none joins "Other".
+MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
+    "Leukaemic": ("ink", ("lsc", "blast")),
+    "Stem and progenitor": ("purple", ("hsc", "mpp", "cmp", "clp", "mep", "gmp", "nk_progenitor", "thymus_seeding")),
+    "Granulocytic": ("blue", ("myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil")),
+    "Monocytic, dendritic": ("sky", ("monoblast", "monocyte", "dendritic")),
+    "Erythroid": ("red", ("bfu_e", "cfu_e", "proerythroblast", "polychromatic", "orthochromatic")),
+    "Megakaryocytic": ("yellow", ("mkp", "megakaryocyte")),
+    "B-lymphoid": ("green", ("pro_b", "pre_b", "immature_b")),
+    "T and NK": (
+        "orange",
+        ("cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk"),
+    ),
+}
+
+#: How units are printed.
+UNITS = {"1e9/L": "×10⁹/L", "1/uL": "/µL", "percent": "%", "1e12/L": "×10¹²/L", "1": "", "U/L": "U/L", "ng/L": "ng/L"}
+ROMAN = ("0", "I", "II", "III", "IV")
+EARLY = (-10.0, 45.0)  #: days around the graft shown enlarged
+MOST_POINTS = 800  #: records drawn per panel; longer runs are thinned evenly
+
+
+class Line(NamedTuple):
+    """One curve."""
+
+    label: str
+    values: Floats  #: shape (T,); NaN where there is nothing to show
+    colour: str
+    dashed: bool = False
+    drawn: bool = True  #: False: only in the read-out
+    decimals: int | None = None
+
+
+class Band(NamedTuple):
+    """A shaded stretch of days, stronger for a higher ``level`` (1-4)."""
+
+    start: float
+    end: float
+    level: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure over time."""
+
+    key: str  #: file name and anchor
+    section: str
+    title: str
+    unit: str  #: of the vertical axis, as printed
+    day: Floats  #: shape (T,), days of the run
+    lines: Sequence[Line]
+    scale: str = "linear"  #: "linear", "log" or "stack"
+    low: float | None = None  #: ends of the vertical axis
+    high: float | None = None
+    thresholds: Sequence[tuple[float, str]] = ()
+    marks: Sequence[tuple[float, float, str]] = ()  #: day, value, label of single findings
+    ticks: Sequence[tuple[str, Floats]] = ()  #: label and days of happenings, drawn at the foot
+    bands: Sequence[Band] = ()
+    window: tuple[float, float] | None = None  #: days shown; ``None``: all
+    wide: bool = False
+    note: str = ""
+    shade_below: Line | None = None  #: region under this line cannot be seen
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(np.isfinite(line.values).any() for line in self.lines)
+
+
+@dataclass
+class Source:
+    """A run thinned to what a figure can show, with its endpoints."""
+
+    run: Run
+    course: ends.Course = field(init=False)
+    found: Mapping[str, ends.Value] = field(init=False)
+    index: NDArray[np.int64] = field(init=False)
+    day: Floats = field(init=False)
+    zero: float = field(init=False)  #: day of the run from which endpoints count
+
+    def __post_init__(self) -> None:
+        """Choose the records to draw."""
+        self.course = self.run.course()
+        self.found = ends.endpoints(self.course)
+        records = len(self.run.day)
+        self.index = np.unique(np.linspace(0, records - 1, min(records, MOST_POINTS)).round().astype(np.int64))
+        self.day = self.course.day[self.index]
+        self.zero = self.course.graft_day or 0.0
+
+    def pick(self, values: Any) -> Floats:  # noqa: ANN401 - any array
+        """Return the drawn records of a whole series."""
+        return np.asarray(values, dtype=np.float64)[self.index]
+
+    def lines(self, *wanted: tuple[str, str, str]) -> list[Line]:
+        """Return a line for every (observable, label, colour) that the run has."""
+        body = self.course.body
+        return [Line(label, self.pick(body[name]), colour) for name, label, colour in wanted if name in body]
+
+    def unit(self, name: str) -> str:
+        """Return the printed unit of an observable."""
+        own = ends.UNITS.get(name) or (self.run.body[name].unit if name in self.run.body else "")
+        return UNITS.get(own, own)
+
+    def given(self, name: str) -> Floats:
+        """Return the days on which a cumulative number rose."""
+        if name not in self.course.body:
+            return np.empty(0)
+        return self.course.day[1:][np.diff(self.course.body[name]) > 0]
+
+
+def panels(run: Run) -> list[Panel]:
+    """Return all figures for which the run has data, in the order of the report."""
+    if len(run.day) < 2:
+        return []
+    source = Source(run)
+    made: Iterable[Panel | None] = (
+        _engraftment(source), _neutrophils(source), _platelets(source), _haemoglobin(source), _lymphocytes(source),
+        _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source),
+        _gvhd(source), _kills(source), _alloreactivity(source), _cytokines(source),
+    )  # fmt: skip
+    return [panel for panel in made if panel is not None and panel.has_data]
+
+
+# ---------------------------------------------------------------------------------------------- blood
+
+
+def _recovery_mark(source: Source, name: str, level: float, label: str) -> list[tuple[float, float, str]]:
+    day = source.found[f"{name}_recovery_day"]
+    return [(day + source.zero, level, f"{label}day {day:+d}")] if isinstance(day, int) else []
+
+
+def _engraftment(source: Source) -> Panel | None:
+    lines = source.lines(("anc", "Neutrophils", "blue"), ("platelets", "Platelets", "red"))
+    start, end = EARLY[0] + source.zero, EARLY[1] + source.zero
+    if not lines or source.run.graft() is None or source.day[-1] <= end:
+        return None
+    marks = _recovery_mark(source, "anc", ends.ANC_RECOVERED, "ANC ≥ 0.5: ")
+    marks += _recovery_mark(source, "platelet", ends.PLATELETS_RECOVERED, "platelets ≥ 20: ")
+    return Panel(
+        "engraftment", "Blood", "Engraftment", UNITS["1e9/L"], source.day, lines, "log", 0.01, 400.0,
+        thresholds=((ends.ANC_RECOVERED, "0.5"), (ends.PLATELETS_RECOVERED, "20")),
+        marks=[mark for mark in marks if mark[0] <= end],
+        ticks=[("platelet transfusion", source.given("platelet_transfusions"))],
+        window=(max(start, float(source.day[0])), end), wide=True,
+        note="Recovery: first of 3 successive days at or above the line, platelets untransfused for 7 days.",
+    )  # fmt: skip
+
+
+def _neutrophils(source: Source) -> Panel:
+    lines = source.lines(("anc", "Neutrophils (ANC)", "blue"), ("monocytes", "Monocytes", "sky"))
+    return Panel(
+        "neutrophils", "Blood", "Neutrophils and monocytes", source.unit("anc"), source.day, lines, "log", 0.01, 30.0,
+        thresholds=((ends.ANC_RECOVERED, "0.5"),), marks=_recovery_mark(source, "anc", ends.ANC_RECOVERED, ""),
+    )  # fmt: skip
+
+
+def _platelets(source: Source) -> Panel:
+    lines = source.lines(("platelets", "Platelets", "red"))
+    return Panel(
+        "platelets", "Blood", "Platelets", source.unit("platelets"), source.day, lines, "log", 3.0, 1000.0,
+        thresholds=((ends.PLATELETS_RECOVERED, "20"),),
+        marks=_recovery_mark(source, "platelet", ends.PLATELETS_RECOVERED, ""),
+        ticks=[("transfusion", source.given("platelet_transfusions"))],
+    )  # fmt: skip
+
+
+def _haemoglobin(source: Source) -> Panel:
+    lines = source.lines(("hb", "Haemoglobin", "red"))
+    return Panel(
+        "haemoglobin", "Blood", "Haemoglobin", source.unit("hb"), source.day, lines, low=0.0,
+        ticks=[("transfusion", source.given("red_cell_transfusions"))],
+    )  # fmt: skip
+
+
+def _lymphocytes(source: Source) -> Panel:
+    lines = source.lines(("cd4", "CD4 T", "blue"), ("cd8", "CD8 T", "red"), ("b", "B", "green"), ("nk", "NK", "orange"))
+    return Panel(
+        "lymphocytes", "Blood", "Lymphocyte subsets", source.unit("cd4"), source.day, lines, "log",
+        thresholds=((200.0, "200"),) if source.unit("cd4") == UNITS["1/uL"] else (),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- marrow
+
+
+def groups(run: Run) -> dict[str, tuple[str, list[str]]]:
+    """Return colour and kinds of every marrow group that the run knows; the last one holds all other kinds."""
+    known = {title: (colour, [k for k in kinds if k in run.kinds]) for title, (colour, kinds) in MARROW.items()}
+    grouped = {kind for _, kinds in MARROW.values() for kind in kinds}
+    return known | {"Other": ("grey", [kind for kind in run.kinds if kind not in grouped])}
+
+
+def _composition(source: Source) -> Panel:
+    lines = []
+    for title, (colour, kinds) in groups(source.run).items():
+        cells = source.run.population(kinds)
+        if cells.any():
+            lines.append(Line(title, source.pick(cells) / 1e3, colour))
+    return Panel(
+        "marrow", "Marrow", "Marrow composition", "thousand cells in the patch", source.day, lines, "stack", low=0.0
+    )  # fmt: skip
+
+
+def _stem_cells(source: Source) -> Panel:
+    population = source.course.counts[:, int(Count.POPULATION)]
+    hsc, lsc = population[:, int(Kind.HSC)], population[:, int(Kind.LSC)]
+    donor = hsc[:, list(ends.DONOR_ORIGINS)].sum(axis=1)
+    cells = (("Host HSC", hsc[:, int(Origin.HOST)], "red"), ("Donor HSC", donor, "blue"),
+             ("Leukaemic stem cells", lsc.sum(axis=1), "ink"))  # fmt: skip
+    lines = [Line(title, _positive(source.pick(number)), colour) for title, number, colour in cells if number.any()]
+    return Panel(
+        "stem_cells", "Marrow", "Stem cells by origin", "cells in the patch", source.day, lines, "log", low=0.7
+    )  # fmt: skip
+
+
+def _positive(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
+
+
+def _residual_disease(source: Source) -> Panel | None:
+    if source.found["disease"] == "none":
+        return None
+    fraction, cells = ends.leukaemic_fraction(source.course.counts)
+    limit = Line("Patch limit, 1 cell", source.pick(1.0 / np.maximum(cells, 1)), "grey", dashed=True)
+    marks, relapse = [], source.found["relapse_day"]
+    if isinstance(relapse, int):
+        marks.append((relapse + source.zero, ends.RELAPSE, f"relapse, day {relapse:+d}"))
+    return Panel(
+        "leukaemia", "Leukaemia and graft", "Leukaemic cells in the marrow", "of nucleated cells", source.day,
+        [Line("LSC and blasts", _positive(source.pick(fraction)), "ink"), limit], "log", high=1.0,
+        low=float(10.0 ** np.floor(np.log10(np.nanmin(limit.values)) - 0.3)),
+        thresholds=((ends.RELAPSE, "5 %: overt"), (ends.FLOW_POSITIVE, "0.1 %: flow cut-off")), marks=marks,
+        shade_below=limit, note="Below the dashed line one leukaemic cell is less than the patch can show.",
+    )  # fmt: skip
+
+
+def _chimerism(source: Source) -> Panel | None:
+    if source.run.graft() is None:
+        return None
+    lines = source.lines(
+        ("donor_myeloid", "Myeloid", "blue"), ("donor_t", "T", "red"), ("donor_b", "B", "green"),
+        ("donor_nk", "NK", "orange"), ("donor_red", "Red cells", "purple"),
+    )  # fmt: skip
+    marrow = (("Marrow HSC", (Kind.HSC,), "ink"), ("Marrow CD34⁺", ends.CD34, "grey"))
+    lines += [Line(t, source.pick(ends.donor_percent(source.course.counts, k)), c, dashed=True) for t, k, c in marrow]
+    return Panel(
+        "chimerism", "Leukaemia and graft", "Donor chimerism", "% donor", source.day, lines, low=0.0, high=100.0,
+        thresholds=((95.0, "95: full"),),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- immunity
+
+
+def _gvhd(source: Source) -> Panel | None:
+    lines = source.lines(("skin", "Skin", "orange"), ("gut", "Gut", "green"), ("liver", "Liver", "purple"))
+    if not lines or source.run.graft() is None:
+        return None
+    bands: list[Band] = []
+    if "gvhd_grade" in source.run.body:
+        grade = np.floor(np.nan_to_num(source.pick(source.run.body["gvhd_grade"].values)) + 1e-6)
+        lines.append(Line("Grade", grade, "red", drawn=False, decimals=0))
+        bands = _bands(source.day, grade)
+    meaning = source.run.body[next(n for n in ("skin", "gut", "liver") if n in source.run.body)]
+    return Panel(
+        "gvhd", "Immunity", "Graft-versus-host disease", meaning.doc or source.unit("skin") or "organ score",
+        source.day, lines, low=0.0, bands=bands, note="Shading: overall grade.",
+    )  # fmt: skip
+
+
+def _bands(day: Floats, grade: Floats) -> list[Band]:
+    edges = np.flatnonzero(np.diff(grade)) + 1
+    starts, stops = np.concatenate([[0], edges]), np.concatenate([edges, [len(day) - 1]])
+    return [
+        Band(float(day[a]), float(day[b]), int(grade[a]), ROMAN[min(int(grade[a]), 4)])
+        for a, b in zip(starts, stops, strict=True)
+        if grade[a] > 0
+    ]
+
+
+def _kills(source: Source) -> Panel | None:
+    """Immune kills per day: leukaemic cells, and normal host blood cells on the patch."""
+    run = source.run
+    if "kill" not in run.count_rows or not run.events("kill").any():
+        return None
+    leukaemic = [kind for kind in ("lsc", "blast") if kind in run.kinds]
+    normal = [kind for kind in run.kinds if kind not in leukaemic]
+    lines = [
+        Line("Leukaemic cells", _per_day(source, run.events("kill", leukaemic)), "ink"),
+        Line("Normal host cells", _per_day(source, run.events("kill", normal, "host")), "orange"),
+    ]
+    title = "Cells killed by immune cells"
+    return Panel("kills", "Immunity", title, "per day in the patch", source.day, lines, low=0.0)
+
+
+def _per_day(source: Source, sums: Any) -> Floats:  # noqa: ANN401 - any array
+    """Return daily rates between the drawn records from sums since the record before."""
+    total = np.cumsum(np.asarray(sums, dtype=np.float64))[source.index]
+    return np.concatenate([[0.0], np.diff(total) / np.diff(source.day)])
+
+
+def _alloreactivity(source: Source) -> Panel | None:
+    wanted = (("allo_effectors", "Alloreactive effector T", "red"), ("inflammation", "Inflammation", "orange"))
+    lines = source.lines(*wanted)
+    units = {source.unit(name) for name, _, _ in wanted if name in source.run.body}
+    if not lines or source.run.graft() is None:
+        return None
+    unit = units.pop() if len(units) == 1 else "of the highest value"
+    if unit == "of the highest value":
+        lines = [line._replace(values=line.values / (np.nanmax(line.values) or 1.0)) for line in lines]
+    return Panel("alloreactivity", "Immunity", "Alloreactivity", unit or "relative", source.day, lines, low=0.0)
+
+
+def _cytokines(source: Source) -> Panel:
+    names = ("gcsf", "epo", "tpo")
+    lines = source.lines(("gcsf", "G-CSF", "blue"), ("epo", "EPO", "red"), ("tpo", "TPO", "green"))
+    units = {source.unit(name) for name in names if name in source.run.body}
+    unit = units.pop() if len(units) == 1 else None
+    if unit is None:
+        unit = "of the first value"
+        lines = [line._replace(values=line.values / line.values[0]) for line in lines if line.values[0] > 0]
+    return Panel(
+        "cytokines", "Cytokines", "Growth factors", unit or "relative to normal", source.day,
+        [line._replace(values=_positive(line.values)) for line in lines], "log",
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+// Phase 1: who touches whom. Neighbourhood histogram and recognition.
+#include "lattice.cuh"
+#include "philox.cuh"
+#include "words.cuh"
+
+// Class word of each site: which histogram classes its two cells add to.
+KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* classes,
+                 uint32_t* signature) {
+    FOR_EACH (i, n) {
+        const int64_t l = first + i;
+        signature[l] = classes[GET(res_hot[l], HOT_KIND)] + classes[GET(mot_hot[l], HOT_KIND)];
+    }
+}
+
+// Packed counts (5 bits a class) over the 27 sites around each occupied site, its own resident cell left out.
+KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* mot_hot,
+                 const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
+    FOR_EACH (i, n) {
+        const int64_t l = first + i;
+        uint32_t sum = 0;
+        if (res_hot[l] != 0u || mot_hot[l] != 0u) {
+            const Place p = place_at(l, ny, nx);
+            for (uint32_t m = 0; m < 27u; ++m) sum += signature[near_site(p, m)];
+            sum -= classes[GET(res_hot[l], HOT_KIND)];
+        }
+        histogram[l] = sum;
+    }
+}
+
+// Each lymphocyte that meets its antigen engages one target, drawn evenly: 1 + index in the 27-neighbourhood, else 0.
+// An effector engages any resident cell that shows an antigen of its receptor; another lymphocyte only
+// antigen-presenting cells. This is the one recognition rule: antigens & receptors != 0.
+KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
+               uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
+               const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged) {
+    FOR_EACH (i, n) {
+        const int64_t l = first + i;
+        const uint32_t hot = mot_hot[l];
+        uint8_t choice = 0;
+        const uint32_t receptor = hot == 0u ? 0u : receptors[GET(hot, HOT_SPECIFICITY)];
+        if (receptor != 0u) {
+            const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
+            uint32_t matches = 0, count = 0;
+            const Place p = place_at(l, ny, nx);
+            for (uint32_t m = 0; m < 27u; ++m) {
+                const uint32_t target = res_hot[near_site(p, m)];
+                if (target == 0u || (antigens_of(target, antigens, losses) & receptor) == 0u) continue;
+                if (!effector && !((flags[GET(target, HOT_KIND)] >> FLAG_APC) & 1u)) continue;
+                matches |= 1u << m;
+                ++count;
+            }
+            if (count != 0u) {
+                uint32_t r[4];
+                philox(seed, global_site(l, shift, total), step, word, r);
+                uint32_t skip = uint32_t((uint64_t(r[0]) * count) >> 32), m = 0;
+                for (;; ++m)
+                    if ((matches >> m) & 1u) {
+                        if (skip == 0u) break;
+                        --skip;
+                    }
+                choice = uint8_t(m + 1u);
+            }
+        }
+        engaged[l] = choice;
+    }
+}

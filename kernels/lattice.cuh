@@ -1,0 +1,47 @@
+// Site arithmetic of a slab: local arrays hold halo planes, y and x are periodic, z runs into the halo.
+#pragma once
+#include "portable.cuh"
+
+// A local site and the offsets to its neighbours, divisions done once.
+struct Place {
+    int64_t l, plane;                  // local site, sites of a plane
+    int64_t south, north, west, east;  // offsets to -y, +y, -x, +x
+};
+
+DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
+    Place p;
+    p.l = l;
+    p.plane = ny * nx;
+    const int64_t row = l / nx, x = l - row * nx, y = row % ny;
+    p.south = y == 0 ? p.plane - nx : -nx;
+    p.north = y == ny - 1 ? nx - p.plane : nx;
+    p.west = x == 0 ? nx - 1 : -1;
+    p.east = x == nx - 1 ? 1 - nx : 1;
+    return p;
+}
+
+// Global site of local site l. shift = global index of local site 0 (modulo the lattice).
+DEVICE uint64_t global_site(int64_t l, int64_t shift, int64_t total) {
+    int64_t g = l + shift;
+    while (g >= total) g -= total;
+    return uint64_t(g);
+}
+
+// Neighbour in direction d: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x; the opposite of d is d ^ 1.
+DEVICE int64_t neighbour(const Place& p, uint32_t d) {
+    switch (d) {
+        case 0: return p.l - p.plane;
+        case 1: return p.l + p.plane;
+        case 2: return p.l + p.south;
+        case 3: return p.l + p.north;
+        case 4: return p.l + p.west;
+        default: return p.l + p.east;
+    }
+}
+
+// Site m of the 27-neighbourhood: m = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1); seen from there, this site is 26 - m.
+DEVICE int64_t near_site(const Place& p, uint32_t m) {
+    const uint32_t dz = m / 9u, dy = (m / 3u) % 3u, dx = m % 3u;
+    return p.l + (dz == 0u ? -p.plane : (dz == 2u ? p.plane : 0)) + (dy == 0u ? p.south : (dy == 2u ? p.north : 0)) +
+           (dx == 0u ? p.west : (dx == 2u ? p.east : 0));
+}

@@ -1,0 +1,30 @@
+// The only file that knows which compiler runs: NVRTC/nvcc for the GPU, any C++17 compiler for the host.
+#pragma once
+
+#ifdef __CUDACC_RTC__  // NVRTC has no standard headers
+typedef unsigned char uint8_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+#else
+#include <stdint.h>
+#endif
+
+// KERNEL(fate)(int64_t n, ...) { FOR_EACH (i, n) { ... } }
+// The prefix keeps exported names away from libc symbols such as step().
+#ifdef __CUDACC__
+#define KERNEL(name) extern "C" __global__ void abm_##name
+#define DEVICE static __device__ inline
+#define FOR_EACH(i, n)                                                               \
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n);        \
+         i += int64_t(gridDim.x) * blockDim.x)
+#else
+#define KERNEL(name) extern "C" void abm_##name
+#define DEVICE static inline
+#ifdef _OPENMP
+#define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
+#else
+#define FOR_EACH(i, n) for (int64_t i = 0; i < (n); ++i)
+#endif
+#endif

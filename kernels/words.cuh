@@ -1,0 +1,34 @@
+// Reading and writing the bit fields of the two cell words (generated constants).
+#pragma once
+#include "generated.cuh"
+#include "portable.cuh"
+
+#define GET(word, field) (((word) >> field##_SHIFT) & field##_MASK)
+#define PUT(word, field, value) (((word) & ~(field##_MASK << field##_SHIFT)) | (uint32_t(value) << field##_SHIFT))
+
+// Row of the rate table: kind x (quiescent, cycling).
+DEVICE uint32_t rate_row(uint32_t hot) { return GET(hot, HOT_KIND) * 2u + (GET(hot, HOT_CYCLE) & 1u); }
+
+// The action word of a site: event in the low four bits, direction above.
+DEVICE uint32_t action_event(uint32_t action) { return action & 15u; }
+DEVICE uint32_t action_direction(uint32_t action) { return action >> 4; }
+
+// Whether the action of a cell claims the site that lies in its direction.
+DEVICE bool claims(uint32_t action, uint32_t direction) {
+    const uint32_t event = action_event(action);
+    return (event == EVENT_DIVIDE || event == EVENT_MOVE) && action_direction(action) == direction;
+}
+
+// Claims are a strict order: random 32 bits, then the global site.
+DEVICE bool stronger(uint32_t priority_a, uint64_t site_a, uint32_t priority_b, uint64_t site_b) {
+    return priority_a > priority_b || (priority_a == priority_b && site_a > site_b);
+}
+
+// Antigens a cell shows: those of its kind and origin, less what it has lost.
+DEVICE uint32_t antigens_of(uint32_t hot, const uint32_t* antigens, const uint32_t* losses) {
+    uint32_t mask = antigens[GET(hot, HOT_KIND) * N_ORIGINS + GET(hot, HOT_ORIGIN)];
+    const uint32_t loss = GET(hot, HOT_LOSS);
+    for (uint32_t j = 0; loss >> j; ++j)
+        if ((loss >> j) & 1u) mask &= ~losses[j];
+    return mask;
+}

@@ -1,0 +1,139 @@
+"""Every kernel on every backend writes the same bits as its NumPy twin, and nothing outside its window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from abm import cells
+from abm.backends.numpy_backend import NumpyBackend
+from abm.phases import HALO, SCRATCH, Phases
+from abm.comm import SerialComm
+from tests.kernels.states import State, human_rules, random_state
+
+RULES = human_rules()
+GUARD = 64
+
+states = st.builds(
+    random_state,
+    shape=st.tuples(st.integers(8, 14), st.integers(5, 9), st.integers(5, 11)),
+    seed=st.integers(0, 2**32),
+    filling=st.sampled_from([0.02, 0.3, 0.6, 0.95]),
+    rules=st.just(RULES),
+    rank=st.integers(0, 1),
+    size=st.just(2),
+)
+
+
+class Guarded(Phases):
+    """Phases whose lattice arrays sit between guard bytes."""
+
+    def __init__(self, backend: Any, state: State, seed: int) -> None:
+        super().__init__(backend, state.domain, SerialComm(), seed)
+        self.guards: dict[str, Any] = {}
+        shape, n = state.domain.local_shape, int(np.prod(state.domain.local_shape))
+        for name, array in list(self.arrays.items()):
+            host = np.full(n + 2 * GUARD, 0xA5, np.uint8).astype(array.dtype)
+            host[GUARD:-GUARD] = state.arrays[name].reshape(-1) if name in state.arrays else 0
+            whole = backend.to_device(host)
+            self.guards[name] = whole
+            self.arrays[name] = whole[GUARD : GUARD + n].reshape(shape)
+        self.set_constants(state.tables)
+
+    def intact(self) -> bool:
+        """Whether all guard elements still hold their value."""
+        for whole in self.guards.values():
+            host = np.asarray(self.backend.to_host(whole))
+            value = np.uint8(0xA5).astype(host.dtype)
+            if not ((host[:GUARD] == value).all() and (host[-GUARD:] == value).all()):
+                return False
+        return True
+
+
+def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str, np.ndarray], bool]:
+    """Run every lattice kernel once, in the order of a step; returns all arrays and whether guards held."""
+    p = Guarded(backend, state, seed)
+    seen: dict[str, np.ndarray] = {}
+
+    def look(stage: str, *names: str) -> None:
+        for name in names:
+            seen[f"{stage}/{name}"] = np.array(backend.to_host(p.arrays[name]))
+
+    p.contacts(step)
+    look("contacts", "priority", "histogram", "engaged")
+    for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
+        spare = f"spare_{name}"
+        common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
+        p._run(f"sweep_{name}", HALO - 2, **common, **extra)
+        look("fields", spare)
+    for layer in ("res", "mot"):
+        p.fate(layer, step, p.constants["rates"], p.constants["renew"])
+        look(layer, "action", "priority", "winner", "spare_hot", "spare_cold")
+        p.tally(layer)
+        seen[f"{layer}/counts"] = np.array(backend.to_host(p.counts))
+        hot, cold = p.leavers("res", p.constants["chosen"]) if layer == "res" else (np.zeros(0), np.zeros(0))
+        seen[f"{layer}/leavers"] = np.concatenate([hot, cold])
+        p.make_current(layer)
+    p._draw("bid", 2, step, 7, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
+    p._run("hop", 0, hot_next=p.arrays["spare_hot"], cold_next=p.arrays["spare_cold"])
+    look("hop", "action", "priority", "spare_hot", "spare_cold")
+    return seen, p.intact()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(state=states, seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**32 - 1))
+def test_a_step_is_bit_identical(backend: Any, state: State, seed: int, step: int) -> None:
+    expected, intact = run_all(NumpyBackend(), state, seed, step)
+    assert intact
+    found, intact = run_all(backend, state, seed, step)
+    assert intact, "a kernel wrote outside its arrays"
+    for name, array in expected.items():
+        assert array.dtype == found[name].dtype
+        np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+def test_the_random_states_exercise_every_event() -> None:
+    seen: set[int] = set()
+    for seed in range(6):
+        state = random_state((12, 9, 11), seed, 0.5, RULES, 0, 1)
+        arrays, _ = run_all(NumpyBackend(), state, seed, 3)
+        seen |= set(np.unique(arrays["res/action"] & 15)) | set(np.unique(arrays["mot/action"] & 15))
+        assert arrays["contacts/engaged"].any()
+    assert seen >= {event.value for event in cells.Event}
+
+
+def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
+    whole, _ = run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, 0, 1), 9, 4)
+    parts = [run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, rank, 3), 9, 4)[0] for rank in range(3)]
+    inner = slice(HALO, -HALO)
+    for name in ("res/spare_hot", "res/spare_cold", "mot/spare_hot", "contacts/histogram"):
+        np.testing.assert_array_equal(whole[name][inner], np.concatenate([p[name][inner] for p in parts]), err_msg=name)
+    np.testing.assert_array_equal(whole["res/counts"], np.concatenate([p["res/counts"] for p in parts]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_traffic_is_bit_identical(backend: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    state = random_state((10, 6, 7), seed, 0.4, RULES, 0, 1)
+    results = []
+    for b in (NumpyBackend(), backend):
+        p = Guarded(b, state, 1)
+        generator = np.random.default_rng(seed)
+        sites = generator.permutation(state.domain.total)[:90].astype(np.int64)
+        open_ = p.probe("res", sites, (generator.random(90) < 0.5).astype(np.uint8))
+        words = generator.integers(0, 2**32, 90, dtype=np.uint32)
+        p.settle("res", sites[open_], words[open_], ~words[open_])
+        results.append((open_, p.owned("res_hot"), p.owned("res_cold")))
+        assert p.intact()
+    assert results[0][0].any()
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert rng is not None
+
+
+def test_scratch_has_no_state_name() -> None:
+    assert not set(SCRATCH) & {"res_hot", "res_cold", "mot_hot", "mot_cold"}

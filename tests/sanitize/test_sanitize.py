@@ -1,0 +1,147 @@
+"""The shipped kernels run under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from abm.backends.host import find_compiler
+from abm.errors import BackendError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+
+#: One mistake of each sort the sanitizers are here to find.
+FAULTY = """
+#include "portable.cuh"
+KERNEL(overrun)(int64_t n, const int32_t* in, int32_t* out) {
+    FOR_EACH (i, n) {
+        out[i] = in[i + 1];
+    }
+}
+KERNEL(overshift)(int64_t n, const int32_t* in, int32_t* out) {
+    FOR_EACH (i, n) {
+        out[i] = 1 << in[i];
+    }
+}
+"""
+
+FAULTY_RUN = """
+import sys
+from pathlib import Path
+import numpy as np
+from abm.backends.host import HostBackend
+backend = HostBackend(Path(sys.argv[1]))
+given = np.full(2000, 40, np.int32)
+out = backend.alloc(2000, np.int32)
+backend.launch(sys.argv[2], int(sys.argv[3]), **{"in": given, "out": out})
+print("survived")
+"""
+
+SCENARIO = """
+seed = 7
+
+[patch]
+shape = [12, 12, 12]
+species = "human"
+
+[time]
+start_day = -0.5
+end_day = 0.25
+
+[patient]
+disease = "aml"
+blast_fraction = 0.3
+
+[[events]]
+day = -0.25
+action = "tbi"
+dose_gy = 4.0
+
+[[events]]
+day = 0.0
+action = "graft"
+source = "blood"
+cd34_per_kg = 5e8
+cd3_per_kg = 1e10
+"""
+
+
+@cache
+def preload() -> str:
+    """Return the sanitizer runtime that must be loaded before Python, or an empty string."""
+    try:
+        compiler = find_compiler()
+    except BackendError:
+        return ""
+    for name in ("libasan.so", "libclang_rt.asan-x86_64.so"):
+        done = subprocess.run([*compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+        path = Path(done.stdout.strip())
+        if path.is_absolute() and path.exists():
+            return str(path.resolve())
+    return ""
+
+
+pytestmark = pytest.mark.skipif(not preload(), reason="no C++ compiler with an AddressSanitizer runtime")
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the sanitizers; the library's cache is shared by the tests of a session."""
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": preload(),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # the interpreter itself leaks at exit
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "ABM_CXXFLAGS": FLAGS,
+        "ABM_CACHE_DIR": str(folder / "cache"),
+        "OMP_NUM_THREADS": "2",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "faulty.cu").write_text(FAULTY)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kernel", "n", "report", "line"),
+    [
+        ("overrun", "2000", "heap-buffer-overflow", "faulty.cu:5"),
+        ("overshift", "2000", "shift exponent 40 is too large", "faulty.cu:10"),
+    ],
+)
+def test_sanitizers_are_awake_and_name_the_line(faulty: Path, kernel: str, n: str, report: str, line: str) -> None:
+    done = run(faulty, "-c", FAULTY_RUN, str(faulty), kernel, n)
+    assert done.returncode != 0
+    assert "survived" not in done.stdout
+    assert report in done.stderr
+    assert line in done.stderr
+
+
+def test_sanitizers_do_not_cry_wolf(faulty: Path) -> None:
+    done = run(faulty, "-c", FAULTY_RUN, str(faulty), "overrun", "1999")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "survived\n"
+
+
+@pytest.mark.skipif(not find_spec("abm.step"), reason="the time step is not written yet")
+def test_all_kernels_are_clean_in_a_short_simulation(tmp_path: Path) -> None:
+    scenario = tmp_path / "tiny.toml"
+    scenario.write_text(SCENARIO)
+    out = tmp_path / "out"
+    done = run(tmp_path, "-m", "abm", "run", str(scenario), "--out", str(out), "--backend", "host")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Sanitizer" not in done.stderr
+    assert "runtime error" not in done.stderr
