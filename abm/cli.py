@@ -331,13 +331,12 @@ def report(directory: Path) -> None:
     from abm import resources
 
     resources.load_analysis()
+    read, draw = import_module("abm_analysis.read"), import_module("abm_analysis.report")
     try:
-        build = import_module("abm_analysis.report").build
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise AbmError("the report needs matplotlib: pip install 'abm-marrow[report]'") from None
-    for path in build(directory):
+        files = draw.build(directory)
+    except read.RunError as error:
+        raise ConfigError(str(error)) from None
+    for path in files:
         click.echo(path)
 
 

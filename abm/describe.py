@@ -76,7 +76,7 @@ def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
     if timed:
         speed = _speed(config, backend)
         seconds = config.n_sites * config.n_steps / speed
-        yield f"duration   about {seconds:.0f} s at {speed:.2g} site-updates/s, measured on the first days, without files"
+        yield f"duration   about {seconds:.0f} s at {speed:.2g} site-updates/s, as on the first days, without files"
 
 
 def _speed(config: Config, backend: Backend) -> float:

@@ -151,7 +151,7 @@ def recovery(course: Course, name: str, threshold: float, supported: Bools | Non
     if name not in course.body or course.since_graft[-1] < 0:
         return Recovery()
     days, low = by_calendar_day(course.since_graft, course.body[name])
-    good = low >= threshold if supported is None else (low >= threshold) & ~supported
+    good = (low >= threshold) & (True if supported is None else ~supported)
     fallen = days[~good & (days >= 0)]
     recovered = first_successive(days, good, after=int(fallen[0])) if fallen.size else None
     status = "never below" if not fallen.size else "not recovered" if recovered is None else "recovered"
@@ -355,9 +355,10 @@ def mrd_text(found: Mapping[str, Value], moment: str) -> str:
     blasts, level = found[f"blast_percent_{moment}"], found[f"mrd_log10_{moment}"]
     if blasts is None:
         return "-"
-    if level is None:
+    if not isinstance(level, float):
         return f"not detected (< 10^{found[f'mrd_limit_log10_{moment}']:.1f}, one cell of the patch)"
-    return f"{blasts:.3g} % (10^{level:.1f}), flow {found[f'mrd_flow_{moment}']}"
+    flow = "" if level > log10(RELAPSE) else f" (10^{level:.1f}), flow {found[f'mrd_flow_{moment}']}"
+    return f"{blasts:.3g} %{flow}"
 
 
 def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:
@@ -365,7 +366,8 @@ def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:
     if not isinstance(nadir, float):
         return "-"
     first = _day(found[f"{name}_recovery_day"]) if status == "recovered" else status
-    return f"{first} (nadir {nadir:.{decimals}f}e9/L on {_day(found[f'{name}_nadir_day'])})"
+    depth = f"{nadir:.{decimals}f}" if nadir >= 10.0**-decimals else f"< {10.0**-decimals:g}"
+    return f"{first} (nadir {depth}e9/L on {_day(found[f'{name}_nadir_day'])})"
 
 
 def _landmark_rows(
@@ -382,10 +384,8 @@ def _leukaemia_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
     yield "Leukaemia", _text(found["disease"]) + ("" if relapse is None else f" on {_day(relapse)}")
     if found["disease"] == "none":
         return
-    names = {"start": "at start", "d0": "day 0", **{f"d{d}": f"day {d}" for d in LANDMARKS}, "end": "at end"}
-    for key, text in names.items():
-        known = found[f"blast_percent_{key}"] is not None
-        if known and not (key == "end" and found["end_day"] in LANDMARKS):
+    for key, text in {"start": "at start", **{f"d{d}": f"day {d}" for d in (0, *LANDMARKS)}, "end": "at end"}.items():
+        if found[f"blast_percent_{key}"] is not None and (key != "end" or found["end_day"] not in LANDMARKS):
             yield f"Leukaemic cells in marrow, {text}", mrd_text(found, key)
     yield "Immune kills of leukaemic cells after day 0", _text(found["gvl_kills"])
 

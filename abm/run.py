@@ -7,21 +7,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 import abm
-from abm import io, kernel
+from abm import io, kernel, observe, resources
 from abm.backends import choose
-from abm.config import Config, Graft, rules_folder
-from abm.endpoints import Course, endpoints, summarise
+from abm.config import Config, rules_folder
+from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
+from abm.model import body
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
 from abm.step import Simulation
 from abm.tables import rules_digest
 
+#: Unit and meaning of every observable of a record.
+UNITS = {**body.OBSERVABLES, **observe.OBSERVABLES}
 #: Label, name in the record and format of what is shown while a run goes on.
 SHOWN = (
     ("ANC", "anc", "{:.2f}"),
@@ -31,6 +34,8 @@ SHOWN = (
 )
 #: Seconds between progress lines where there is no terminal.
 LINE_INTERVAL_S = 30.0
+#: Seconds between updates of the bar.
+DRAW_INTERVAL_S = 0.25
 
 #: Returns the name of a signal that asks the run to stop, or an empty text.
 Stop = Callable[[], str]
@@ -66,7 +71,7 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
         simulation = Simulation.start(config, backend)
         claim(out, config)
     with log_file(out):
-        series = io.Series(simulation.units, provenance(config, backend.name))
+        series = io.Series(UNITS, provenance(config, backend.name))
         run = Run(config, simulation, series, out, options, stop, watch)
         run.say_start(reason)
         run.record()
@@ -85,7 +90,7 @@ def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop:
     watch = Stopwatch()
     with watch("setup"):
         simulation = Simulation.restore(config, backend, snapshot)
-        series, lost = open_series(out, snapshot.step, simulation.units, provenance(config, backend.name))
+        series, lost = open_series(out, snapshot.step, UNITS, provenance(config, backend.name))
     with log_file(out):
         run = Run(config, simulation, series, out, options, stop, watch, saved=path)
         for message in (*skipped, lost):
@@ -115,6 +120,16 @@ def digests(config: Config) -> dict[str, str]:
         "rules_hash": rules_digest(rules_folder(config.patch.species)),
         "kernel_digest": kernel.digest(),
     }
+
+
+def endpoint_rows(out: Path) -> list[tuple[str, str]]:
+    """Return the clinical endpoints of the run in ``out``, read from its files as the report does."""
+    resources.load_analysis()
+    read = import_module("abm_analysis.read")
+    try:
+        return summarise(read.open_run(out).endpoints())
+    except read.RunError as error:
+        return [("not available", str(error))]
 
 
 def check_same(config: Config, meta: Mapping[str, str | int], path: Path, *, force: bool) -> None:
@@ -164,18 +179,17 @@ class Progress:
         self.first, self.total, self.quiet = first, total, quiet
         self.bar: tqdm | None = None
         if sys.stderr.isatty() and not quiet:
-            self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, smoothing=0.1)
-        self.began = self.last = time.monotonic()
+            self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, mininterval=0, miniters=1)
+        self.began = self.last = self.drawn = time.monotonic()
 
     def show(self, step: int, day: float, values: Mapping[str, float]) -> None:
         """Show that ``step`` steps are done; cheap enough for every step."""
         now = time.monotonic()
-        if self.bar is not None:
-            self.bar.update(step - self.bar.n)
-            if now - self.bar.last_print_t < self.bar.mininterval:
-                return
+        if self.bar is not None and (now - self.drawn >= DRAW_INTERVAL_S or step == self.total):
+            self.drawn = now
             self.bar.set_description_str(f"day {day:+.1f}", refresh=False)
             self.bar.set_postfix_str(shown(values), refresh=False)
+            self.bar.update(step - self.bar.n)
         if now - self.last >= LINE_INTERVAL_S:
             self.last = now
             self.line(step, day, values)
@@ -294,24 +308,12 @@ class Run:
     def finish(self) -> int:
         """Save the last state; print endpoints, speed and the state hash."""
         path = self.save()
-        self.say_table("Result", summarise(endpoints(self.course())))
+        self.say_table("Result", endpoint_rows(self.out))
         if self.simulation.step > self.first:
             self.say_timing()
         self.say(f"{self.out}: the whole run; draw it with: abm report {self.out}")
         self.say_hash(path)
         return 0
-
-    def course(self) -> Course:
-        """Return the series as endpoints take it."""
-        records = list(self.series.records())
-        grafts = [event for event in self.config.events if isinstance(event, Graft)]
-        return Course(
-            day=np.array([record.day for record in records]),
-            body={name: np.array([record.values[name] for record in records]) for name in self.simulation.units},
-            counts=np.stack([record.counts for record in records]) if records else np.empty(0, np.int64),
-            graft_day=grafts[0].day if grafts else None,
-            graft_source=grafts[0].source if grafts else "marrow",
-        )
 
     def say_start(self, backend: str, *more: str) -> None:
         """Print what is run, on what, at which scale."""

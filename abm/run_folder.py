@@ -15,9 +15,9 @@ from abm.errors import AbmError, CheckpointError, ConfigError
 from abm.io.atomic import write_bytes
 
 CONFIG, LOG = "config.toml", "run.log"
-#: Everything a run writes; nothing else is ever removed.
+#: Everything a run and its report write; nothing else is ever removed.
 OWN_FILES = (CONFIG, LOG, "series.h5", "*.tmp")
-OWN_FOLDERS = ("checkpoint-*",)
+OWN_FOLDERS = ("checkpoint-*", "report")
 OWN_SNAPSHOTS = ("snapshot-*.vtkhdf",)
 
 logger = logging.getLogger("abm")

@@ -33,7 +33,7 @@ def value_range(panel: Panel) -> tuple[float, float]:
         low = panel.low or 10.0 ** floor(log10(values.min()) if values.size else 0)
         top = max(values.max(initial=low * 10), panel.low or 0)
         return low, max(panel.high or 0.0, 10.0 ** (log10(top) + 0.08))
-    low = float(values.min(initial=0.0)) if panel.low is None else panel.low
+    low = float(values.min(initial=0.0 if panel.low is None else panel.low))
     top = float(values.max(initial=low)) * 1.05
     high = max(top, low + 1e-9) if panel.high is None else max(panel.high, float(values.max(initial=low)))
     return low, high if high > low + 1e-9 else low + 1.0
@@ -44,17 +44,24 @@ def value_ticks(panel: Panel, low: float, high: float) -> list[tuple[float, str]
     if panel.scale == "log":
         decades = range(ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9) + 1)
         every = max(1, ceil(len(decades) / 7))
-        return [(10.0**k, power(k)) for k in decades if k % every == 0]
+        ticks = [(10.0**k, power(k)) for k in decades if k % every == 0]
+        cut = any((line.values < low).any() for line in panel.lines)
+        return [(value, f"≤ {text}" if cut and value <= low * 1.001 else text) for value, text in ticks]
     step = _round_step((high - low) / 5)
-    return [(k * step, f"{k * step:g}") for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    return [(k * step, signed(k * step)) for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
 def minor_ticks(panel: Panel, low: float, high: float) -> list[float]:
     """Return the positions 2-9 of every decade of a log axis that has few decades."""
-    if panel.scale != "log" or log10(high / low) > 5.5:
+    if panel.scale != "log" or log10(high / low) > 3.5:
         return []
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     return [m * 10.0**k for k in decades for m in range(2, 10) if low <= m * 10.0**k <= high]
+
+
+def signed(value: float) -> str:
+    """Return a number with a true minus sign."""
+    return f"{value:g}".replace("-", "−")
 
 
 def power(exponent: int) -> str:

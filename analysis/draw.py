@@ -10,13 +10,13 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import day_range, day_ticks, minor_ticks, short, value_range, value_ticks
+from .axes import day_range, day_ticks, minor_ticks, short, signed, value_range, value_ticks
 from .figures import Panel
-from .therapy import Bar
+from .therapy import Bar, stretches
 
 Floats = NDArray[np.float64]
 
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 26, 36  #: margins, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 56, 36, 26, 36  #: margins, in SVG units
 #: Lane in the therapy strip and colour of every action.
 LANES = {
     "chemo": (0, "red"),
@@ -85,11 +85,11 @@ def alternative(panel: Panel) -> str:
 
 
 def legend(panel: Panel) -> str:
-    """Return the legend as a list whose numbers follow the pointer; at rest they are the last record's."""
-    items = []
+    """Return the legend as a list whose numbers follow the pointer; at rest they are the last ones shown."""
+    items, last = [], int(np.searchsorted(panel.day, day_range(panel)[1] + 1e-6)) - 1
     for number, line in enumerate(panel.lines):
         shape = "area" if panel.scale == "stack" else "none" if not line.drawn else "dash" if line.dashed else "solid"
-        value = short(line.values[-1], line.decimals)
+        value = short(line.values[last], line.decimals)
         readout = f'<output data-line="{number}" data-decimals="{_or_empty(line.decimals)}">{value}</output>'
         items.append(f'<li><i class="{shape} {line.colour}"></i>{escape(line.label)} {readout}</li>')
     for label, days in panel.ticks:
@@ -128,7 +128,7 @@ def _grid(frame: Frame) -> Iterator[str]:
     ticks = "".join(f"M{frame.x(d):.1f} {frame.foot}v5" for d in days)
     yield f'<path class="axis" d="M{LEFT} {frame.foot}H{frame.right:g}{ticks}"/>'
     for day in days:
-        yield f'<text class="mid" x="{frame.x(day):.1f}" y="{frame.foot + 18}">{day:g}</text>'
+        yield f'<text class="mid" x="{frame.x(day):.1f}" y="{frame.foot + 18}">{signed(day)}</text>'
     yield f'<text class="mid soft" x="{(LEFT + frame.right) / 2:.0f}" y="{frame.foot + 33}">day</text>'
 
 
@@ -177,7 +177,7 @@ def _thresholds(frame: Frame) -> Iterator[str]:
         if frame.values[0] < value < frame.values[1]:
             y = frame.y(value)
             yield f'<path class="threshold" d="M{LEFT} {y:.1f}H{frame.right:g}"/>'
-            yield f'<text class="left small halo" x="{frame.right - 3:g}" y="{y - 4:.1f}">{escape(text)}</text>'
+            yield f'<text class="small" x="{frame.right + 4:g}" y="{y + 4:.1f}">{escape(text)}</text>'
 
 
 def _ticks(frame: Frame) -> Iterator[str]:
@@ -204,12 +204,12 @@ def _strip(frame: Frame, therapy: Sequence[Bar]) -> Iterator[str]:
             continue
         lane, colour = LANES.get(bar.action, (2, "grey"))
         x, y = frame.x(max(bar.start, first)), 3 + 6 * lane
-        width = max(frame.x(min(bar.end, last)) - x, 3.0)
         title = escape(f"{bar.label}: {bar.detail}" if bar.detail else bar.label)
         if bar.action == "graft":
             yield f'<path class="graft" d="M{x:.1f} {TOP}V{frame.foot}"/>'
             yield f'<path class="fill ink" d="M{x - 5:.1f} {TOP - 8}h10l-5 8z"><title>{title}</title></path>'
             continue
-        spots = bar.moments if len(bar.moments) > 1 and frame.x(bar.moments[1]) - frame.x(bar.moments[0]) > 5 else ()
-        boxes = [(frame.x(moment), 3.0) for moment in spots if first <= moment <= last] or [(x, width)]
-        yield from (_rect(colour, left, y, wide, 4, 'rx="1"', f"<title>{title}</title>") for left, wide in boxes)
+        for start, end in stretches(bar, gap=5 / (frame.x(1.0) - frame.x(0.0))):
+            if end >= first and start <= last:
+                left, right = frame.x(max(start, first)), frame.x(min(end, last))
+                yield _rect(colour, left, y, max(right - left, 3.0), 4, 'rx="1"', f"<title>{title}</title>")

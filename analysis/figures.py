@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +48,8 @@ MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
 UNITS = {"1e9/L": "×10⁹/L", "1/uL": "/µL", "percent": "%", "1e12/L": "×10¹²/L", "1": "", "U/L": "U/L", "ng/L": "ng/L"}
 ROMAN = ("0", "I", "II", "III", "IV")
 EARLY = (-10.0, 45.0)  #: days around the graft shown enlarged
+IMMUNITY = "Immunity and growth factors"
+TRACE = 1e-4  #: share of a linear axis below which a value counts as nothing
 MOST_POINTS = 800  #: records drawn per panel; longer runs are thinned evenly
 
 
@@ -150,7 +152,16 @@ def panels(run: Run) -> list[Panel]:
         _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source),
         _gvhd(source), _kills(source), _alloreactivity(source), _cytokines(source),
     )  # fmt: skip
-    return [panel for panel in made if panel is not None and panel.has_data]
+    return [_without_traces(panel) for panel in made if panel is not None and panel.has_data]
+
+
+def _without_traces(panel: Panel) -> Panel:
+    """Return the panel with values that are nothing on its linear axis set to zero, for a calm read-out."""
+    if panel.scale == "log":
+        return panel
+    top = max(float(np.nanmax(np.abs(line.values), initial=0.0)) for line in panel.lines)
+    tidy = [line._replace(values=np.where(np.abs(line.values) < TRACE * top, 0.0, line.values)) for line in panel.lines]
+    return replace(panel, lines=tidy)
 
 
 # ---------------------------------------------------------------------------------------------- blood
@@ -189,7 +200,7 @@ def _neutrophils(source: Source) -> Panel:
 def _platelets(source: Source) -> Panel:
     lines = source.lines(("platelets", "Platelets", "red"))
     return Panel(
-        "platelets", "Blood", "Platelets", source.unit("platelets"), source.day, lines, "log", 3.0, 1000.0,
+        "platelets", "Blood", "Platelets", source.unit("platelets"), source.day, lines, "log", 1.0, 1000.0,
         thresholds=((ends.PLATELETS_RECOVERED, "20"),),
         marks=_recovery_mark(source, "platelet", ends.PLATELETS_RECOVERED, ""),
         ticks=[("transfusion", source.given("platelet_transfusions"))],
@@ -199,7 +210,7 @@ def _platelets(source: Source) -> Panel:
 def _haemoglobin(source: Source) -> Panel:
     lines = source.lines(("hb", "Haemoglobin", "red"))
     return Panel(
-        "haemoglobin", "Blood", "Haemoglobin", source.unit("hb"), source.day, lines, low=0.0,
+        "haemoglobin", "Blood", "Haemoglobin", source.unit("hb"), source.day, lines, low=6.0,
         ticks=[("transfusion", source.given("red_cell_transfusions"))],
     )  # fmt: skip
 
@@ -239,7 +250,7 @@ def _stem_cells(source: Source) -> Panel:
     donor = hsc[:, list(ends.DONOR_ORIGINS)].sum(axis=1)
     cells = (("Host HSC", hsc[:, int(Origin.HOST)], "red"), ("Donor HSC", donor, "blue"),
              ("Leukaemic stem cells", lsc.sum(axis=1), "ink"))  # fmt: skip
-    lines = [Line(title, _positive(source.pick(number)), colour) for title, number, colour in cells if number.any()]
+    lines = [Line(t, _positive(source.pick(number)), c, decimals=0) for t, number, c in cells if number.any()]
     return Panel(
         "stem_cells", "Marrow", "Stem cells by origin", "cells in the patch", source.day, lines, "log", low=0.7
     )  # fmt: skip
@@ -261,8 +272,9 @@ def _residual_disease(source: Source) -> Panel | None:
         "leukaemia", "Leukaemia and graft", "Leukaemic cells in the marrow", "of nucleated cells", source.day,
         [Line("LSC and blasts", _positive(source.pick(fraction)), "ink"), limit], "log", high=1.0,
         low=float(10.0 ** np.floor(np.log10(np.nanmin(limit.values)) - 0.3)),
-        thresholds=((ends.RELAPSE, "5 %: overt"), (ends.FLOW_POSITIVE, "0.1 %: flow cut-off")), marks=marks,
-        shade_below=limit, note="Below the dashed line one leukaemic cell is less than the patch can show.",
+        thresholds=((ends.RELAPSE, "5 %"), (ends.FLOW_POSITIVE, "0.1 %")), marks=marks,
+        shade_below=limit,
+        note="5 %: overt. 0.1 %: cut-off of flow cytometry. Below the dashed line: less than one cell of the patch.",
     )  # fmt: skip
 
 
@@ -277,7 +289,7 @@ def _chimerism(source: Source) -> Panel | None:
     lines += [Line(t, source.pick(ends.donor_percent(source.course.counts, k)), c, dashed=True) for t, k, c in marrow]
     return Panel(
         "chimerism", "Leukaemia and graft", "Donor chimerism", "% donor", source.day, lines, low=0.0, high=100.0,
-        thresholds=((95.0, "95: full"),),
+        thresholds=((95.0, "95"),), note="Above 95 %: full donor chimerism.",
     )  # fmt: skip
 
 
@@ -295,7 +307,7 @@ def _gvhd(source: Source) -> Panel | None:
         bands = _bands(source.day, grade)
     meaning = source.run.body[next(n for n in ("skin", "gut", "liver") if n in source.run.body)]
     return Panel(
-        "gvhd", "Immunity", "Graft-versus-host disease", meaning.doc or source.unit("skin") or "organ score",
+        "gvhd", IMMUNITY, "Graft-versus-host disease", meaning.doc or source.unit("skin") or "organ score",
         source.day, lines, low=0.0, bands=bands, note="Shading: overall grade.",
     )  # fmt: skip
 
@@ -311,24 +323,24 @@ def _bands(day: Floats, grade: Floats) -> list[Band]:
 
 
 def _kills(source: Source) -> Panel | None:
-    """Immune kills per day: leukaemic cells, and normal host blood cells on the patch."""
+    """Immune kills: leukaemic cells, and normal host cells on the patch."""
     run = source.run
     if "kill" not in run.count_rows or not run.events("kill").any():
         return None
     leukaemic = [kind for kind in ("lsc", "blast") if kind in run.kinds]
     normal = [kind for kind in run.kinds if kind not in leukaemic]
     lines = [
-        Line("Leukaemic cells", _per_day(source, run.events("kill", leukaemic)), "ink"),
-        Line("Normal host cells", _per_day(source, run.events("kill", normal, "host")), "orange"),
+        Line("Leukaemic cells", _last_day(source, run.events("kill", leukaemic)), "ink"),
+        Line("Normal host cells", _last_day(source, run.events("kill", normal, "host")), "orange"),
     ]
     title = "Cells killed by immune cells"
-    return Panel("kills", "Immunity", title, "per day in the patch", source.day, lines, low=0.0)
+    return Panel("kills", IMMUNITY, title, "in the patch, last 24 h", source.day, lines, low=0.0)
 
 
-def _per_day(source: Source, sums: Any) -> Floats:  # noqa: ANN401 - any array
-    """Return daily rates between the drawn records from sums since the record before."""
-    total = np.cumsum(np.asarray(sums, dtype=np.float64))[source.index]
-    return np.concatenate([[0.0], np.diff(total) / np.diff(source.day)])
+def _last_day(source: Source, sums: Any) -> Floats:  # noqa: ANN401 - any array
+    """Return the sum over the last 24 h at the drawn records from sums since the record before."""
+    total, day = np.cumsum(np.asarray(sums, dtype=np.float64)), source.course.day
+    return source.pick(total - np.interp(day - 1.0, day, total))
 
 
 def _alloreactivity(source: Source) -> Panel | None:
@@ -340,7 +352,7 @@ def _alloreactivity(source: Source) -> Panel | None:
     unit = units.pop() if len(units) == 1 else "of the highest value"
     if unit == "of the highest value":
         lines = [line._replace(values=line.values / (np.nanmax(line.values) or 1.0)) for line in lines]
-    return Panel("alloreactivity", "Immunity", "Alloreactivity", unit or "relative", source.day, lines, low=0.0)
+    return Panel("alloreactivity", IMMUNITY, "Alloreactivity", unit or "relative", source.day, lines, low=0.0)
 
 
 def _cytokines(source: Source) -> Panel:
@@ -352,6 +364,6 @@ def _cytokines(source: Source) -> Panel:
         unit = "of the first value"
         lines = [line._replace(values=line.values / line.values[0]) for line in lines if line.values[0] > 0]
     return Panel(
-        "cytokines", "Cytokines", "Growth factors", unit or "relative to normal", source.day,
+        "cytokines", IMMUNITY, "Growth factors", unit or "relative to normal", source.day,
         [line._replace(values=_positive(line.values)) for line in lines], "log",
     )  # fmt: skip

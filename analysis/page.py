@@ -15,7 +15,7 @@ import numpy as np
 from abm import endpoints as ends
 
 from . import draw, slices, therapy
-from .axes import day_ticks
+from .axes import day_ticks, signed
 from .figures import PALETTE, ROMAN, Panel
 from .read import Run
 
@@ -151,18 +151,18 @@ def _tiles(found: Mapping[str, ends.Value]) -> str:
         tiles.append(("GVHD", _grade(found["gvhd_max_grade"]), "highest grade"))
     if found["disease"] != "none":
         relapse = found["relapse_day"]
-        below = "leukaemia" if relapse is None else f"on day {relapse:+d}"
-        tiles.append((_residual(found), str(found["disease"]), below))
+        what = "Leukaemia" if relapse is None else f"Leukaemia, on day {relapse}"
+        tiles.append((what, str(found["disease"]), _residual(found)))
     given = " / ".join(_plain(found[f"{name}_transfusions"]) for name in ("platelet", "red_cell"))
     tiles.append(("Transfusions", given, "platelets / red cells"))
-    return "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}<br>{escape(n)}</span></div>" for k, v, n in tiles)
+    return "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}<br>{pretty(n)}</span></div>" for k, v, n in tiles)
 
 
 def _residual(found: Mapping[str, ends.Value]) -> str:
     level, limit = found["mrd_log10_end"], found["mrd_limit_log10_end"]
     if isinstance(level, float):
-        return f"{100 * 10**level:.2g} % of marrow at the end,"
-    return f"< 10^{limit:.1f} of marrow at the end," if isinstance(limit, float) else ""
+        return f"{100 * 10**level:.2g} % of marrow at the end"
+    return f"< 10^{limit:.1f} of marrow at the end" if isinstance(limit, float) else ""
 
 
 def _recovered(found: Mapping[str, ends.Value], name: str) -> str:
@@ -232,7 +232,7 @@ def _timeline(run: Run, bars: Sequence[therapy.Bar]) -> str:
         marks = "".join(_mark(bar, first, last) for bar in row)
         heading = f"<span>{escape(label)} <small>{escape(detail)}</small></span>"
         rows.append(f'<li>{heading}<div class="track">{marks}</div></li>')
-    ticks = "".join(f'<i style="left:{_percent(d, first, last)}">{d:g}</i>' for d in day_ticks(first, last, 10))
+    ticks = "".join(f'<i style="left:{_percent(d, first, last)}">{signed(d)}</i>' for d in day_ticks(first, last, 10))
     span = f'data-first="{first:g}" data-last="{last:g}"'
     return (
         f'<ul class="timeline" {span}>{"".join(rows)}'

@@ -9,15 +9,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .axes import day_range, day_ticks, value_range, value_ticks
 from .draw import LANES
 from .figures import PALETTE, Panel
 from .read import Run
-from .slices import SITE_UM, Slice, by_group, by_origin, tissue_masks
-from .therapy import Bar
+from .slices import SITE_UM, TISSUES, Slice, by_group, by_origin, tissue_masks
+from .therapy import Bar, stretches
 
 DOTS_PER_INCH = 200
+#: Meaning of the colours in the treatment strip.
+STRIP = {"chemo": "cytotoxic", "tbi": "irradiation", "drug": "drug", "gcsf": "G-CSF", "cells": "cells"}
 GREY, SOFT = "#6b7078", "#e3e6ea"
 #: Colours of marrow space and of the tissues of ``slices.TISSUES``.
 TISSUE = {"marrow": "#fbf3f0", "bone": "#cfc7b4", "sinusoid": "#f2b8b5", "arteriole": "#d9787a", "fat": "#f7e7b0"}
@@ -36,6 +40,7 @@ def write_panel(panel: Panel, therapy: Sequence[Bar], file: Path) -> Path:
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    _explain(figure, therapy)
     figure.savefig(file, dpi=DOTS_PER_INCH)
     return file
 
@@ -45,7 +50,8 @@ def write_overview(panels: Sequence[Panel], therapy: Sequence[Bar], title: str, 
     chosen = [panel for panel in panels if not panel.wide]
     rows = -(-len(chosen) // 3)
     figure = Figure(figsize=(16.0, 3.9 * rows + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=15, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(f"{title}\n", fontsize=15, fontweight="bold", x=0.01, ha="left")
+    _explain(figure, therapy)
     for number, panel in enumerate(chosen):
         axes = figure.add_subplot(rows, 3, number + 1)
         _draw(axes, panel, therapy)
@@ -53,6 +59,18 @@ def write_overview(panels: Sequence[Panel], therapy: Sequence[Bar], title: str, 
             axes.legend(fontsize=7, frameon=True, framealpha=0.75, edgecolor="none", loc="best", ncols=2)
     figure.savefig(file, dpi=150)
     return file
+
+
+def _explain(figure: Figure, therapy: Sequence[Bar]) -> None:
+    """Say at the top right what the colours of the treatment strip mean."""
+    given = {bar.action for bar in therapy}
+    lines = [Line2D([], [], color=colour(LANES[action][1]), linewidth=4) for action in STRIP if action in given]
+    texts = [text for action, text in STRIP.items() if action in given]
+    if "graft" in given:
+        lines.append(Line2D([], [], color=colour("ink"), marker="v", linestyle="none"))
+        texts.append("graft")
+    if lines:
+        figure.legend(lines, texts, loc="outside upper right", ncols=5, frameon=False, fontsize=8, handlelength=1.2)
 
 
 def _draw(axes: Axes, panel: Panel, therapy: Sequence[Bar]) -> None:
@@ -72,7 +90,7 @@ def _draw(axes: Axes, panel: Panel, therapy: Sequence[Bar]) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(colors=GREY, labelsize=9, left=False)
-    axes.set_title(panel.title, loc="left", fontsize=12, fontweight="bold", pad=22)
+    axes.set_title(panel.title, loc="left", fontsize=12, fontweight="bold", pad=26)
     axes.set_xlabel("day", color=GREY)
     axes.set_ylabel(panel.unit, color=GREY)
 
@@ -100,8 +118,8 @@ def _findings(axes: Axes, panel: Panel, last: float) -> None:
     for value, text in panel.thresholds:
         if low < value < high:
             axes.axhline(value, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
-            axes.annotate(text, (1.0, value), (-2, 2), xycoords=("axes fraction", "data"),
-                          textcoords="offset points", ha="right", fontsize=8, color=GREY)  # fmt: skip
+            axes.annotate(text, (1.0, value), (3, 0), xycoords=("axes fraction", "data"), va="center",
+                          textcoords="offset points", fontsize=8, color=GREY)  # fmt: skip
     for day, value, text in panel.marks:
         axes.plot([day], [value], "o", color="white", markeredgecolor=colour("ink"), markersize=7, zorder=5)
         right = day < axes.get_xlim()[0] + 0.7 * (last - axes.get_xlim()[0])
@@ -125,14 +143,16 @@ def _strip(axes: Axes, panel: Panel, therapy: Sequence[Bar], days: tuple[float, 
             axes.axvline(bar.start, color=colour("ink"), linewidth=0.8)
             axes.plot([bar.start], [1.025], "v", transform=transform, color=colour("ink"), clip_on=False, markersize=6)
             continue
-        start, end = max(bar.start, days[0]), min(bar.end, days[1])
-        axes.barh(1.075 - 0.028 * lane, max(end - start, least), left=start, height=0.018, align="center",
-                  color=colour(name), transform=transform, clip_on=False)  # fmt: skip
+        for start, end in stretches(bar, gap=1.5 * least):
+            if end >= days[0] and start <= days[1]:
+                start, end = max(start, days[0]), min(end, days[1])
+                axes.barh(1.085 - 0.028 * lane, max(end - start, least), left=start, height=0.018, align="center",
+                          color=colour(name), transform=transform, clip_on=False)  # fmt: skip
 
 
 def write_slice(run: Run, plane: Slice, file: Path) -> Path:
     """Draw a marrow plane twice, coloured by group of kinds and by origin."""
-    figure = Figure(figsize=(11.0, 6.2), layout="constrained")
+    figure = Figure(figsize=(11.0, 6.9), layout="constrained")
     for number, (split, title) in enumerate(((by_group, "by lineage"), (by_origin, "by origin"))):
         axes = figure.add_subplot(1, 2, number + 1)
         ny, nx = plane.tissue.shape
@@ -140,14 +160,17 @@ def write_slice(run: Run, plane: Slice, file: Path) -> Path:
         for _, style, mask in tissue_masks(plane):
             image[mask] = to_rgba(TISSUE[style])
         axes.imshow(image, extent=(0, nx * SITE_UM, ny * SITE_UM, 0), interpolation="nearest")
-        size = (6.0 * 72 / 1.35 / max(nx, ny)) ** 2 * 0.62
+        size = (0.92 * 72 * 5.1 / max(nx, ny)) ** 2  # square of the cell's diameter in points
         for label, name, resident, motile in split(run, plane):
-            for mask, scale, rim in ((resident, 1.0, "none"), (motile, 0.55, "white")):
+            for mask, scale, rim in ((resident, 1.0, "none"), (motile, 0.35, "white")):
                 y, x = (np.argwhere(mask).T + 0.5) * SITE_UM
-                shown = label if rim == "none" and mask.any() else None
-                axes.scatter(x, y, s=size * scale, color=colour(name), edgecolors=rim, linewidths=0.3, label=shown)
+                axes.scatter(x, y, s=size * scale, color=colour(name), edgecolors=rim, linewidths=0.4)
+            if resident.any() or motile.any():
+                axes.scatter([], [], s=30, color=colour(name), label=label)
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
         axes.set_xlabel("µm")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=8)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=9)
+    tissues = [Patch(color=TISSUE[style], label=label) for label, style in TISSUES.items()]
+    figure.legend(handles=tissues, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.savefig(file, dpi=DOTS_PER_INCH)
     return file

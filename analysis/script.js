@@ -33,9 +33,9 @@
 
   const show = (index) => {
     chosen = index;
-    const at = index === null ? days.length - 1 : index;
     for (const figure of figures) {
       const svg = figure.querySelector("svg"), cross = svg.querySelector(".cross");
+      const at = index === null ? nearest(Number(svg.dataset.last)) : index;
       const inside = index !== null && days[at] >= Number(svg.dataset.first) && days[at] <= Number(svg.dataset.last);
       cross.style.visibility = inside ? "visible" : "hidden";
       if (inside) cross.setAttribute("transform", "translate(" + position(svg, days[at]) + " 0)");
@@ -47,7 +47,7 @@
       const first = Number(timeline.dataset.first), last = Number(timeline.dataset.last);
       const cross = timeline.querySelector(".cross");
       cross.style.visibility = index === null ? "hidden" : "visible";
-      cross.style.left = 100 * (days[at] - first) / (last - first) + "%";
+      if (index !== null) cross.style.left = 100 * (days[index] - first) / (last - first) + "%";
     }
   };
   for (const figure of figures) {

@@ -31,7 +31,6 @@ class Slice:
     z: int
     whole: tuple[int, int]  #: sites of the whole plane
     tissue: Labels  #: ``cells.Tissue`` codes
-    niche: NDArray[np.bool_]
     resident: Labels  #: kind codes
     resident_origin: Labels
     motile: Labels
@@ -59,7 +58,7 @@ def _load(folder: Path, shard: Path) -> Slice:
         tissue, resident, motile = (data[name][(z, *window)] for name in ("tissue", "res_hot", "mot_hot"))
     return Slice(
         int(folder.name.rpartition("-")[2]), first + z, (int(whole[0]), int(whole[1])),
-        tissue & cells.TISSUE_MASK, (tissue & cells.NICHE_MASK) > 0,
+        tissue & cells.TISSUE_MASK,
         _field(resident, "kind"), _field(resident, "origin"), _field(motile, "kind"), _field(motile, "origin"),
     )  # fmt: skip
 

@@ -35,6 +35,12 @@ def rows(found: Sequence[Bar]) -> dict[str, list[Bar]]:
     return table
 
 
+def stretches(bar: Bar, gap: float) -> list[tuple[float, float]]:
+    """Return the stretches of days to draw: single doses if they are more than ``gap`` days apart, else the course."""
+    apart = len(bar.moments) > 1 and bar.moments[1] - bar.moments[0] > gap
+    return [(moment, moment) for moment in bar.moments] if apart else [(bar.start, bar.end)]
+
+
 def _bar(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day: float) -> Bar:
     action, start = event["action"], float(event["day"])
     if action == "drug":
@@ -74,7 +80,7 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
         return f"{event['dose_gy']:g} Gy in {number} fraction{'s' if number > 1 else ''}"
     if event["action"] in ("graft", "cells"):
         parts = [str(event["source"])] if "source" in event else []
-        parts += [f"{text} {_count(event[key])}/kg" for key, text in _CELLS.items() if key in event]
+        parts += [f"{text}\N{NO-BREAK SPACE}{_count(event[key])}/kg" for key, text in _CELLS.items() if key in event]
         depletion = event.get("t_depletion_log10", 0.0)
         return ", ".join(parts + ([f"T cells depleted {depletion:g} log₁₀"] if depletion else []))
     doses = [f"{event[key]:g} {unit}" for key, unit in _DOSES.items() if event.get(key) is not None]

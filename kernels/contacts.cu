@@ -15,11 +15,10 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
 // Packed counts (5 bits a class) over the 27 sites around each occupied site, its own resident cell left out.
 KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* mot_hot,
                  const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         uint32_t sum = 0;
         if (res_hot[l] != 0u || mot_hot[l] != 0u) {
-            const Place p = place_at(l, ny, nx);
             for (uint32_t m = 0; m < 27u; ++m) sum += signature[near_site(p, m)];
             sum -= classes[GET(res_hot[l], HOT_KIND)];
         }
@@ -33,15 +32,14 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
                const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         const uint32_t hot = mot_hot[l];
         uint8_t choice = 0;
         const uint32_t receptor = hot == 0u ? 0u : receptors[GET(hot, HOT_SPECIFICITY)];
         if (receptor != 0u) {
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
             uint32_t matches = 0, count = 0;
-            const Place p = place_at(l, ny, nx);
             for (uint32_t m = 0; m < 27u; ++m) {
                 const uint32_t target = res_hot[near_site(p, m)];
                 if (target == 0u || (antigens_of(target, antigens, losses) & receptor) == 0u) continue;

@@ -68,13 +68,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              const uint8_t* rule_behaviour, const uint8_t* rule_signal, const uint8_t* rule_power,
              const float* rule_gain, const float* rule_half, const float* escape, uint32_t* action,
              uint32_t* priority) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         action[l] = EVENT_NONE;
         priority[l] = 0u;
         const uint32_t cell = hot[l];
         if (cell == 0u) continue;
-        const Place p = place_at(l, ny, nx);
         const uint32_t kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
         float h[N_HAZARDS];
         for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
@@ -145,13 +144,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
 // Winner of each empty site: 1 + direction towards it, 0 if nobody claims the site.
 KERNEL(resolve)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* hot,
                 const uint8_t* tissue, const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         uint8_t best = 0;
-        if (hot[l] == 0u && (tissue[l] & TISSUE_MASK) == TISSUE_MARROW) {
+        if (hot[l] == 0u && !quiet_around(p, action) && (tissue[l] & TISSUE_MASK) == TISSUE_MARROW) {
             uint32_t best_priority = 0;
             uint64_t best_site = 0;
-            const Place p = place_at(l, ny, nx);
             for (uint32_t d = 0; d < 6u; ++d) {
                 const int64_t s = neighbour(p, d);
                 if (!claims(action[s], d ^ 1u)) continue;
@@ -204,9 +202,9 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                const uint8_t* winner, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
                const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, uint32_t* hot_next,
                uint32_t* cold_next) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
-        const int64_t source = hot[l] != 0u || winner[l] == 0u ? l : neighbour(place_at(l, ny, nx), winner[l] - 1u);
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
+        const int64_t source = hot[l] != 0u || winner[l] == 0u ? l : neighbour(p, winner[l] - 1u);
         uint32_t h = hot[source], c = cold[source];
         if (h != 0u) {
             const uint32_t a = action[source], event = action_event(a);
@@ -229,10 +227,10 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                     break;
                 }
                 case EVENT_MOVE:
-                    if (!arriving && won(place_at(l, ny, nx), a, winner)) h = c = 0u;
+                    if (!arriving && won(p, a, winner)) h = c = 0u;
                     break;
                 case EVENT_DIVIDE:
-                    if (arriving || won(place_at(l, ny, nx), a, winner))
+                    if (arriving || won(p, a, winner))
                         daughter(&h, &c, arriving ? 1u : 0u, r, renew, flags, stages, fate_next, fate_share);
                     break;
             }

@@ -14,9 +14,9 @@ DEVICE float six_neighbours(const Place& p, const float* field) {
 // CXCL12: secreted by stroma, less so where leukaemia surrounds it. weight = 1 / (6 + (h / length)^2).
 KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float half,
                      float floor, const uint8_t* tissue, const uint32_t* histogram, const float* field, float* next) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
-        float sum = six_neighbours(place_at(l, ny, nx), field);
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
+        float sum = six_neighbours(p, field);
         if ((tissue[l] >> STROMA_SHIFT) & 1u) {
             const float leukaemic = float((histogram[l] >> LEUKAEMIC_SHIFT) & 31u);
             sum = sum + (source * (half / (half + leukaemic)));
@@ -29,9 +29,9 @@ KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float wei
 // Inflammation: secreted by engaged lymphocytes.
 KERNEL(sweep_inflammation)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float floor,
                            const uint8_t* engaged, const float* field, float* next) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
-        float sum = six_neighbours(place_at(l, ny, nx), field);
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
+        float sum = six_neighbours(p, field);
         if (engaged[l] != 0u) sum = sum + source;
         const float value = sum * weight;
         next[l] = value < floor ? 0.0f : value;

@@ -5,19 +5,39 @@
 // A local site and the offsets to its neighbours, divisions done once.
 struct Place {
     int64_t l, plane;                  // local site, sites of a plane
+    int64_t x;
     int64_t south, north, west, east;  // offsets to -y, +y, -x, +x
 };
 
-DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
-    Place p;
-    p.l = l;
-    p.plane = ny * nx;
-    const int64_t row = l / nx, x = l - row * nx, y = row % ny;
-    p.south = y == 0 ? p.plane - nx : -nx;
-    p.north = y == ny - 1 ? nx - p.plane : nx;
+DEVICE void set_x(Place& p, int64_t x, int64_t nx) {
+    p.x = x;
     p.west = x == 0 ? nx - 1 : -1;
     p.east = x == nx - 1 ? 1 - nx : 1;
+}
+
+// First site of a row (rows are counted through all planes).
+DEVICE Place row_start(int64_t row, int64_t ny, int64_t nx) {
+    Place p;
+    p.l = row * nx;
+    p.plane = ny * nx;
+    const int64_t y = row % ny;
+    p.south = y == 0 ? p.plane - nx : -nx;
+    p.north = y == ny - 1 ? nx - p.plane : nx;
+    set_x(p, 0, nx);
     return p;
+}
+
+DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
+    const int64_t row = l / nx;
+    Place p = row_start(row, ny, nx);
+    set_x(p, l - row * nx, nx);
+    p.l = l;
+    return p;
+}
+
+DEVICE void step_in_row(Place& p, int64_t nx) {
+    ++p.l;
+    set_x(p, p.x + 1, nx);
 }
 
 // Global site of local site l. shift = global index of local site 0 (modulo the lattice).
@@ -25,6 +45,12 @@ DEVICE uint64_t global_site(int64_t l, int64_t shift, int64_t total) {
     int64_t g = l + shift;
     while (g >= total) g -= total;
     return uint64_t(g);
+}
+
+// Whether any of the six neighbours acts at all: most empty sites are dismissed by this.
+DEVICE bool quiet_around(const Place& p, const uint32_t* action) {
+    return (action[p.l - p.plane] | action[p.l + p.plane] | action[p.l + p.south] | action[p.l + p.north] |
+            action[p.l + p.west] | action[p.l + p.east]) == 0u;
 }
 
 // Neighbour in direction d: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x; the opposite of d is d ^ 1.

@@ -7,15 +7,15 @@
 KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
             uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* engaged,
             const uint32_t* hop, uint32_t* action, uint32_t* priority) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         uint32_t bid = EVENT_NONE, strength = 0u;
         const uint32_t threshold = mot_hot[l] == 0u || engaged[l] != 0u ? 0u : hop[GET(mot_hot[l], HOT_KIND)];
         if (threshold != 0u) {
             uint32_t r[4];
             philox(seed, global_site(l, shift, total), step, word, r);
             const uint32_t d = uint32_t((uint64_t(r[1]) * 6u) >> 32);
-            const int64_t s = neighbour(place_at(l, ny, nx), d);
+            const int64_t s = neighbour(p, d);
             if (r[0] < threshold && mot_hot[s] == 0u && (tissue[s] & TISSUE_MASK) == TISSUE_MARROW) {
                 bid = EVENT_MOVE | (d << 4);
                 strength = r[2];
@@ -47,17 +47,16 @@ DEVICE uint32_t best_bid(const Place& p, int64_t total, int64_t shift, const uin
 KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* mot_hot,
             const uint32_t* mot_cold, const uint8_t* tissue, const uint32_t* action, const uint32_t* priority,
             uint32_t* hot_next, uint32_t* cold_next) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
+    FOR_EACH_SITE (p, n, first, ny, nx) {
+        const int64_t l = p.l;
         uint32_t h = mot_hot[l], c = mot_cold[l];
         if (h != 0u) {
             if (action[l] != EVENT_NONE) {
                 const uint32_t d = action_direction(action[l]);
-                const int64_t s = neighbour(place_at(l, ny, nx), d);
+                const int64_t s = neighbour(p, d);
                 if (best_bid(place_at(s, ny, nx), total, shift, action, priority) == (d ^ 1u) + 1u) h = c = 0u;
             }
-        } else if ((tissue[l] & TISSUE_MASK) == TISSUE_MARROW) {
-            const Place p = place_at(l, ny, nx);
+        } else if (!quiet_around(p, action) && (tissue[l] & TISSUE_MASK) == TISSUE_MARROW) {
             const uint32_t best = best_bid(p, total, shift, action, priority);
             if (best != 0u) {
                 const int64_t s = neighbour(p, best - 1u);

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 #: gzip is the only compression that every HDF5 reader opens; level 1 because higher ones cost much and gain little.
 GZIP_LEVEL = 1
 _ABANDONED_S = 3600.0
+_SEAL_BYTES = 512  #: the smallest user block of an HDF5 file
 #: Small enough to share between threads, large enough that switching between them does not count.
 _CHUNK_BYTES = 1 << 19
 
@@ -100,22 +101,34 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Yield an empty HDF5 file that becomes ``path`` when the block ends without error."""
-    with replacing(path) as temp, _Sink(temp, "w+") as sink:
-        with h5py.File(sink, "w") as file:
-            yield file
-        sink.check()
+def new_hdf5(path: Path, *, sealed: bool = False) -> Iterator[h5py.File]:
+    """Yield an empty HDF5 file that becomes ``path`` when the block ends without error.
+
+    A sealed file carries the checksum of itself in its user block, which HDF5 readers skip.
+    """
+    with replacing(path) as temp:
+        with _Sink(temp, "w+") as sink:
+            with h5py.File(sink, "w", userblock_size=_SEAL_BYTES if sealed else 0) as file:
+                yield file
+            sink.check()
+        if sealed:
+            seal = _seal(temp)
+            with temp.open("r+b") as raw:
+                raw.write(seal)
 
 
 @contextlib.contextmanager
-def open_hdf5(path: Path) -> Iterator[h5py.File]:
+def open_hdf5(path: Path, *, sealed: bool = False) -> Iterator[h5py.File]:
     """Yield ``path`` opened for reading, without file locks (parallel file systems often have none).
+
+    HDF5 does not find every flipped bit, and may loop on one: check the seal or a checksum before.
 
     Raises:
         CheckpointError: missing, unreadable or damaged, or what the block looks for in it is not there.
     """
     try:
+        if sealed:
+            _check_seal(path)
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except FileNotFoundError as error:
@@ -126,9 +139,22 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise CheckpointError(msg) from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
+def _seal(path: Path) -> bytes:
+    return f"sha256 after this block: {sha256_of(path, _SEAL_BYTES)}\n".encode().ljust(_SEAL_BYTES, b"\0")
+
+
+def _check_seal(path: Path) -> None:
     with path.open("rb") as file:
+        found = file.read(_SEAL_BYTES)
+    if found != _seal(path):
+        msg = f"{path}: damaged: it does not match its checksum"
+        raise CheckpointError(msg)
+
+
+def sha256_of(path: Path, start: int = 0) -> str:
+    """Return the SHA-256 of a file, from byte ``start`` on, as hex."""
+    with path.open("rb") as file:
+        file.seek(start)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -101,7 +101,7 @@ class Series:
             CheckpointError: it cannot be written; the file is as it was.
         """
         path = out / FILE
-        with new_hdf5(path) as file:
+        with new_hdf5(path, sealed=True) as file:
             names = {"kinds": _names(Kind), "origins": _names(Origin), "count_rows": _names(Count)}
             write_attributes(file, {"format_version": FORMAT_VERSION, **names})
             self._write_provenance(file)
@@ -123,6 +123,14 @@ class Series:
                 write_attributes(file, {name: value})
         write_attributes(file, {"provenance": json.dumps(list(self.provenance))})
 
+    def _take(self, file: h5py.File, up_to_step: int) -> None:
+        """Take over the records of a file; the count tables stay deflated."""
+        n = int(np.searchsorted(file["step"][()], up_to_step, "right"))
+        self._steps, self._days = file["step"][:n].tolist(), file["day"][:n].tolist()
+        self._values = {name: file["body"][name][:n].tolist() for name in self.units}
+        counts = file["counts"].id
+        self._counts = [counts.read_direct_chunk((i, 0, 0, 0))[1] for i in range(n)]
+
     @classmethod
     def load(
         cls,
@@ -140,7 +148,7 @@ class Series:
             CheckpointError: missing, damaged, of a newer format, or with other observables than ``units``.
         """
         path = out / FILE
-        with open_hdf5(path) as file:
+        with open_hdf5(path, sealed=True) as file:
             if (version := int(file.attrs["format_version"])) > FORMAT_VERSION:
                 msg = f"{path}: format version {version} is newer than {FORMAT_VERSION}, the last one known here"
                 raise CheckpointError(msg)
@@ -149,17 +157,8 @@ class Series:
                 msg = f"{path}: other observables than this program's: {sorted(units.keys() ^ stored.keys())}"
                 raise CheckpointError(msg)
             series = cls(stored if units is None else units, _provenance(file) if provenance is None else provenance)
-            for record in _read(file, series.units, up_to_step):
-                series.append(record)
+            series._take(file, up_to_step)
         return series
-
-
-def _read(file: h5py.File, names: Iterable[str], up_to_step: int) -> Iterator[Record]:
-    steps, days = file["step"][()], file["day"][()]
-    columns = {name: file["body"][name][()] for name in names}
-    for i in np.flatnonzero(steps <= up_to_step):
-        values = {name: float(column[i]) for name, column in columns.items()}
-        yield Record(int(steps[i]), float(days[i]), values, file["counts"][i])
 
 
 def _provenance(file: h5py.File) -> dict[str, str | int]:
@@ -171,9 +170,7 @@ def _provenance(file: h5py.File) -> dict[str, str | int]:
 
 
 def _column(group: h5py.Group, name: str, values: NDArray[np.float64] | NDArray[np.int64], unit: str, doc: str) -> None:
-    data = group.create_dataset(
-        name, data=values, compression="gzip" if len(values) else None, fletcher32=bool(len(values))
-    )
+    data = group.create_dataset(name, data=values)
     write_attributes(data, {"unit": unit, "doc": doc})
 
 

@@ -112,7 +112,8 @@ def generate(
 
     Args:
         shape: sites of the whole box (nz, ny, nx).
-        z_planes: planes to make, in any order; taken modulo nz, so halo planes may be asked for as they come.
+        z_planes: planes to make (at least one), in any order; taken modulo nz, so
+            halo planes may be asked for as they come.
         seed: 64-bit seed of the run.
         values: entries of ``tissue.csv`` by name (see UNITS).
 
@@ -124,7 +125,8 @@ def generate(
     wanted = np.unique(asked)
     planes = _around(wanted, max(REACH, plan.fat_halo), shape[0])
     frame = _frame(plan, planes, levels)
-    fat = plan.fat.take((plan.fat.weight >= levels.fat) & _fat_fits(plan, frame, planes))
+    chosen = plan.fat.weight.astype(np.float32) >= np.float32(levels.fat)  # as in the field
+    fat = plan.fat.take(chosen & _fat_fits(plan, frame, planes))
     label = np.empty((len(wanted), *shape[1:]), np.uint8)
     step = max(1, _BLOCK_SITES // (shape[1] * shape[2]))
     for begin in range(0, len(wanted), step):
@@ -250,7 +252,7 @@ def _calibrate(plan: _Plan) -> _Levels:
     nz, ny, nx = plan.shape
     slabs = max(_SAMPLE_SLABS, _SAMPLE_SITES // (_SAMPLE_SLAB * ny * nx))
     starts = np.arange(slabs) * nz // slabs
-    wanted = _around(starts, 0, nz) if slabs >= nz else np.unique((starts[:, None] + np.arange(_SAMPLE_SLAB)) % nz)
+    wanted = np.unique((starts[:, None] + np.arange(_SAMPLE_SLAB)) % nz)
     planes = _around(wanted, plan.fat_halo, nz)
     bone = _bone_level(plan)
     frame = np.zeros((len(planes), ny, nx), np.uint8)

@@ -95,11 +95,12 @@ class Cells:
     def draws(self, draw: int) -> F64:
         """Return four uniform numbers in (0, 1) per cell, shape (cells, 4)."""
         words = philox(self.seed, self.index, 0, draw_word(draw))
-        return (np.stack(words, axis=1) + 0.5) / 4294967296.0
+        return (np.stack(words, axis=1).astype(np.float64) + 0.5) / 4294967296.0
 
     def points(self, uniform: F64, jitter: float) -> F64:
         """Return one point per cell, off its centre by up to ``jitter`` of the cell edge."""
-        return np.asarray((self.coords + 0.5 + jitter * (2.0 * uniform - 1.0)) * self.edges)
+        moved: F64 = self.coords + 0.5 + jitter * (2.0 * uniform - 1.0)
+        return np.asarray(moved * self.edges)
 
     def links(self, points: F64, axis: int) -> F64:
         """Return the vector from each cell's point to that of the next cell along ``axis``, around the box."""
@@ -122,7 +123,8 @@ def _across(vector: F64, uniform: F64) -> F64:
     unit = vector / np.maximum(_length(vector), 1e-9)[:, None]
     along = other[:, 0] * unit[:, 0] + other[:, 1] * unit[:, 1] + other[:, 2] * unit[:, 2]
     rest = other - along[:, None] * unit
-    return np.asarray(rest / np.maximum(_length(rest), 1e-9)[:, None])
+    length: F64 = np.maximum(_length(rest), 1e-9)
+    return np.asarray(rest / length[:, None], np.float64)
 
 
 def _total_length(vectors: Iterable[F64]) -> float:

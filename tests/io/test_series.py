@@ -12,6 +12,7 @@ import pytest
 from abm.cells import Count, Kind, Origin
 from abm.errors import CheckpointError
 from abm.io import Record, Series, atomic
+from abm.io import series as series_module
 from abm.io.series import COUNTS_SHAPE
 
 UNITS = {"anc": ("1e9/L", "absolute neutrophil count"), "hb": ("g/L", "haemoglobin")}
@@ -93,20 +94,24 @@ def test_wrong_records_are_refused() -> None:
     assert_records(made, 2)
 
 
-def test_what_cannot_be_loaded(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match=r"series\.h5: no such file"):
         Series.load(tmp_path, 0)
     path = series(4).write(tmp_path)
     with pytest.raises(CheckpointError, match=r"other observables .*\['plt'\]"):
         Series.load(tmp_path, 0, units=UNITS | {"plt": ("1e9/L", "platelets")})
     whole = path.read_bytes()
-    for n in (0, 3, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:n])
-        with pytest.raises(CheckpointError, match="damaged or not of this format"):
+    bad = [whole[:n] for n in (0, 3, 512, len(whole) // 2, len(whole) - 1)] + [whole + b"\0"]
+    rng = np.random.default_rng(1)
+    for i in [0, 100, 511, *rng.integers(512, len(whole), 30)]:
+        bad.append(whole[:i] + bytes([whole[i] ^ (1 << int(rng.integers(8)))]) + whole[i + 1 :])
+    for data in bad:
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match="damaged: it does not match its checksum"):
             Series.load(tmp_path, 100)
-    path.write_bytes(whole)
-    with h5py.File(path, "r+", locking=False) as file:
-        file.attrs["format_version"] = 2
+    monkeypatch.setattr(series_module, "FORMAT_VERSION", 2)
+    series(4).write(tmp_path)
+    monkeypatch.undo()
     with pytest.raises(CheckpointError, match="format version 2 is newer"):
         Series.load(tmp_path, 100)
 

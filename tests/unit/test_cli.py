@@ -1,408 +1,23 @@
-"""The commands, on a simulation that costs nothing: files, exit codes, signals, resuming, messages."""
+"""The commands around a run: hash, verify, check, describe, doctor, report; names of scenarios; help."""
 
 from __future__ import annotations
 
-import io as text_io
 import os
 import re
-import signal
-import sys
 import tomllib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
 
-import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from abm import cli, describe, io, resources, run
+from abm import cli, describe, resources
 from abm.backends import NAMES
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind
 from abm.config import Config, load_config
-from abm.errors import BackendError, LedgerError
-from abm.io import Record
-from abm.state import Snapshot, checkpoint_fields
-
-SCENARIO = """title = "test"
-[patch]
-shape = [4, 5, 6]
-[time]
-start_day = 0
-end_day = 2
-[output]
-checkpoint_h = 12
-"""
-
-
-class Fake:
-    """A simulation whose state is one number per site; it calls a hook before each step."""
-
-    units: ClassVar[dict[str, tuple[str, str]]] = {"anc": ("1e9/L", "neutrophils"), "platelets": ("1e9/L", "platelets")}
-    before_step: ClassVar[Callable[[int], None]] = staticmethod(lambda step: None)
-
-    def __init__(self, config: Config, backend: Any) -> None:
-        self.config, self.backend, self.step = config, backend, 0
-        self.words = np.zeros(config.patch.shape, np.uint32)
-        self.births = np.zeros(1, np.int64)
-
-    start = classmethod(lambda cls, config, backend: cls(config, backend))
-
-    @classmethod
-    def restore(cls, config: Config, backend: Any, snapshot: Snapshot) -> Self:
-        sim = cls(config, backend)
-        sim.step, sim.words, sim.births = snapshot.step, snapshot.arrays["res_hot"], snapshot.body["births"]
-        return sim
-
-    @staticmethod
-    def validate(config: Config) -> None:
-        if min(config.patch.shape) < 3:
-            raise config.error("patch.shape", "expected >= 3 sites in each direction")
-
-    @staticmethod
-    def memory(config: Config) -> list[tuple[str, int]]:
-        return [("tissue", 1), ("words", 16), ("total", 17)]
-
-    def advance(self) -> None:
-        type(self).before_step(self.step)
-        self.words += np.arange(self.words.size, dtype=np.uint32).reshape(self.words.shape) * np.uint32(
-            self.config.seed
-        )
-        self.births += 1
-        self.step += 1
-
-    day = property(lambda self: self.config.day(self.step))
-    n_agents = property(lambda self: 42)
-
-    def facts(self) -> list[tuple[str, str]]:
-        return [("scaling mode", "enriched, phi = 100")]
-
-    def record(self) -> Record:
-        counts = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
-        counts[Count.BIRTH, Kind.HSC, 0] = self.births[0]
-        self.births[0] = 0
-        return Record(self.step, self.day, {"anc": 2.0 + self.step, "platelets": 200.0}, counts)
-
-    def snapshot(self) -> Snapshot:
-        shape = self.config.patch.shape
-        arrays = {f.name: np.zeros(shape, f.dtype) for f in checkpoint_fields()} | {"res_hot": self.words.copy()}
-        meta: dict[str, str | int] = {**run.digests(self.config)}
-        return Snapshot(self.step, shape, 0, shape[0], arrays, {"births": self.births.copy()}, meta)
+from tests.unit.fake_run import OUT, SCENARIO, abm, last_word, prepare, run_case
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh directory with ``case.toml``, the simulation above, and the signal handlers as they were."""
-    monkeypatch.chdir(tmp_path)
-    for module in (run, describe):
-        monkeypatch.setattr(module, "Simulation", Fake)
-    monkeypatch.setattr(Fake, "before_step", staticmethod(lambda step: None))
-    (tmp_path / "case.toml").write_text(SCENARIO)
-    return tmp_path
-
-
-def abm(*args: str) -> Result:
-    return CliRunner().invoke(cli.main, list(args), catch_exceptions=False)
-
-
-def run_case(*args: str) -> Result:
-    return abm("run", "case.toml", "--backend", "numpy", *args)
-
-
-def last_word(result: Result) -> str:
-    assert result.exit_code in (0, 75), result.output
-    return result.stdout.split()[-1]
-
-
-def at_step(step: int, action: Callable[[], None]) -> Callable[[int], None]:
-    return staticmethod(lambda now: action() if now == step else None)  # type: ignore[return-value]
-
-
-def send(name: str, times: int = 1) -> Callable[[], None]:
-    return lambda: [signal.raise_signal(getattr(signal, name)) for _ in range(times)] and None
-
-
-OUT = Path("runs/case-seed1")
-
-
-# ------------------------------------------------------------------------------------------ run
-
-
-def test_run_writes_one_directory_and_ends_with_the_hash() -> None:
-    done = run_case()
-    assert done.exit_code == 0, done.output
-    assert {p.name for p in OUT.iterdir()} == {
-        "config.toml", "series.h5", "run.log", "checkpoint-00000036", "checkpoint-00000048"
-    }  # fmt: skip
-    assert last_word(done) == io.read_manifest(OUT / "checkpoint-00000048").state_hash
-    for text in ("scaling mode", "phi = 100", "Result", "site-updates/s", "17 bytes per site", "Agents", "42", "ANC"):
-        assert text in done.stdout
-    assert load_config(OUT / "config.toml") == load_config(Path("case.toml"))
-    log = (OUT / "run.log").read_text().splitlines()
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} INFO ", line) for line in log)
-    assert [r.step for r in io.Series.load(OUT, 99).records()] == list(range(0, 49, 6))
-
-
-def test_output_settings_never_change_the_state() -> None:
-    first = last_word(run_case())
-    other = ["--set", "output.series_h=1", "--set", "output.checkpoint_h=7", "--set", "output.keep=1"]
-    assert last_word(run_case("--out", "b", *other)) == first
-    assert last_word(run_case("--out", "c", "--set", "output.checkpoint_h=9999")) == first
-    assert last_word(run_case("--seed", "2")) != first
-    assert Path("runs/case-seed2").is_dir()
-
-
-def test_snapshots_to_look_at() -> None:
-    assert run_case("--set", "output.snapshot_h=24").exit_code == 0
-    assert [p.name for p in sorted(OUT.glob("snapshot-*"))] == ["snapshot-00000024.vtkhdf", "snapshot-00000048.vtkhdf"]
-
-
-def test_quiet_prints_the_hash_alone() -> None:
-    done = run_case("--quiet")
-    assert len(done.output.splitlines()) == 1
-    assert last_word(done) == io.read_manifest(OUT / "checkpoint-00000048").state_hash
-
-
-def test_a_trial_stops_after_some_steps_and_can_go_on() -> None:
-    whole = last_word(run_case("--out", "whole"))
-    trial = run_case("--steps", "5")
-    assert trial.exit_code == 0
-    assert "stopped after 5 steps, as asked" in trial.stdout
-    assert f"abm resume {OUT}" in trial.stdout
-    assert last_word(abm("resume", str(OUT))) == whole
-
-
-def test_a_run_is_not_overwritten_unasked() -> None:
-    run_case("--steps", "1")
-    (OUT / "notes.txt").write_text("mine")
-    before = (OUT / "config.toml").stat().st_mtime_ns
-    again = run_case()
-    assert again.exit_code == 2
-    assert again.stderr.startswith(f"error: {OUT}: already holds a run")
-    assert f"abm resume {OUT}" in again.stderr
-    assert "--overwrite" in again.stderr
-    assert (OUT / "config.toml").stat().st_mtime_ns == before
-    assert run_case("--overwrite").exit_code == 0
-    assert (OUT / "notes.txt").read_text() == "mine"
-    assert not (OUT / "checkpoint-00000001").exists()
-
-
-@pytest.mark.parametrize("out", ["file", "file/deeper", "/proc/nowhere/out"])
-def test_a_directory_that_cannot_be_written(out: str) -> None:
-    Path("file").write_text("x")
-    done = run_case("--out", out)
-    assert done.exit_code == 2
-    assert done.stderr.startswith(f"error: {out}: cannot be an output directory")
-    assert len(done.stderr.splitlines()) == 1
-    assert sorted(os.listdir()) == ["case.toml", "file"]
-
-
-def test_no_permission_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *args: False)  # root may write anywhere
-    done = run_case()
-    assert done.exit_code == 2
-    assert "no permission to write" in done.stderr
-    assert os.listdir() == ["case.toml"]
-
-
-def test_nothing_is_written_before_all_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> Any:
-        msg = "the cuda backend needs CuPy"
-        raise BackendError(msg)
-
-    small = run_case("--set", "patch.shape=[2,9,9]")
-    assert small.exit_code == 2
-    assert small.stderr.startswith("error: --set patch.shape=[2,9,9]: patch.shape: expected >= 3 sites")
-    monkeypatch.setattr(run, "choose", refuse)
-    absent = run_case("--backend", "cuda")
-    assert (absent.exit_code, absent.stderr) == (4, "error: the cuda backend needs CuPy\n")
-    assert abm("run", "case.toml", "--backend", "gpu").exit_code == 2
-    assert os.listdir() == ["case.toml"]
-
-
-def test_broken_ledger_stops_the_run_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose() -> None:
-        msg = "step 20: 3 cells of kind HSC vanished"
-        raise LedgerError(msg)
-
-    monkeypatch.setattr(Fake, "before_step", at_step(20, lose))
-    done = run_case()
-    assert (done.exit_code, done.stderr) == (3, "error: step 20: 3 cells of kind HSC vanished\n")
-    assert "ERROR stopped by LedgerError: step 20" in (OUT / "run.log").read_text()
-    assert io.newest_good(OUT)[0].name == "checkpoint-00000012"
-
-
-def test_a_bug_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))  # type: ignore[arg-type,return-value]
-    with pytest.raises(ZeroDivisionError):
-        run_case()
-    assert "ZeroDivisionError" in (OUT / "run.log").read_text()
-
-
-# ------------------------------------------------------------------------------------------ signals and resume
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
-def test_a_signal_ends_the_run_after_a_checkpoint_and_resume_goes_on(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = last_word(run_case("--out", "whole"))
-    monkeypatch.setattr(Fake, "before_step", at_step(19, send(name, times=3)))
-    stopped = run_case()
-    assert stopped.exit_code == 75
-    assert f"stopped by {name}" in stopped.stdout
-    assert io.newest_good(OUT)[0].name == "checkpoint-00000020"
-    assert signal.getsignal(getattr(signal, name)) is (
-        signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
-    )
-    resumed = abm("resume", str(OUT))
-    assert "continues from checkpoint-00000020" in resumed.stdout
-    assert last_word(resumed) == whole
-    one, other = (list(io.Series.load(Path(d), 99).records()) for d in ("whole", OUT))
-    assert [(r.step, r.values) for r in one] == [(r.step, r.values) for r in other]
-    assert all((a.counts == b.counts).all() for a, b in zip(one, other, strict=True))
-
-
-def test_interrupt_before_the_first_step_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fake, "validate", staticmethod(lambda config: signal.raise_signal(signal.SIGINT)))
-    done = run_case()
-    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
-    assert os.listdir() == ["case.toml"]
-
-
-def test_signal_during_setup_saves_the_first_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fake, "validate", staticmethod(lambda config: signal.raise_signal(signal.SIGTERM)))
-    done = run_case()
-    assert done.exit_code == 75
-    assert (OUT / "checkpoint-00000000").is_dir()
-
-
-def test_ignored_interrupts_stay_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with cli.StopSignals() as stop:
-            signal.raise_signal(signal.SIGINT)
-            assert stop() == ""
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_damaged_checkpoints_are_skipped_and_named() -> None:
-    whole = last_word(run_case("--out", "whole"))
-    run_case("--steps", "30")
-    shard = OUT / "checkpoint-00000030" / "shard-00000.h5"
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
-    resumed = abm("resume", str(OUT))
-    assert "skipped checkpoint-00000030: shard-00000.h5 does not match its checksum" in resumed.stdout
-    assert "continues from checkpoint-00000024" in resumed.stdout
-    assert last_word(resumed) == whole
-    for manifest in OUT.glob("checkpoint-*/manifest.json"):
-        manifest.write_bytes(manifest.read_bytes()[:-9])
-    none_left = abm("resume", str(OUT))
-    assert none_left.exit_code == 2
-    assert "no usable checkpoint" in none_left.stderr
-    assert "truncated or damaged" in none_left.stderr
-
-
-def test_a_run_killed_before_its_first_checkpoint_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = last_word(run_case("--out", "whole"))
-    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))  # type: ignore[arg-type,return-value]
-    with pytest.raises(ZeroDivisionError):
-        run_case()
-    monkeypatch.undo()
-    monkeypatch.setattr(run, "Simulation", Fake)
-    assert last_word(abm("resume", str((Path.cwd() if OUT.exists() else Path()) / OUT))) == whole
-
-
-def test_a_finished_run_is_said_to_be_finished() -> None:
-    whole = last_word(run_case())
-    before = {p: p.stat().st_mtime_ns for p in OUT.rglob("*.h5")}
-    again = abm("resume", str(OUT))
-    assert "already finished: day 2, step 48" in again.stdout
-    assert last_word(again) == whole
-    assert {p: p.stat().st_mtime_ns for p in OUT.rglob("*.h5")} == before
-
-
-def test_only_output_may_change_when_continuing() -> None:
-    whole = last_word(run_case("--out", "whole"))
-    run_case("--steps", "5")
-    refused = abm("resume", str(OUT), "--set", "patient.donor=twin")
-    assert refused.exit_code == 2
-    assert refused.stderr.startswith("error: --set patient.donor=twin: only [output] may change")
-    assert last_word(abm("resume", str(OUT), "--set", "output.series_h=1")) == whole
-
-
-def test_changed_rules_or_configuration_are_refused() -> None:
-    run_case("--steps", "5")
-    config = OUT / "config.toml"
-    config.write_text(config.read_text().replace('donor = "sibling"', 'donor = "twin"'))
-    refused = abm("resume", str(OUT))
-    assert refused.exit_code == 2
-    assert "config.toml changed since this checkpoint was written" in refused.stderr
-    assert "--force" in refused.stderr
-    assert abm("resume", str(OUT), "--force").exit_code == 0
-
-
-def test_nothing_to_resume() -> None:
-    done = abm("resume", "nowhere")
-    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
-    assert done.stderr.startswith("error: nowhere: there is no run to continue")
-
-
-def test_a_lost_series_does_not_hold_up_the_run() -> None:
-    whole = last_word(run_case("--out", "whole"))
-    run_case("--steps", "20")
-    (OUT / "series.h5").write_bytes(b"torn")
-    resumed = abm("resume", str(OUT))
-    assert "the series before step 20 is lost" in resumed.stdout
-    assert last_word(resumed) == whole
-
-
-# ------------------------------------------------------------------------------------------ progress
-
-
-def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LINE_INTERVAL_S", 0.0)
-    lines = [line for line in run_case().stdout.splitlines() if line.startswith("day ")]
-    assert len(lines) == 50  # start, every step, end
-    assert lines[0].startswith("day +0.0  step 0/48  0.0%  ANC 2.00  plt 200")
-    assert re.match(r"day \+2\.0  step 48/48  100\.0%  ANC 50\.00  plt 200  \S+ steps/s  0:00:00 left", lines[-1])
-
-
-class Terminal(text_io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    return screen
-
-
-def test_a_bar_in_a_terminal(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = run.Progress(0, 100, quiet=False)
-    assert progress.bar is not None
-    progress.bar.mininterval = 0
-    for step in range(1, 101):
-        progress.show(step, step / 24, {"anc": 0.5, "donor_percent": 99.0, "blast_percent": 0.001, "other": 1.0})
-    progress.close()
-    text = terminal.getvalue()
-    assert "day +4.2" in text
-    assert "100/100" in text
-    assert "ANC 0.50  blasts 0.001%  donor 99%" in text
-    assert capsys.readouterr().out == ""
-    assert run.Progress(0, 1, quiet=True).bar is None
-
-
-def test_durations() -> None:
-    assert [run.clock(s) for s in (0.2, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
-
-
-# ------------------------------------------------------------------------------------------ other commands
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, monkeypatch)
 
 
 def test_hash_and_verify() -> None:
@@ -480,29 +95,25 @@ def test_doctor_says_what_is_there_and_how_to_get_the_rest() -> None:
         assert word in done.stdout
 
 
-def test_report_is_drawn_by_the_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_needs_a_run() -> None:
     missing = abm("report", "nowhere")
     assert (missing.exit_code, len(missing.stderr.splitlines())) == (2, 1)
     assert "series.h5 is missing" in missing.stderr
     run_case()
-
-    class Module:
-        build = staticmethod(lambda directory: [directory / "report.html"])
-
-    monkeypatch.setattr(resources, "load_analysis", lambda: None)
-    monkeypatch.setitem(sys.modules, "abm_analysis", Module)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "abm_analysis.report", Module)  # type: ignore[arg-type]
-    assert abm("report", str(OUT)).stdout == f"{OUT}/report.html\n"
+    (OUT / "series.h5").write_bytes(b"torn")
+    torn = abm("report", str(OUT))
+    assert (torn.exit_code, len(torn.stderr.splitlines())) == (2, 1)
+    assert "series.h5: not a readable time series" in torn.stderr
 
 
-def test_report_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_lists_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Report:
+        build = staticmethod(lambda directory: [directory / "report" / "report.html"])
+
     run_case()
-    monkeypatch.setattr(resources, "load_analysis", lambda: None)
-    monkeypatch.setattr(
-        "importlib.import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name="matplotlib"))
-    )
-    done = abm("report", str(OUT))
-    assert (done.exit_code, "pip install 'abm-marrow[report]'" in done.stderr) == (1, True)
+    resources.load_analysis()
+    monkeypatch.setitem(sys.modules, "abm_analysis.report", Report)  # type: ignore[arg-type]
+    assert abm("report", str(OUT)).stdout == f"{OUT}/report/report.html\n"
 
 
 def test_scenarios_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,12 +139,3 @@ def test_help_teaches() -> None:
         assert command.help
         assert "abm" in text
     assert cli.BACKENDS == NAMES
-
-
-def test_errors_of_the_system_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> None:
-        raise OSError(28, "No space left on device", "run.log")
-
-    monkeypatch.setattr(Fake, "before_step", at_step(1, full))
-    done = run_case()
-    assert (done.exit_code, done.stderr) == (1, "error: run.log: No space left on device\n")

@@ -18,8 +18,8 @@ FLOORS = (
     {"config", "config_errors", "config_lines", "config_models", "state", "kernel", "tables", "reference"},
     {"domain", "comm", "backends"},
     {"model"},
-    {"step", "observe", "io"},
-    {"run"},
+    {"step", "setup", "phases", "ledger", "observe", "io"},
+    {"run", "run_folder", "describe", "doctor"},
     {"cli", "__main__"},
 )
 

@@ -35,6 +35,7 @@ class Lymphocytes(Packed):
         thymus: progenitors and thymocytes on their way, shape (stages, N_ORIGINS), in seeding cells.
         thymic_function: 0-1; hurt by conditioning and GVHD.
         waiting: agents due to enter the lattice, shape (len(TRAVELLERS), N_ORIGINS).
+        reference_t_cells: T cells of the body at homeostasis.
     """
 
     STATE = ("pools", "thymus", "thymic_function", "waiting")
@@ -53,7 +54,7 @@ class Lymphocytes(Packed):
         self._reference = (*sizes, r.b_pool)
         self.pools: Floats = np.zeros((len(POOLS), N_ORIGINS))
         self.pools[:, Origin.HOST] = self._reference
-        self._reference_t = total(self._reference[INDEX[kind]] for kind in T_CELLS)
+        self.reference_t_cells = total(self._reference[INDEX[kind]] for kind in T_CELLS)
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
@@ -64,7 +65,7 @@ class Lymphocytes(Packed):
     @property
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis."""
-        return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self._reference_t
+        return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self.reference_t_cells
 
     def advance(self, exits: Mapping[Kind, Floats], lymphopenia: float, step_h: float) -> None:
         """Advance by ``step_h`` hours.

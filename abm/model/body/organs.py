@@ -1,7 +1,7 @@
 """Alloreactivity and the organs it hurts: the well-mixed model of priming, expansion, killing and repair.
 
 Two directions share one form: donor T cells against the host (graft versus host), and host T cells that survived
-conditioning against the graft (host versus graft). Only the first hurts organs; both kill lymphocytes of the other side.
+conditioning against the graft (host versus graft). Only the first hurts organs; both kill the other side's lymphocytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ ORGANS = ("skin", "gut", "liver")
 N_STAGES = 4
 #: Overall grade reached with stage 1, 2, 3, 4 of one organ alone (MAGIC: Harris, BBMT 2016).
 GRADES = {"skin": (1, 1, 2, 4), "gut": (2, 3, 3, 4), "liver": (2, 3, 3, 4)}
+#: Whose effectors travel to the marrow, and what they see there; slots of ``Alloimmunity.waiting``.
+DEPARTURES = (
+    (GVH, Origin.DONOR, Specificity.HOST_UBIQUITOUS),
+    (GVH, Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC),
+    (HVG, Origin.HOST, Specificity.DONOR),
+)
 QUANTITIES = ("graft_versus_host", "host_versus_graft", "ubiquitous_share", "shares_antigens")
 
 
@@ -58,9 +64,7 @@ def read_donors(folder: Path) -> dict[str, Donor]:
         if missing := [quantity for quantity in QUANTITIES if quantity not in found]:
             raise rows[0].error("donor", f"{name} lacks {', '.join(missing)}")
     return {
-        name: Donor(
-            v["graft_versus_host"], v["host_versus_graft"], v["ubiquitous_share"], v["shares_antigens"] > 0.0
-        )
+        name: Donor(v["graft_versus_host"], v["host_versus_graft"], v["ubiquitous_share"], v["shares_antigens"] > 0.0)
         for name, v in values.items()
     }
 
@@ -99,7 +103,7 @@ class Alloimmunity(Packed):
         effectors: activated ones, likewise.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
-        waiting: agents due to enter the lattice: GVH ubiquitous, GVH blood-restricted, HVG; shape (3,).
+        waiting: agents due to enter the lattice, shape (3,) in the order of ``DEPARTURES``.
     """
 
     STATE = ("inflammation", "host_apc", "precursors", "effectors", "immune_loss", "injury_loss", "waiting")
@@ -146,7 +150,8 @@ class Alloimmunity(Packed):
         precursors, effectors, immune, injury = y[2:4], y[4:6], y[6:9], y[9:12]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        signal = np.array([host_apc, around.donor_antigen]) * (danger * around.activation)
+        rejecting = r.rejection_danger * around.donor_antigen  # seen in the marrow, away from injured tissue
+        signal = np.array([danger, rejecting]) * (host_apc * around.activation)
         kill = self.tissue_kill(float(effectors[GVH])) * around.killing
         intact = 1.0 - immune - injury
         mean_intact = total(intact) / len(ORGANS)
@@ -154,13 +159,9 @@ class Alloimmunity(Packed):
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
         scalars = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
         primed = signal * precursors * r.priming
-        return np.concatenate([
-            np.array(scalars),
-            -primed,
-            primed + effectors * (growing - r.effector_death),
-            intact * self._organ_kill * kill - immune * r.tissue_repair,
-            -injury * r.tissue_repair,
-        ])
+        cells = [-primed, primed + effectors * (growing - r.effector_death)]
+        losses = [intact * self._organ_kill * kill - immune * r.tissue_repair, -injury * r.tissue_repair]
+        return np.concatenate([np.array(scalars), *cells, *losses])
 
     def tissue_kill(self, effectors: float) -> float:
         """Return the rate at which this many effectors kill epithelium, per day."""
@@ -203,11 +204,7 @@ class Alloimmunity(Packed):
     def depart(self) -> list[Arrival]:
         """Take whole agents that are due out of the effectors; the remainder waits."""
         arrivals: list[Arrival] = []
-        for slot, (direction, origin, specificity) in enumerate((
-            (GVH, Origin.DONOR, Specificity.HOST_UBIQUITOUS),
-            (GVH, Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC),
-            (HVG, Origin.HOST, Specificity.DONOR),
-        )):
+        for slot, (direction, origin, specificity) in enumerate(DEPARTURES):
             pool = self.effectors[direction : direction + 1]
             n = int(whole_agents(self.waiting[slot : slot + 1], pool, self._cells_per_agent)[0])
             if n:

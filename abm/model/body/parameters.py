@@ -119,6 +119,7 @@ class OrganRules:
     injury_decay: float = _in("1/d")
     injury_half: float = _in("1")
     activation_floor: float = _in("1")
+    rejection_danger: float = _in("1")
     priming: float = _in("1/d")
     effector_growth: float = _in("1/d")
     effector_death: float = _in("1/d")

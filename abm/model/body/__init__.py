@@ -1,0 +1,327 @@
+"""The well-mixed rest of the patient: blood, growth factors, drugs, lymphocytes, organs.
+
+Advanced once per step on rank 0, in float64, with + - * / and ``abm.exactmath`` alone. Lattice to body: exact counts of
+cells that left. Body to lattice: a few signals, a table of hazards, and whole agents that arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Origin, Specificity
+from abm.exactmath import exp
+from abm.model.body import report
+from abm.model.body.blood import Blood
+from abm.model.body.cytokines import Cytokines
+from abm.model.body.dose import Dose
+from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
+from abm.model.body.grafts import Graft, read_grafts
+from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.numerics import Floats
+from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
+from abm.model.body.parameters import (
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    read_body,
+    section,
+)
+from abm.model.body.report import OBSERVABLES
+
+__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "daily_production"]
+
+#: Kinds whose egress is a daily production of the body, with the parameter that declares it.
+PRODUCTION = {
+    Kind.NEUTROPHIL: "neutrophil_production",
+    Kind.MONOCYTE: "monocyte_production",
+    Kind.PLATELET_FORMING_MK: "platelet_production",
+    Kind.RETICULOCYTE: "red_cell_production",
+    Kind.IMMATURE_B: "b_production",
+    Kind.NK_PROGENITOR: "nk_production",
+    Kind.THYMUS_SEEDING: "thymus_seeding",
+}
+#: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
+BLASTS = (Kind.BLAST, Kind.LSC)
+
+
+class Patient(Protocol):
+    """What the body needs to know of the patient."""
+
+    @property
+    def weight_kg(self) -> float:
+        """Body weight."""
+
+    @property
+    def age_years(self) -> float:
+        """Age; sets the thymus."""
+
+    @property
+    def donor(self) -> str:
+        """Donor type, a name of ``donors.csv``."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the patch stands for the whole marrow.
+
+    Attributes:
+        cells_per_agent: real cells for which one lattice agent stands.
+        exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
+        reference_cellularity: resident agents of the patch at homeostasis.
+    """
+
+    cells_per_agent: float
+    exit_cells: Mapping[Kind, float]
+    reference_cellularity: float
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rule tables of the body of one species."""
+
+    values: Mapping[str, float]
+    drugs: dict[str, Drug]
+    radiation: Radiation
+    grafts: dict[str, Graft]
+    donors: dict[str, Donor]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read body.csv, drugs.csv, radiation.csv, grafts.csv and donors.csv of a species folder."""
+        return cls(
+            read_body(folder), read_drugs(folder), read_radiation(folder), read_grafts(folder), read_donors(folder)
+        )
+
+
+def daily_production(tables: Tables, weight_kg: float) -> dict[Kind, float]:
+    """Return the cells per day that the lattice must deliver at homeostasis, by the kind that leaves it."""
+    size = weight_kg / tables.values["reference_weight"]
+    return {kind: tables.values[name] * size for kind, name in PRODUCTION.items()}
+
+
+class Body:
+    """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
+
+    def __init__(self, tables: Tables, patient: Patient, scale: Scale) -> None:
+        """Start at homeostasis, all cells of host origin."""
+        missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
+        if missing:
+            msg = f"Scale.exit_cells lacks {', '.join(missing)}"
+            raise ValueError(msg)
+        weight = patient.weight_kg
+        self.tables, self.scale = tables, scale
+        self.donor = find_donor(tables.donors, patient.donor)
+        self.blood = Blood(section(BloodRules, tables.values, weight))
+        cytokine_rules = section(CytokineRules, tables.values, weight)
+        self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.drugs = Drugs(tables.drugs, tables.radiation)
+        lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
+        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
+        self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
+        self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
+        self.day = 0.0
+        self.step_h = 0.0
+        self.cellularity = 1.0
+        self.grafted = 0.0
+
+    @classmethod
+    def load(cls, folder: Path, patient: Patient, scale: Scale) -> Self:
+        """Read the rule tables in ``folder`` and start a patient."""
+        return cls(Tables.load(folder), patient, scale)
+
+    # ------------------------------------------------------------------------------------------------- one step
+
+    def advance(self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose]) -> None:
+        """Advance by one step of the lattice.
+
+        Drugs and radiation given here act from the next step on, in lattice and body alike; grafts and cell
+        products put their lymphocytes into the body at once (their CD34+ cells are for the lattice).
+
+        Args:
+            step_h: length of the step, hours.
+            day: day at the end of the step.
+            counts: int64 (N_COUNTS, 64, 4) of the step.
+            doses: what is given now, in order.
+        """
+        self.step_h, self.day = step_h, day
+        population = counts[Count.POPULATION, :FIRST_MOTILE]
+        self.cellularity = float(population.sum()) / self.scale.reference_cellularity
+        exits = self._exits(counts[Count.EGRESS])
+        self._survive_drugs(step_h)
+        self.blood.advance(exits, step_h)
+        self._take_back(counts[Count.EGRESS])
+        self._advance_immunity(exits, population, step_h)
+        self.drugs.pass_step(step_h)
+        self.cytokines.advance(self.blood.anc, self.blood.platelet_count, self.blood.hb, step_h)
+        for dose in doses:
+            self._give(dose)
+        self.blood.transfuse(day)
+        self.lymphocytes.queue(step_h)
+        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
+
+    def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
+        """Return the real cells that left the marrow by origin, each of shape (4,)."""
+        weights = {kind: self.scale.exit_cells[kind] for kind in PRODUCTION}
+        weights |= dict.fromkeys(BLASTS, self.scale.cells_per_agent)
+        return {kind: egress[kind].astype(np.float64) * weight for kind, weight in weights.items()}
+
+    def _survive_drugs(self, step_h: float) -> None:
+        """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
+        by_drug, by_radiation = self.drugs.kills(step_h)
+        resting, cycling = (float(by_drug[DRUG_TARGETS.index(name)]) for name in ("t_resting", "t_cycling"))
+        naive, memory = (
+            float(by_radiation[RADIATION_TARGETS.index(f"lymphocyte_{name}")]) for name in ("naive", "memory")
+        )
+        if resting + cycling + naive + memory > 0.0:
+            tender = (Kind.CD4_NAIVE, Kind.CD8_NAIVE, Kind.IMMATURE_B)
+            survival = [exp(-resting - (naive if kind in tender else memory)) for kind in POOLS]
+            self.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
+            for direction in (GVH, HVG):
+                self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
+        injury = self.drugs.injury(step_h)
+        if injury > 0.0:
+            self.allo.injure(injury)
+            self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
+
+    def _take_back(self, egress: NDArray[np.int64]) -> None:
+        """Return wandering lymphocytes that left the lattice to the body."""
+        for kind, origin in np.argwhere(egress[FIRST_MOTILE:] > 0):
+            found, whose = Kind(int(kind) + FIRST_MOTILE), Origin(int(origin))
+            self._lodge(found, whose, int(egress[found, whose]))
+
+    def _lodge(self, kind: Kind, origin: Origin, agents: int) -> None:
+        cells = agents * self.scale.cells_per_agent
+        if kind is Kind.CD8_EFFECTOR and self.allo.reactive(origin):
+            self.allo.come_back(origin, cells)
+        else:
+            self.lymphocytes.add(kind, origin, cells)
+
+    def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
+        """Advance pools, thymus, alloreactive cells and organs."""
+        lymphopenia = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
+        self.lymphocytes.advance(exits, lymphopenia, step_h)
+        for direction, victims, mirror in ((GVH, Origin.HOST, HVG), (HVG, Origin.DONOR, GVH)):
+            survival = self.allo.survival_of_other_side(direction, step_h)
+            self.lymphocytes.pools[:, victims] *= survival
+            self.allo.survive(mirror, survival, survival)
+        loss_before = self.allo.immune_loss.copy()
+        self.allo.advance(self._surroundings(population), step_h)
+        gained = float(np.max(self.allo.immune_loss - loss_before))
+        if gained > 0.0:
+            self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+
+    def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
+        by_origin = population.sum(axis=0)
+        host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
+        reference = self.scale.reference_cellularity
+        return Surroundings(
+            host_apc=min(host / reference, 1.0) if self.grafted else 1.0,
+            donor_antigen=min(donor / reference, 1.0),
+            activation=1.0 - self.drugs.inhibition("activation"),
+            proliferation=1.0 - self.drugs.inhibition("proliferation"),
+            killing=1.0 - self.drugs.inhibition("killing"),
+        )
+
+    # ------------------------------------------------------------------------------------------------- therapy
+
+    def _give(self, dose: Dose) -> None:
+        if dose.kind == "drug":
+            self.drugs.give(dose.name, dose.amount)
+        elif dose.kind == "radiation":
+            self.drugs.irradiate(dose.amount)
+        elif dose.kind == "gcsf":
+            self.cytokines.inject_gcsf(dose.amount)
+        elif dose.kind == "immunosuppression_level":
+            self.drugs.set_level(dose.name, dose.amount)
+        else:
+            self.infuse(dose)
+
+    def infuse(self, graft: Dose) -> None:
+        """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
+        for kind, share in self.tables.grafts[graft.name].cd3.items():
+            self.lymphocytes.add(kind, Origin.DONOR, share * graft.cd3)
+        self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
+        if graft.kind == "graft":
+            self.grafted = 1.0
+
+    def graft_agents(self, graft: Dose) -> dict[Kind, float]:
+        """Return the expected number of lattice agents by kind for the CD34+ cells of ``graft``."""
+        agents = graft.cd34 / self.scale.cells_per_agent
+        return {kind: agents * share for kind, share in self.tables.grafts[graft.name].cd34.items()}
+
+    # ----------------------------------------------------------------------------------------- what the lattice sees
+
+    def signals(self) -> dict[str, float]:
+        """Return body signals: folds over baseline (1 at homeostasis) and 0-1 scalars (0 at homeostasis)."""
+        return {
+            "gcsf": self.cytokines.gcsf + self.cytokines.gcsf_drug,
+            "epo": self.cytokines.epo,
+            "tpo": self.cytokines.tpo,
+            "flt3l": self.cytokines.flt3l(self.cellularity),
+            "il7": self.cytokines.il7(self.lymphocytes.relative_t_cells),
+            "inflammation_body": min(self.allo.inflammation, 1.0),
+            "cni": self.drugs.inhibition("activation"),
+        }
+
+    def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
+        """Return the death hazard per hour by drugs and radiation in the coming step, shape (64, 2).
+
+        Columns are the cycle states; rows of kinds not asked for are 0. The hazard is the mean over the step, so that
+        hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
+        """
+        table = np.zeros((N_KINDS, 2))
+        if self.step_h > 0.0:
+            rows = [int(kind) for kind in kinds]
+            table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
+        return table
+
+    def lymphocyte_arrivals(self) -> list[Arrival]:
+        """Take the lymphocytes that enter the marrow now out of the body: (kind, origin, specificity, agents)."""
+        return [*self.lymphocytes.depart(), *self.allo.depart()]
+
+    def settle(self, turned_away: Iterable[Arrival]) -> None:
+        """Give lymphocytes that found no site back to the body."""
+        for kind, origin, specificity, agents in turned_away:
+            cells = agents * self.scale.cells_per_agent
+            if specificity is Specificity.NONE:
+                self.lymphocytes.add(kind, origin, cells)
+            else:
+                self.allo.come_back(origin, cells)
+
+    # -------------------------------------------------------------------------------------------------- reporting
+
+    def observables(self) -> dict[str, float]:
+        """Return what is measured, by the names of ``OBSERVABLES``."""
+        return report.observables(self)
+
+    def chimerism(self) -> dict[str, Floats]:
+        """Return the share of every origin in each lineage of the blood, each of shape (4,); 0 where no cell is."""
+        return report.chimerism(self.blood, self.lymphocytes, self.allo)
+
+    # ----------------------------------------------------------------------------------------------------- files
+
+    def pack(self) -> dict[str, Floats]:
+        """Return all state by name."""
+        arrays = {name: np.array(getattr(self, name)) for name in ("day", "step_h", "cellularity", "grafted")}
+        for part, name in self._parts():
+            arrays |= {f"{name}.{key}": array for key, array in part.pack().items()}
+        return arrays
+
+    def unpack(self, arrays: Mapping[str, Floats]) -> None:
+        """Take over the state that :meth:`pack` returned."""
+        for name in ("day", "step_h", "cellularity", "grafted"):
+            setattr(self, name, float(arrays[name]))
+        for part, name in self._parts():
+            part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
+
+    def _parts(self) -> list[tuple[Blood | Cytokines | Drugs | Lymphocytes | Alloimmunity, str]]:
+        parts = ("blood", "cytokines", "drugs", "lymphocytes", "allo")
+        return [(getattr(self, name), name) for name in parts]

@@ -1,0 +1,129 @@
+"""What is measured in the patient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abm.cells import Kind, Origin
+from abm.model.body.blood import Blood
+from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
+from abm.model.body.numerics import Floats, total
+from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
+
+if TYPE_CHECKING:
+    from abm.model.body import Body
+
+_COUNT = "1e9/L"
+_FOLD = "fold over baseline"
+_LINEAGES = {
+    "neutrophils": "blood neutrophils",
+    "monocytes": "blood monocytes",
+    "myeloid": "blood neutrophils and monocytes",
+    "t": "T cells",
+    "b": "B cells",
+    "nk": "NK cells",
+    "platelets": "platelets, transfused ones left out",
+    "red": "red cells, transfused ones left out",
+}
+#: name -> (unit, meaning).
+OBSERVABLES: dict[str, tuple[str, str]] = {
+    "anc": (_COUNT, "absolute neutrophil count"),
+    "monocytes": (_COUNT, "monocytes"),
+    "platelets": (_COUNT, "platelets, transfused ones included"),
+    "hb": ("g/L", "haemoglobin, transfused red cells included"),
+    "reticulocytes": (_COUNT, "reticulocytes"),
+    "blasts": (_COUNT, "leukaemic cells in blood"),
+    "lymphocytes": (_COUNT, "T, B and NK cells"),
+    "cd4": (_COUNT, "CD4 T cells, regulatory ones included"),
+    "cd4_naive": (_COUNT, "naive CD4 T cells"),
+    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors included"),
+    "b": (_COUNT, "B cells"),
+    "nk": (_COUNT, "NK cells"),
+    **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
+    "gcsf": ("fold", f"G-CSF, injected included, {_FOLD}"),
+    "epo": ("fold", f"erythropoietin, {_FOLD}"),
+    "tpo": ("fold", f"thrombopoietin, {_FOLD}"),
+    "flt3l": ("fold", f"FLT3 ligand, {_FOLD}"),
+    "il7": ("fold", f"interleukin 7, {_FOLD}"),
+    "drugs": ("1", "cytotoxic drugs on board, each relative to the peak of one reference dose, added up"),
+    "cni": ("1", "inhibited share of T-cell activation"),
+    "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
+    "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
+    **{organ: ("fraction", f"intact share of the {organ}") for organ in ORGANS},
+    "thymus": ("fraction", "thymic function relative to this age"),
+    "red_cell_transfusions": ("1", "red-cell transfusions so far"),
+    "platelet_transfusions": ("1", "platelet transfusions so far"),
+    "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
+    "allo_effectors": ("cells", "donor T cells activated against the host, outside the marrow"),
+    "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, outside the marrow"),
+    "cellularity": ("1", "resident marrow cells relative to homeostasis"),
+}
+
+
+def observables(body: Body) -> dict[str, float]:
+    """Return the present values by the names of :data:`OBSERVABLES`."""
+    values = _blood(body) | _lymphocytes(body) | _factors(body) | _damage(body)
+    values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in body.chimerism().items()}
+    return {name: values[name] for name in OBSERVABLES}
+
+
+def chimerism(blood: Blood, lymphocytes: Lymphocytes, allo: Alloimmunity) -> dict[str, Floats]:
+    """Return the share of every origin in each lineage, each of shape (4,); 0 where no cell is."""
+    t_cells = lymphocytes.cells(T_CELLS)
+    t_cells[Origin.DONOR] += allo.effectors[GVH]
+    t_cells[Origin.HOST] += allo.effectors[HVG]
+    b_cells, nk_cells = (lymphocytes.cells([kind]) for kind in (Kind.IMMATURE_B, Kind.NK))
+    cells = blood.by_origin() | {"t": t_cells, "b": b_cells, "nk": nk_cells}
+    wholes = {name: total(found) for name, found in cells.items()}
+    return {
+        name: cells[name] / wholes[name] if wholes[name] > 0.0 else np.zeros_like(cells[name]) for name in _LINEAGES
+    }
+
+
+def _blood(body: Body) -> dict[str, float]:
+    blood = body.blood
+    return {
+        "anc": blood.anc,
+        "monocytes": blood.concentration(blood.monocytes),
+        "platelets": blood.platelet_count,
+        "hb": blood.hb,
+        "reticulocytes": blood.concentration(blood.reticulocytes),
+        "blasts": blood.concentration(blood.blasts),
+        "red_cell_transfusions": blood.red_cell_transfusions,
+        "platelet_transfusions": blood.platelet_transfusions,
+        "days_since_platelet_transfusion": body.day - blood.last_platelet_transfusion,
+    }
+
+
+def _lymphocytes(body: Body) -> dict[str, float]:
+    pools, rules, blood = body.lymphocytes, body.lymphocytes.rules, body.blood
+    cd4 = blood.concentration(pools.cells(CD4_CELLS)) * rules.t_blood_share
+    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors])
+    cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
+    b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
+    nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
+    naive = blood.concentration(pools.pools[INDEX[Kind.CD4_NAIVE]]) * rules.t_blood_share
+    return {"lymphocytes": cd4 + cd8 + b + nk, "cd4": cd4, "cd4_naive": naive, "cd8": cd8, "b": b, "nk": nk}
+
+
+def _factors(body: Body) -> dict[str, float]:
+    drugs = body.drugs
+    cytotoxic = {drug.name for drug in drugs.drugs if drug.reference}
+    signals = body.signals()
+    return {name: signals[name] for name in ("gcsf", "epo", "tpo", "flt3l", "il7", "cni")} | {
+        "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic)
+    }
+
+
+def _damage(body: Body) -> dict[str, float]:
+    allo = body.allo
+    return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
+        "inflammation": allo.inflammation,
+        "gvhd_grade": float(allo.grade()),
+        "thymus": body.lymphocytes.thymic_function,
+        "allo_effectors": float(allo.effectors[GVH]),
+        "host_versus_graft_effectors": float(allo.effectors[HVG]),
+        "cellularity": body.cellularity,
+    }

@@ -1,0 +1,161 @@
+"""The therapy schedule: what is given in which step, from the events of a scenario.
+
+Times become whole steps here, once. Doses of the same step are given in the order of ``body.dose.ORDER``, then in
+the order of the scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
+from abm.errors import ConfigError
+from abm.exactmath import exp
+from abm.model.body import Dose, Patient, Tables
+from abm.model.body.dose import ORDER
+from abm.model.body.drugs import LN10
+
+__all__ = ["Dose", "Schedule", "compile"]
+
+#: Doses by step, shape (n_steps,).
+Schedule = list[tuple[Dose, ...]]
+MakeError = Callable[[str, str], ConfigError]
+
+#: Unit of each dose key of a chemo event.
+UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg_h_per_l": "mg h/L"}
+HOURS_PER_DAY = 24.0
+TAPER_STEP_DAYS = 1.0  #: an immunosuppressant is tapered once a day
+
+
+def compile(
+    events: Sequence[Timed],
+    tables: Tables,
+    patient: Patient,
+    n_steps: int,
+    step_h: float,
+    start_day: float,
+    *,
+    error: MakeError | None = None,
+) -> Schedule:
+    """Return the doses of every step.
+
+    Args:
+        events: the ``[[events]]`` of a scenario.
+        tables: rule tables of the body (drugs, graft sources).
+        patient: weight, for doses per kg.
+        n_steps: steps of the run; what falls behind its end is left out.
+        step_h: length of a step, hours.
+        start_day: day at the beginning of step 0.
+        error: makes the error for (key, message), so that it can name file and line, such as ``Config.error``.
+    """
+    plan = _Plan(tables, patient, step_h, start_day, error or (lambda key, message: ConfigError(message, key=key)))
+    for index, event in sorted(enumerate(events), key=lambda item: item[1].day):
+        plan.add(event, f"events.{index}")
+    schedule: list[list[_Entry]] = [[] for _ in range(n_steps)]
+    for entry in plan.entries:
+        if 0 <= entry.step < n_steps:
+            schedule[entry.step].append(entry)
+    return [tuple(e.dose for e in sorted(found, key=lambda e: ORDER.index(e.dose.kind))) for found in schedule]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    step: int
+    dose: Dose
+
+
+@dataclass
+class _Plan:
+    """Doses collected so far."""
+
+    tables: Tables
+    patient: Patient
+    step_h: float
+    start_day: float
+    error: MakeError
+    entries: list[_Entry] = field(default_factory=list)
+
+    def add(self, event: Timed, key: str) -> None:
+        """Add one event; ``key`` is its place in the scenario."""
+        if isinstance(event, Chemo):
+            self._repeat(event.day, event.every_h, event.doses, self._chemo(event, key))
+        elif isinstance(event, Tbi):
+            fraction = Dose("radiation", "tbi", event.dose_gy / event.fractions)
+            self._repeat(event.day, event.every_h, event.fractions, fraction)
+        elif isinstance(event, Gcsf):
+            self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
+        elif isinstance(event, Graft | Cells):
+            self._repeat(event.day, HOURS_PER_DAY, 1, self._cells(event, key))
+        elif isinstance(event, Drug):
+            self._immunosuppress(event, key)
+        elif isinstance(event, Stop):
+            self._stop(event)
+
+    def _repeat(self, day: float, every_h: float, doses: int, dose: Dose) -> None:
+        self.entries += [_Entry(self._step(day + i * every_h / HOURS_PER_DAY), dose) for i in range(doses)]
+
+    def _step(self, day: float) -> int:
+        return round((day - self.start_day) * HOURS_PER_DAY / self.step_h)
+
+    def _chemo(self, event: Chemo, key: str) -> Dose:
+        """Return one dose as share of the drug's reference course."""
+        drug = self.tables.drugs[event.drug]
+        dose_key, amount = event.dose
+        if not drug.reference:
+            message = f'{drug.name} acts by its level; give it with action = "drug" and level, not as chemo'
+            raise self.error(f"{key}.drug", message)
+        if UNIT_OF_KEY[dose_key] not in drug.reference:
+            known = [name for name, unit in UNIT_OF_KEY.items() if unit in drug.reference]
+            message = f"{drug.name} has no reference dose in {UNIT_OF_KEY[dose_key]}; use {' or '.join(known)}"
+            raise self.error(f"{key}.{dose_key}", message)
+        return Dose("drug", drug.name, amount / (drug.reference[UNIT_OF_KEY[dose_key]] * drug.doses))
+
+    def _cells(self, event: Graft | Cells, key: str) -> Dose:
+        """Return a graft or cell product as numbers of cells."""
+        weight = self.patient.weight_kg
+        name = event.source if isinstance(event, Graft) else event.product
+        if name not in self.tables.grafts:
+            place = "source" if isinstance(event, Graft) else "product"
+            raise self.error(f"{key}.{place}", f"{name} is not in grafts.csv ({', '.join(self.tables.grafts)})")
+        if isinstance(event, Cells):
+            return Dose("cells", name, cd3=event.cd3_per_kg * weight)
+        kept = exp(-LN10 * event.t_depletion_log10)
+        return Dose("graft", name, cd34=event.cd34_per_kg * weight, cd3=event.cd3_per_kg * weight * kept)
+
+    def _immunosuppress(self, event: Drug, key: str) -> None:
+        """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""
+        if self.tables.drugs[event.drug].reference:
+            message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as drug'
+            raise self.error(f"{key}.drug", message)
+        self._cancel(event.drug, event.day)
+        self.entries += [self._level(event.day, event.drug, event.level)]
+        if event.until_day is None:
+            return
+        taper = min(event.taper_days, event.until_day - event.day)
+        self.entries += [
+            self._level(event.until_day - left, event.drug, event.level * left / event.taper_days)
+            for left in _taper_days(taper)
+        ]
+        self.entries += [self._level(event.until_day, event.drug, 0.0)]
+
+    def _stop(self, event: Stop) -> None:
+        """End an immunosuppressant at once; drop the planned doses of a cytotoxic drug."""
+        self._cancel(event.drug, event.day)
+        if not self.tables.drugs[event.drug].reference:
+            self.entries.append(self._level(event.day, event.drug, 0.0))
+
+    def _level(self, day: float, name: str, level: float) -> _Entry:
+        return _Entry(self._step(day), Dose("immunosuppression_level", name, level))
+
+    def _cancel(self, name: str, day: float) -> None:
+        first = self._step(day)
+        self.entries = [entry for entry in self.entries if entry.dose.name != name or entry.step < first]
+
+
+def _taper_days(taper: float) -> Iterator[float]:
+    """Yield the days left of a taper, whole days before its end, longest first."""
+    left = float(int(taper / TAPER_STEP_DAYS))
+    while left > 0.0:
+        yield left
+        left -= TAPER_STEP_DAYS
