@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class StopSignals:
             raise KeyboardInterrupt
         self.received = self.received or signal.Signals(number).name
         if number == signal.SIGINT:
-            sys.stderr.write("\nfinishing the step and writing a checkpoint ...\n")
+            os.write(2, b"\nfinishing the step and writing a checkpoint ...\n")  # print is not safe in a handler
 
 
 class Commands(click.Group):

@@ -69,8 +69,7 @@ def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
     yield f"time       {days}, {config.n_steps} steps of {config.step_h:g} h"
     *arrays, (_, total) = Simulation.memory(config)
     yield f"memory     {total} bytes per site, {total * config.n_sites / 2**20:.0f} MiB"
-    for name, per_site in arrays:
-        yield f"           {per_site:>5} {name}"
+    yield f"           {', '.join(f'{name} {per_site}' for name, per_site in arrays)}"
     backend, reason = choose(backend_name)
     yield f"backend    {reason}"
     if timed:

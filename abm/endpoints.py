@@ -32,6 +32,7 @@ Value = float | int | str | None
 UNITS: dict[str, str] = {
     "anc": "1e9/L",
     "platelets": "1e9/L",
+    "hb": "g/dL",
     **dict.fromkeys(("cd4", "cd8", "b", "nk"), "1/uL"),
     **dict.fromkeys(("donor_myeloid", "donor_t", "donor_b", "donor_nk", "donor_red"), "percent"),
     **dict.fromkeys(("platelet_transfusions", "red_cell_transfusions", "gvhd_grade"), "1"),
@@ -52,12 +53,13 @@ FLOW_POSITIVE = 1e-3  #: cut-off of residual disease by flow [ELN]
 FLOW_DETECTED = 1e-4  #: what a good flow assay still sees
 
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
-#: Kinds counted as CD34+ (leukaemic cells left out).
+NUCLEATED = tuple(kind for kind in Kind if kind not in (Kind.EMPTY, Kind.RETICULOCYTE))
+#: Healthy kinds counted as CD34+.
 CD34 = (Kind.HSC, Kind.MPP, Kind.CMP, Kind.CLP, Kind.MEP, Kind.GMP, Kind.BFU_E, Kind.MKP, Kind.PRO_B)
 DONOR_ORIGINS = (Origin.DONOR, Origin.DONOR2)
 LINEAGES = {"myeloid": "myeloid", "t": "T", "b": "B", "nk": "NK", "red": "red cells", "hsc": "HSC", "cd34": "CD34+"}
 LYMPHOCYTES = {"cd4": "CD4", "cd8": "CD8", "b": "B", "nk": "NK"}
-_ROUNDING = 1e-6  # days; record times are sums of step lengths
+_ROUNDING = 1e-6  # days
 
 
 class Course(NamedTuple):
@@ -223,7 +225,7 @@ def _lost_again(course: Course, since: int) -> bool:
     return lost is not None and first_successive(days, low >= ANC_RECOVERED, after=lost) is None
 
 
-# ---------------------------------------------------------------------------------------------- marrow and organs
+# ---------------------------------------------------------------------------------------------- marrow
 
 
 def donor_percent(counts: Ints, kinds: tuple[Kind, ...]) -> Floats:
@@ -233,11 +235,10 @@ def donor_percent(counts: Ints, kinds: tuple[Kind, ...]) -> Floats:
 
 
 def leukaemic_fraction(counts: Ints) -> tuple[Floats, Ints]:
-    """Return LSC and blasts over all nucleated cells of the patch (every kind of both layers), and the latter; (T,)."""
-    population = counts[:, Count.POPULATION, 1:].sum(axis=2)
-    nucleated = population.sum(axis=1)
-    leukaemic = population[:, [kind - 1 for kind in LEUKAEMIC]].sum(axis=1)
-    return _ratio(leukaemic, nucleated), nucleated
+    """Return LSC and blasts over all nucleated cells of the patch (both layers), and the latter; each of shape (T,)."""
+    population = counts[:, Count.POPULATION].sum(axis=2)
+    nucleated = population[:, list(NUCLEATED)].sum(axis=1)
+    return _ratio(population[:, list(LEUKAEMIC)].sum(axis=1), nucleated), nucleated
 
 
 def _landmarks(course: Course) -> dict[str, Value]:
@@ -339,9 +340,9 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
         *_landmark_rows(found, "Lymphocytes (/uL)", "", LYMPHOCYTES),
         *_leukaemia_rows(found),
     ]
-    if (grade := found["gvhd_max_grade"]) is not None:
-        onset = found["gvhd_onset_day"]
-        rows.append(("GVHD, highest grade", roman(grade) + ("" if onset is None else f", onset {_day(onset)}")))
+    if found["gvhd_max_grade"] is not None:
+        onset = "" if found["gvhd_onset_day"] is None else f", onset {_day(found['gvhd_onset_day'])}"
+        rows.append(("GVHD, highest grade", roman(found["gvhd_max_grade"]) + onset))
     return rows
 
 
@@ -357,8 +358,7 @@ def mrd_text(found: Mapping[str, Value], moment: str) -> str:
         return "-"
     if not isinstance(level, float):
         return f"not detected (< 10^{found[f'mrd_limit_log10_{moment}']:.1f}, one cell of the patch)"
-    flow = "" if level > log10(RELAPSE) else f" (10^{level:.1f}), flow {found[f'mrd_flow_{moment}']}"
-    return f"{blasts:.3g} %{flow}"
+    return f"{blasts:.3g} %" + ("" if level > -1 else f" (10^{level:.1f}), flow: {found[f'mrd_flow_{moment}']}")
 
 
 def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:

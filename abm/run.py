@@ -93,7 +93,7 @@ def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop:
         series, lost = open_series(out, snapshot.step, UNITS, provenance(config, backend.name))
     with log_file(out):
         run = Run(config, simulation, series, out, options, stop, watch, saved=path)
-        for message in (*skipped, lost):
+        for message in (*skipped, lost, other_version(snapshot.meta)):
             run.say(message, important=True)
         if simulation.step >= config.n_steps:
             run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
@@ -146,6 +146,12 @@ def check_same(config: Config, meta: Mapping[str, str | int], path: Path, *, for
             "another run; restore them, start anew with `abm run --overwrite`, or insist with --force"
         )
         raise CheckpointError(msg)
+
+
+def other_version(meta: Mapping[str, str | int]) -> str:
+    """Return a notice if another release wrote the checkpoint, whose results may differ."""
+    wrote = meta.get("code_version", abm.__version__)
+    return "" if wrote == abm.__version__ else f"the checkpoint is of abm {wrote}, this is abm {abm.__version__}"
 
 
 class Stopwatch:

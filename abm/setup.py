@@ -15,7 +15,7 @@ from abm.config import Config, rules_folder
 from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.model import therapy, tissue
-from abm.model.body import Body, Scale, production
+from abm.model.body import Body, Scale, Tables, daily_production
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -40,6 +40,7 @@ class Model:
     traffic: dict[str, float]
     tissue: dict[str, float]
     fields: dict[str, dict[str, float]]
+    tables: Tables
     schedule: therapy.Schedule
     homeostasis: Homeostasis
     hop: NDArray[np.uint32]
@@ -52,6 +53,7 @@ def load_model(config: Config) -> Model:
     _check_shape(config)
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
+    tables = Tables.load(folder)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -59,10 +61,18 @@ def load_model(config: Config) -> Model:
         traffic=traffic,
         tissue=read_values(folder / "tissue.csv", tissue.UNITS),
         fields=_read_fields(folder),
-        schedule=therapy.compile(config, folder),
-        homeostasis=homeostasis(rules, traffic["commit_share"]),
+        tables=tables,
+        schedule=_schedule(config, tables),
+        homeostasis=homeostasis(rules, traffic["commit_share"], traffic["open_share"]),
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
+    )
+
+
+def _schedule(config: Config, tables: Tables) -> therapy.Schedule:
+    start = config.time.start_day
+    return therapy.compile(
+        config.events, tables, config.patient, config.n_steps, config.step_h, start, error=config.error
     )
 
 
@@ -166,20 +176,25 @@ def make_cells(
     return initial_cells(label, sites, model.config.seed, make_start(model, census))
 
 
+def body_size(model: Model) -> float:
+    """Return the patient's weight over that of the reference body."""
+    return model.config.patient.weight_kg / model.tables.values["reference_weight"]
+
+
 def make_scale(model: Model, census: Census) -> Scale:
     """Return how lattice agents count in the body (enriched mode: the patch stands for the whole marrow)."""
     n = occupied(model, census)
     pool = model.homeostasis.pool.sum(axis=1) * n
-    folder = rules_folder(model.config.patch.species)
-    targets = production(folder, model.config.patient.weight_kg)
     exits = model.homeostasis.exits * n
+    per_day = daily_production(model.tables, model.config.patient.weight_kg)
+    marrow_cells = model.traffic["marrow_cells"] * body_size(model)
     return Scale(
-        cells_per_agent=targets.marrow_cells / float(pool.sum() - pool[Kind.RETICULOCYTE]),
-        exit_cells={kind: cells / float(exits[kind]) for kind, cells in targets.per_day.items() if exits[kind] > 0},
+        cells_per_agent=marrow_cells / float(pool.sum() - pool[Kind.RETICULOCYTE]),
+        exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
         reference_cellularity=float(pool.sum()),
     )
 
 
-def make_body(model: Model, scale: Scale) -> Body:
-    """Return the body at homeostasis."""
-    return Body.load(rules_folder(model.config.patch.species), model.config.patient, scale)
+def enrichment(model: Model, census: Census, scale: Scale) -> float:
+    """Return phi: how many times denser HSC are in the patch than in the marrow it stands for."""
+    return occupied(model, census) * scale.cells_per_agent / (model.traffic["active_hsc"] * body_size(model))

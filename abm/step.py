@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, ledger, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, Count, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.domain import Domain
 from abm.io.series import Record
+from abm.model.body import Body, Dose
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, Phases
 from abm.state import Snapshot
@@ -21,6 +22,8 @@ from abm.tables import rules_digest
 
 #: Jacobi sweeps of each field per step; the fields are quasi-steady and keep their state between steps.
 SWEEPS = 2
+#: Step number for draws made before the first step.
+_BEFORE_START = 0xFFFFFFFF
 
 
 class Simulation:
@@ -60,7 +63,7 @@ class Simulation:
         sim._prepare(setup.Census.take(snapshot.arrays["tissue"], sim.comm))
         body = dict(snapshot.body)
         sim.circulation.hot, sim.circulation.cold = body.pop("circulation_hot"), body.pop("circulation_cold")
-        sim.flux, sim.last = body.pop("flux"), body.pop("last_counts")
+        sim.flux, sim.last = body.pop("output.flux"), body.pop("last_counts")
         sim.body.unpack(body)
         sim.step = snapshot.step
         return sim
@@ -69,7 +72,7 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        self.body = setup.make_body(self.model, self.scale)
+        self.body = Body(self.model.tables, self.config.patient, self.scale)
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total)
         rules = self.model.rules
         donor_is_self = self.config.patient.donor in ("twin", "autologous")
@@ -91,7 +94,7 @@ class Simulation:
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
             for _ in range(SWEEPS):
                 lattice.sweep(name, settings)
-        signals, drugs = self.body.signals(), self.body.drug_hazards()
+        signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
         rates, renew = (self.backend.to_device(x) for x in self.model.rules.rates(signals, drugs, self.config.step_h))
         lattice.clear_counts()
         for layer in ("res", "mot"):  # 3-5: fate, claims, commit; both layers see contacts of level t
@@ -105,9 +108,9 @@ class Simulation:
         for substep in range(self.model.substeps):  # 6: random walk of the motile layer
             lattice.motile_substep(t, substep, self.hop)
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        doses = self.model.schedule.at(t)
-        self._give_grafts(doses, t)
-        self.body.advance(self.config.step_h, self.config.day(t), counts, doses)
+        doses = self.model.schedule[t] if t < self.n_steps else ()
+        self.body.advance(self.config.step_h, self.config.day(t + 1), counts, doses)  # acts from t + 1 on
+        self._give_stem_cells(doses, t)
         self.circulation.clear(t, self.config.step_h)
         self.last = counts
         self.flux += counts
@@ -136,27 +139,33 @@ class Simulation:
 
     def _settle_lymphocytes(self) -> None:
         """Fill the motile layer with the lymphocytes that a day brings: their residence time is about a day."""
-        for k in range(round(24.0 / self.config.step_h)):
-            self._arrivals((1 << 31) + k)
+        self.body.lymphocytes.queue(24.0)
+        self._arrivals(_BEFORE_START)
 
     def _to_blood(self, counts: NDArray[np.int64]) -> None:
         """Keep the words of stem cells that leave the marrow."""
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*self.lattice.leavers("res", self.stem_kinds))
 
-    def _give_grafts(self, doses: Any, step: int) -> None:  # noqa: ANN401
+    def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for dose in doses:
-            if dose.kind in ("graft", "cells"):
-                self.body.infuse(dose)
             if dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), Origin.DONOR, step)
+
+    def _marrow_signals(self) -> dict[str, float]:
+        """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""
+        held = float(self.last[Count.NICHE, list(STEM_KINDS)].sum())
+        vacant = 1.0 - held / max(self.census.niches, 1)
+        return {"niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"])}
 
     def _refresh_counts(self) -> None:
         """Count the population of a fresh lattice on the host."""
         words = np.concatenate([self.lattice.owned(name).reshape(-1) for name in ("res_hot", "mot_hot")])
         self.last = np.zeros_like(self.flux)
-        population = arrivals_by_slot(words[words != 0])
-        self.last[Count.POPULATION] = self.comm.sum_int64(population)
+        self.last[Count.POPULATION] = self.comm.sum_int64(arrivals_by_slot(words[words != 0]))
+        niche = (self.lattice.owned("tissue") & NICHE_MASK) != 0
+        self.last[Count.NICHE] = self.comm.sum_int64(arrivals_by_slot(self.lattice.owned("res_hot")[niche]))
+        self.last[Count.NICHE, Kind.EMPTY] = 0
 
     # -- what others see
 
@@ -198,7 +207,7 @@ class Simulation:
         body = self.body.pack() | {
             "circulation_hot": self.circulation.hot,
             "circulation_cold": self.circulation.cold,
-            "flux": self.flux.copy(),
+            "output.flux": self.flux.copy(),
             "last_counts": self.last,
         }
         return Snapshot(self.step, self.domain.shape, z0, z1, self.lattice.snapshot(), body, self._meta())
@@ -218,19 +227,14 @@ class Simulation:
     def facts(self) -> list[tuple[str, str]]:
         """Return what a user should know about the scale of the run."""
         hsc = self.last[Count.POPULATION, Kind.HSC].sum()
+        phi = setup.enrichment(self.model, self.census, self.scale)
         volume = self.n_sites * 1e-6
         return [
             ("patch", f"{' x '.join(str(n) for n in self.domain.shape)} sites, {volume:.3g} mm3 of marrow"),
             ("scaling mode", f"{self.config.scale.mode}: one agent stands for {self.scale.cells_per_agent:.3g} cells"),
-            ("HSC", f"{hsc} in {self.census.niches} niches; enrichment phi = {self.enrichment:.3g}"),
+            ("HSC", f"{hsc} in {self.census.niches} niches; enrichment phi = {phi:.3g}"),
             ("motile sub-steps", f"{self.model.substeps} per step"),
         ]
-
-    @property
-    def enrichment(self) -> float:
-        """phi: how many times denser HSC are here than in the marrow the patch stands for."""
-        agents = setup.occupied(self.model, self.census)
-        return agents * self.scale.cells_per_agent / self.body.true_hsc
 
     @staticmethod
     def memory(config: Config) -> list[tuple[str, int]]:

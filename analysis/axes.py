@@ -44,7 +44,8 @@ def value_ticks(panel: Panel, low: float, high: float) -> list[tuple[float, str]
     if panel.scale == "log":
         decades = range(ceil(log10(low) - 1e-9), floor(log10(high) + 1e-9) + 1)
         every = max(1, ceil(len(decades) / 7))
-        ticks = [(10.0**k, power(k)) for k in decades if k % every == 0]
+        plain = decades[0] >= -2 and decades[-1] <= 4 if decades else True
+        ticks = [(10.0**k, power(k, plain=plain)) for k in decades if k % every == 0]
         cut = any((line.values < low).any() for line in panel.lines)
         return [(value, f"≤ {text}" if cut and value <= low * 1.001 else text) for value, text in ticks]
     step = _round_step((high - low) / 5)
@@ -64,9 +65,9 @@ def signed(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def power(exponent: int) -> str:
-    """Return a power of ten: plain from 0.01 to 10 000, else as 10⁻⁵."""
-    return f"{10.0**exponent:g}" if -2 <= exponent <= 4 else f"10{str(exponent).translate(_SUPERSCRIPT)}"
+def power(exponent: int, *, plain: bool) -> str:
+    """Return a power of ten as 0.01 or as 10⁻²."""
+    return f"{10.0**exponent:g}" if plain or exponent == 0 else f"10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
 def short(value: float, decimals: int | None = None) -> str:

@@ -94,7 +94,8 @@ def legend(panel: Panel) -> str:
         items.append(f'<li><i class="{shape} {line.colour}"></i>{escape(line.label)} {readout}</li>')
     for label, days in panel.ticks:
         if len(days):
-            items.append(f'<li><i class="tick red"></i>{escape(label)} <output>{len(days)} days</output></li>')
+            number = "1 day" if len(days) == 1 else f"{len(days)} days"
+            items.append(f'<li><i class="tick red"></i>{escape(label)} <output>{number}</output></li>')
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -115,7 +116,7 @@ def _bands(frame: Frame) -> Iterator[str]:
         x, width = frame.x(band.start), frame.x(band.end) - frame.x(band.start)
         yield _rect("red", x, TOP, width, frame.foot - TOP, f'opacity="{0.06 + 0.07 * band.level:.2f}"')
         if width > 9:
-            yield f'<text class="small" x="{x + 3:.1f}" y="{TOP + 12}">{band.label}</text>'
+            yield f'<text class="small" x="{x + 3:.1f}" y="{frame.foot - 5}">{band.label}</text>'
 
 
 def _grid(frame: Frame) -> Iterator[str]:

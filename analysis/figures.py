@@ -35,8 +35,8 @@ MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
     "Stem and progenitor": ("purple", ("hsc", "mpp", "cmp", "clp", "mep", "gmp", "nk_progenitor", "thymus_seeding")),
     "Granulocytic": ("blue", ("myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil")),
     "Monocytic, dendritic": ("sky", ("monoblast", "monocyte", "dendritic")),
-    "Erythroid": ("red", ("bfu_e", "cfu_e", "proerythroblast", "polychromatic", "orthochromatic")),
-    "Megakaryocytic": ("yellow", ("mkp", "megakaryocyte")),
+    "Erythroid": ("red", ("bfu_e", "cfu_e", "proerythroblast", "polychromatic", "orthochromatic", "reticulocyte")),
+    "Megakaryocytic": ("yellow", ("mkp", "megakaryocyte", "platelet_forming_mk")),
     "B-lymphoid": ("green", ("pro_b", "pre_b", "immature_b")),
     "T and NK": (
         "orange",
@@ -45,11 +45,12 @@ MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 #: How units are printed.
-UNITS = {"1e9/L": "×10⁹/L", "1/uL": "/µL", "percent": "%", "1e12/L": "×10¹²/L", "1": "", "U/L": "U/L", "ng/L": "ng/L"}
+UNITS = {"1e9/L": "×10⁹/L", "1/uL": "/µL", "percent": "%", "1e12/L": "×10¹²/L", "1": "", "fold": "× normal"}
 ROMAN = ("0", "I", "II", "III", "IV")
 EARLY = (-10.0, 45.0)  #: days around the graft shown enlarged
 IMMUNITY = "Immunity and growth factors"
 TRACE = 1e-4  #: share of a linear axis below which a value counts as nothing
+ORGANS = ("skin", "gut", "liver")
 MOST_POINTS = 800  #: records drawn per panel; longer runs are thinned evenly
 
 
@@ -150,17 +151,16 @@ def panels(run: Run) -> list[Panel]:
     made: Iterable[Panel | None] = (
         _engraftment(source), _neutrophils(source), _platelets(source), _haemoglobin(source), _lymphocytes(source),
         _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source),
-        _gvhd(source), _kills(source), _alloreactivity(source), _cytokines(source),
+        _gvhd(source), _effectors(source), _kills(source), _setting(source), _growth_factors(source),
     )  # fmt: skip
     return [_without_traces(panel) for panel in made if panel is not None and panel.has_data]
 
 
 def _without_traces(panel: Panel) -> Panel:
-    """Return the panel with values that are nothing on its linear axis set to zero, for a calm read-out."""
-    if panel.scale == "log":
-        return panel
+    """Return the panel with values that are nothing on its axis set to zero, for a calm read-out."""
     top = max(float(np.nanmax(np.abs(line.values), initial=0.0)) for line in panel.lines)
-    tidy = [line._replace(values=np.where(np.abs(line.values) < TRACE * top, 0.0, line.values)) for line in panel.lines]
+    least = (panel.low or 0.0) / 10 if panel.scale == "log" else TRACE * top
+    tidy = [line._replace(values=np.where(np.abs(line.values) < least, 0.0, line.values)) for line in panel.lines]
     return replace(panel, lines=tidy)
 
 
@@ -297,7 +297,7 @@ def _chimerism(source: Source) -> Panel | None:
 
 
 def _gvhd(source: Source) -> Panel | None:
-    lines = source.lines(("skin", "Skin", "orange"), ("gut", "Gut", "green"), ("liver", "Liver", "purple"))
+    lines = source.lines(*zip(ORGANS, ("Skin", "Gut", "Liver"), ("orange", "green", "purple"), strict=True))
     if not lines or source.run.graft() is None:
         return None
     bands: list[Band] = []
@@ -305,10 +305,10 @@ def _gvhd(source: Source) -> Panel | None:
         grade = np.floor(np.nan_to_num(source.pick(source.run.body["gvhd_grade"].values)) + 1e-6)
         lines.append(Line("Grade", grade, "red", drawn=False, decimals=0))
         bands = _bands(source.day, grade)
-    meaning = source.run.body[next(n for n in ("skin", "gut", "liver") if n in source.run.body)]
+    intact = any("intact" in column.doc for column in (source.run.body.get(n) for n in ORGANS) if column)
     return Panel(
-        "gvhd", IMMUNITY, "Graft-versus-host disease", meaning.doc or source.unit("skin") or "organ score",
-        source.day, lines, low=0.0, bands=bands, note="Shading: overall grade.",
+        "gvhd", IMMUNITY, "Organs and GVHD", "intact share of the organ" if intact else "organ score",
+        source.day, lines, low=0.0, high=1.0 if intact else None, bands=bands, note="Shading: overall grade.",
     )  # fmt: skip
 
 
@@ -343,27 +343,33 @@ def _last_day(source: Source, sums: Any) -> Floats:  # noqa: ANN401 - any array
     return source.pick(total - np.interp(day - 1.0, day, total))
 
 
-def _alloreactivity(source: Source) -> Panel | None:
-    wanted = (("allo_effectors", "Alloreactive effector T", "red"), ("inflammation", "Inflammation", "orange"))
+def _effectors(source: Source) -> Panel:
+    lines = source.lines(
+        ("allo_effectors", "Donor against host", "blue"), ("host_versus_graft_effectors", "Host against graft", "red")
+    )
+    return Panel(
+        "effectors", IMMUNITY, "Alloreactive T cells", source.unit("allo_effectors"), source.day,
+        [line._replace(values=_positive(line.values)) for line in lines], "log", low=1e3,
+    )  # fmt: skip
+
+
+def _setting(source: Source) -> Panel:
+    lines = source.lines(
+        ("inflammation", "Inflammation", "red"), ("cni", "T-cell inhibition by drugs", "purple"),
+        ("thymus", "Thymic function", "green"),
+    )  # fmt: skip
+    return Panel("setting", IMMUNITY, "Inflammation and immunosuppression", "relative", source.day, lines, low=0.0)
+
+
+def _growth_factors(source: Source) -> Panel:
+    wanted = (("gcsf", "G-CSF", "blue"), ("epo", "EPO", "red"), ("tpo", "TPO", "green"), ("flt3l", "FLT3L", "purple"),
+              ("il7", "IL-7", "orange"))  # fmt: skip
     lines = source.lines(*wanted)
     units = {source.unit(name) for name, _, _ in wanted if name in source.run.body}
-    if not lines or source.run.graft() is None:
-        return None
-    unit = units.pop() if len(units) == 1 else "of the highest value"
-    if unit == "of the highest value":
-        lines = [line._replace(values=line.values / (np.nanmax(line.values) or 1.0)) for line in lines]
-    return Panel("alloreactivity", IMMUNITY, "Alloreactivity", unit or "relative", source.day, lines, low=0.0)
-
-
-def _cytokines(source: Source) -> Panel:
-    names = ("gcsf", "epo", "tpo")
-    lines = source.lines(("gcsf", "G-CSF", "blue"), ("epo", "EPO", "red"), ("tpo", "TPO", "green"))
-    units = {source.unit(name) for name in names if name in source.run.body}
-    unit = units.pop() if len(units) == 1 else None
-    if unit is None:
-        unit = "of the first value"
+    unit = "× first value" if len(units) > 1 else "".join(units)
+    if len(units) > 1:
         lines = [line._replace(values=line.values / line.values[0]) for line in lines if line.values[0] > 0]
     return Panel(
-        "cytokines", IMMUNITY, "Growth factors", unit or "relative to normal", source.day,
+        "growth_factors", IMMUNITY, "Growth factors", unit or "relative to normal", source.day,
         [line._replace(values=_positive(line.values)) for line in lines], "log",
     )  # fmt: skip

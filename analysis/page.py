@@ -255,9 +255,7 @@ def _percent(day: float, first: float, last: float) -> str:
     return f"{100 * (day - first) / (last - first):.2f}%"
 
 
-def _sections(
-    run: Run, panels: Sequence[Panel], bars: Sequence[therapy.Bar], plane: slices.Slice | None
-) -> str:
+def _sections(run: Run, panels: Sequence[Panel], bars: Sequence[therapy.Bar], plane: slices.Slice | None) -> str:
     parts = []
     for name, members in groupby(panels, key=lambda panel: panel.section):
         figures = "".join(_figure(panel, bars) for panel in members)
@@ -298,8 +296,10 @@ def _slice(run: Run, plane: slices.Slice) -> str:
 
 
 def _day_of(run: Run, step: int) -> str:
-    at = np.flatnonzero(run.step == step)
-    return f"day {run.day[at[0]]:g}, " if at.size else ""
+    if len(run.day) < 2:
+        return ""
+    rate = (run.day[-1] - run.day[0]) / (run.step[-1] - run.step[0])
+    return f"day {run.day[0] + (step - run.step[0]) * rate:.4g}, "
 
 
 def _data(panels: Sequence[Panel]) -> str:

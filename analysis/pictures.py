@@ -57,7 +57,7 @@ def write_overview(panels: Sequence[Panel], therapy: Sequence[Bar], title: str, 
         _draw(axes, panel, therapy)
         if len(panel.lines) > 1:
             axes.legend(fontsize=7, frameon=True, framealpha=0.75, edgecolor="none", loc="best", ncols=2)
-    figure.savefig(file, dpi=150)
+    figure.savefig(file, dpi=0.75 * DOTS_PER_INCH)
     return file
 
 
@@ -80,7 +80,7 @@ def _draw(axes: Axes, panel: Panel, therapy: Sequence[Bar]) -> None:
         axes.set_yscale("log")
     axes.set_xlim(first, last)
     axes.set_ylim(low, high)
-    _curves(axes, panel, low, high)
+    _curves(axes, panel, low)
     _findings(axes, panel, last)
     _strip(axes, panel, therapy, (first, last))
     axes.set_xticks(day_ticks(first, last, 12 if panel.wide else 8))
@@ -95,10 +95,10 @@ def _draw(axes: Axes, panel: Panel, therapy: Sequence[Bar]) -> None:
     axes.set_ylabel(panel.unit, color=GREY)
 
 
-def _curves(axes: Axes, panel: Panel, low: float, high: float) -> None:
+def _curves(axes: Axes, panel: Panel, low: float) -> None:
     for band in panel.bands:
         axes.axvspan(band.start, band.end, color=colour("red"), alpha=0.05 + 0.06 * band.level, linewidth=0)
-        axes.text(band.start, high, f" {band.label}", va="top", fontsize=8, color=GREY, clip_on=True)
+        axes.text(band.start, low, f" {band.label}", va="bottom", fontsize=8, color=GREY, clip_on=True)
     if panel.scale == "stack":
         shares = [np.nan_to_num(line.values) for line in panel.lines]
         colours = [colour(line.colour) for line in panel.lines]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 #: Spellings of units that mean the same, and factors between units of one quantity.
-_SPELLING = {"%": "percent", "/uL": "1/uL", "cells/uL": "1/uL", "10^9/L": "1e9/L", "count": "1", "": "1"}
+_SPELLING = {"%": "percent", "share": "fraction", "/uL": "1/uL", "cells/uL": "1/uL", "10^9/L": "1e9/L", "": "1"}
 _FACTORS = {
     ("fraction", "percent"): 100.0,
     ("1", "percent"): 100.0,
     ("1e9/L", "1/uL"): 1e3,
     ("1/uL", "1e9/L"): 1e-3,
     ("1e6/L", "1/uL"): 1.0,
+    ("g/L", "g/dL"): 0.1,
     ("1/L", "1/uL"): 1e-6,
     ("1/L", "1e9/L"): 1e-9,
 }
@@ -61,7 +63,8 @@ class Run:
         path: directory of the run.
         config: resolved configuration; empty when it was not found.
         config_text: the same as written, with its comments.
-        provenance: attributes of the series file and of the newest checkpoint's manifest (versions, digests, seed).
+        provenance: versions, digests and seed from the series file and the newest manifest; from ``run.log`` ``phi``
+            (how much denser stem cells are than in life) and ``wall_s`` (of the last call that finished).
         step: fate steps at every record, shape (T,).
         day: days of the run at every record, shape (T,).
         body: observables of blood and body by name.
@@ -158,7 +161,7 @@ def open_run(folder: str | Path) -> Run:
     checkpoints = sorted(path.glob("checkpoint-*[0-9]"))
     text = _config_text(path, attributes)
     return Run(
-        path, _parse(text, path), text, {**_manifest(checkpoints), **attributes},
+        path, _parse(text, path), text, {**_log_facts(path), **_manifest(checkpoints), **attributes},
         step, day, body, counts, kinds, origins, rows, checkpoints,
     )  # fmt: skip
 
@@ -226,9 +229,18 @@ def _manifest(checkpoints: Sequence[Path]) -> dict[str, Any]:
             entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        entries = {**entries, **entries.get("meta", {})}
         return {name: value for name, value in entries.items() if isinstance(value, str | int | float)}
     return {}
+
+
+def _log_facts(path: Path) -> dict[str, Any]:
+    """Return what only the log knows."""
+    try:
+        text = (path / "run.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    patterns = {"phi": r"\bphi = ([\d.e+-]+)", "wall_s": r"\bWall time +([\d.]+) s"}
+    return {name: float(found[-1]) for name, pattern in patterns.items() if (found := re.findall(pattern, text))}
 
 
 # ---------------------------------------------------------------------------------------------- tables for people
@@ -277,13 +289,14 @@ def describe(run: Run) -> Iterator[str]:
         yield "no records yet"
         return
     yield f"{len(run.day)} records, day {run.day[0]:g} to {run.day[-1]:g}; {len(run.checkpoints)} checkpoints"
-    yield "\nobservable                unit          first        last  meaning"
+    wide = max(map(len, [*run.body, *run.kinds]), default=0)
+    yield f"\n{'observable':<{wide}}  {'unit':<8}  {'first':>10}  {'last':>10}  meaning"
     for name, column in run.body.items():
-        yield f"{name:<24}  {column.unit:<8}  {column.values[0]:>10.4g}  {column.values[-1]:>10.4g}  {column.doc}"
-    yield "\ncells on the patch             first        last"
+        yield f"{name:<{wide}}  {column.unit:<8}  {column.values[0]:>10.4g}  {column.values[-1]:>10.4g}  {column.doc}"
+    yield f"\n{'cells on the patch':<{wide}}  {'first':>20}  {'last':>10}"
     for kind in run.kinds:
         if (cells := run.population(kind)).any():
-            yield f"{kind:<24}  {cells[0]:>10}  {cells[-1]:>10}"
+            yield f"{kind:<{wide}}  {cells[0]:>20}  {cells[-1]:>10}"
     yield f"\norigins: {', '.join(run.origins)}; count rows: {', '.join(run.count_rows)}\n"
     yield from (f"{label:<46}  {text}" for label, text in summarise(run.endpoints()))
 

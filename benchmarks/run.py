@@ -1,7 +1,7 @@
 """Measure site-updates per second of the shipped scenarios on every backend of this machine.
 
-    python benchmarks/run.py                       all workloads, all backends present
-    python benchmarks/run.py --workload aml --backend host --repeats 9
+    python -m benchmarks.run                       all workloads, all backends present
+    python -m benchmarks.run --workload aml --backend host --repeats 9
 
 A site-update is one lattice site advanced by one fate step, all its sub-steps and the body included. After a
 warm-up, blocks of steps are timed one after the other; the median block counts. Memory bandwidth is measured
@@ -58,6 +58,8 @@ def main() -> None:
     machine = describe_machine()
     bandwidth = triad_gb_per_s(arguments.repeats)
     print(f"{machine['cpu']}, {machine['cores']} cores; triad {bandwidth or 'not measured'} GB/s")
+    if machine["load_at_start"] > 0.5:
+        print(f"WARNING: load {machine['load_at_start']}: other programs are running, the figures will be too low")
     rows = []
     for name in arguments.workload:
         for backend_name in arguments.backend:
@@ -182,6 +184,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
+        "load_at_start": round(os.getloadavg()[0], 2),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

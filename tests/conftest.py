@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Tests use small lattices, and several may share a machine: threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BACKENDS = ("numpy", "host", "cuda")
 REQUIRABLE = ("host", "mpi", "cuda")
 

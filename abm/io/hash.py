@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from abm.state import Array
 
 
+#: Body arrays of this prefix belong to the output (what has happened since the last record), not to the state.
+OUTPUT_PREFIX = "output."
+
+
 def state_hash(snap: Snapshot) -> str:
     """Return the SHA-256 (hex) of the state of a whole lattice; ``meta`` is not part of it.
 
@@ -57,7 +61,8 @@ def join(snap: Snapshot, digests: Sequence[bytes]) -> str:
 
 def _update_all(sha: hashlib._Hash, arrays: Mapping[str, Array]) -> None:
     for name in sorted(arrays):
-        _update(sha, name, arrays[name])
+        if not name.startswith(OUTPUT_PREFIX):
+            _update(sha, name, arrays[name])
 
 
 def _update(sha: hashlib._Hash, name: str, array: Array) -> None:

@@ -37,12 +37,13 @@ class Homeostasis:
         return float(self.pool.sum())
 
 
-def homeostasis(rules: Rules, commit_share: float) -> Homeostasis:
+def homeostasis(rules: Rules, commit_share: float, open_share: float = 1.0) -> Homeostasis:
     """Solve the chain of kinds from the HSC downwards.
 
     Args:
         rules: rule tables.
         commit_share: share of surplus HSC daughters that commit (the others are lost in the blood).
+        open_share: share of divisions that find an open neighbour; crowding slows, it does not lose cells.
     """
     pool = np.zeros((N_KINDS, MAX_STAGES))
     exits, cycling = np.zeros(N_KINDS), np.zeros(N_KINDS)
@@ -54,7 +55,8 @@ def homeostasis(rules: Rules, commit_share: float) -> Homeostasis:
     for following, share in rules.fates[Kind.HSC]:
         influx[following] += division * cycling[Kind.HSC] * commit_share * share
     for kind in _downstream(rules):
-        row = rules.base[kind * 2 + 1]
+        row = rules.base[kind * 2 + 1].copy()
+        row[Behaviour.DIVIDE] *= open_share
         out, pool[kind] = _pass_through(rules.kinds[kind].stages, influx[kind], row, kind in rules.fates)
         cycling[kind] = float(row[Behaviour.DIVIDE] > 0)
         exits[kind] = row[Behaviour.EGRESS] * pool[kind].sum()

@@ -43,6 +43,7 @@ BODY_SIGNALS: dict[str, float] = {
     "tpo": 1.0,
     "flt3l": 1.0,
     "il7": 1.0,
+    "niche_vacancy": 1.0,
     "inflammation_body": 0.0,
     "cni": 0.0,
 }

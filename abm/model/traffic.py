@@ -25,6 +25,9 @@ TRAFFIC_UNITS = {
     "commit_share": "fraction",
     "lsc_share": "fraction",
     "quiescent_lsc": "fraction",
+    "marrow_cells": "cells",
+    "active_hsc": "cells",
+    "open_share": "fraction",
 }
 Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)

@@ -111,7 +111,7 @@ def last_word(result: Result) -> str:
 
 
 def at_step(step: int, action: Callable[[], None]) -> Callable[[int], None]:
-    return staticmethod(lambda now: action() if now == step else None)  # type: ignore[return-value]
+    return staticmethod(lambda now: action() if now == step else None)
 
 
 def send(name: str, times: int = 1) -> Callable[[], None]:

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import h5py
@@ -15,198 +14,12 @@ import numpy as np
 import pytest
 
 from abm import cells, endpoints, resources
-from abm.cells import Count, Kind, Origin
+from abm.cells import Kind
+from tests.unit.made_up_run import CONFIG, blood, lattice, make_run
 
 resources.load_analysis()
-from abm_analysis import axes, figures, read, report, slices, therapy  # noqa: E402
-
-CONFIG = """\
-# Does a sibling graft rescue the marrow after busulfan-cyclophosphamide?
-# Expected: aplasia, neutrophils back between days 10 and 24.
-#
-# Run time: about 1 min on 2 cores.
-seed = 7
-title = "AML, busulfan-cyclophosphamide, sibling marrow graft"
-[patch]
-shape = [64, 64, 64]
-species = "human"
-[scale]
-mode = "enriched"
-[time]
-start_day = -10.0
-end_day = 180.0
-[patient]
-weight_kg = 70.0
-age_years = 40.0
-disease = "aml"
-blast_fraction = 0.3
-donor = "sibling"
-[[events]]
-day = -7.0
-action = "chemo"
-drug = "busulfan"
-dose_mg_per_kg = 0.8
-doses = 16
-every_h = 6
-[[events]]
-day = -3.0
-action = "chemo"
-drug = "cyclophosphamide"
-dose_mg_per_kg = 60.0
-doses = 2
-[[events]]
-day = -1.0
-action = "drug"
-drug = "ciclosporin"
-level = 0.8
-until_day = 150.0
-taper_days = 50.0
-[[events]]
-day = 0.0
-action = "graft"
-source = "marrow"
-cd34_per_kg = 3e6
-cd3_per_kg = 3e7
-[[events]]
-day = 1.0
-action = "chemo"
-drug = "methotrexate"
-dose_mg_per_m2 = 15.0
-[[events]]
-day = 3.0
-action = "chemo"
-drug = "methotrexate"
-dose_mg_per_m2 = 10.0
-doses = 3
-every_h = 96
-[[events]]
-day = 7.0
-action = "gcsf"
-dose_ug_per_kg = 5.0
-doses = 10
-"""
-SHARES = {
-    "myeloblast": 1.5, "promyelocyte": 4, "myelocyte": 13, "metamyelocyte": 16, "neutrophil": 22, "monocyte": 3,
-    "bfu_e": 0.5, "cfu_e": 2, "proerythroblast": 2, "polychromatic": 10, "orthochromatic": 9, "mkp": 0.4,
-    "megakaryocyte": 0.5, "pro_b": 1, "pre_b": 2, "immature_b": 2, "cmp": 0.5, "gmp": 0.8, "mep": 0.6, "mpp": 0.3,
-    "cd8_naive": 1, "cd8_memory": 2, "cd4_memory": 3, "nk": 1,
-}  # fmt: skip
-
-
-def rise(day, middle, width):
-    return 1.0 / (1.0 + np.exp(-(day - middle) / width))
-
-
-def blood(day, noise):
-    """Body observables of the patient: name -> (values, unit)."""
-    alive, back = 1 - rise(day, 1.0, 1.1), rise(day, 30.0, 4.0)
-    anc = (1.9 * alive + 4.2 * rise(day, 19.0, 1.3) * (1 + 0.2 * noise)).clip(1e-3)
-    made = 90 * alive + 210 * back
-    given = np.floor(np.interp(day, [3, 22], [0, 8]))
-    support = np.zeros_like(day)
-    for start in day[1:][np.diff(given) > 0]:
-        support += np.where(day >= start, 22 * np.exp(-(day - start) / 2.0), 0)
-    grade = np.where((day > 26) & (day < 34), 1, np.where((day >= 34) & (day < 58), 2, np.where(day > 58, 1, 0)))
-    grade = np.where(day > 82, 0, grade)
-    gvhd = np.exp(-(((day - 44) / 17) ** 2)) * (day > 0)
-    lymph = {
-        name: start * (1 - rise(day, -3, 1)) + full * rise(day, middle, width)
-        for name, start, full, middle, width in (
-            ("cd4", 700, 320, 95, 25), ("cd8", 400, 620, 60, 15), ("b", 180, 210, 130, 16), ("nk", 200, 230, 24, 5),
-        )  # fmt: skip
-    }
-    donor = {
-        "donor_myeloid": 99.4 * rise(day, 12, 2), "donor_t": 40 + 55 * rise(day, 55, 18) - 40 * (day < 0),
-        "donor_b": 97 * rise(day, 45, 8), "donor_nk": 99 * rise(day, 16, 3), "donor_red": 98 * rise(day, 95, 22),
-    }  # fmt: skip
-    return {
-        "anc": (anc, "1e9/L"), "monocytes": (0.12 * anc + 0.004, "1e9/L"),
-        "platelets": (made + support + 4, "1e9/L"), "hb": (9.5 + 3.2 * rise(day, 70, 18) + 0.4 * noise, "g/dL"),
-        **{name: (values.clip(0.5), "1/uL") for name, values in lymph.items()},
-        **{name: (np.where(day < 0, 0, values), "percent") for name, values in donor.items()},
-        "gcsf": (30 * (1 + 40 / (1 + 6 * anc)), "ng/L"), "epo": (12 + 60 * (1 - rise(day, 60, 15)), "U/L"),
-        "tpo": (80 * (1 + 12 / (1 + (made / 20))), "ng/L"),
-        "gvhd_grade": (grade.astype(float), "1"), "skin": (0.45 * gvhd, "1"), "gut": (0.22 * gvhd, "1"),
-        "liver": (0.08 * gvhd, "1"), "inflammation": (0.6 * np.exp(-((day - 2) ** 2) / 40) + 0.4 * gvhd, "1"),
-        "allo_effectors": (1e9 * gvhd, "cells"), "platelet_transfusions": (given, "1"),
-        "red_cell_transfusions": (np.floor(np.interp(day, [0, 40], [0, 6])), "1"),
-    }  # fmt: skip
-
-
-def marrow(day, noise):
-    """Cells of the patient: counts of shape (T, N_COUNTS, N_KINDS, N_ORIGINS)."""
-    counts = np.zeros((len(day), cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), dtype=np.int64)
-    host = 78000 * (1 - rise(day, -3.5, 0.7)) * (day < 12)
-    donor = 118000 * rise(day, 17, 3.2) * (day > 0)
-    for name, share in SHARES.items():
-        for origin, total in ((Origin.HOST, host), (Origin.DONOR, donor)):
-            counts[:, Count.POPULATION, Kind[name.upper()], origin] = total * share / 98 * (1 + 0.02 * noise)
-    counts[:, Count.POPULATION, Kind.HSC, Origin.HOST] = 46 * (1 - rise(day, -4, 0.6)) + 1
-    counts[:, Count.POPULATION, Kind.HSC, Origin.DONOR] = np.where(day < 0, 0, 4 + 44 * rise(day, 40, 14))
-    counts[:, Count.POPULATION, Kind.CMP, Origin.HOST] += 1
-    blasts = 36000 * np.exp(-np.clip(day + 6.5, 0, None) * 1.35) * (day < 30)
-    counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = np.where(blasts < 3, 0, blasts) + 3 * ((day > 0) & (day < 48))
-    counts[:, Count.POPULATION, Kind.LSC, Origin.HOST] = np.where(day < -2, 60, 0)
-    counts[:, Count.KILL, Kind.BLAST, Origin.HOST] = ((day > 25) & (day < 50)) * 1
-    counts[:, Count.KILL, Kind.CMP, Origin.HOST] = ((day > 20) & (day < 60)) * (2 + noise)
-    return counts
-
-
-def lattice(size, seed=3):
-    """Tissue and cell words of a made-up patch of edge ``size``."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.mgrid[:size, :size, :size]
-    tissue = np.zeros((size, size, size), dtype=np.uint8)
-    wave = np.sin(2 * np.pi * x / size) + 0.6 * np.sin(2 * np.pi * (y + z) / size) + 0.3 * np.sin(6 * np.pi * y / size)
-    tissue[wave > 1.35] = cells.Tissue.BONE
-    for _ in range(max(3, size // 6)):
-        a, b, slope = rng.uniform(0, size, 3)
-        distance = np.hypot((x - a - 0.4 * y) % size - size / 2, (z - b + slope / size * y) % size - size / 2)
-        tissue[(distance < 2.2) & (tissue == 0)] = cells.Tissue.SINUSOID
-        c = rng.uniform(0, size, 3)
-        ball = np.sqrt(sum(((g - q + size / 2) % size - size / 2) ** 2 for g, q in zip((z, y, x), c, strict=True)))
-        tissue[(ball < 3.6) & (tissue == 0)] = cells.Tissue.ADIPOCYTE
-    resident, motile = np.zeros((2, size, size, size), dtype=np.uint32)
-    names = [n for n in SHARES if Kind[n.upper()] < cells.FIRST_MOTILE]
-    share = np.array([SHARES[n] for n in names])
-    chosen = rng.choice([Kind[n.upper()] for n in names], size=tissue.shape, p=share / share.sum())
-    patch = np.sin(x / 3.1 + y / 4.7) + np.sin(y / 2.7 - z / 3.3)
-    chosen = np.where(patch > 1.1, rng.choice([Kind.POLYCHROMATIC, Kind.ORTHOCHROMATIC], size=tissue.shape), chosen)
-    origin = np.where(rng.random(tissue.shape) < 0.93, Origin.DONOR, Origin.HOST)
-    chosen = np.where(rng.random(tissue.shape) < 0.02, Kind.BLAST, chosen)
-    free = (tissue == 0) & (rng.random(tissue.shape) < 0.72)
-    resident[free] = (chosen | (origin << 6))[free].astype(np.uint32)
-    spots = (tissue == 0) & (rng.random(tissue.shape) < 0.05)
-    motile[spots] = cells.pack_hot(kind=Kind.CD8_MEMORY, origin=Origin.DONOR)
-    return {"tissue": tissue, "res_hot": resident, "mot_hot": motile}
-
-
-def make_run(folder, *, every_h=6, last_day=180.0, size=16, config=CONFIG, drop=()):
-    """Write a run as the program would, with one checkpoint of edge ``size``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    day = np.arange(-10.0, last_day + 1e-9, every_h / 24)
-    noise = np.random.default_rng(1).normal(0, 1, len(day)).cumsum() / 40
-    noise = np.convolve(noise - noise.mean(), np.ones(9) / 9, mode="same")
-    (folder / "config.toml").write_text(config, encoding="utf-8")
-    with h5py.File(folder / "series.h5", "w") as file:
-        for enum, name in ((Kind, "kinds"), (Origin, "origins"), (Count, "count_rows")):
-            file.attrs[name] = json.dumps({member.name.lower(): member.value for member in enum})
-        file.attrs.update(
-            {"code_version": "0.1.0", "config_hash": "ab12" * 16, "seed": 7, "backend": "host", "phi": 4.2e5, "wall_s": 74.0}
-        )
-        file["step"], file["day"] = np.round((day + 10) * 24).astype(np.int64), day
-        for name, (values, unit) in blood(day, noise).items():
-            if name not in drop:
-                data = file.create_dataset(f"body/{name}", data=values)
-                data.attrs.update({"unit": unit, "doc": ""})
-        file.create_dataset("counts", data=marrow(day, noise), compression="gzip")
-    point = folder / f"checkpoint-{round((last_day + 10) * 24):08d}"
-    point.mkdir(exist_ok=True)
-    (point / "manifest.json").write_text(json.dumps({"config_hash": "old", "rules_hash": "cd34" * 16}), encoding="utf-8")
-    with h5py.File(point / "shard-00000.h5", "w") as file:
-        for name, values in lattice(size).items():
-            file.create_dataset(name, data=values, compression="gzip")
-    return folder
+import abm_analysis  # noqa: E402
+from abm_analysis import axes, figures, page, read, report, slices, therapy  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +33,258 @@ def run(folder):
 
 
 @pytest.fixture(scope="module")
-def html(folder):
-    written = report.build(folder)
-    return next(file for file in written if file.suffix == ".html").read_text(encoding="utf-8")
+def html(run):
+    return page.page(run, figures.panels(run), slices.newest(run))
+
+
+def test_run_opens_by_name(run):
+    assert run.config["title"].startswith("AML")
+    assert run.provenance["config_hash"].startswith("ab12")  # the series file outranks an older manifest
+    assert run.provenance["rules_hash"].startswith("cd34")
+    assert (run.provenance["phi"], run.provenance["wall_s"]) == (4.2e5, 74.2)
+    assert [path.name for path in run.checkpoints] == ["checkpoint-00004560"]
+    table = run.table()
+    assert (table["hb"].unit, len(table["hb"].values)) == ("g/L", len(run.day))
+    assert {"step", "day", "anc"} <= table.keys()
+
+
+def test_population_by_kind_and_origin(run):
+    assert run.population("hsc", "host")[0] == 46
+    assert run.population("HSC")[-1] == run.population("hsc", "host")[-1] + run.population("hsc", "donor")[-1]
+    assert run.population(["lsc", "blast"])[0] == 36060
+    assert run.population().shape == run.day.shape
+    assert run.events("kill", "blast").sum() > 0
+
+
+@pytest.mark.parametrize("call", [("hcs",), ("hsc", "dunor")])
+def test_unknown_names_are_refused_with_the_known_ones(run, call):
+    with pytest.raises(read.RunError, match="this run has"):
+        run.population(*call)
+
+
+def test_endpoints_come_in_their_units(run):
+    found = run.endpoints()
+    assert found["anc_recovery_day"] == 17
+    assert found["disease"] == "remission"
+    assert found["chimerism_myeloid_d100"] == pytest.approx(99.4, abs=0.1)  # the file holds fractions
+    assert found["cd4_d180"] == pytest.approx(310, abs=5)  # the file holds 1e9/L
+    assert found["graft"] == "marrow"
+
+
+def test_names_come_from_the_file(folder, tmp_path):
+    """A run whose codes differ from today's gives the same result."""
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    new = [int(Kind.BLAST), *(c for c in range(cells.N_KINDS) if c != Kind.BLAST)]  # blasts were once code 0
+    with h5py.File(folder / "series.h5") as old, h5py.File(tmp_path / "series.h5", "w") as file:
+        for name in ("step", "day", "body"):
+            old.copy(name, file)
+        for name, value in old.attrs.items():
+            file.attrs[name] = value
+        kinds = {name: new.index(code) for name, code in json.loads(old.attrs["kinds"]).items() if name != "empty"}
+        file.attrs["kinds"] = json.dumps(kinds)
+        file["counts"] = old["counts"][()][:, :, new]
+    other = read.open_run(tmp_path)
+    assert other.population("blast")[0] == 36000
+    assert other.endpoints() == read.open_run(folder).endpoints()
+
+
+def test_units_are_converted_or_refused():
+    column = read.Column(np.array([2.0]), "1e9/L")
+    assert read.in_unit(column, "1/uL")[0] == 2000
+    assert read.in_unit(column, None)[0] == 2
+    assert read.in_unit(read.Column(np.array([0.5]), "fraction"), "percent")[0] == 50
+    with pytest.raises(read.RunError, match=r"anc.*1e9/L.*g/dL"):
+        read.in_unit(column, "g/dL", "anc")
+
+
+def test_not_a_run(tmp_path):
+    with pytest.raises(read.RunError, match=r"no series\.h5"):
+        read.open_run(tmp_path)
+    (tmp_path / "series.h5").write_bytes(b"\x89HDF torn")
+    with pytest.raises(read.RunError, match="not a readable time series"):
+        read.open_run(tmp_path)
+    assert read.main([str(tmp_path)]) == 2
+
+
+def test_tables_for_other_programs(run, tmp_path):
+    read.write_tidy(run, tmp_path / "tidy.csv")
+    read.write_wide(run, tmp_path / "wide.csv")
+    with (tmp_path / "tidy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first = next(r for r in rows if (r["quantity"], r["kind"], r["origin"]) == ("population", "hsc", "host"))
+    assert (first["day"], first["value"], first["unit"]) == ("-10.0", "46", "cells")
+    assert sum(row["quantity"] == "anc" for row in rows) == len(run.day)
+    with (tmp_path / "wide.csv").open() as file:
+        wide = list(csv.DictReader(file))
+    assert len(wide) == len(run.day)
+    assert wide[0]["hsc host (cells)"] == "46"
+    assert "anc (1e9/L)" in wide[0]
+
+
+def test_reader_runs_as_a_script_without_installation(folder, tmp_path):
+    script = resources.folder("analysis") / "read.py"
+    command = [sys.executable, str(script), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "anc " in done.stdout
+    assert "day +17" in done.stdout
+
+
+def test_reader_does_not_need_the_run_side(folder):
+    code = (
+        "import sys; from abm import resources; resources.load_analysis(); from abm_analysis import read, report\n"
+        f"read.open_run({str(folder)!r}).endpoints()\n"
+        "print(sorted(m for m in sys.modules if m.startswith('abm.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['abm.cells', 'abm.endpoints', 'abm.resources']"
+
+
+def test_page_needs_nothing_from_the_network(html):
+    assert not re.search(r"(src|href)\s*=|url\(|@import|https?://", html)
+    assert "prefers-color-scheme:dark" in html
+    assert "@media print" in html
+
+
+def test_page_says_what_was_asked_and_how_it_was_made(html, run):
+    for text in (
+        "not for clinical decisions", "Does a sibling graft rescue the marrow", "AML, busulfan-cyclophosphamide",
+        "0.1.0", "ab12ab12ab12", "enriched, φ = 4.2e+05", "64 × 64 × 64 sites = 0.64 × 0.64 × 0.64 mm", "74 s",
+        f"{axes.short(float(run.population()[0]))} →", "<dt>Seed</dt><dd>7</dd>", "30 % blasts at the start",
+    ):  # fmt: skip
+        assert text in html, text
+
+
+def test_page_shows_endpoints_and_treatment(html):
+    for text in (
+        "<b>day +17</b>", "<b>remission</b>", "Platelets ≥ 20×10⁹/L, untransfused", "busulfan <small>0.8 mg/kg × 16",
+        "CD34⁺\N{NO-BREAK SPACE}3×10⁶/kg", "not detected (&lt; 10<sup>−5.1</sup>", 'class="purple taper"',
+    ):  # fmt: skip
+        assert text in html, text
+
+
+def test_figures_are_well_formed_and_carry_their_numbers(html, run):
+    drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+    made = figures.panels(run)
+    assert len(drawings) == len(made) + 2
+    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL).group(1))
+    assert data["lines"].keys() == {panel.key for panel in made}
+    assert {len(line) for lines in data["lines"].values() for line in lines} == {len(data["day"])}
+    assert "NaN" not in html
+
+
+def test_panels_of_a_transplant(run):
+    made = {panel.key: panel for panel in figures.panels(run)}
+    assert made.keys() == {
+        "engraftment", "neutrophils", "platelets", "haemoglobin", "lymphocytes", "marrow", "stem_cells", "leukaemia",
+        "chimerism", "gvhd", "effectors", "kills", "setting", "growth_factors",
+    }  # fmt: skip
+    assert [text for _, _, text in made["engraftment"].marks] == ["ANC ≥ 0.5: day +17", "platelets ≥ 20: day +30"]
+    assert made["haemoglobin"].unit == "g/dL"
+    assert made["haemoglobin"].lines[0].values.max() < 14
+    total = sum(line.values[-1] for line in made["marrow"].lines) * 1e3
+    assert total == pytest.approx(run.population()[-1])
+    assert [band.label for band in made["gvhd"].bands] == ["I", "II", "I"]
+    assert made["leukaemia"].thresholds[0][0] == endpoints.RELAPSE
+
+
+def test_panels_without_graft_or_leukaemia(tmp_path):
+    config = 'seed = 1\n[[events]]\nday = -7.0\naction = "tbi"\ndose_gy = 12.0\nfractions = 6\n'
+    bare = read.open_run(make_run(tmp_path / "a", every_h=24, last_day=30, config=config, drop=("hb", "gcsf")))
+    keys = {panel.key for panel in figures.panels(bare)}
+    assert not keys & {"engraftment", "chimerism", "gvhd", "haemoglobin"}
+    assert {"neutrophils", "leukaemia", "growth_factors"} <= keys
+
+
+def test_long_runs_are_thinned(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "MOST_POINTS", 50)
+    made = figures.panels(read.open_run(make_run(tmp_path / "a", last_day=60)))
+    assert {len(panel.day) for panel in made} == {50}
+    assert {panel.day[-1] for panel in made} == {60.0}
+
+
+def test_report_without_matplotlib_says_how_to_get_pictures(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "abm_analysis.pictures", raising=False)
+    monkeypatch.delattr(abm_analysis, "pictures", raising=False)
+    place, said = make_run(tmp_path / "a", every_h=24, last_day=20), []
+    written = report.build(place, said.append)
+    assert sorted(path.name for path in written) == ["endpoints.json", "report.html"]
+    assert said == [report.NO_PNG]
+    assert report.NO_PNG in (place / "report" / "report.html").read_text(encoding="utf-8")
+    assert json.loads((place / "report" / "endpoints.json").read_text())["anc_recovery_day"] is not None
+
+
+def test_pictures(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from abm_analysis import pictures
+
+    monkeypatch.setattr(pictures, "DOTS_PER_INCH", 40)
+    kept = ("anc", "platelets", "platelet_transfusions", "skin", "gvhd_grade")
+    drop = {name for name in blood(np.arange(3.0), 0.0) if name not in kept}
+    place = make_run(tmp_path / "a", every_h=24, last_day=50, drop=drop)
+    written = report.build(place)
+    pngs = {path.stem for path in written if path.suffix == ".png"}
+    assert {"engraftment", "marrow", "leukaemia", "gvhd", "overview", "slice"} <= pngs
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in written if path.suffix == ".png")
+
+
+def test_slice_shows_what_the_checkpoint_holds(run, folder):
+    plane = slices.newest(run)
+    words = lattice(16)
+    assert (plane.step, plane.z) == (4560, 8)
+    assert np.array_equal(plane.tissue, words["tissue"][8])
+    assert np.array_equal(plane.resident, words["res_hot"][8] & 63)
+    groups = list(slices.by_group(run, plane))
+    assert sum(resident.sum() for _, _, resident, _ in groups) == (plane.resident > 0).sum()
+    origins = {title: resident.sum() for title, _, resident, _ in slices.by_origin(run, plane)}
+    assert sum(origins.values()) == (plane.resident > 0).sum()
+    assert origins["Donor"] > origins["Host"] > 0
+
+
+def test_slice_skips_torn_checkpoints(tmp_path):
+    place = make_run(tmp_path / "a", every_h=24, last_day=20)
+    for name, content in (("checkpoint-00000900", b"torn"), ("checkpoint-00000901", None)):
+        (place / name).mkdir()
+        if content:
+            (place / name / "shard-00000.h5").write_bytes(content)
+    assert slices.newest(read.open_run(place)).step == 720
+
+
+def test_schedule_as_bars():
+    events = [
+        {
+            "day": 0.0,
+            "action": "graft",
+            "source": "cord",
+            "cd34_per_kg": 0.0,
+            "cd3_per_kg": 5e6,
+            "t_depletion_log10": 3.0,
+        },
+        {"day": -5.0, "action": "tbi", "dose_gy": 12.0, "fractions": 6, "every_h": 12},
+        {"day": -1.0, "action": "drug", "drug": "ciclosporin"},
+        {"day": 60.0, "action": "stop", "drug": "ciclosporin"},
+        {"day": 100.0, "action": "cells", "product": "dli", "cd3_per_kg": 1e7},
+    ]
+    bars = {bar.label: bar for bar in therapy.bars({"events": events}, 180.0)}
+    assert bars["total-body irradiation"].detail == "12 Gy in 6 fractions"
+    assert bars["total-body irradiation"].end == -2.5
+    assert (bars["ciclosporin"].start, bars["ciclosporin"].end) == (-1.0, 60.0)
+    assert "cord" in bars["graft"].detail
+    assert "depleted 3 log" in bars["graft"].detail
+    assert bars["DLI"].detail == "CD3⁺\N{NO-BREAK SPACE}1×10⁷/kg"
+    assert therapy.stretches(bars["total-body irradiation"], gap=1.0) == [(-5.0, -2.5)]
+    assert len(therapy.stretches(bars["total-body irradiation"], gap=0.1)) == 6
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0.0, "0"), (np.nan, "–"), (0.4567, "0.457"), (12.34, "12.3"), (117409.0, "117 409"), (8.5e-6, "8.5·10⁻⁶"),
+])  # fmt: skip
+def test_numbers_of_a_readout(value, text):
+    assert axes.short(value) == text
+
+
+def test_days_get_round_ticks():
+    assert axes.day_ticks(-10.0, 180.0, 8) == [0, 30, 60, 90, 120, 150, 180]
+    assert axes.day_ticks(-10.0, 45.0, 12)[0] == -10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_report_lists_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     run_case()
     resources.load_analysis()
-    monkeypatch.setitem(sys.modules, "abm_analysis.report", Report)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "abm_analysis.report", Report)
     assert abm("report", str(OUT)).stdout == f"{OUT}/report/report.html\n"
 
 

@@ -131,7 +131,7 @@ def test_broken_ledger_stops_the_run_without_traceback(monkeypatch: pytest.Monke
 
 
 def test_a_bug_leaves_its_traceback_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))
     with pytest.raises(ZeroDivisionError):
         run_case()
     assert "ZeroDivisionError" in (OUT / "run.log").read_text()
@@ -206,7 +206,7 @@ def test_damaged_checkpoints_are_skipped_and_named() -> None:
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = last_word(run_case("--out", "whole"))
-    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: 1 // 0))
     with pytest.raises(ZeroDivisionError):
         run_case()
     monkeypatch.setattr(Fake, "before_step", at_step(3, lambda: None))
@@ -240,6 +240,11 @@ def test_changed_rules_or_configuration_are_refused() -> None:
     assert "config.toml changed since this checkpoint was written" in refused.stderr
     assert "--force" in refused.stderr
     assert abm("resume", str(OUT), "--force").exit_code == 0
+
+
+def test_another_release_is_told() -> None:
+    assert run.other_version({}) == ""
+    assert run.other_version({"code_version": "0.0.9"}).startswith("the checkpoint is of abm 0.0.9, this is abm")
 
 
 def test_nothing_to_resume() -> None:

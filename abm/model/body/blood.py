@@ -14,6 +14,7 @@ from abm.model.body.parameters import BloodRules
 TRANSFUSED = N_ORIGINS
 COLUMNS = N_ORIGINS + 1
 NEVER = float("-inf")
+_NO_CELL = np.zeros(1)
 PER_LITRE = 1e9  #: concentrations are in 1e9/L
 
 
@@ -55,7 +56,7 @@ class Blood(Packed):
     def advance(self, exits: Mapping[Kind, Floats], step_h: float) -> None:
         """Advance by ``step_h`` hours; ``exits`` holds the real cells that left the marrow, shape (N_ORIGINS,)."""
         r, days = self.rules, step_h / HOURS_PER_DAY
-        entered = {kind: np.append(cells, 0.0) for kind, cells in exits.items()}
+        entered = {kind: np.concatenate([cells, _NO_CELL]) for kind, cells in exits.items()}
         leaving = r.neutrophil_production / self._neutrophil_pool * days
         self.neutrophils, _ = turnover(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
         leaving = r.monocyte_production / self._monocyte_pool * days
@@ -80,7 +81,7 @@ class Blood(Packed):
 
     def concentration(self, cells: Floats) -> float:
         """Return the concentration of ``cells`` (any shape) in blood, 1e9/L."""
-        return total(cells.flat) / (self.rules.blood_volume * PER_LITRE)
+        return total(cells) / (self.rules.blood_volume * PER_LITRE)
 
     @property
     def anc(self) -> float:
@@ -95,7 +96,7 @@ class Blood(Packed):
     @property
     def hb(self) -> float:
         """Haemoglobin, g/L, transfused red cells included."""
-        cells = total(self.reticulocytes.flat) + total(self.red_cells.flat)
+        cells = total(self.reticulocytes) + total(self.red_cells)
         return self.rules.haemoglobin * cells / (self.rules.red_cell_production * self.rules.red_cell_lifespan)
 
     def by_origin(self) -> dict[str, Floats]:

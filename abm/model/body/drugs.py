@@ -29,9 +29,9 @@ EFFECTS = ("activation", "proliferation", "killing")
 DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
 
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
-#: Kinds that divide no more: spared by drugs that kill in cycle.
+#: Kinds that divide no more: spared by drugs that kill in cycle (megakaryocytes still copy their DNA).
 MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMATIC, Kind.RETICULOCYTE,
-            Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
+            Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
 NAIVE = (Kind.CD8_NAIVE, Kind.CD4_NAIVE)
 LN10 = log(10.0)
 _TRACE = 1e-12  #: share of a course below which a drug is gone
@@ -215,8 +215,8 @@ class Drugs(Packed):
     def inhibition(self, effect: str) -> float:
         """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
         left, column = 1.0, EFFECTS.index(effect)
-        for drug, level in zip(self.drugs, self.level, strict=True):
-            left = left * (1.0 - drug.inhibition[column] * float(level))
+        for i in np.flatnonzero(self.level):
+            left = left * (1.0 - self.drugs[i].inhibition[column] * float(self.level[i]))
         return 1.0 - left
 
     def concentrations(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ Everything is + - * / on float64 and ``abm.exactmath``, so the same bits come ou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -19,12 +20,12 @@ Floats = NDArray[np.float64]
 HOURS_PER_DAY = 24.0
 
 
-def total(values: Iterable[float]) -> float:
-    """Return the sum of ``values``, added from first to last."""
+def total(values: Iterable[float] | Floats) -> float:
+    """Return the sum of ``values`` (an array of any shape, or numbers), added from first to last."""
     result = 0.0
-    for value in values:
-        result = result + float(value)
-    return result
+    for value in values.ravel().tolist() if isinstance(values, np.ndarray) else values:
+        result = result + value
+    return float(result)
 
 
 def mean_survival(exponent: float) -> float:
@@ -32,6 +33,12 @@ def mean_survival(exponent: float) -> float:
     if exponent < 1e-5:
         return 1.0 - exponent / 2.0 + exponent * exponent / 6.0
     return (1.0 - exp(-exponent)) / exponent
+
+
+@lru_cache(maxsize=256)
+def _kept(exponent: float) -> tuple[float, float]:
+    """Return the end and the mean of exp(-x) over 0 <= x <= ``exponent``."""
+    return exp(-exponent), mean_survival(exponent)
 
 
 def turnover(pool: Floats, inflow: Floats | float, exponent: float) -> tuple[Floats, Floats]:
@@ -45,7 +52,7 @@ def turnover(pool: Floats, inflow: Floats | float, exponent: float) -> tuple[Flo
     Returns:
         The pool after the step, and the cells that left during it. Nothing is lost in between.
     """
-    keep, stay = exp(-exponent), mean_survival(exponent)
+    keep, stay = _kept(exponent)
     return pool * keep + inflow * stay, pool * (1.0 - keep) + inflow * (1.0 - stay)
 
 
@@ -59,12 +66,11 @@ def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
         inflow: cells that enter the first compartment during the step, shape (columns,).
         exponent: transfer rate of one compartment times the length of the step.
     """
-    keep, stay = exp(-exponent), mean_survival(exponent)
+    keep, stay = _kept(exponent)
+    kept, moved = stages * keep, stages * (1.0 - keep)
     for i in range(len(stages)):
-        before = stages[i]
-        outflow = before * (1.0 - keep) + inflow * (1.0 - stay)
-        stages[i] = before * keep + inflow * stay
-        inflow = outflow
+        stages[i] = kept[i] + inflow * stay
+        inflow = moved[i] + inflow * (1.0 - stay)
     return inflow
 
 

@@ -22,6 +22,7 @@ from abm.tables import did_you_mean, read_table
 GVH, HVG = 0, 1
 ORGANS = ("skin", "gut", "liver")
 N_STAGES = 4
+_ONE_CELL = 1.0  #: keeps a quotient finite
 #: Overall grade reached with stage 1, 2, 3, 4 of one organ alone (MAGIC: Harris, BBMT 2016).
 GRADES = {"skin": (1, 1, 2, 4), "gut": (2, 3, 3, 4), "liver": (2, 3, 3, 4)}
 #: Whose effectors travel to the marrow, and what they see there; slots of ``Alloimmunity.waiting``.
@@ -101,12 +102,13 @@ class Alloimmunity(Packed):
         host_apc: host antigen-presenting cells relative to a healthy body.
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
         effectors: activated ones, likewise.
+        primed: cells activated so far, likewise; each gives a burst of limited size.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
         waiting: agents due to enter the lattice, shape (3,) in the order of ``DEPARTURES``.
     """
 
-    STATE = ("inflammation", "host_apc", "precursors", "effectors", "immune_loss", "injury_loss", "waiting")
+    STATE = ("inflammation", "host_apc", "precursors", "effectors", "primed", "immune_loss", "injury_loss", "waiting")
 
     def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float) -> None:
         """Start healthy, without alloreactive cells."""
@@ -117,6 +119,7 @@ class Alloimmunity(Packed):
         self.inflammation, self.host_apc = 0.0, 1.0
         self.precursors: Floats = np.zeros(2)
         self.effectors: Floats = np.zeros(2)
+        self.primed: Floats = np.zeros(2)
         self.immune_loss: Floats = np.zeros(len(ORGANS))
         self.injury_loss: Floats = np.zeros(len(ORGANS))
         self.waiting: Floats = np.zeros(3)
@@ -137,17 +140,18 @@ class Alloimmunity(Packed):
 
     def _vector(self) -> Floats:
         scalars = np.array([self.inflammation, self.host_apc])
-        return np.concatenate([scalars, self.precursors, self.effectors, self.immune_loss, self.injury_loss])
+        cells = [self.precursors, self.effectors, self.primed]
+        return np.concatenate([scalars, *cells, self.immune_loss, self.injury_loss])
 
     def _take(self, vector: Floats) -> None:
         self.inflammation, self.host_apc = float(vector[0]), float(vector[1])
-        self.precursors, self.effectors = vector[2:4].copy(), vector[4:6].copy()
-        self.immune_loss, self.injury_loss = vector[6:9].copy(), vector[9:12].copy()
+        self.precursors, self.effectors, self.primed = (vector[i : i + 2].copy() for i in (2, 4, 6))
+        self.immune_loss, self.injury_loss = (vector[i : i + 3].copy() for i in (8, 11))
 
     def _slope(self, y: Floats, around: Surroundings) -> Floats:
         """Return the rates of change per day of the vector ``y``."""
         r, inflammation, host_apc = self.rules, float(y[0]), float(y[1])
-        precursors, effectors, immune, injury = y[2:4], y[4:6], y[6:9], y[9:12]
+        precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         rejecting = r.rejection_danger * around.donor_antigen  # seen in the marrow, away from injured tissue
@@ -155,11 +159,12 @@ class Alloimmunity(Packed):
         kill = self.tissue_kill(float(effectors[GVH])) * around.killing
         intact = 1.0 - immune - injury
         mean_intact = total(intact) / len(ORGANS)
-        growing = signal * (r.effector_growth * around.proliferation) * (1.0 - effectors / r.effector_capacity)
+        room = 1.0 - effectors / r.effector_capacity - effectors / np.maximum(primed * r.effector_burst, _ONE_CELL)
+        growing = signal * (r.effector_growth * around.proliferation) * np.maximum(room, 0.0)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
         scalars = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
-        primed = signal * precursors * r.priming
-        cells = [-primed, primed + effectors * (growing - r.effector_death)]
+        started = signal * precursors * r.priming
+        cells = [-started, started + effectors * (growing - r.effector_death), started]
         losses = [intact * self._organ_kill * kill - immune * r.tissue_repair, -injury * r.tissue_repair]
         return np.concatenate([np.array(scalars), *cells, *losses])
 
@@ -181,6 +186,7 @@ class Alloimmunity(Packed):
         """Keep only these shares of the precursors and effectors of one direction."""
         self.precursors[direction] *= precursors
         self.effectors[direction] *= effectors
+        self.primed[direction] *= effectors
 
     def grade(self) -> int:
         """Return the overall grade of acute GVHD, 0-4, from the stages of the organs (immune-mediated loss only)."""

@@ -123,6 +123,7 @@ class OrganRules:
     priming: float = _in("1/d")
     effector_growth: float = _in("1/d")
     effector_death: float = _in("1/d")
+    effector_burst: float = _in("1")
     effector_capacity: float = _in("cells")
     apc_turnover: float = _in("d")
     tissue_kill: float = _in("1/d")

@@ -1,0 +1,204 @@
+"""The body against independent solutions: the mean-field GVHD model by SciPy, and textbook kinetics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.integrate import solve_ivp
+
+from abm.model.body import Dose
+from abm.model.body.organs import GVH, Alloimmunity, Surroundings
+from abm.model.body.parameters import OrganRules, section
+from tests.unit.body_case import Person, counts, make_body, tables
+
+pytestmark = pytest.mark.science
+
+HORIZON_D = 120
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scenario of the mean-field model: start, calcineurin inhibitor, post-transplant cyclophosphamide."""
+
+    injury: float
+    precursors: float
+    cni: bool = True
+    ptcy: bool = False
+
+    def occupancy(self, day: float) -> float:
+        return (0.6 if day < 90 else max(0.0, 0.6 * (150 - day) / 60)) if self.cni else 0.0
+
+
+#: Peak epithelial loss after day 14 of the accepted joint set, as published with it.
+PUBLISHED = {
+    "autologous": (Case(1.0, 0.0), 0.06),
+    "sibling": (Case(1.0, 4e5), 0.30),
+    "sibling, reduced intensity": (Case(0.5, 4e5), 0.04),
+    "sibling, no calcineurin inhibitor": (Case(1.0, 4e5, cni=False), 0.86),
+    "haplo": (Case(1.0, 4e6), 0.81),
+    "haplo, cyclophosphamide on day 3.5": (Case(1.0, 4e6, ptcy=True), 0.27),
+    "haplo, 4-log T depletion": (Case(1.0, 4e2), 0.06),
+    "sibling, 2-log T depletion": (Case(1.0, 4e3), 0.06),
+}
+
+
+def oracle(case: Case) -> NDArray[np.float64]:
+    """Return the epithelial loss at every hour, from the equations as published, without the leukaemia."""
+    k_ih, k_ik, d_i, k_i, a_0, act, rho, d_e = 0.30, 0.208, 0.121, 0.218, 0.0564, 0.086, 1.72, 0.0993
+    tau_a, k_k, kill_half, k_t, k_g = 23.5, 0.772, 3.94e8, 1.51e10, 0.124
+
+    def slope(day: float, y: NDArray[np.float64]) -> list[float]:
+        i, a_host, naive, effector, h = y
+        a = (a_0 + (1 - a_0) * i**2 / (k_i**2 + i**2)) * a_host * (1 - case.occupancy(day))
+        kill = k_k * effector / (kill_half + effector)
+        grow = rho * a * effector * (1 - effector / k_t) - d_e * effector
+        di = k_ih * (1 - h) + k_ik * kill * h - d_i * i
+        return [di, -a_host / tau_a, -act * a * naive, act * a * naive + grow, k_g * (1 - h) - kill * h]
+
+    y, loss = np.array([case.injury, 1.0, case.precursors, 0.0, 1 - 0.35 * case.injury]), []
+    for start, end in ((0.0, 3.5), (3.5, float(HORIZON_D))):
+        if start and case.ptcy:
+            y = y * np.array([1, 1, 0.3, 0.05, 1])
+        hours = np.linspace(start, end, round((end - start) * 24) + 1)
+        found = solve_ivp(slope, (start, end), y, "LSODA", hours, rtol=1e-9, atol=1e-6, max_step=0.5)
+        loss += list(1 - found.y[4])[:-1]
+        y = found.y[:, -1]
+    return np.array([*loss, 1 - y[4]])
+
+
+def ours(case: Case, burst: float | None = None, step_h: float = 1.0) -> NDArray[np.float64]:
+    """Return the epithelial loss at every step by the body's own model."""
+    rules = section(OrganRules, tables().values, 70.0)
+    if burst is not None:
+        rules = replace(rules, effector_burst=burst)
+    allo = Alloimmunity(rules, tables().donors["sibling"], 1.2e7)
+    allo.inflammation, allo.precursors[GVH] = case.injury, case.precursors
+    allo.injury_loss[:] = 0.35 * case.injury
+    loss = [1 - allo.integrity[0]]
+    for step in range(round(HORIZON_D * 24 / step_h)):
+        if case.ptcy and step == round(3.5 * 24 / step_h):
+            allo.survive(GVH, 0.3, 0.05)
+        middle = (step + 0.5) * step_h / 24
+        allo.advance(Surroundings(host_apc=0.0, activation=1 - case.occupancy(middle)), step_h)
+        loss.append(1 - allo.integrity[0])
+    return np.array(loss)
+
+
+def late_peak(loss: NDArray[np.float64]) -> float:
+    days = np.linspace(0, HORIZON_D, loss.size)
+    return float(loss[days >= 14].max())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_mean_field_gvhd(name: str) -> None:
+    """Same curve as SciPy without the burst limit; the published peak within 0.05 with it."""
+    case, published = PUBLISHED[name]
+    reference, unlimited = oracle(case), ours(case, burst=1e30)
+    assert np.abs(unlimited - reference).max() < 0.003
+    assert late_peak(reference) == pytest.approx(published, abs=0.05)
+    assert late_peak(ours(case)) == pytest.approx(published, abs=0.05)
+
+
+def test_mean_field_gvhd_does_not_depend_on_the_step() -> None:
+    case = PUBLISHED["sibling"][0]
+    fine, coarse = ours(case, step_h=0.25), ours(case, step_h=1.0)
+    assert np.abs(fine[::4] - coarse).max() < 1e-3
+
+
+def test_burst_limits_what_few_precursors_can_do() -> None:
+    """Without the limit, and without prophylaxis, 400 precursors destroy the epithelium as 4e6 do."""
+    few = Case(1.0, 4e2, cni=False)
+    assert late_peak(ours(few, burst=1e30)) > 0.8
+    assert late_peak(ours(few)) < 0.15
+
+
+@cache
+def transplant(donor: str, t_depletion_log10: float = 0.0, cni: bool = True) -> list[dict[str, float]]:
+    """Return daily observables from day -9 to +100: BuCy, a blood graft on day 0, a marrow that recovers on day 18."""
+    body, step_h, start = make_body(Person(donor=donor)), 4.0, -9
+    given = {-7.0 + i: Dose("drug", "busulfan", 0.25) for i in range(4)}
+    given |= {-3.0 + i: Dose("drug", "cyclophosphamide", 0.3) for i in range(2)}
+    given |= {-1.0: Dose("immunosuppression_level", "ciclosporin", 0.6 if cni else 0.0)}
+    given |= {0.0: Dose("graft", "blood", cd34=3.5e8, cd3=2e10 * 10**-t_depletion_log10)}
+    seen = []
+    for step in range(109 * 6):
+        day = start + step / 6
+        host = 1.0 if day < -6 else max(float(np.exp(-0.6 * (day + 6))), 1e-4)
+        donor_level = 0.0 if day < 10 else min(1.0, 5e-4 * 2 ** ((day - 10) / 1.5))
+        doses = [given[day]] if day in given else []
+        body.advance(step_h, day + step_h / 24, counts(body, step_h, host, donor_level), doses)
+        body.settle(body.lymphocyte_arrivals())
+        if step % 6 == 5:
+            seen.append(body.observables())
+    return seen
+
+
+def peak(seen: list[dict[str, float]], name: str) -> float:
+    return max(record[name] for record in seen)
+
+
+def test_conditioning_starts_the_mean_field_model() -> None:
+    seen = transplant("twin")
+    assert seen[8]["inflammation"] == pytest.approx(1.0, abs=0.1)
+    assert seen[8]["gut"] == pytest.approx(0.65, abs=0.05)
+
+
+def test_sibling_transplant_under_calcineurin_inhibitor() -> None:
+    seen = transplant("sibling")
+    last = seen[-1]
+    assert peak(seen, "gvhd_grade") in (1, 2)
+    assert 0.25 < 1 - min(record["gut"] for record in seen[9 + 14 :]) < 0.40
+    onset = next(day for day, record in enumerate(seen, start=-8) if record["gvhd_grade"] >= 1)
+    assert 17 <= onset <= 35
+    assert last["donor_t"] > 0.9
+    assert peak(seen, "host_versus_graft_effectors") < 1e6
+    assert 0.05 < last["cd4"] < 0.25
+    assert last["thymus"] < 0.8
+
+
+@pytest.mark.parametrize(
+    ("donor", "depletion", "cni", "check"),
+    [
+        ("twin", 0.0, True, lambda grade, effectors: grade == 0 and effectors == 0.0),
+        ("sibling", 2.0, True, lambda grade, effectors: grade == 0 and effectors > 0.0),
+        ("sibling", 0.0, False, lambda grade, effectors: grade >= 3 and effectors > 1e9),
+        ("haplo", 0.0, True, lambda grade, effectors: grade >= 3 and effectors > 1e8),
+        ("haplo", 4.0, False, lambda grade, effectors: grade <= 1 and effectors > 0.0),
+    ],
+)
+def test_donor_and_prophylaxis_set_the_grade(
+    donor: str, depletion: float, cni: bool, check: Callable[[float, float], bool]
+) -> None:
+    seen = transplant(donor, depletion, cni)
+    assert check(peak(seen, "gvhd_grade"), peak(seen, "allo_effectors"))
+
+
+def test_grade_rises_with_disparity() -> None:
+    effectors = [peak(transplant(donor), "allo_effectors") for donor in ("sibling", "unrelated", "mismatched", "haplo")]
+    assert effectors == sorted(effectors)
+    assert effectors[0] < effectors[1]
+
+
+def test_rejection_needs_host_cells_and_no_prophylaxis() -> None:
+    """An intact host attacks a T-depleted haploidentical graft that takes; a conditioned one does not."""
+    body = make_body(Person(donor="haplo"))
+    graft = Dose("graft", "blood", cd34=3.5e8, cd3=2e6)
+    for step in range(6 * 60):
+        body.advance(4.0, step / 6, counts(body, 4.0, host=0.75, donor=0.25), [graft] if step == 0 else [])
+    intact = body.observables()["host_versus_graft_effectors"]
+    conditioned = peak(transplant("haplo", 4.0), "host_versus_graft_effectors")
+    assert intact > 30 * conditioned
+
+
+def test_gcsf_fold_follows_its_turnover_equation() -> None:
+    body = make_body()
+    rules = body.cytokines.rules
+    body.cytokines.advance(0.0, 200.0, 145.0, 240.0)
+    expected = (rules.gcsf_clearance + rules.gcsf_clearance_per_anc * 4.0) / rules.gcsf_clearance
+    assert body.cytokines.gcsf == pytest.approx(expected, rel=1e-6)
+    assert 35 < expected < 45

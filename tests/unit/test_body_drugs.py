@@ -1,0 +1,209 @@
+"""Drugs and radiation: exposure, log-kill, survival of fractions, targets, tables."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abm import resources
+from abm.cells import Cycle, Kind, Origin, is_motile
+from abm.errors import ConfigError
+from abm.model.body import Dose
+from abm.model.body.drugs import DRUG_TARGETS, Drugs, drug_target, radiation_target, read_drugs, read_radiation
+from abm.model.body.grafts import read_grafts
+from abm.model.body.immune import INDEX, T_CELLS
+from abm.model.body.numerics import total
+from abm.model.body.organs import GVH, read_donors
+from tests.unit.body_case import Person, live, make_body, tables
+
+RULES = resources.folder("scenarios") / "rules"
+CYTOTOXIC = [name for name, drug in tables().drugs.items() if drug.reference]
+
+
+def fresh() -> Drugs:
+    found = tables()
+    return Drugs(found.drugs, found.radiation)
+
+
+@pytest.mark.parametrize("name", CYTOTOXIC)
+@pytest.mark.parametrize("step_h", [0.25, 1.0])
+def test_exposure_of_a_course_is_one(name: str, step_h: float) -> None:
+    drugs, exposure = fresh(), 0.0
+    drugs.give(name, 1.0)
+    for _ in range(round(40 * math.log(2) / tables().drugs[name].rate / step_h)):
+        exposure += sum(x for _, x in drugs.exposures(step_h))
+        drugs.pass_step(step_h)
+    assert exposure == pytest.approx(1.0, abs=1e-9)
+
+
+def test_concentration_has_the_half_life() -> None:
+    drugs = fresh()
+    drugs.give("busulfan", 0.25)
+    peak = drugs.concentrations()["busulfan"]
+    for _ in range(27):
+        drugs.pass_step(0.1)
+    assert peak == pytest.approx(1.0)
+    assert drugs.concentrations()["busulfan"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("step_h", [0.25, 1.0])
+def test_hazards_add_up_to_the_log_kill_of_the_table(step_h: float) -> None:
+    body = make_body()
+    live(body, step_h / 24, step_h, doses=[Dose("drug", "busulfan", 1.0)])
+    cumulated = np.zeros((64, 2))
+    for _ in range(round(120 / step_h)):
+        cumulated += body.drug_hazards() * step_h
+        live(body, step_h / 24, step_h)
+    log10_kill = cumulated / math.log(10)
+    busulfan = dict(zip(DRUG_TARGETS, tables().drugs["busulfan"].log10_kill, strict=True))
+    assert log10_kill[Kind.HSC] == pytest.approx([busulfan["hsc_quiescent"], busulfan["hsc_cycling"]])
+    assert log10_kill[Kind.GMP, 1] == pytest.approx(busulfan["progenitor"])
+    assert log10_kill[Kind.LSC] == pytest.approx([busulfan["leukaemia_quiescent"], busulfan["leukaemia_cycling"]])
+    assert log10_kill[Kind.CD8_NAIVE, 0] == pytest.approx(busulfan["t_resting"])
+    assert (log10_kill[Kind.NEUTROPHIL] == 0).all()
+    assert (log10_kill[Kind.EMPTY] == 0).all()
+
+
+def test_radiation_acts_in_one_step_by_the_linear_quadratic_model() -> None:
+    for step_h in (0.25, 1.0):
+        body = make_body()
+        live(body, step_h / 24, step_h, doses=[Dose("radiation", "tbi", 2.0)])
+        survival = np.exp(-body.drug_hazards() * step_h)
+        assert survival[Kind.HSC, 0] == pytest.approx(math.exp(-(0.7 * 2 + 0.055 * 4)))
+        assert survival[Kind.CD4_NAIVE, 0] == pytest.approx(math.exp(-1.5 * 2))
+        assert survival[Kind.NEUTROPHIL, 0] == 1.0
+        live(body, step_h / 24, step_h)
+        assert (body.drug_hazards() == 0).all()
+
+
+def test_fractions_spare_and_add_within_a_step() -> None:
+    kill = {}
+    for name, fractions in (("single", [12.0]), ("split", [2.0] * 6)):
+        drugs = fresh()
+        for gy in fractions:
+            drugs.irradiate(gy)
+        kill[name] = drugs.kills(1.0)[1][0] / math.log(10)
+    assert kill["split"] == pytest.approx((12 * 0.7 + 24 * 0.055) / math.log(10))
+    assert kill["single"] > 1.5 * kill["split"]
+
+
+def test_conditioning_reaches_the_strength_expected_of_it() -> None:
+    found = tables().drugs
+    log10 = {target: found["busulfan"].log10_kill[i] + 0.6 * found["cyclophosphamide"].log10_kill[i]
+             for i, target in enumerate(DRUG_TARGETS)}  # fmt: skip
+    assert 3 < log10["hsc_quiescent"] < 4.5
+    assert 3 <= log10["leukaemia_cycling"] <= 4
+    assert 1 < log10["t_resting"] < 2
+    assert log10["maturing"] == 0
+
+
+def test_hazards_of_chosen_kinds() -> None:
+    body = make_body()
+    live(body, 1 / 24, doses=[Dose("drug", "melphalan", 1.0)])
+    table = body.drug_hazards([Kind.HSC])
+    assert (table[Kind.HSC] > 0).all()
+    assert np.count_nonzero(table) == 2
+    assert (make_body().drug_hazards() == 0).all()
+
+
+def test_every_kind_has_targets() -> None:
+    for kind in Kind:
+        if kind is not Kind.EMPTY:
+            for cycle in Cycle:
+                assert drug_target(kind, cycle).startswith("t_") == is_motile(kind)
+                assert radiation_target(kind, cycle).startswith("lymphocyte") == is_motile(kind)
+
+
+def test_atg_kills_t_cells_of_host_and_graft() -> None:
+    body = make_body()
+    live(body, 1 / 24, doses=[Dose("drug", "atg", 1.0)])
+    live(body, 3)
+    host = [body.lymphocytes.pools[INDEX[kind], Origin.HOST] for kind in T_CELLS]
+    left = tables().drugs["atg"]
+    killed = 2.0 * (1 - math.exp(-left.rate * 72))
+    assert math.log10(7e11 / total(host)) == pytest.approx(killed, abs=0.1)
+    live(body, 1 / 24, doses=[Dose("graft", "blood", cd34=3e8, cd3=2e10)])
+    live(body, 4)
+    donor = total(body.lymphocytes.pools[INDEX[kind], Origin.DONOR] for kind in T_CELLS)
+    assert donor < 0.5 * 2e10
+    assert body.allo.precursors[GVH] < 0.5 * 2e10 * 2e-5
+
+
+def test_total_body_irradiation_spares_memory_cells() -> None:
+    body = make_body()
+    live(body, 1 / 24, doses=[Dose("radiation", "tbi", 4.0)])
+    live(body, 1 / 24)
+    pools = body.lymphocytes.pools[:, Origin.HOST] / make_body().lymphocytes.pools[:, Origin.HOST]
+    assert pools[INDEX[Kind.CD8_NAIVE]] == pytest.approx(math.exp(-6.0), rel=0.01)
+    assert pools[INDEX[Kind.CD8_MEMORY]] == pytest.approx(math.exp(-1.8), rel=0.01)
+
+
+def test_immunosuppressants_inhibit_together() -> None:
+    drugs = fresh()
+    drugs.set_level("ciclosporin", 0.6)
+    assert drugs.inhibition("activation") == pytest.approx(0.6)
+    drugs.set_level("tacrolimus", 0.5)
+    assert drugs.inhibition("activation") == pytest.approx(0.8)
+    drugs.set_level("mycophenolate", 1.0)
+    assert drugs.inhibition("proliferation") == pytest.approx(0.45)
+    assert drugs.inhibition("killing") == 0.0
+    assert drugs.concentrations()["tacrolimus"] == 0.5
+
+
+def test_conditioning_hurts_gut_and_thymus_and_heals() -> None:
+    body = make_body(Person(donor="twin"))
+    live(body, 1, doses=[Dose("drug", "melphalan", 1.0)])
+    hurt = body.observables()
+    assert hurt["inflammation"] > 0.4
+    assert hurt["gut"] < 0.85
+    assert hurt["thymus"] < 0.9
+    assert hurt["gvhd_grade"] == 0
+    live(body, 60, step_h=4.0)
+    assert body.observables()["gut"] > 0.99
+
+
+@pytest.mark.parametrize("species", ["human", "mouse"])
+def test_tables_load(species: str) -> None:
+    found = tables(species)
+    assert len(found.drugs) == 14
+    assert set(found.grafts) == {"marrow", "blood", "cord", "dli"}
+    assert len(found.donors) == 7
+    for name in ("twin", "autologous"):
+        assert found.donors[name].graft_versus_host == found.donors[name].host_versus_graft == 0.0
+
+
+def broken(tmp_path: Path, table: str, old: str, new: str) -> Path:
+    text = (RULES / "human" / table).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / table).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return tmp_path
+
+
+def test_wrong_tables_are_named(tmp_path: Path) -> None:
+    for table, read, old, new, message in (
+        ("drugs.csv", read_drugs, "busulfan,progenitor,3.5,log10", "busulfan,progenitr,3.5,log10", "mean progenitor"),
+        ("drugs.csv", read_drugs, "busulfan,progenitor,3.5,log10", "busulfan,hsc_cycling,3.5,log10", "stands twice"),
+        ("drugs.csv", read_drugs, "busulfan,reference_dose,3.2,mg/kg", "busulfan,reference_dose,3.2,g", "name 'g'"),
+        ("drugs.csv", read_drugs, "ciclosporin,activation,1.0", "ciclosporin,activation,1.5", "<= 1"),
+        ("drugs.csv", read_drugs, "ciclosporin,activation", "ciclosporin,half_life", "unknown name '1'"),
+        ("drugs.csv", read_drugs, "tacrolimus,activation,1.0,1", "tacrolimus,half_life,1.0,h", "tacrolimus lacks"),
+        ("radiation.csv", read_radiation, "progenitor,alpha,0.8", "progenitor,alpha,-1", ">= 0"),
+        ("radiation.csv", read_radiation, "progenitor,beta", "progenitor,injury", "unknown name"),
+        ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
+        ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
+        ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
+        ("donors.csv", read_donors, "sibling,shares_antigens", "sibling,ubiquitous_share", "stands twice"),
+        ("donors.csv", read_donors, "twin,shares_antigens", "twn,shares_antigens", "lacks"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=table) as caught:
+            read(broken(tmp_path, table, old, new))
+        assert message in str(caught.value), str(caught.value)
+
+
+def test_missing_row_of_a_drug(tmp_path: Path) -> None:
+    row = next(line for line in (RULES / "human" / "drugs.csv").read_text().splitlines() if "busulfan,maturing" in line)
+    with pytest.raises(ConfigError, match="busulfan lacks maturing"):
+        read_drugs(broken(tmp_path, "drugs.csv", row + "\n", ""))

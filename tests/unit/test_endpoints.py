@@ -1,0 +1,216 @@
+"""Clinical endpoints on hand-made courses whose answers are known from the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from abm import endpoints as ends
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
+
+
+def course(last_day=60, every_h=24, graft_day=0.0, source="marrow", start=-10.0, **body):
+    """A course without cells; keyword arguments are observables as functions of the day."""
+    day = np.arange(start, last_day + 1e-9, every_h / 24)
+    counts = np.zeros((len(day), N_COUNTS, N_KINDS, N_ORIGINS), dtype=np.int64)
+    return ends.Course(day, {name: make(day) for name, make in body.items()}, counts, graft_day, source)
+
+
+def steps(*edges):
+    """A step function from (first day, value) pairs."""
+    days, values = zip(*edges, strict=True)
+    return lambda day: np.asarray(values, dtype=float)[np.searchsorted(days, day, side="right") - 1]
+
+
+APLASIA = steps((-10, 4.0), (3, 0.05), (17, 0.8))
+
+
+def test_neutrophils_recover_on_the_first_of_three_days():
+    found = ends.endpoints(course(anc=APLASIA))
+    assert (found["anc_recovery"], found["anc_recovery_day"]) == ("recovered", 17)
+    assert (found["anc_nadir"], found["anc_nadir_day"], found["neutropenia_days"]) == (0.05, 3, 14)
+    assert found["graft_outcome"] == "engrafted"
+
+
+def test_two_days_above_are_not_enough():
+    anc = steps((-10, 4.0), (3, 0.05), (12, 0.7), (14, 0.3), (20, 0.6))
+    assert ends.endpoints(course(anc=anc))["anc_recovery_day"] == 20
+
+
+def test_a_day_counts_with_its_lowest_value():
+    dip = course(every_h=6, anc=lambda day: np.where(np.isclose(day, 18.75), 0.4, APLASIA(day)))
+    assert ends.endpoints(dip)["anc_recovery_day"] == 19
+
+
+def test_a_count_above_before_the_fall_is_no_recovery():
+    found = ends.endpoints(course(last_day=10, anc=steps((-10, 4.0), (6, 0.05))))
+    assert (found["anc_recovery"], found["anc_recovery_day"]) == ("not recovered", None)
+
+
+def test_never_below_has_no_day():
+    found = ends.endpoints(course(anc=steps((-10, 4.0), (3, 0.9), (17, 3.0))))
+    assert (found["anc_recovery"], found["anc_recovery_day"]) == ("never below", None)
+    assert found["anc_nadir"] == 0.9
+
+
+def test_days_count_from_the_graft():
+    assert ends.endpoints(course(anc=APLASIA, graft_day=2.0))["anc_recovery_day"] == 15
+
+
+def test_exactly_at_the_threshold_is_recovered():
+    assert ends.endpoints(course(anc=steps((-10, 4.0), (3, 0.05), (15, 0.5))))["anc_recovery_day"] == 15
+
+
+@pytest.mark.parametrize(("last_transfusion", "recovered"), [(8, 18), (12, 20), (20, 28)])
+def test_platelets_recover_seven_days_after_the_last_transfusion(last_transfusion, recovered):
+    found = ends.endpoints(
+        course(
+            platelets=steps((-10, 150.0), (4, 8.0), (18, 30.0), (40, 60.0)),
+            platelet_transfusions=steps((-10, 0), (6, 1), (last_transfusion, 2)),
+        )
+    )
+    assert found["platelet_recovery_day"] == recovered
+    assert found["platelet_50_day"] == 40
+    assert found["platelet_transfusions"] == 2
+
+
+def test_transfused_platelets_are_a_nadir_although_never_below():
+    found = ends.endpoints(
+        course(platelets=lambda day: np.full_like(day, 35.0), platelet_transfusions=steps((-10, 0), (9, 1)))
+    )
+    assert (found["platelet_recovery"], found["platelet_recovery_day"]) == ("recovered", 17)
+
+
+def test_transfusions_before_the_run_do_not_count_as_support():
+    found = ends.endpoints(
+        course(platelets=steps((-10, 150.0), (4, 8.0), (11, 25.0)), platelet_transfusions=steps((-10, 3)))
+    )
+    assert found["platelet_recovery_day"] == 11
+
+
+@pytest.mark.parametrize(("source", "day", "outcome"), [
+    ("marrow", 30, "engrafted"), ("marrow", 31, "primary failure"), ("cord", 31, "engrafted"),
+    ("cord", 43, "primary failure"), ("blood", 99, "primary failure"),
+])  # fmt: skip
+def test_primary_failure_depends_on_the_source(source, day, outcome):
+    found = ends.endpoints(course(source=source, anc=steps((-10, 4.0), (3, 0.05), (day, 0.8))))
+    assert found["graft_outcome"] == outcome
+
+
+def test_a_graft_is_not_judged_too_early():
+    assert ends.endpoints(course(last_day=25, anc=steps((-10, 4.0), (3, 0.05))))["graft_outcome"] is None
+    assert ends.endpoints(course(graft_day=None, anc=APLASIA))["graft_outcome"] is None
+
+
+def test_host_recovery_is_not_engraftment():
+    found = ends.endpoints(course(anc=APLASIA, donor_myeloid=lambda day: np.full_like(day, 3.0)))
+    assert found["graft_outcome"] == "autologous recovery"
+
+
+@pytest.mark.parametrize(("back", "outcome"), [(99, "secondary failure"), (45, "engrafted")])
+def test_secondary_failure_is_lasting(back, outcome):
+    found = ends.endpoints(course(anc=steps((-10, 4.0), (3, 0.05), (17, 0.8), (38, 0.2), (back, 1.0))))
+    assert found["graft_outcome"] == outcome
+
+
+def test_chimerism_only_with_a_graft_and_only_on_reached_days():
+    donor = {"donor_myeloid": lambda day: np.clip(day, 0, 99.0), "donor_t": lambda day: np.full_like(day, np.nan)}
+    given = course(last_day=110, **donor)
+    given.counts[:, Count.POPULATION, Kind.HSC, Origin.HOST] = 1
+    given.counts[:, Count.POPULATION, Kind.HSC, Origin.DONOR] = 2
+    given.counts[:, Count.POPULATION, Kind.HSC, Origin.DONOR2] = 1
+    given.counts[:, Count.POPULATION, Kind.MPP, Origin.DONOR] = 4
+    found = ends.endpoints(given)
+    assert [found[f"chimerism_myeloid_d{d}"] for d in ends.LANDMARKS] == [30.0, 99.0, None]
+    assert (found["chimerism_hsc_d30"], found["chimerism_cd34_d30"]) == (75.0, 87.5)
+    assert found["chimerism_t_d30"] is None
+    assert ends.endpoints(given._replace(graft_day=None))["chimerism_hsc_d30"] is None
+
+
+def leukaemia(*edges, cells=100_000, last_day=120, reticulocytes=0):
+    """A course whose leukaemic fraction is a step function of the day."""
+    made = course(last_day=last_day)
+    share = np.round(steps(*edges)(made.day) * cells).astype(np.int64)
+    made.counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = share
+    made.counts[:, Count.POPULATION, Kind.NEUTROPHIL, Origin.DONOR] = cells - share
+    made.counts[:, Count.POPULATION, Kind.RETICULOCYTE, Origin.DONOR] = reticulocytes
+    return made
+
+
+@pytest.mark.parametrize(("edges", "disease", "day"), [
+    ([(-10, 0.0)], "none", None),
+    ([(-10, 0.4), (0, 0.02)], "persistent", None),
+    ([(-10, 0.4), (0, 0.0), (90, 0.049)], "remission", None),
+    ([(-10, 0.4), (0, 0.009), (50, 0.03), (70, 0.05), (80, 0.6)], "relapse", 70),
+    ([(-10, 0.4), (0, 0.02), (50, 0.3)], "persistent", None),
+])  # fmt: skip
+def test_course_of_the_disease(edges, disease, day):
+    found = ends.endpoints(leukaemia(*edges))
+    assert (found["disease"], found["relapse_day"]) == (disease, day)
+
+
+def test_an_empty_marrow_is_not_evaluable():
+    found = ends.endpoints(leukaemia((-10, 0.4), (0, 0.0), (20, 0.5), cells=100))
+    assert (found["disease"], found["relapse_day"]) == ("persistent", None)
+
+
+def test_residual_disease_has_a_level_a_limit_and_a_flow_result():
+    found = ends.endpoints(leukaemia((-10, 0.4), (0, 0.002), (30, 0.0005), (90, 0.0), reticulocytes=10**6))
+    assert found["blast_percent_start"] == pytest.approx(40.0)
+    assert found["mrd_log10_d0"] == pytest.approx(np.log10(0.002))
+    assert [found[f"mrd_flow_{m}"] for m in ("d0", "d30", "d100")] == ["positive", "low level", "negative"]
+    assert found["mrd_log10_d100"] is None
+    assert found["mrd_limit_log10_d100"] == pytest.approx(-5.0)
+    assert found["mrd_flow_d180"] is None
+
+
+def test_a_small_patch_cannot_exclude_residual_disease():
+    assert ends.flow_result(0.0, 500) == "not assessable"
+    assert ends.flow_result(0.0, 1000) == "negative"
+    assert ends.flow_result(None, 0) is None
+
+
+def test_kills_of_leukaemic_cells_count_after_the_graft():
+    made = leukaemia((-10, 0.4))
+    made.counts[:, Count.KILL, Kind.BLAST, Origin.HOST] = np.where(made.day <= 0, 100, 1)
+    made.counts[:, Count.KILL, Kind.NEUTROPHIL, Origin.HOST] = 7
+    assert ends.endpoints(made)["gvl_kills"] == 120
+
+
+def test_gvhd_highest_grade_and_first_days():
+    grade = steps((-10, 3), (0, 0), (24, 1), (31, 2), (50, 0))
+    found = ends.endpoints(course(gvhd_grade=grade))
+    assert [found[k] for k in ("gvhd_max_grade", "gvhd_onset_day", "gvhd_grade2_onset_day")] == [2, 24, 31]
+    none = ends.endpoints(course(gvhd_grade=steps((-10, 0))))
+    assert [none[k] for k in ("gvhd_max_grade", "gvhd_onset_day")] == [0, None]
+
+
+def test_sparse_records_hold_until_the_next_one():
+    days, low = ends.by_calendar_day(np.array([-1.5, 0.0, 0.5, 3.0]), np.array([9.0, 4.0, 2.0, 7.0]))
+    assert days.tolist() == [-2, -1, 0, 1, 2, 3]
+    assert low.tolist() == [9.0, 9.0, 2.0, 2.0, 2.0, 7.0]
+
+
+def test_missing_observables_and_empty_runs_are_tolerated():
+    empty = course()._replace(day=np.empty(0))
+    assert ends.endpoints(empty) == {}
+    assert ends.summarise({}) == []
+    bare = ends.endpoints(course())
+    assert bare["anc_recovery"] is None
+    assert dict(ends.summarise(bare))["Neutrophils >= 0.5e9/L"] == "-"
+    before = ends.endpoints(course(last_day=-2, anc=APLASIA, platelets=APLASIA, gvhd_grade=APLASIA))
+    assert before["anc_recovery"] is None
+    assert ends.summarise(before)
+
+
+def test_summary_reads_like_a_letter():
+    made = leukaemia((-10, 0.4), (0, 0.0), (70, 0.2), last_day=100)
+    body = {"anc": APLASIA(made.day), "gvhd_grade": steps((-10, 0), (24, 2))(made.day)}
+    rows = dict(ends.summarise(ends.endpoints(made._replace(body=body))))
+    assert rows["Neutrophils >= 0.5e9/L"] == "day +17 (nadir 0.05e9/L on day +3)"
+    assert rows["Leukaemia"] == "relapse on day +70"
+    assert rows["Leukaemic cells in marrow, day 30"] == "not detected (< 10^-5.0, one cell of the patch)"
+    assert rows["Leukaemic cells in marrow, day 100"] == "20 %"
+    assert "Leukaemic cells in marrow, at end" not in rows
+    assert rows["GVHD, highest grade"] == "II, onset day +24"
+    assert all(text.isascii() for row in rows.items() for text in row)

@@ -1,0 +1,129 @@
+"""The therapy schedule: steps, repetition, order, units, tapering, stopping."""
+
+from __future__ import annotations
+
+import pytest
+
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
+from abm.errors import ConfigError
+from abm.model import therapy
+from abm.model.body import Dose
+from tests.unit.body_case import Person, tables
+
+START = -10.0
+
+
+def schedule(*events: Timed, step_h: float = 1.0, days: float = 200.0) -> dict[int, tuple[Dose, ...]]:
+    steps = therapy.compile(events, tables(), Person(), round(days * 24 / step_h), step_h, START)
+    assert len(steps) == round(days * 24 / step_h)
+    return {step: doses for step, doses in enumerate(steps) if doses}
+
+
+def busulfan(**changes: float) -> Chemo:
+    return Chemo.model_validate({"day": -7.0, "action": "chemo", "drug": "busulfan", "dose_mg_per_kg": 3.2, **changes})
+
+
+def test_repeated_doses_become_steps() -> None:
+    found = schedule(busulfan(doses=4))
+    assert list(found) == [72, 96, 120, 144]
+    assert found[72] == (Dose("drug", "busulfan", 0.25),)
+    assert list(schedule(busulfan(doses=4, every_h=6), step_h=0.5)) == [144, 156, 168, 180]
+
+
+def test_doses_are_shares_of_the_reference_course_in_any_accepted_unit() -> None:
+    by_area = Chemo(day=0, action="chemo", drug="busulfan", dose_mg_h_per_l=90.0)
+    assert schedule(by_area)[240][0].amount == pytest.approx(1.0)
+    per_surface = Chemo(day=0, action="chemo", drug="melphalan", dose_mg_per_m2=200.0)
+    assert schedule(per_surface)[240][0].amount == pytest.approx(200 / 140)
+    assert schedule(busulfan(dose_mg_per_kg=6.4))[72][0].amount == pytest.approx(0.5)
+
+
+def test_wrong_unit_names_the_accepted_ones() -> None:
+    event = Chemo(day=0, action="chemo", drug="busulfan", dose_mg_per_m2=100.0)
+    with pytest.raises(ConfigError, match="dose_mg_per_kg or dose_mg_h_per_l") as caught:
+        schedule(busulfan(), event)
+    assert str(caught.value).startswith("events.1.dose_mg_per_m2: busulfan")
+
+
+def test_errors_can_be_made_by_the_caller() -> None:
+    def error(key: str, message: str) -> ConfigError:
+        return ConfigError(message, file="x.toml", line=3, key=key)
+
+    event = Chemo(day=0, action="chemo", drug="ciclosporin", dose_mg_per_kg=3.0)
+    with pytest.raises(ConfigError, match=r"^x.toml:3: events.0.drug: ciclosporin acts by its level"):
+        therapy.compile([event], tables(), Person(), 1000, 1.0, START, error=error)
+
+
+def test_cytotoxic_drugs_have_no_level() -> None:
+    with pytest.raises(ConfigError, match='action = "chemo"'):
+        schedule(Drug(day=0, action="drug", drug="busulfan", level=0.5))
+
+
+def test_irradiation_is_split() -> None:
+    found = schedule(Tbi(day=-3, action="tbi", dose_gy=12.0, fractions=6))
+    assert list(found) == [168, 180, 192, 204, 216, 228]
+    assert set(found.values()) == {(Dose("radiation", "tbi", 2.0),)}
+
+
+def test_graft_and_cells_are_numbers_of_cells() -> None:
+    graft = Graft(day=0, action="graft", source="blood", cd34_per_kg=5e6, cd3_per_kg=2e8, t_depletion_log10=2)
+    dose = schedule(graft)[240][0]
+    assert (dose.kind, dose.name) == ("graft", "blood")
+    assert dose.cd34 == pytest.approx(3.5e8)
+    assert dose.cd3 == pytest.approx(1.4e8)
+    infusion = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7))
+    assert infusion == {1680: (Dose("cells", "dli", cd3=7e8),)}
+
+
+def test_gcsf() -> None:
+    found = schedule(Gcsf(day=5, action="gcsf", dose_ug_per_kg=5.0, doses=3))
+    assert found == {360 + 24 * i: (Dose("gcsf", "gcsf", 5.0),) for i in range(3)}
+
+
+def test_level_tapers_to_zero_on_its_last_day() -> None:
+    found = schedule(Drug(day=-1, action="drug", drug="ciclosporin", level=0.6, until_day=150, taper_days=60))
+    levels = {step / 24 - 10: doses[0].amount for step, doses in found.items()}
+    assert levels[-1] == levels[90] == 0.6
+    assert levels[120] == pytest.approx(0.3)
+    assert levels[149] == pytest.approx(0.01)
+    assert levels[150] == 0.0
+    assert len(levels) == 62
+    forever = schedule(Drug(day=-1, action="drug", drug="ciclosporin", level=0.6))
+    assert len(forever) == 1
+
+
+def test_taper_longer_than_the_course_starts_at_once() -> None:
+    found = schedule(Drug(day=0, action="drug", drug="tacrolimus", level=0.8, until_day=10, taper_days=40))
+    assert [dose.amount for dose in found[240]] == [0.8, 0.2]
+
+
+def test_stop_ends_levels_and_planned_doses() -> None:
+    course = Drug(day=-1, action="drug", drug="ciclosporin", level=0.6, until_day=150, taper_days=60)
+    found = schedule(course, Stop(day=100, action="stop", drug="ciclosporin"))
+    assert max(found) == 2640
+    assert found[2640] == (Dose("immunosuppression_level", "ciclosporin", 0.0),)
+    found = schedule(busulfan(doses=4), Stop(day=-5.5, action="stop", drug="busulfan"))
+    assert list(found) == [72, 96]
+
+
+def test_a_later_level_replaces_what_was_planned() -> None:
+    first = Drug(day=0, action="drug", drug="ciclosporin", level=0.6, until_day=100, taper_days=0)
+    found = schedule(Drug(day=50, action="drug", drug="ciclosporin", level=0.3), first)
+    assert [(step, doses[0].amount) for step, doses in found.items()] == [(240, 0.6), (1440, 0.3)]
+
+
+def test_order_within_a_step_does_not_depend_on_the_scenario() -> None:
+    events = [
+        Graft(day=0, action="graft", source="marrow", cd34_per_kg=1e6, cd3_per_kg=1e7),
+        Gcsf(day=0, action="gcsf", dose_ug_per_kg=5.0),
+        Tbi(day=0, action="tbi", dose_gy=2.0),
+        busulfan(day=0),
+        Drug(day=0, action="drug", drug="ciclosporin", level=0.6),
+    ]
+    kinds = [dose.kind for dose in schedule(*events)[240]]
+    assert kinds == ["immunosuppression_level", "drug", "radiation", "gcsf", "graft"]
+    assert [dose.kind for dose in schedule(*reversed(events))[240]] == kinds
+
+
+def test_what_falls_behind_the_end_is_left_out() -> None:
+    assert list(schedule(busulfan(doses=4), days=4.5)) == [72, 96]
