@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,8 @@ SHOWN = (
 )
 #: Seconds between progress lines where there is no terminal.
 LINE_INTERVAL_S = 30.0
+#: The bar: all of it fits into 80 columns.
+BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 #: Seconds between updates of the bar.
 DRAW_INTERVAL_S = 0.25
 
@@ -185,7 +188,11 @@ class Progress:
         self.first, self.total, self.quiet = first, total, quiet
         self.bar: tqdm | None = None
         if sys.stderr.isatty() and not quiet:
-            self.bar = tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, mininterval=0, miniters=1)
+            # tqdm hides itself in terminals that report no size (containers), so it is told one.
+            width, height = shutil.get_terminal_size((100, 24))
+            self.bar = tqdm(
+                total=total, initial=first, ncols=width, nrows=height, bar_format=BAR, mininterval=0, miniters=1
+            )
         self.began = self.last = self.drawn = time.monotonic()
 
     def show(self, step: int, day: float, values: Mapping[str, float]) -> None:

@@ -94,8 +94,8 @@ def legend(panel: Panel) -> str:
         items.append(f'<li><i class="{shape} {line.colour}"></i>{escape(line.label)} {readout}</li>')
     for label, days in panel.ticks:
         if len(days):
-            number = "1 day" if len(days) == 1 else f"{len(days)} days"
-            items.append(f'<li><i class="tick red"></i>{escape(label)} <output>{number}</output></li>')
+            count = "1 day" if len(days) == 1 else f"{len(days)} days"
+            items.append(f'<li><i class="tick red"></i>{escape(label)} <output>{count}</output></li>')
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

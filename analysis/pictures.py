@@ -152,7 +152,8 @@ def _strip(axes: Axes, panel: Panel, therapy: Sequence[Bar], days: tuple[float, 
 
 def write_slice(run: Run, plane: Slice, file: Path) -> Path:
     """Draw a marrow plane twice, coloured by group of kinds and by origin."""
-    figure = Figure(figsize=(11.0, 6.9), layout="constrained")
+    figure = Figure(figsize=(11.0, 7.2))
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.2, top=0.9, wspace=0.12)
     for number, (split, title) in enumerate(((by_group, "by lineage"), (by_origin, "by origin"))):
         axes = figure.add_subplot(1, 2, number + 1)
         ny, nx = plane.tissue.shape
@@ -171,6 +172,6 @@ def write_slice(run: Run, plane: Slice, file: Path) -> Path:
         axes.set_xlabel("µm")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=9)
     tissues = [Patch(color=TISSUE[style], label=label) for label, style in TISSUES.items()]
-    figure.legend(handles=tissues, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(handles=tissues, loc="upper right", ncols=4, frameon=False, fontsize=9)
     figure.savefig(file, dpi=DOTS_PER_INCH)
     return file

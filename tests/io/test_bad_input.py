@@ -194,7 +194,7 @@ def test_backend_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("rules")
 def test_damaged_checkpoint_is_told_and_the_one_before_is_used() -> None:
     whole = abm("run", "case.toml", "--backend", "numpy", "--out", "whole", "--steps", "4", "--quiet")
-    short = ["--set", "output.checkpoint_h=1", "--out", "out"]
+    short = ["--set", "output.checkpoint_h=1", "--set", "output.series_h=1", "--out", "out"]
     assert abm("run", "case.toml", "--backend", "numpy", *short, "--steps", "3").exit_code == 0
     shard = Path("out/checkpoint-00000003/shard-00000.h5")
     content = bytearray(shard.read_bytes())

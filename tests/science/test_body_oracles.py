@@ -18,7 +18,7 @@ from tests.unit.body_case import Person, counts, make_body, tables
 
 pytestmark = pytest.mark.science
 
-HORIZON_D = 120
+HORIZON_D = 70
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Fake:
     @classmethod
     def restore(cls, config: Config, backend: Any, snapshot: Snapshot) -> Self:
         sim = cls(config, backend)
-        sim.step, sim.words, sim.births = snapshot.step, snapshot.arrays["res_hot"], snapshot.body["births"]
+        sim.step, sim.words, sim.births = snapshot.step, snapshot.arrays["res_hot"], snapshot.body["output.births"]
         return sim
 
     @staticmethod
@@ -83,7 +83,7 @@ class Fake:
         shape = self.config.patch.shape
         arrays = {f.name: np.zeros(shape, f.dtype) for f in checkpoint_fields()} | {"res_hot": self.words.copy()}
         meta: dict[str, str | int] = {**run.digests(self.config)}
-        return Snapshot(self.step, shape, 0, shape[0], arrays, {"births": self.births.copy()}, meta)
+        return Snapshot(self.step, shape, 0, shape[0], arrays, {"output.births": self.births.copy()}, meta)
 
 
 def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

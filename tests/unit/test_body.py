@@ -238,7 +238,7 @@ def test_arrivals_are_whole_agents_and_can_be_given_back() -> None:
     assert arrivals
     assert all(isinstance(n, int) and n > 0 and s is Specificity.NONE for _, _, s, n in arrivals)
     assert {kind for kind, *_ in arrivals} <= {*T_CELLS, Kind.NK}
-    taken = total((before - body.lymphocytes.pools))
+    taken = total(before - body.lymphocytes.pools)
     assert taken == pytest.approx(sum(n for *_, n in arrivals) * CELLS_PER_AGENT)
     assert body.lymphocyte_arrivals() == []
     body.settle(arrivals)

@@ -6,6 +6,7 @@ import io as text_io
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def test_output_settings_never_change_the_state() -> None:
     other = ["--set", "output.series_h=1", "--set", "output.checkpoint_h=7", "--set", "output.keep=1"]
     assert last_word(run_case("--out", "b", *other)) == first
     assert last_word(run_case("--out", "c", "--set", "output.checkpoint_h=9999")) == first
+    trial = last_word(run_case("--out", "d", "--steps", "5"))
+    assert last_word(run_case("--out", "e", "--steps", "5", "--set", "output.series_h=1")) == trial
     assert last_word(run_case("--seed", "2")) != first
     assert Path("runs/case-seed2").is_dir()
 
@@ -175,6 +178,23 @@ def test_signal_during_setup_saves_the_first_state(monkeypatch: pytest.MonkeyPat
     assert (OUT / "checkpoint-00000000").is_dir()
 
 
+def test_the_real_program_obeys_a_real_signal() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    command = [sys.executable, "-m", "abm", "run", "homeostasis", "--backend", "numpy", "--out", "real"]
+    process = subprocess.Popen(
+        [*command, "--set", "patch.shape=[8,8,8]"], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    started = next(line for line in process.stdout if line.startswith("day "))
+    assert "ANC" in started
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 75, rest
+    assert "stopped by SIGTERM; checkpoint-0" in rest
+    assert io.verify(io.newest_good(Path("real"))[0]) == []
+
+
 def test_ignored_interrupts_stay_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -282,15 +302,16 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(run, "DRAW_INTERVAL_S", 0.0)
+    monkeypatch.setenv("COLUMNS", "80")
     progress = run.Progress(0, 100, quiet=False)
     assert progress.bar is not None
     for step in range(1, 101):
-        progress.show(step, step / 24, {"anc": 0.5, "donor_percent": 99.0, "blast_percent": 0.001, "other": 1.0})
+        progress.show(step, step / 24, {"anc": 0.5, "platelets": 20.0, "donor_percent": 99.0, "blast_percent": 0.001})
     progress.close()
     text = terminal.getvalue()
     assert "day +4.2" in text
-    assert "100/100" in text
-    assert "ANC 0.50  blasts 0.001%  donor 99%" in text
+    assert "100%" in text
+    assert "ANC 0.50  plt 20  blasts 0.001%  donor 99%" in text
     assert run.Progress(0, 1, quiet=True).bar is None
 
 

@@ -114,7 +114,7 @@ class Alloimmunity(Packed):
         """Start healthy, without alloreactive cells."""
         self.rules, self.donor = rules, donor
         self._cells_per_agent = cells_per_agent
-        self._organ_kill = np.array([getattr(rules, f"{organ}_kill") for organ in ORGANS])
+        self._organ_kill = [float(getattr(rules, f"{organ}_kill")) for organ in ORGANS]
         self._stage_losses = {o: [getattr(rules, f"{o}_stage_{s + 1}") for s in range(N_STAGES)] for o in ORGANS}
         self.inflammation, self.host_apc = 0.0, 1.0
         self.precursors: Floats = np.zeros(2)
@@ -133,40 +133,50 @@ class Alloimmunity(Packed):
         """Advance by ``step_h`` hours: one step of the classical Runge-Kutta method."""
         days, state = step_h / HOURS_PER_DAY, self._vector()
         k1 = self._slope(state, around)
-        k2 = self._slope(state + k1 * (days / 2.0), around)
-        k3 = self._slope(state + k2 * (days / 2.0), around)
-        k4 = self._slope(state + k3 * days, around)
-        self._take(state + (k1 + 2.0 * k2 + 2.0 * k3 + k4) * (days / 6.0))
+        k2 = self._slope(_along(state, k1, days / 2.0), around)
+        k3 = self._slope(_along(state, k2, days / 2.0), around)
+        k4 = self._slope(_along(state, k3, days), around)
+        mean = [a + 2.0 * b + 2.0 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
+        self._take(_along(state, mean, days / 6.0))
 
-    def _vector(self) -> Floats:
-        scalars = np.array([self.inflammation, self.host_apc])
-        cells = [self.precursors, self.effectors, self.primed]
-        return np.concatenate([scalars, *cells, self.immune_loss, self.injury_loss])
+    def _vector(self) -> list[float]:
+        parts = (self.precursors, self.effectors, self.primed, self.immune_loss, self.injury_loss)
+        return [self.inflammation, self.host_apc, *(x for part in parts for x in part.tolist())]
 
-    def _take(self, vector: Floats) -> None:
-        self.inflammation, self.host_apc = float(vector[0]), float(vector[1])
-        self.precursors, self.effectors, self.primed = (vector[i : i + 2].copy() for i in (2, 4, 6))
-        self.immune_loss, self.injury_loss = (vector[i : i + 3].copy() for i in (8, 11))
+    def _take(self, y: list[float]) -> None:
+        self.inflammation, self.host_apc = y[0], y[1]
+        self.precursors, self.effectors, self.primed = (np.array(y[i : i + 2]) for i in (2, 4, 6))
+        self.immune_loss, self.injury_loss = (np.array(y[i : i + 3]) for i in (8, 11))
 
-    def _slope(self, y: Floats, around: Surroundings) -> Floats:
-        """Return the rates of change per day of the vector ``y``."""
-        r, inflammation, host_apc = self.rules, float(y[0]), float(y[1])
+    def _slope(self, y: list[float], around: Surroundings) -> list[float]:
+        """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
+        r, inflammation, host_apc = self.rules, y[0], y[1]
         precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         rejecting = r.rejection_danger * around.donor_antigen  # seen in the marrow, away from injured tissue
-        signal = np.array([danger, rejecting]) * (host_apc * around.activation)
-        kill = self.tissue_kill(float(effectors[GVH])) * around.killing
-        intact = 1.0 - immune - injury
+        signals = [seen * (host_apc * around.activation) for seen in (danger, rejecting)]
+        kill = self.tissue_kill(effectors[GVH]) * around.killing
+        intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
-        room = 1.0 - effectors / r.effector_capacity - effectors / np.maximum(primed * r.effector_burst, _ONE_CELL)
-        growing = signal * (r.effector_growth * around.proliferation) * np.maximum(room, 0.0)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
-        scalars = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
-        started = signal * precursors * r.priming
-        cells = [-started, started + effectors * (growing - r.effector_death), started]
-        losses = [intact * self._organ_kill * kill - immune * r.tissue_repair, -injury * r.tissue_repair]
-        return np.concatenate([np.array(scalars), *cells, *losses])
+        started = [signals[d] * precursors[d] * r.priming for d in (GVH, HVG)]
+        growth = [self._growth(signals[d], effectors[d], primed[d]) * around.proliferation for d in (GVH, HVG)]
+        return [
+            inflamed - r.injury_decay * inflammation,
+            (around.host_apc - host_apc) / r.apc_turnover,
+            *(-cells for cells in started),
+            *(started[d] + effectors[d] * (growth[d] - r.effector_death) for d in (GVH, HVG)),
+            *started,
+            *(k * kill * h - r.tissue_repair * x for k, h, x in zip(self._organ_kill, intact, immune, strict=True)),
+            *(-r.tissue_repair * x for x in injury),
+        ]
+
+    def _growth(self, signal: float, effectors: float, primed: float) -> float:
+        """Return the growth rate of effectors per day, as far as the body and their burst have room."""
+        r = self.rules
+        room = 1.0 - effectors / r.effector_capacity - effectors / max(primed * r.effector_burst, _ONE_CELL)
+        return signal * r.effector_growth * max(room, 0.0)
 
     def tissue_kill(self, effectors: float) -> float:
         """Return the rate at which this many effectors kill epithelium, per day."""
@@ -220,3 +230,8 @@ class Alloimmunity(Packed):
     def come_back(self, origin: Origin, cells: float) -> None:
         """Return effectors of ``origin`` (which must be reactive) from the lattice to the body."""
         self.effectors[GVH if origin is Origin.DONOR else HVG] += cells
+
+
+def _along(state: list[float], slope: list[float], days: float) -> list[float]:
+    """Return ``state`` after ``days`` along ``slope``."""
+    return [x + dx * days for x, dx in zip(state, slope, strict=True)]
