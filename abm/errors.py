@@ -15,11 +15,18 @@ class AbmError(Exception):
 
 
 class ConfigError(AbmError):
-    """Wrong input: names file, line and key as far as they are known."""
+    """Wrong input: names file, line and key as far as they are known.
+
+    Args:
+        message: what was expected and what was found.
+        file: the file it stands in, or the command-line text.
+        line: line in that file.
+        key: key, column or option.
+    """
 
     exit_code = 2
 
-    def __init__(
+    def __init__(  # noqa: D107 - the arguments are described above
         self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str | None = None
     ) -> None:
         place = "" if file is None else f"{file}:{line}: " if line is not None else f"{file}: "
@@ -41,4 +48,4 @@ class LedgerError(AbmError):
 class BackendError(AbmError):
     """A backend that was asked for explicitly is not there."""
 
-    exit_code = 4
+    exit_code = 2

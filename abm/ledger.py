@@ -12,9 +12,7 @@ _LOSSES = (Count.DIE, Count.DRUG, Count.KILL, Count.EGRESS, Count.LEFT)
 _GAINS = (Count.BIRTH, Count.BECAME)
 
 
-def check(
-    before: NDArray[np.int64], arrived: NDArray[np.int64], counts: NDArray[np.int64], step: int
-) -> None:
+def check(before: NDArray[np.int64], arrived: NDArray[np.int64], counts: NDArray[np.int64], step: int) -> None:
     """Compare the population with the events of a step, for every kind and origin.
 
     Args:

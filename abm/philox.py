@@ -37,7 +37,7 @@ def philox(seed: int, site: NDArray[np.int64] | NDArray[np.uint64], step: int, w
         part = sites[start : start + _BLOCK]
         _rounds(seed, part, step, word, out[:, start : start + _BLOCK])
     shape = np.shape(site)
-    return tuple(out[j].reshape(shape) for j in range(4))  # type: ignore[return-value]
+    return tuple(out[j].reshape(shape) for j in range(4))
 
 
 def _rounds(seed: int, site: NDArray[np.uint64], step: int, word: int, out: NDArray[np.uint32]) -> None:

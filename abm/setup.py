@@ -15,7 +15,7 @@ from abm.config import Config, rules_folder
 from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.model import therapy, tissue
-from abm.model.body import Body, Scale, Tables, daily_production
+from abm.model.body import Scale, Tables, daily_production
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -79,7 +79,9 @@ def _schedule(config: Config, tables: Tables) -> therapy.Schedule:
 def _check_shape(config: Config) -> None:
     nz, ny, nx = config.patch.shape
     if min(nz, ny, nx) < 2 * HALO:
-        msg = f"expected at least {2 * HALO} sites in each direction (twice the halo of {HALO}), found [{nz}, {ny}, {nx}]"
+        msg = (
+            f"expected at least {2 * HALO} sites in each direction (twice the halo of {HALO}), found [{nz}, {ny}, {nx}]"
+        )
         raise config.error("patch.shape", msg)
 
 

@@ -38,6 +38,7 @@ class Simulation:
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
+        self.last = np.zeros_like(self.flux)
 
     @classmethod
     def start(cls, config: Config, backend: Any) -> Self:  # noqa: ANN401
@@ -204,7 +205,8 @@ class Simulation:
     def snapshot(self) -> Snapshot:
         """Return the whole state on the host, ready to be written."""
         z0, z1 = self.domain.slab(self.domain.rank)
-        body = self.body.pack() | {
+        body: dict[str, NDArray[Any]] = dict(self.body.pack())
+        body |= {
             "circulation_hot": self.circulation.hot,
             "circulation_cold": self.circulation.cold,
             "output.flux": self.flux.copy(),

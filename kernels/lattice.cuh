@@ -4,7 +4,7 @@
 
 // A local site and the offsets to its neighbours, divisions done once.
 struct Place {
-    int64_t l, plane;                  // local site, sites of a plane
+    int64_t l, plane;  // local site, sites of a plane
     int64_t x;
     int64_t south, north, west, east;  // offsets to -y, +y, -x, +x
 };

@@ -17,11 +17,10 @@ typedef unsigned long long uint64_t;
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void abm_##name
 #define DEVICE static __device__ inline
-#define FOR_EACH(i, n)                                                               \
-    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n);        \
-         i += int64_t(gridDim.x) * blockDim.x)
-#define FOR_EACH_SITE(p, n, first, ny, nx) \
-    FOR_EACH (i_, n)                       \
+#define FOR_EACH(i, n)                                                                                              \
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); i += int64_t(gridDim.x) * blockDim.x)
+#define FOR_EACH_SITE(p, n, first, ny, nx)                  \
+    FOR_EACH (i_, n)                                        \
         if (Place p = place_at((first) + i_, ny, nx); true)
 #else
 #define KERNEL(name) extern "C" void abm_##name
@@ -32,7 +31,7 @@ typedef unsigned long long uint64_t;
 #define FOR_EACH(i, n) for (int64_t i = 0; i < (n); ++i)
 #endif
 // Row by row: no division per site.
-#define FOR_EACH_SITE(p, n, first, ny, nx)   \
-    FOR_EACH (row_, (n) / (nx))              \
+#define FOR_EACH_SITE(p, n, first, ny, nx)                                                       \
+    FOR_EACH (row_, (n) / (nx))                                                                  \
         for (Place p = row_start((first) / (nx) + row_, ny, nx); p.x < (nx); step_in_row(p, nx))
 #endif

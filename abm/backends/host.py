@@ -35,6 +35,8 @@ from abm.kernel import PREFIX, Arg, assemble, first_errors
 FLAGS = ("-O3", "-std=c++17", "-ffp-contract=off", "-fno-fast-math", "-fPIC", "-shared")
 #: Wanted, but a compiler without them still gives the same results, only slower.
 OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
+#: Elements of the largest array from which on a launch is shared between threads.
+WORTH_THREADS = 1 << 15
 COMPILERS = ("g++", "clang++", "c++")
 
 _Memory = ctypes.c_char * 0
@@ -61,7 +63,7 @@ class HostBackend(NumpyArrays):
         build = _Build(compiler, extra, assemble(folder))
         self._library, self.path, flags = build.load()
         self._functions = {name: self._function(name) for name in self.kernels}
-        self.threads = _threads(self._library)
+        self.threads = self._current = _threads(self._library)
         openmp = "" if "-fopenmp" in flags else " (the compiler has no OpenMP)"
         self.detail = f"{build.version.splitlines()[0]}, threads: {self.threads}{openmp}"
 
@@ -74,8 +76,17 @@ class HostBackend(NumpyArrays):
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
         _, values = self._bind(kernel_name, args)
-        if n != 0:
-            self._functions[kernel_name](n, *[_address(v) if isinstance(v, np.ndarray) else v for v in values])
+        if n == 0:
+            return
+        self._use_threads(max((v.size for v in values if isinstance(v, np.ndarray)), default=0))
+        self._functions[kernel_name](n, *[_address(v) if isinstance(v, np.ndarray) else v for v in values])
+
+    def _use_threads(self, size: int) -> None:
+        """Run small launches on one thread: on a busy machine waiting for a second one costs more than it brings."""
+        wanted = self.threads if size >= WORTH_THREADS else 1
+        if wanted != self._current:
+            self._library.omp_set_num_threads(wanted)
+            self._current = wanted
 
 
 class _Build:

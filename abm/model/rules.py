@@ -146,7 +146,9 @@ class Rules:
         rate = self.base.copy()
         for response in self.responses:
             rate[list(response.rows), response.behaviour] *= response.multiplier(signals[response.signal])
-        renew = np.where(self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[:, Behaviour.RENEW], _NEVER_CERTAIN))
+        renew = np.where(
+            self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[:, Behaviour.RENEW], _NEVER_CERTAIN)
+        )
         rate *= step_h / HOURS_PER_DAY
         rate[:, Behaviour.DRUG] = drug_hazard.reshape(-1) * step_h
         rate[:, Behaviour.RENEW] = 0.0

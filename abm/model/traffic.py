@@ -151,5 +151,3 @@ def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return how many cells of each kind and origin settled, int64 (64, 4)."""
     index = (hot & _KIND_MASK).astype(np.int64) * 4 + ((hot >> np.uint32(6)) & np.uint32(3))
     return np.bincount(index, minlength=256).reshape(64, 4).astype(np.int64)
-
-

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,20 +96,44 @@ def fate(
     site = occupied(hot, first, n)
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
-    h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
-
     is_engaged = (engaged.reshape(-1)[site] != 0) & (layer_is_motile != 0)
     hits = np.zeros(site.shape, np.float32)
-    if not layer_is_motile:
-        touched = _count(near, "effector") > 0
-        hits[touched] = _hits_on(site[touched], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
+    touched = np.flatnonzero(_count(near, "effector")) if not layer_is_motile else np.zeros(0, np.int64)
+    hits[touched] = _hits_on(site[touched], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
+
+    h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
     h[Behaviour.KILL] *= hits
     h[Behaviour.ACTIVATE][~is_engaged] = 0
-    done = stage >= stages[kind_of(cell)]
-    h[Behaviour.DIVIDE][done] = 0
-    h[Behaviour.MATURE][done] = 0
+    for behaviour in (Behaviour.MATURE, Behaviour.DIVIDE):
+        h[behaviour][stage >= stages[kind_of(cell)]] = 0
+    signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
+    _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
-    local = {
+    here = site - (first // (ny * nx)) * ny * nx
+    open_, niches = (bits[here] for bits in _open_directions(hot, tissue, first, n, ny, nx))
+    h[Behaviour.DIVIDE][open_ == 0] = 0
+    h[Behaviour.MOVE][open_ == 0] = 0
+    acts, event, r2, r3 = _choose(h, global_site(site, shift, total), seed, step, word, escape)
+    seeks = _has_flag(flags[kind_of(cell[acts])], Flag.NICHE_SEEKER) & (niches[acts] != 0)
+    direction = pick_set_bit(np.where(seeks, niches[acts], open_[acts]), r2, 6).astype(np.uint32)
+    direction[(event != Event.DIVIDE) & (event != Event.MOVE)] = 0
+    action.reshape(-1)[site[acts]] = event | (direction << np.uint32(4))
+    priority.reshape(-1)[site[acts]] = r3
+
+
+def _signals(
+    site: I64,
+    near: U32,
+    hits: F32,
+    is_engaged: Bool,
+    stage: U32,
+    tissue: U8,
+    distance: U8,
+    cxcl12: F32,
+    inflammation: F32,
+) -> dict[Signal, Callable[[I64], NDArray[Any]]]:
+    """Return, per local signal, its value for chosen cells."""
+    return {
         Signal.NICHE: lambda j: (tissue.reshape(-1)[site[j]] & np.uint8(NICHE_MASK)) != 0,
         Signal.SINUSOID_DISTANCE: lambda j: distance.reshape(-1)[site[j]],
         Signal.HITS: lambda j: hits[j],
@@ -113,49 +141,34 @@ def fate(
         Signal.CXCL12: lambda j: cxcl12.reshape(-1)[site[j]],
         Signal.INFLAMMATION: lambda j: inflammation.reshape(-1)[site[j]],
         Signal.STAGE: lambda j: stage[j],
-        **{signal: lambda j, name=name: _count(near[j], name) for signal, name in _COUNT_SIGNALS.items()},
+        **{signal: partial(_count_at, near, name) for signal, name in _COUNT_SIGNALS.items()},
     }
+
+
+def _apply_rules(
+    h: F32,
+    row: I64,
+    signals: dict[Signal, Callable[[I64], NDArray[Any]]],
+    rule_start: NDArray[np.int32],
+    rules: tuple[U8, U8, U8, F32, F32],
+) -> None:
+    """Multiply hazards by 1 + gain * s^p / (half^p + s^p), rule by rule, for the cells of each rate row."""
     order = np.argsort(row, kind="stable")
     bounds = np.searchsorted(row[order], np.arange(rule_start.size))
     for owner in range(rule_start.size - 1):
         members = order[bounds[owner] : bounds[owner + 1]]
         for k in range(rule_start[owner], rule_start[owner + 1]) if members.size else ():
-            s = np.asarray(local[Signal(rule_signal[k])](members)).astype(np.float32)
-            response = np.float32(1.0) + (rule_gain[k] * _hill(s, rule_half[k], int(rule_power[k])))
-            h[rule_behaviour[k], members] *= response
-
-    free = (span(hot, first, n, ny, nx, 1) == 0) & ((span(tissue, first, n, ny, nx, 1) & TISSUE_MASK) == Tissue.MARROW)
-    near_site_index = site - (first // (ny * nx)) * ny * nx
-    open_ = _open_directions(free)[near_site_index]
-    closed = open_ == 0
-    h[Behaviour.DIVIDE][closed] = 0
-    h[Behaviour.MOVE][closed] = 0
-    hazard = h[0].copy()
-    for b in range(1, N_HAZARDS):
-        hazard += h[b]
-
-    acts = np.flatnonzero(hazard > 0)
-    r = philox(seed, global_site(site[acts], shift, total), step, word)
-    chance = _escape_probability(hazard[acts], escape) * np.float32(4294967296.0)
-    happens = r[0] < chance.astype(np.uint32)
-    acts, r1, r2, r3 = acts[happens], r[1][happens], r[2][happens], r[3][happens]
-    pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
-    event = _choose(h[:, acts], pick)
-
-    claim = (event == Event.DIVIDE) | (event == Event.MOVE)
-    choice = open_[acts]
-    seeker = claim & _has_flag(flags[kind_of(cell[acts])], Flag.NICHE_SEEKER)
-    if seeker.any():
-        niche = free & ((span(tissue, first, n, ny, nx, 1) & NICHE_MASK) != 0)
-        niches = _open_directions(niche)[near_site_index[acts]]
-        choice = np.where(seeker & (niches != 0), niches, choice)
-    direction = np.where(claim, pick_set_bit(choice, r2, 6), 0).astype(np.uint32)
-    action.reshape(-1)[site[acts]] = event | (direction << np.uint32(4))
-    priority.reshape(-1)[site[acts]] = r3
+            behaviour, signal, power, gain, half = (column[k] for column in rules)
+            s = np.asarray(signals[Signal(signal)](members)).astype(np.float32)
+            h[behaviour, members] *= np.float32(1.0) + (gain * _hill(s, half, int(power)))
 
 
 def _count(histogram: U32, name: str) -> U32:
     return (histogram >> np.uint32(HISTOGRAM_BITS * HISTOGRAM.index(name))) & np.uint32(31)
+
+
+def _count_at(histogram: U32, name: str, which: I64) -> U32:
+    return _count(histogram[which], name)
 
 
 def _has_flag(flags: U32, flag: Flag) -> Bool:
@@ -188,23 +201,44 @@ def _escape_probability(x: F32, escape: F32) -> F32:
     return low + ((escape[index + 1] - low) * (scaled - index.astype(np.float32)))
 
 
-def _open_directions(free: Bool) -> U32:
-    """Return, per site of the middle planes, one bit per direction whose neighbour is free."""
+def _open_directions(hot: U32, tissue: U8, first: int, n: int, ny: int, nx: int) -> tuple[U32, U32]:
+    """Return, per site of the window, the directions (bits) of open neighbours and of open niche neighbours."""
+    label = span(tissue, first, n, ny, nx, 1)
+    free = (span(hot, first, n, ny, nx, 1) == 0) & ((label & TISSUE_MASK) == Tissue.MARROW)
+    return _neighbour_bits(free), _neighbour_bits(free & ((label & NICHE_MASK) != 0))
+
+
+def _neighbour_bits(mask: Bool) -> U32:
+    """Return, per site of the middle planes, one bit per direction whose neighbour is in ``mask``."""
     shifted = (
-        free[:-2],
-        free[2:],
-        np.roll(free[1:-1], 1, 1),
-        np.roll(free[1:-1], -1, 1),
-        np.roll(free[1:-1], 1, 2),
-        np.roll(free[1:-1], -1, 2),
+        mask[:-2],
+        mask[2:],
+        np.roll(mask[1:-1], 1, 1),
+        np.roll(mask[1:-1], -1, 1),
+        np.roll(mask[1:-1], 1, 2),
+        np.roll(mask[1:-1], -1, 2),
     )
-    bits = np.zeros(free[1:-1].shape, np.uint8)
-    for d, mask in enumerate(shifted):
-        bits |= mask.astype(np.uint8) << np.uint8(d)
+    bits = np.zeros(mask[1:-1].shape, np.uint8)
+    for d, there in enumerate(shifted):
+        bits |= there.astype(np.uint8) << np.uint8(d)
     return bits.reshape(-1).astype(np.uint32)
 
 
-def _choose(h: F32, pick: F32) -> U32:
+def _choose(h: F32, site: I64, seed: int, step: int, word: int, escape: F32) -> tuple[I64, U32, U32, U32]:
+    """Draw which cells act (their indices) and what they do; the last two random words are returned."""
+    hazard = h[0].copy()
+    for b in range(1, N_HAZARDS):
+        hazard += h[b]
+    acts = np.flatnonzero(hazard > 0)
+    r = philox(seed, site[acts], step, word)
+    chance = _escape_probability(hazard[acts], escape) * np.float32(4294967296.0)
+    happens = r[0] < chance.astype(np.uint32)
+    acts, r1, r2, r3 = acts[happens], r[1][happens], r[2][happens], r[3][happens]
+    pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
+    return acts, _event_at(h[:, acts], pick), r2, r3
+
+
+def _event_at(h: F32, pick: F32) -> U32:
     """Return the event whose share of the cumulative hazard holds ``pick`` (the last one if rounding overshoots)."""
     event = np.zeros(pick.shape, np.uint32)
     total = np.zeros(pick.shape, np.float32)
@@ -245,7 +279,8 @@ def resolve(
 
 def _claiming(action: U32) -> Bool:
     event = action & np.uint32(15)
-    return (event == Event.DIVIDE) | (event == Event.MOVE)
+    claiming: Bool = (event == Event.DIVIDE) | (event == Event.MOVE)
+    return claiming
 
 
 def commit(
@@ -327,9 +362,7 @@ def _become(h: U32, c: U32, which: Bool, kind: U32, flags: U32) -> None:
     c[which] = put(c[which], COLD["stage"], 0)
 
 
-def _advance(
-    h: U32, c: U32, which: Bool, draw: U32, flags: U32, stages: U8, fate_next: U8, fate_share: U32
-) -> None:
+def _advance(h: U32, c: U32, which: Bool, draw: U32, flags: U32, stages: U8, fate_next: U8, fate_share: U32) -> None:
     """Move the chosen cells one stage on; after the last stage to the next kind."""
     kind = kind_of(h)
     stage = get(c, COLD["stage"]) + np.uint32(1)

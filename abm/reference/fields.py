@@ -64,7 +64,7 @@ def _six_neighbours(field: F32, first: int, n: int, ny: int, nx: int) -> F32:
         total = total + np.roll(middle, 1, axis)
         total = total + np.roll(middle, -1, axis)
     offset = first % (ny * nx)
-    return total.reshape(-1)[offset : offset + n]  # type: ignore[return-value]
+    return total.reshape(-1)[offset : offset + n]
 
 
 def _store(out: F32, part: slice, value: F32, floor: np.float32) -> None:

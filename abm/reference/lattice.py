@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ U32 = NDArray[np.uint32]
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 HOT = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells.HOT}
 COLD = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells.COLD}
@@ -45,7 +48,8 @@ def rate_row(hot: U32) -> I64:
 
 def global_site(site: I64, shift: int, total: int) -> I64:
     """Return the global sites of local sites."""
-    return (site + shift) % total
+    wrapped: I64 = (site + shift) % total
+    return wrapped
 
 
 def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
@@ -64,7 +68,7 @@ def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
     return ((z + dz) * ny + (y + dy) % ny) * nx + (x + dx) % nx
 
 
-def span(array: NDArray[np.generic], first: int, n: int, ny: int, nx: int, reach: int) -> NDArray[np.generic]:
+def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: int) -> NDArray[Scalar]:
     """Return the planes that hold sites first .. first + n with ``reach`` more on either side, as (z, y, x)."""
     plane = ny * nx
     z0, z1 = first // plane - reach, -(-(first + n) // plane) + reach
@@ -90,19 +94,19 @@ def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
 
 def stronger(priority_a: U32, site_a: I64, priority_b: U32, site_b: I64) -> Bool:
     """Return whether claim a beats claim b: random 32 bits, then the global site."""
-    return (priority_a > priority_b) | ((priority_a == priority_b) & (site_a > site_b))
+    wins: Bool = (priority_a > priority_b) | ((priority_a == priority_b) & (site_a > site_b))
+    return wins
 
 
 def claims(action: U32, direction: int | I64) -> Bool:
     """Return whether each action claims the site that lies in ``direction``."""
     event = action & np.uint32(15)
     mobile = (event == np.uint32(cells.Event.DIVIDE)) | (event == np.uint32(cells.Event.MOVE))
-    return mobile & ((action >> np.uint32(4)).astype(np.int64) == direction)
+    there: Bool = mobile & ((action >> np.uint32(4)).astype(np.int64) == direction)
+    return there
 
 
-def best_claim(
-    site: I64, ny: int, nx: int, total: int, shift: int, action: U32, priority: U32
-) -> NDArray[np.uint8]:
+def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U32, priority: U32) -> NDArray[np.uint8]:
     """Return 1 + the direction of the strongest claim on each site, 0 where nobody claims it."""
     best = np.zeros(site.shape, np.uint8)
     best_priority = np.zeros(site.shape, np.uint32)

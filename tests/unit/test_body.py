@@ -263,19 +263,32 @@ def test_effectors_travel_with_their_specificity() -> None:
         (Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC),
         (Origin.HOST, Specificity.DONOR),
     }
-    before = body.allo.effectors.copy()
-    body.settle([(Kind.CD8_EFFECTOR, Origin.DONOR, Specificity.HOST_UBIQUITOUS, 2)])
-    assert body.allo.effectors[GVH] - before[GVH] == pytest.approx(2 * CELLS_PER_AGENT)
+    effectors, waiting = body.allo.effectors.copy(), body.allo.waiting.copy()
+    body.settle([(Kind.CD8_EFFECTOR, Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC, 2)])
+    assert (body.allo.waiting - waiting == [0, 2, 0]).all()
+    assert (body.allo.effectors == effectors).all(), "the lattice shows a sample; the body counts all of them"
 
 
-def test_effectors_that_come_back_are_alloreactive_only_where_somebody_can_be() -> None:
+@pytest.mark.parametrize("cells_per_agent", [3e6, 1e9])
+def test_effectors_arrive_in_proportion_at_any_patch_size(cells_per_agent: float) -> None:
+    body = make_body(cells_per_agent=cells_per_agent)
+    body.allo.host_apc, arrived, expected = 0.0, 0, 0.0
+    for _ in range(24 * 40):
+        body.allo.effectors[GVH] = 3e8
+        live(body, 1 / 24)
+        expected += 3e8 * body.lymphocytes.rules.effector_marrow_entry / 24 / cells_per_agent
+        arrived += sum(n for kind, _, _, n in body.lymphocyte_arrivals() if kind is Kind.CD8_EFFECTOR)
+    assert arrived == pytest.approx(expected, abs=2.0, rel=0.01)
+
+
+def test_effectors_of_the_lattice_come_back_as_memory_where_none_can_be_alloreactive() -> None:
     for donor, reactive in (("sibling", True), ("twin", False)):
         body = make_body(Person(donor=donor))
         table = counts(body, 1.0)
         table[Count.EGRESS, Kind.CD8_EFFECTOR, Origin.DONOR] = 3
         table[Count.EGRESS, Kind.CD4_EFFECTOR, Origin.DONOR] = 2
         body.advance(1.0, 1.0, table, ())
-        assert bool(body.allo.effectors[GVH] > 0) is reactive
+        assert body.allo.effectors[GVH] == 0.0
         memory = body.lymphocytes.pools[INDEX[Kind.CD8_MEMORY], Origin.DONOR]
         assert bool(memory > 0) is not reactive
         assert body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.DONOR] > 0

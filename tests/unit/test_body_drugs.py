@@ -17,6 +17,7 @@ from abm.model.body.grafts import read_grafts
 from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import total
 from abm.model.body.organs import GVH, read_donors
+from abm.model.body.parameters import read_body
 from tests.unit.body_case import Person, live, make_body, tables
 
 RULES = resources.folder("scenarios") / "rules"
@@ -195,6 +196,9 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
         ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
         ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
+        ("body.csv", read_body, "red_cell_stages,12", "red_cell_stages,1.5", "red_cell_stages: expected a whole number"),
+        ("body.csv", read_body, "epo_half_life,6", "epo_half_life,0", "epo_half_life: expected a number > 0"),
+        ("body.csv", read_body, "anc,4.0,1e9/L", "anc,4.0,1e6/L", "expected in '1e9/L'"),
         ("donors.csv", read_donors, "sibling,shares_antigens", "sibling,ubiquitous_share", "stands twice"),
         ("donors.csv", read_donors, "twin,shares_antigens", "twn,shares_antigens", "lacks"),
     ):  # fmt: skip

@@ -192,17 +192,11 @@ class Body:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
     def _take_back(self, egress: NDArray[np.int64]) -> None:
-        """Return wandering lymphocytes that left the lattice to the body."""
+        """Return wandering lymphocytes that left the lattice to their pools; alloreactive ones never left theirs."""
         for kind, origin in np.argwhere(egress[FIRST_MOTILE:] > 0):
             found, whose = Kind(int(kind) + FIRST_MOTILE), Origin(int(origin))
-            self._lodge(found, whose, int(egress[found, whose]))
-
-    def _lodge(self, kind: Kind, origin: Origin, agents: int) -> None:
-        cells = agents * self.scale.cells_per_agent
-        if kind is Kind.CD8_EFFECTOR and self.allo.reactive(origin):
-            self.allo.come_back(origin, cells)
-        else:
-            self.lymphocytes.add(kind, origin, cells)
+            if found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose):
+                self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
 
     def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
@@ -284,17 +278,16 @@ class Body:
         return table
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
-        """Take the lymphocytes that enter the marrow now out of the body: (kind, origin, specificity, agents)."""
+        """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
         return [*self.lymphocytes.depart(), *self.allo.depart()]
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
         for kind, origin, specificity, agents in turned_away:
-            cells = agents * self.scale.cells_per_agent
             if specificity is Specificity.NONE:
-                self.lymphocytes.add(kind, origin, cells)
+                self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
             else:
-                self.allo.come_back(origin, cells)
+                self.allo.wait_again(origin, specificity, agents)
 
     # -------------------------------------------------------------------------------------------------- reporting
 

@@ -14,7 +14,7 @@ import numpy as np
 from abm.cells import Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.exactmath import exp
-from abm.model.body.immune import Arrival, whole_agents
+from abm.model.body.immune import Arrival
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
 from abm.model.body.parameters import OrganRules
 from abm.tables import did_you_mean, read_table
@@ -101,7 +101,7 @@ class Alloimmunity(Packed):
         inflammation: 1 is what myeloablative conditioning leaves on day 0.
         host_apc: host antigen-presenting cells relative to a healthy body.
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
-        effectors: activated ones, likewise.
+        effectors: activated ones in the whole body, likewise.
         primed: cells activated so far, likewise; each gives a burst of limited size.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
@@ -218,18 +218,20 @@ class Alloimmunity(Packed):
         self.waiting += np.array([flow[GVH] * share, flow[GVH] * (1.0 - share), flow[HVG]])
 
     def depart(self) -> list[Arrival]:
-        """Take whole agents that are due out of the effectors; the remainder waits."""
-        arrivals: list[Arrival] = []
-        for slot, (direction, origin, specificity) in enumerate(DEPARTURES):
-            pool = self.effectors[direction : direction + 1]
-            n = int(whole_agents(self.waiting[slot : slot + 1], pool, self._cells_per_agent)[0])
-            if n:
-                arrivals.append((Kind.CD8_EFFECTOR, origin, specificity, n))
-        return arrivals
+        """Return the whole agents that are due; the remainder waits.
 
-    def come_back(self, origin: Origin, cells: float) -> None:
-        """Return effectors of ``origin`` (which must be reactive) from the lattice to the body."""
-        self.effectors[GVH if origin is Origin.DONOR else HVG] += cells
+        ``effectors`` counts the whole body, marrow included (as the mean-field model does), so that nothing is taken
+        out here or added when they leave the marrow: the lattice shows a sample of them, unbiased at any patch size.
+        """
+        agents = np.floor(self.waiting)
+        self.waiting -= agents
+        due = zip(DEPARTURES, agents.tolist(), strict=True)
+        return [(Kind.CD8_EFFECTOR, origin, specificity, int(n)) for (_, origin, specificity), n in due if n > 0.0]
+
+    def wait_again(self, origin: Origin, specificity: Specificity, agents: int) -> None:
+        """Let agents that found no site wait for the next step."""
+        slot = [(whose, seen) for _, whose, seen in DEPARTURES].index((origin, specificity))
+        self.waiting[slot] += agents
 
 
 def _along(state: list[float], slope: list[float], days: float) -> list[float]:

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from abm.errors import ConfigError
 from abm.tables import read_values
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "cells", "cells/d")
+#: Units of values that something is divided by.
+NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
 
 
 def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
@@ -156,7 +159,15 @@ UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS f
 
 def read_body(folder: Path) -> dict[str, float]:
     """Return the values of ``body.csv`` by name, for the reference weight."""
-    return read_values(folder / "body.csv", UNITS)
+    path = folder / "body.csv"
+    values = read_values(path, UNITS)
+    for name, value in values.items():
+        if value < 0.0 or (value == 0.0 and UNITS[name] in NEVER_ZERO):
+            limit = "> 0" if UNITS[name] in NEVER_ZERO else ">= 0"
+            raise ConfigError(f"expected a number {limit}, found {value:g}", file=path, key=name)
+        if name.endswith("_stages") and (value < 1.0 or value != int(value)):
+            raise ConfigError(f"expected a whole number >= 1, found {value:g}", file=path, key=name)
+    return values
 
 
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:

@@ -56,8 +56,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "red_cell_transfusions": ("1", "red-cell transfusions so far"),
     "platelet_transfusions": ("1", "platelet transfusions so far"),
     "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
-    "allo_effectors": ("cells", "donor T cells activated against the host, outside the marrow"),
-    "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, outside the marrow"),
+    "allo_effectors": ("cells", "donor T cells activated against the host, in the whole body"),
+    "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, in the whole body"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
 }
 
