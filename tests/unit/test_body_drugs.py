@@ -196,7 +196,7 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
         ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
         ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
-        ("body.csv", read_body, "red_cell_stages,12", "red_cell_stages,1.5", "red_cell_stages: expected a whole number"),
+        ("body.csv", read_body, "red_cell_stages,12", "red_cell_stages,1.5", "red_cell_stages: expected a whole"),
         ("body.csv", read_body, "epo_half_life,6", "epo_half_life,0", "epo_half_life: expected a number > 0"),
         ("body.csv", read_body, "anc,4.0,1e9/L", "anc,4.0,1e6/L", "expected in '1e9/L'"),
         ("donors.csv", read_donors, "sibling,shares_antigens", "sibling,ubiquitous_share", "stands twice"),
