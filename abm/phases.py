@@ -15,7 +15,7 @@ from abm.streams import Stream
 
 #: How far each phase reads beyond the sites it writes, in the order they follow one exchange.
 FATE_CHAIN = {"contacts": 1, "fate": 1, "resolve": 1, "commit": 1}
-HOP_CHAIN = {"bid": 1, "hop": 2}
+HOP_CHAIN = {"bid": 1, "pull": 1, "leave": 1}
 SWEEP_REACH = 1
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
@@ -122,9 +122,10 @@ class Phases:
     def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
-        self._draw("bid", HOP_CHAIN["hop"], step, Stream.HOP, draw=substep, hop=hop)
-        self._run("hop", 0, hot_next=self.arrays["spare_hot"], cold_next=self.arrays["spare_cold"])
-        self.make_current("mot")
+        beyond = HOP_CHAIN["pull"] + HOP_CHAIN["leave"]
+        self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
+        self._run("pull", beyond - HOP_CHAIN["pull"])
+        self._run("leave", 0)
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""

@@ -59,7 +59,7 @@ DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
-// layer_is_motile: ACTIVATE needs engagement, hits do not apply.
+// priority is written for acting cells only. layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
@@ -71,7 +71,6 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
     FOR_EACH_SITE (p, n, first, ny, nx) {
         const int64_t l = p.l;
         action[l] = EVENT_NONE;
-        priority[l] = 0u;
         const uint32_t cell = hot[l];
         if (cell == 0u) continue;
         const uint32_t kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
@@ -108,9 +107,6 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
             h[b] = h[b] * (1.0f + (rule_gain[r] * hill(s, rule_half[r], rule_power[r])));
         }
 
-        const bool wants_site = h[BEHAVIOUR_DIVIDE] > 0.0f || h[BEHAVIOUR_MOVE] > 0.0f;
-        const uint32_t open = wants_site ? open_directions(p, hot, tissue, 0u) : 0u;
-        if (open == 0u) h[BEHAVIOUR_DIVIDE] = h[BEHAVIOUR_MOVE] = 0.0f;
         float hazard = h[0];
         for (uint32_t b = 1; b < N_HAZARDS; ++b) hazard = hazard + h[b];
         if (!(hazard > 0.0f)) continue;
@@ -129,12 +125,13 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         }
         uint32_t direction = 0;
         if (event == EVENT_DIVIDE || event == EVENT_MOVE) {
-            uint32_t choice = open;
+            uint32_t open = open_directions(p, hot, tissue, 0u);
+            if (open == 0u) continue;  // crowded out: the cell waits
             if ((flags[kind] >> FLAG_NICHE_SEEKER) & 1u) {
                 const uint32_t niches = open_directions(p, hot, tissue, NICHE_MASK);
-                if (niches != 0u) choice = niches;
+                if (niches != 0u) open = niches;
             }
-            direction = pick_bit(choice, r[2]);
+            direction = pick_bit(open, r[2]);
         }
         action[l] = event | (direction << 4);
         priority[l] = r[3];
@@ -143,31 +140,11 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
 
 // Winner of each empty site: 1 + direction towards it, 0 if nobody claims the site.
 KERNEL(resolve)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* hot,
-                const uint8_t* tissue, const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
+                const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
     FOR_EACH_SITE (p, n, first, ny, nx) {
-        const int64_t l = p.l;
-        uint8_t best = 0;
-        if (hot[l] == 0u && !quiet_around(p, action) && (tissue[l] & TISSUE_MASK) == TISSUE_MARROW) {
-            uint32_t best_priority = 0;
-            uint64_t best_site = 0;
-            for (uint32_t d = 0; d < 6u; ++d) {
-                const int64_t s = neighbour(p, d);
-                if (!claims(action[s], d ^ 1u)) continue;
-                const uint64_t site = global_site(s, shift, total);
-                if (best != 0 && !stronger(priority[s], site, best_priority, best_site)) continue;
-                best = uint8_t(d + 1u);
-                best_priority = priority[s];
-                best_site = site;
-            }
-        }
-        winner[l] = best;
+        const bool claimed = hot[p.l] == 0u && !quiet_around(p, action);
+        winner[p.l] = claimed ? uint8_t(best_claim(p, total, shift, action, priority)) : uint8_t(0);
     }
-}
-
-// Whether the cell at p, whose action claims a site, won it.
-DEVICE bool won(const Place& p, uint32_t action, const uint8_t* winner) {
-    const uint32_t d = action_direction(action);
-    return winner[neighbour(p, d)] == (d ^ 1u) + 1u;
 }
 
 // One stage further; after the last stage the next kind, drawn from the shares of this kind.

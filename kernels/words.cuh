@@ -1,6 +1,7 @@
 // Reading and writing the bit fields of the two cell words (generated constants).
 #pragma once
 #include "generated.cuh"
+#include "lattice.cuh"
 #include "portable.cuh"
 
 #define GET(word, field) (((word) >> field##_SHIFT) & field##_MASK)
@@ -22,6 +23,29 @@ DEVICE bool claims(uint32_t action, uint32_t direction) {
 // Claims are a strict order: random 32 bits, then the global site.
 DEVICE bool stronger(uint32_t priority_a, uint64_t site_a, uint32_t priority_b, uint64_t site_b) {
     return priority_a > priority_b || (priority_a == priority_b && site_a > site_b);
+}
+
+// Strongest claim on the site at p: 1 + direction towards the claimant, 0 if there is none.
+DEVICE uint32_t best_claim(const Place& p, int64_t total, int64_t shift, const uint32_t* action,
+                           const uint32_t* priority) {
+    uint32_t best = 0, best_priority = 0;
+    uint64_t best_site = 0;
+    for (uint32_t d = 0; d < 6u; ++d) {
+        const int64_t s = neighbour(p, d);
+        if (!claims(action[s], d ^ 1u)) continue;
+        const uint64_t site = global_site(s, shift, total);
+        if (best != 0u && !stronger(priority[s], site, best_priority, best_site)) continue;
+        best = d + 1u;
+        best_priority = priority[s];
+        best_site = site;
+    }
+    return best;
+}
+
+// Whether the cell at p, whose action claims a site, won it.
+DEVICE bool won(const Place& p, uint32_t action, const uint8_t* winner) {
+    const uint32_t d = action_direction(action);
+    return winner[neighbour(p, d)] == (d ^ 1u) + 1u;
 }
 
 // Antigens a cell shows: those of its kind and origin, less what it has lost.

@@ -31,6 +31,7 @@ from abm.reference.lattice import (
     U8,
     U32,
     Bool,
+    acting,
     best_claim,
     claimed_sites,
     get,
@@ -42,7 +43,6 @@ from abm.reference.lattice import (
     pick_set_bit,
     put,
     rate_row,
-    span,
 )
 
 _COUNT_SIGNALS = {
@@ -92,7 +92,6 @@ def fate(
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step)."""
     action.reshape(-1)[first : first + n] = 0
-    priority.reshape(-1)[first : first + n] = 0
     site = occupied(hot, first, n)
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
@@ -109,16 +108,16 @@ def fate(
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
-    here = site - (first // (ny * nx)) * ny * nx
-    open_, niches = (bits[here] for bits in _open_directions(hot, tissue, first, n, ny, nx))
-    h[Behaviour.DIVIDE][open_ == 0] = 0
-    h[Behaviour.MOVE][open_ == 0] = 0
     acts, event, r2, r3 = _choose(h, global_site(site, shift, total), seed, step, word, escape)
-    seeks = _has_flag(flags[kind_of(cell[acts])], Flag.NICHE_SEEKER) & (niches[acts] != 0)
-    direction = pick_set_bit(np.where(seeks, niches[acts], open_[acts]), r2, 6).astype(np.uint32)
-    direction[(event != Event.DIVIDE) & (event != Event.MOVE)] = 0
-    action.reshape(-1)[site[acts]] = event | (direction << np.uint32(4))
-    priority.reshape(-1)[site[acts]] = r3
+    site, cell = site[acts], cell[acts]
+    claim = (event == Event.DIVIDE) | (event == Event.MOVE)
+    open_ = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, 0)
+    niches = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, NICHE_MASK)
+    seeks = _has_flag(flags[kind_of(cell)], Flag.NICHE_SEEKER) & (niches != 0)
+    direction = np.where(claim, pick_set_bit(np.where(seeks, niches, open_), r2, 6), 0).astype(np.uint32)
+    done = ~claim | (open_ != 0)  # crowded out: the cell waits
+    action.reshape(-1)[site[done]] = event[done] | (direction[done] << np.uint32(4))
+    priority.reshape(-1)[site[done]] = r3[done]
 
 
 def _signals(
@@ -201,27 +200,16 @@ def _escape_probability(x: F32, escape: F32) -> F32:
     return low + ((escape[index + 1] - low) * (scaled - index.astype(np.float32)))
 
 
-def _open_directions(hot: U32, tissue: U8, first: int, n: int, ny: int, nx: int) -> tuple[U32, U32]:
-    """Return, per site of the window, the directions (bits) of open neighbours and of open niche neighbours."""
-    label = span(tissue, first, n, ny, nx, 1)
-    free = (span(hot, first, n, ny, nx, 1) == 0) & ((label & TISSUE_MASK) == Tissue.MARROW)
-    return _neighbour_bits(free), _neighbour_bits(free & ((label & NICHE_MASK) != 0))
-
-
-def _neighbour_bits(mask: Bool) -> U32:
-    """Return, per site of the middle planes, one bit per direction whose neighbour is in ``mask``."""
-    shifted = (
-        mask[:-2],
-        mask[2:],
-        np.roll(mask[1:-1], 1, 1),
-        np.roll(mask[1:-1], -1, 1),
-        np.roll(mask[1:-1], 1, 2),
-        np.roll(mask[1:-1], -1, 2),
-    )
-    bits = np.zeros(mask[1:-1].shape, np.uint8)
-    for d, there in enumerate(shifted):
-        bits |= there.astype(np.uint8) << np.uint8(d)
-    return bits.reshape(-1).astype(np.uint32)
+def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: int) -> U32:
+    """Return the directions (bits) of empty marrow neighbours; ``want`` restricts the tissue byte."""
+    bits = np.zeros(site.shape, np.uint32)
+    for d in range(6):
+        s = neighbour(site, d, ny, nx)
+        is_open = (hot[s] == 0) & ((tissue[s] & TISSUE_MASK) == Tissue.MARROW)
+        if want:
+            is_open &= (tissue[s] & want) != 0
+        bits |= is_open.astype(np.uint32) << np.uint32(d)
+    return bits
 
 
 def _choose(h: F32, site: I64, seed: int, step: int, word: int, escape: F32) -> tuple[I64, U32, U32, U32]:
@@ -260,20 +248,16 @@ def resolve(
     total: int,
     shift: int,
     hot: U32,
-    tissue: U8,
     action: U32,
     priority: U32,
     winner: U8,
 ) -> None:
     """Write the winner of each empty site: 1 + direction towards it, 0 if nobody claims it."""
     winner.reshape(-1)[first : first + n] = 0
-    act, plane = action.reshape(-1), ny * nx
-    z0, z1 = first // plane - 1, -(-(first + n) // plane) + 1
-    near = np.flatnonzero(_claiming(act[z0 * plane : z1 * plane])) + z0 * plane
-    aimed = claimed_sites(near, act, ny, nx)
+    act = action.reshape(-1)
+    aimed = claimed_sites(acting(act, first, n, ny * nx), act, ny, nx)
     aimed = aimed[(aimed >= first) & (aimed < first + n)]
-    is_open = (hot.reshape(-1)[aimed] == 0) & ((tissue.reshape(-1)[aimed] & TISSUE_MASK) == Tissue.MARROW)
-    aimed = aimed[is_open]
+    aimed = aimed[hot.reshape(-1)[aimed] == 0]
     winner.reshape(-1)[aimed] = best_claim(aimed, ny, nx, total, shift, act, priority.reshape(-1))
 
 
@@ -313,9 +297,9 @@ def commit(
     out_hot, out_cold = hot[part].copy(), cold[part].copy()
 
     taken = np.flatnonzero((out_hot == 0) & (winner[part] != 0)) + first
-    acting = np.flatnonzero((out_hot != 0) & ((action[part] & np.uint32(15)) != 0)) + first
-    site = np.concatenate([acting, taken])
-    source = np.concatenate([acting, neighbour(taken, winner[taken].astype(np.int64) - 1, ny, nx)])
+    busy = np.flatnonzero((out_hot != 0) & ((action[part] & np.uint32(15)) != 0)) + first
+    site = np.concatenate([busy, taken])
+    source = np.concatenate([busy, neighbour(taken, winner[taken].astype(np.int64) - 1, ny, nx)])
     arriving = source != site
     h, c, act = hot[source], cold[source], action[source]
     event, direction = act & np.uint32(15), (act >> np.uint32(4)).astype(np.int64)

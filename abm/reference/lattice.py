@@ -54,9 +54,24 @@ def global_site(site: I64, shift: int, total: int) -> I64:
 
 def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
     """Return the neighbours in the given directions: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x."""
-    d = np.broadcast_to(np.asarray(direction, np.int64), site.shape)
-    m = np.array([4, 22, 10, 16, 12, 14])[d]
-    return near_site(site, m, ny, nx)
+    if isinstance(direction, int):
+        return _neighbour_in(site, direction, ny, nx)
+    result = np.empty_like(site)
+    for d in range(6):
+        here = direction == d
+        result[here] = _neighbour_in(site[here], d, ny, nx)
+    return result
+
+
+def _neighbour_in(site: I64, d: int, ny: int, nx: int) -> I64:
+    plane = ny * nx
+    if d < 2:
+        return site + (plane if d == 1 else -plane)
+    size, stride = (ny, nx) if d < 4 else (nx, 1)
+    at = (site // stride) % size
+    if d % 2:
+        return np.where(at == size - 1, site - (size - 1) * stride, site + stride)
+    return np.where(at == 0, site + (size - 1) * stride, site - stride)
 
 
 def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
@@ -78,6 +93,12 @@ def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: in
 def occupied(hot: U32, first: int, n: int) -> I64:
     """Return the local sites in first .. first + n that hold a cell."""
     return np.flatnonzero(hot.reshape(-1)[first : first + n]).astype(np.int64) + first
+
+
+def acting(action: U32, first: int, n: int, plane: int) -> I64:
+    """Return the sites with an action in the window and one plane more on either side."""
+    start, stop = first - plane, first + n + plane
+    return np.flatnonzero(action[start:stop]).astype(np.int64) + start
 
 
 def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
@@ -123,4 +144,5 @@ def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U32,
 
 def claimed_sites(bidders: I64, action: U32, ny: int, nx: int) -> I64:
     """Return the distinct sites that the claims of ``bidders`` aim at, ascending."""
+    bidders = bidders[claims(action[bidders], (action[bidders] >> np.uint32(4)).astype(np.int64))]
     return np.unique(neighbour(bidders, (action[bidders] >> np.uint32(4)).astype(np.int64), ny, nx))

@@ -31,9 +31,13 @@ def tally(
     old, act = hot.reshape(-1), action.reshape(-1)
     before, after = old[part], hot_next.reshape(-1)[part]
 
+    table = counts.reshape(-1)[: n * N_COUNTS * _SLOTS].reshape(n, N_COUNTS, _SLOTS)
+
     def add(count: int | I64, where: I64, slots: I64) -> None:
-        index = ((where // plane) * N_COUNTS + count) * _SLOTS + slots
-        counts.reshape(-1)[: n * N_COUNTS * _SLOTS] += np.bincount(index, minlength=n * N_COUNTS * _SLOTS)
+        if where.size < table.size // 8:
+            np.add.at(table, (where // plane, count, slots), 1)
+        else:
+            table[:, count] += np.bincount((where // plane) * _SLOTS + slots, minlength=n * _SLOTS).reshape(n, -1)
 
     here = np.flatnonzero(after)
     slots = slot_of(after[here])

@@ -9,6 +9,7 @@ from abm.philox import philox
 from abm.reference.lattice import (
     U8,
     U32,
+    acting,
     best_claim,
     claimed_sites,
     global_site,
@@ -36,9 +37,8 @@ def bid(
     action: U32,
     priority: U32,
 ) -> None:
-    """Let each free lymphocyte try one of six directions; an engaged one stays."""
+    """Let each free lymphocyte try one of six directions; an engaged one stays. priority: bidders only."""
     action.reshape(-1)[first : first + n] = 0
-    priority.reshape(-1)[first : first + n] = 0
     hot = mot_hot.reshape(-1)
     site = occupied(mot_hot, first, n)
     threshold = np.where(engaged.reshape(-1)[site] != 0, np.uint32(0), hop[kind_of(hot[site])])
@@ -53,7 +53,7 @@ def bid(
     priority.reshape(-1)[site] = strength
 
 
-def hop(
+def pull(
     n: int,
     *,
     first: int,
@@ -61,30 +61,28 @@ def hop(
     nx: int,
     total: int,
     shift: int,
-    mot_hot: U32,
-    mot_cold: U32,
-    tissue: U8,
     action: U32,
     priority: U32,
-    hot_next: U32,
-    cold_next: U32,
+    winner: U8,
+    mot_hot: U32,
+    mot_cold: U32,
 ) -> None:
-    """Move the winners: an empty site pulls the best bidder, a bidder that won leaves its site."""
-    part, plane = slice(first, first + n), ny * nx
-    act, prio = action.reshape(-1), priority.reshape(-1)
-    hot, cold = mot_hot.reshape(-1), mot_cold.reshape(-1)
-    hot_next.reshape(-1)[part] = hot[part]
-    cold_next.reshape(-1)[part] = cold[part]
-    z0, z1 = first // plane - 1, -(-(first + n) // plane) + 1
-    bidders = np.flatnonzero(act[z0 * plane : z1 * plane]) + z0 * plane
-    aimed = claimed_sites(bidders, act, ny, nx)
-    is_open = (hot[aimed] == 0) & ((tissue.reshape(-1)[aimed] & TISSUE_MASK) == Tissue.MARROW)
-    aimed = aimed[is_open]
-    best = best_claim(aimed, ny, nx, total, shift, act, prio)
+    """Let each empty site pull the best bidder, in place; winner is written where there is a bid."""
+    act, hot, cold = action.reshape(-1), mot_hot.reshape(-1), mot_cold.reshape(-1)
+    aimed = claimed_sites(acting(act, first, n, ny * nx), act, ny, nx)
+    aimed = aimed[(aimed >= first) & (aimed < first + n)]
+    best = best_claim(aimed, ny, nx, total, shift, act, priority.reshape(-1))
     source = neighbour(aimed, best.astype(np.int64) - 1, ny, nx)
-    inside = (aimed >= first) & (aimed < first + n)
-    hot_next.reshape(-1)[aimed[inside]] = hot[source[inside]]
-    cold_next.reshape(-1)[aimed[inside]] = cold[source[inside]]
-    left = source[(source >= first) & (source < first + n)]
-    hot_next.reshape(-1)[left] = 0
-    cold_next.reshape(-1)[left] = 0
+    winner.reshape(-1)[aimed] = best
+    cold[aimed] = cold[source]
+    hot[aimed] = hot[source]
+
+
+def leave(n: int, *, first: int, ny: int, nx: int, action: U32, winner: U8, mot_hot: U32, mot_cold: U32) -> None:
+    """Let each bidder that won leave its site."""
+    act = action.reshape(-1)
+    site = occupied(action, first, n)
+    direction = (act[site] >> np.uint32(4)).astype(np.int64)
+    site = site[winner.reshape(-1)[neighbour(site, direction, ny, nx)] == (direction ^ 1) + 1]
+    mot_hot.reshape(-1)[site] = 0
+    mot_cold.reshape(-1)[site] = 0

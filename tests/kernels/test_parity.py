@@ -79,8 +79,10 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         seen[f"{layer}/leavers"] = np.concatenate([hot, cold])
         p.make_current(layer)
     p._draw("bid", 2, step, 7, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
-    p._run("hop", 0, hot_next=p.arrays["spare_hot"], cold_next=p.arrays["spare_cold"])
-    look("hop", "action", "priority", "spare_hot", "spare_cold")
+    p._run("pull", 1)
+    look("pull", "action", "priority", "winner", "mot_hot", "mot_cold")
+    p._run("leave", 0)
+    look("leave", "mot_hot", "mot_cold")
     return seen, p.intact()
 
 
