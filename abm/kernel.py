@@ -30,6 +30,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "uint64_t": np.dtype(np.uint64),
     "int32_t": np.dtype(np.int32),
     "uint32_t": np.dtype(np.uint32),
+    "uint16_t": np.dtype(np.uint16),
     "uint8_t": np.dtype(np.uint8),
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),

@@ -31,6 +31,7 @@ SCRATCH: dict[str, str] = {
     "priority": "u4",
     "winner": "u1",
     "engaged": "u1",
+    "bidders": "u2",
 }
 #: Room per plane for stem cells that leave in one step.
 LEAVERS_PER_PLANE = 1024
@@ -53,6 +54,8 @@ class Phases:
         self.backend, self.domain, self.comm, self.seed = backend, domain, comm, seed
         types = {f.name: f.dtype for f in FIELDS} | SCRATCH
         self.arrays: dict[str, Any] = {k: backend.alloc(domain.local_shape, t) for k, t in types.items()}
+        rows = domain.local_shape[0] * domain.local_shape[1]
+        self.arrays["n_bidders"] = backend.alloc(rows, np.uint32)
         self.counts = backend.alloc(domain.n_owned * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.constants: dict[str, Any] = {}
 
@@ -123,9 +126,9 @@ class Phases:
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
         beyond = HOP_CHAIN["pull"] + HOP_CHAIN["leave"]
-        self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
-        self._run("pull", beyond - HOP_CHAIN["pull"])
-        self._run("leave", 0)
+        self._draw("bid", beyond, step, Stream.HOP, draw=substep, by_row=True, hop=hop)
+        self._run("pull", beyond - HOP_CHAIN["pull"], by_row=True)
+        self._run("leave", 0, by_row=True)
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""
@@ -189,10 +192,12 @@ class Phases:
     def _swap(self, one: str, other: str) -> None:
         self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]
 
-    def _run(self, kernel: str, beyond: int, **special: Any) -> None:  # noqa: ANN401
-        """Launch over the owned planes and ``beyond`` more; arguments come by name."""
+    def _run(self, kernel: str, beyond: int, *, by_row: bool = False, **special: Any) -> None:  # noqa: ANN401
+        """Launch over the sites (or rows) of the owned planes and ``beyond`` more; arguments come by name."""
         n, first = self.domain.window(beyond)
-        self.backend.launch(kernel, n, **self._arguments(kernel, {"first": first} | special))
+        self.backend.launch(
+            kernel, n // self.domain.shape[2] if by_row else n, **self._arguments(kernel, {"first": first} | special)
+        )
 
     def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> None:  # noqa: ANN401
         """Launch a kernel that draws random numbers."""

@@ -1,52 +1,71 @@
 // Phase 6: one motile sub-step. A random walk with exclusion inside the motile layer.
+// The layer is sparse, so these kernels run over rows (i is a row): each row lists its bidders, and only they are visited.
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"
 
 // Bids: a free lymphocyte tries one of six directions; an engaged one stays with its target.
-// priority is written for bidders only.
+// bidders holds the x of each bidder of the row, ascending, n_bidders their number. priority is written for bidders.
 KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
             uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* engaged,
-            const uint32_t* hop, uint32_t* action, uint32_t* priority) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
-        const int64_t l = p.l;
-        uint32_t bid = EVENT_NONE;
-        const uint32_t threshold = mot_hot[l] == 0u || engaged[l] != 0u ? 0u : hop[GET(mot_hot[l], HOT_KIND)];
-        if (threshold != 0u) {
+            const uint32_t* hop, uint32_t* action, uint32_t* priority, uint16_t* bidders, uint32_t* n_bidders) {
+    FOR_EACH (i, n) {
+        const int64_t row = first / nx + i, start = row * nx;
+        uint32_t found = 0;
+        for (int64_t l = start; l < start + nx; ++l) {
+            action[l] = EVENT_NONE;
+            if (mot_hot[l] == 0u || engaged[l] != 0u) continue;
             uint32_t r[4];
             philox(seed, global_site(l, shift, total), step, word, r);
+            if (r[0] >= hop[GET(mot_hot[l], HOT_KIND)]) continue;
             const uint32_t d = uint32_t((uint64_t(r[1]) * 6u) >> 32);
-            const int64_t s = neighbour(p, d);
-            if (r[0] < threshold && mot_hot[s] == 0u && (tissue[s] & TISSUE_MASK) == TISSUE_MARROW) {
-                bid = EVENT_MOVE | (d << 4);
-                priority[l] = r[2];
-            }
+            const int64_t s = neighbour(place_at(l, ny, nx), d);
+            if (mot_hot[s] != 0u || (tissue[s] & TISSUE_MASK) != TISSUE_MARROW) continue;
+            action[l] = EVENT_MOVE | (d << 4);
+            priority[l] = r[2];
+            bidders[start + found] = uint16_t(l - start);
+            ++found;
         }
-        action[l] = bid;
+        n_bidders[row] = found;
     }
 }
 
-// An empty site pulls the best bidder. In place: only empty sites are written, only occupied ones are read from.
+// An empty site of the row pulls the best bidder. In place: only empty sites are written, only occupied ones read from.
 // winner is written where there is a bid.
 KERNEL(pull)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* action,
-             const uint32_t* priority, uint8_t* winner, uint32_t* mot_hot, uint32_t* mot_cold) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
-        if (quiet_around(p, action) || mot_hot[p.l] != 0u) continue;
-        const uint32_t best = best_claim(p, total, shift, action, priority);
-        if (best == 0u) continue;
-        const int64_t s = neighbour(p, best - 1u);
-        winner[p.l] = uint8_t(best);
-        mot_cold[p.l] = mot_cold[s];
-        mot_hot[p.l] = mot_hot[s];
+             const uint32_t* priority, const uint16_t* bidders, const uint32_t* n_bidders, uint8_t* winner,
+             uint32_t* mot_hot, uint32_t* mot_cold) {
+    FOR_EACH (i, n) {
+        const Place here = row_start(first / nx + i, ny, nx);
+        // rows whose bidders may aim at this one, and the directions in which they would
+        const int64_t starts[5] = {here.l, here.l - here.plane, here.l + here.plane, here.l + here.south,
+                                   here.l + here.north};
+        const uint32_t aims[5] = {4u, 1u, 0u, 3u, 2u};
+        for (uint32_t k = 0; k < 5u; ++k)
+            for (uint32_t j = 0; j < n_bidders[starts[k] / nx]; ++j) {
+                const int64_t s = starts[k] + bidders[starts[k] + j];
+                const uint32_t d = action_direction(action[s]);
+                if (k == 0u ? d < aims[k] : d != aims[k]) continue;
+                const Place target = place_at(neighbour(place_at(s, ny, nx), d), ny, nx);
+                const uint32_t best = best_claim(target, total, shift, action, priority);
+                if (best != (d ^ 1u) + 1u) continue;
+                winner[target.l] = uint8_t(best);
+                mot_cold[target.l] = mot_cold[s];
+                mot_hot[target.l] = mot_hot[s];
+            }
     }
 }
 
 // A bidder that won leaves its site.
-KERNEL(leave)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* action, const uint8_t* winner,
-              uint32_t* mot_hot, uint32_t* mot_cold) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
-        if (action[p.l] == EVENT_NONE || !won(p, action[p.l], winner)) continue;
-        mot_hot[p.l] = 0u;
-        mot_cold[p.l] = 0u;
+KERNEL(leave)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* action, const uint16_t* bidders,
+              const uint32_t* n_bidders, const uint8_t* winner, uint32_t* mot_hot, uint32_t* mot_cold) {
+    FOR_EACH (i, n) {
+        const int64_t row = first / nx + i;
+        for (uint32_t j = 0; j < n_bidders[row]; ++j) {
+            const int64_t l = row * nx + bidders[row * nx + j];
+            if (!won(place_at(l, ny, nx), action[l], winner)) continue;
+            mot_hot[l] = 0u;
+            mot_cold[l] = 0u;
+        }
     }
 }

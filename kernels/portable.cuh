@@ -3,6 +3,7 @@
 
 #ifdef __CUDACC_RTC__  // NVRTC has no standard headers
 typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
 typedef int int32_t;
 typedef unsigned int uint32_t;
 typedef long long int64_t;

@@ -35,13 +35,13 @@ class Guarded(Phases):
     def __init__(self, backend: Any, state: State, seed: int) -> None:
         super().__init__(backend, state.domain, SerialComm(), seed)
         self.guards: dict[str, Any] = {}
-        shape, n = state.domain.local_shape, int(np.prod(state.domain.local_shape))
         for name, array in list(self.arrays.items()):
+            n = array.size
             host = np.full(n + 2 * GUARD, 0xA5, np.uint8).astype(array.dtype)
             host[GUARD:-GUARD] = state.arrays[name].reshape(-1) if name in state.arrays else 0
             whole = backend.to_device(host)
             self.guards[name] = whole
-            self.arrays[name] = whole[GUARD : GUARD + n].reshape(shape)
+            self.arrays[name] = whole[GUARD : GUARD + n].reshape(array.shape)
         self.set_constants(state.tables)
 
     def intact(self) -> bool:
@@ -78,10 +78,10 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         hot, cold = p.leavers("res", p.constants["chosen"]) if layer == "res" else (np.zeros(0), np.zeros(0))
         seen[f"{layer}/leavers"] = np.concatenate([hot, cold])
         p.make_current(layer)
-    p._draw("bid", 2, step, 7, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
-    p._run("pull", 1)
-    look("pull", "action", "priority", "winner", "mot_hot", "mot_cold")
-    p._run("leave", 0)
+    p._draw("bid", 2, step, 7, by_row=True, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
+    p._run("pull", 1, by_row=True)
+    look("pull", "action", "priority", "bidders", "n_bidders", "winner", "mot_hot", "mot_cold")
+    p._run("leave", 0, by_row=True)
     look("leave", "mot_hot", "mot_cold")
     return seen, p.intact()
 
