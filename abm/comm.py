@@ -18,13 +18,12 @@ class SerialComm:
     size = 1
 
     def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
-        """Fill the nearest ``depth`` halo planes of local arrays (nz + 2 halo, ny, nx) on both sides."""
+        """Fill the nearest ``depth`` halo planes of local arrays (nz + 2 halo, ny, nx) on both sides (nz >= depth)."""
         nz, halo = domain.n_owned, domain.halo
+        below, above = slice(halo - depth, halo), slice(halo + nz, halo + nz + depth)
         for array in arrays:
-            for k in range(1, depth + 1):
-                below, above = halo - k, halo + nz + k - 1
-                backend.copy(array[below : below + 1], array[_owned(below, nz, halo)])
-                backend.copy(array[above : above + 1], array[_owned(above, nz, halo)])
+            backend.copy(array[below], array[halo + nz - depth : halo + nz])
+            backend.copy(array[above], array[halo : halo + depth])
         backend.sync()
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -34,8 +33,3 @@ class SerialComm:
     def gather_planes(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return per-plane values of all ranks in global plane order."""
         return values
-
-
-def _owned(plane: int, nz: int, halo: int) -> slice:
-    source = (plane - halo) % nz + halo
-    return slice(source, source + 1)

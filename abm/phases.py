@@ -100,13 +100,13 @@ class Phases:
         self._swap(name, spare)
         self.exchange(name)
 
-    def fate(self, layer: str, step: int, rates: Any, renew: Any) -> None:  # noqa: ANN401
+    def fate(self, layer: str, step: int, rates: Any, ceiling: Any, renew: Any) -> None:  # noqa: ANN401
         """Phases 3-5: choose events, resolve claims, commit the layer ("res" or "mot")."""
         a, motile = self.arrays, layer == "mot"
         own = {"hot": a[f"{layer}_hot"], "cold": a[f"{layer}_cold"]}
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
-        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), rates=rates, **own)
+        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), rates=rates, ceiling=ceiling, **own)
         beyond -= FATE_CHAIN["resolve"]
         self._run("resolve", beyond, hot=own["hot"])
         beyond -= FATE_CHAIN["commit"]

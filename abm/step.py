@@ -96,10 +96,10 @@ class Simulation:
             for _ in range(SWEEPS):
                 lattice.sweep(name, settings)
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
-        rates, renew = (self.backend.to_device(x) for x in self.model.rules.rates(signals, drugs, self.config.step_h))
+        rates = [self.backend.to_device(x) for x in self.model.rules.rates(signals, drugs, self.config.step_h)]
         lattice.clear_counts()
         for layer in ("res", "mot"):  # 3-5: fate, claims, commit; both layers see contacts of level t
-            lattice.fate(layer, t, rates, renew)
+            lattice.fate(layer, t, *rates)
             lattice.tally(layer)  # 7: exact counts of this layer
             if layer == "res":
                 counts = lattice.read_counts()

@@ -59,37 +59,41 @@ DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
+// ceiling is an upper bound of the event probability (x 2^32) of a cell that no effector or target touches.
 // priority is written for acting cells only. layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
              const uint8_t* engaged, const float* cxcl12, const float* inflammation, const uint32_t* flags,
-             const uint8_t* stages, const float* strength, const float* rates, const int32_t* rule_start,
-             const uint8_t* rule_behaviour, const uint8_t* rule_signal, const uint8_t* rule_power,
-             const float* rule_gain, const float* rule_half, const float* escape, uint32_t* action,
-             uint32_t* priority) {
+             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* ceiling,
+             const int32_t* rule_start, const uint8_t* rule_behaviour, const uint8_t* rule_signal,
+             const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
+             uint32_t* action, uint32_t* priority) {
     FOR_EACH_SITE (p, n, first, ny, nx) {
         const int64_t l = p.l;
         action[l] = EVENT_NONE;
         const uint32_t cell = hot[l];
         if (cell == 0u) continue;
         const uint32_t kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
+        const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
+        const bool touched = layer_is_motile == 0u && COUNT_OF(contacts, HISTOGRAM_EFFECTOR) > 0.0f;
+        uint32_t r[4];
+        philox(seed, global_site(l, shift, total), step, word, r);
+        if (r[0] >= ceiling[row] && !is_engaged && !touched) continue;  // no event, whatever the neighbourhood is
         float h[N_HAZARDS];
         for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
 
-        const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
         float hits = 0.0f;
-        if (layer_is_motile == 0u && COUNT_OF(contacts, HISTOGRAM_EFFECTOR) > 0.0f)
-            hits = hits_on(p, engaged, mot_hot, strength);
+        if (touched) hits = hits_on(p, engaged, mot_hot, strength);
         h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
         if (!is_engaged) h[BEHAVIOUR_ACTIVATE] = 0.0f;
         if (GET(cold[l], COLD_STAGE) >= stages[kind]) h[BEHAVIOUR_DIVIDE] = h[BEHAVIOUR_MATURE] = 0.0f;
 
-        for (int32_t r = rule_start[row]; r < rule_start[row + 1u]; ++r) {
-            const uint32_t b = rule_behaviour[r];
+        for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
+            const uint32_t b = rule_behaviour[k];
             if (!(h[b] > 0.0f)) continue;
             float s = 0.0f;
-            switch (rule_signal[r]) {
+            switch (rule_signal[k]) {
                 case SIGNAL_NICHE: s = (tissue[l] & NICHE_MASK) != 0u ? 1.0f : 0.0f; break;
                 case SIGNAL_SINUSOID_DISTANCE: s = float(distance[l]); break;
                 case SIGNAL_N_HSPC: s = COUNT_OF(contacts, HISTOGRAM_HSPC); break;
@@ -104,16 +108,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
                 case SIGNAL_INFLAMMATION: s = inflammation[l]; break;
                 case SIGNAL_STAGE: s = float(GET(cold[l], COLD_STAGE)); break;
             }
-            h[b] = h[b] * (1.0f + (rule_gain[r] * hill(s, rule_half[r], rule_power[r])));
+            h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
         }
 
         float hazard = h[0];
         for (uint32_t b = 1; b < N_HAZARDS; ++b) hazard = hazard + h[b];
-        if (!(hazard > 0.0f)) continue;
-
-        uint32_t r[4];
-        philox(seed, global_site(l, shift, total), step, word, r);
-        if (r[0] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
+        if (!(hazard > 0.0f) || r[0] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
         const float pick = (float(r[1] >> 8) * (1.0f / 16777216.0f)) * hazard;
         uint32_t event = 0;
         float sum = 0.0f;
@@ -140,9 +140,10 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
 
 // Winner of each empty site: 1 + direction towards it, 0 if nobody claims the site.
 KERNEL(resolve)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* hot,
-                const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
+                const uint8_t* tissue, const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
     FOR_EACH_SITE (p, n, first, ny, nx) {
-        const bool claimed = hot[p.l] == 0u && !quiet_around(p, action);
+        const bool open = hot[p.l] == 0u && (tissue[p.l] & TISSUE_MASK) == TISSUE_MARROW;
+        const bool claimed = open && !quiet_around(p, action);
         winner[p.l] = claimed ? uint8_t(best_claim(p, total, shift, action, priority)) : uint8_t(0);
     }
 }

@@ -1,5 +1,6 @@
 // Phase 6: one motile sub-step. A random walk with exclusion inside the motile layer.
-// The layer is sparse, so these kernels run over rows (i is a row): each row lists its bidders, and only they are visited.
+// The layer is sparse, so these kernels run over rows (i is a row): each row lists its bidders, and only they are
+// visited.
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"

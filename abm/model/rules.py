@@ -21,6 +21,7 @@ from abm.cells import (
     HISTOGRAM_BITS,
     LOSS_ANTIGENS,
     N_BEHAVIOURS,
+    N_HAZARDS,
     N_KINDS,
     N_ORIGINS,
     N_SPECIFICITIES,
@@ -54,6 +55,7 @@ N_FATES = 4
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
 _CYCLES = {"quiescent": (0,), "cycling": (1,), "any": (0, 1)}
 _NEVER_CERTAIN = 0.95
+_ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
 _KINDS = tuple(k.name for k in Kind if k is not Kind.EMPTY)
 _BEHAVIOURS = tuple(b.name for b in Behaviour if b is not Behaviour.DRUG)
 _SIGNALS = tuple(s.name.lower() for s in Signal)
@@ -88,6 +90,21 @@ class Response(NamedTuple):
         return 1.0 + (self.maximum - 1.0) * exactmath.hill(value, self.half, self.power)
 
 
+class StepRates(NamedTuple):
+    """What the kernels of one step need.
+
+    Attributes:
+        rates: hazards per step, float32 (128 * N_BEHAVIOURS,).
+        ceiling: upper bound of the event probability of an untouched cell, in 2^-32, uint32 (128,). It only saves
+            work: the last bits of exp do not matter.
+        renew: thresholds of RENEW, uint32 (128,).
+    """
+
+    rates: NDArray[np.float32]
+    ceiling: NDArray[np.uint32]
+    renew: NDArray[np.uint32]
+
+
 @dataclass(frozen=True)
 class Rules:
     """All rule tables of a species.
@@ -99,6 +116,8 @@ class Rules:
         fates: per kind, the next kinds and their shares.
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
         receptors: antigen mask per specificity, uint32 (64,).
+        largest_response: largest product of local responses per row and hazard, (128, 9); 0 for the hazards that need
+            a touch (KILL, ACTIVATE).
         motility: motility coefficient per kind, um2/min, shape (64,).
     """
 
@@ -108,6 +127,7 @@ class Rules:
     fates: dict[Kind, tuple[tuple[Kind, float], ...]]
     tables: dict[str, NDArray[np.generic]]
     receptors: NDArray[np.uint32]
+    largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
     origin_antigens: dict[tuple[Origin, bool], int]
 
@@ -126,22 +146,18 @@ class Rules:
             fates=fates,
             tables=_tables(kinds, local, fates, active),
             receptors=_read_receptors(folder / "receptors.csv"),
+            largest_response=_largest_response(local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
             origin_antigens=_read_origins(folder / "origins.csv"),
         )
 
-    def rates(
-        self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    def rates(self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
         """Return this step's hazards and renewal thresholds.
 
         Args:
             signals: body signals by name.
             drug_hazard: extra death hazard per hour by drug and radiation, shape (64, 2).
             step_h: length of the step, hours.
-
-        Returns:
-            Hazards per step, float32 (128 * N_BEHAVIOURS,), and uint32 thresholds of RENEW (128,).
         """
         rate = self.base.copy()
         for response in self.responses:
@@ -153,7 +169,9 @@ class Rules:
         rate[:, Behaviour.DRUG] = drug_hazard.reshape(-1) * step_h
         rate[:, Behaviour.RENEW] = 0.0
         thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
-        return rate.astype(np.float32).reshape(-1), thresholds
+        bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=1) * _ROUND_UP
+        ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
+        return StepRates(rate.astype(np.float32).reshape(-1), ceiling.astype(np.uint32), thresholds)
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
         """Return the antigen mask per kind and origin, uint32 (64 * 4,)."""
@@ -177,6 +195,15 @@ def escape_table() -> NDArray[np.float32]:
     """Return 1 - exp(-x) at x = 0, 1/256, ..., 16 and one entry more."""
     n = ESCAPE_STEPS * ESCAPE_MAX + 2
     return np.array([1.0 - exactmath.exp(-j / ESCAPE_STEPS) for j in range(n)], np.float32)
+
+
+def _largest_response(local: list[_Local]) -> NDArray[np.float64]:
+    largest = np.ones((N_KINDS * 2, N_HAZARDS))
+    for rule in local:
+        if rule.behaviour is not Behaviour.RENEW:
+            largest[rule.row, rule.behaviour] *= max(1.0, 1.0 + rule.gain)
+    largest[:, [Behaviour.KILL, Behaviour.ACTIVATE]] = 0.0
+    return largest
 
 
 def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:

@@ -80,6 +80,7 @@ def fate(
     stages: U8,
     strength: F32,
     rates: F32,
+    ceiling: U32,
     rule_start: NDArray[np.int32],
     rule_behaviour: U8,
     rule_signal: U8,
@@ -92,7 +93,14 @@ def fate(
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step)."""
     action.reshape(-1)[first : first + n] = 0
-    site = occupied(hot, first, n)
+    site, draws = _candidates(
+        occupied(hot, first, n),
+        hot.reshape(-1),
+        histogram.reshape(-1),
+        engaged.reshape(-1),
+        ceiling,
+        (layer_is_motile, total, shift, seed, step, word),
+    )
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (engaged.reshape(-1)[site] != 0) & (layer_is_motile != 0)
@@ -108,7 +116,7 @@ def fate(
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
-    acts, event, r2, r3 = _choose(h, global_site(site, shift, total), seed, step, word, escape)
+    acts, event, r2, r3 = _choose(h, draws, escape)
     site, cell = site[acts], cell[acts]
     claim = (event == Event.DIVIDE) | (event == Event.MOVE)
     open_ = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, 0)
@@ -212,16 +220,26 @@ def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: in
     return bits
 
 
-def _choose(h: F32, site: I64, seed: int, step: int, word: int, escape: F32) -> tuple[I64, U32, U32, U32]:
+def _candidates(
+    site: I64, hot: U32, histogram: U32, engaged: U8, ceiling: U32, random: tuple[int, int, int, int, int, int]
+) -> tuple[I64, tuple[U32, U32, U32, U32]]:
+    """Return the cells that may act, with their draws: most are dismissed by the bound of their kind."""
+    layer_is_motile, total, shift, seed, step, word = random
+    r = philox(seed, global_site(site, shift, total), step, word)
+    touched = engaged[site] != 0 if layer_is_motile else _count(histogram[site], "effector") > 0
+    may = touched | (r[0] < ceiling[rate_row(hot[site])])
+    return site[may], (r[0][may], r[1][may], r[2][may], r[3][may])
+
+
+def _choose(h: F32, r: tuple[U32, U32, U32, U32], escape: F32) -> tuple[I64, U32, U32, U32]:
     """Draw which cells act (their indices) and what they do; the last two random words are returned."""
     hazard = h[0].copy()
     for b in range(1, N_HAZARDS):
         hazard += h[b]
     acts = np.flatnonzero(hazard > 0)
-    r = philox(seed, site[acts], step, word)
     chance = _escape_probability(hazard[acts], escape) * np.float32(4294967296.0)
-    happens = r[0] < chance.astype(np.uint32)
-    acts, r1, r2, r3 = acts[happens], r[1][happens], r[2][happens], r[3][happens]
+    acts = acts[r[0][acts] < chance.astype(np.uint32)]
+    r1, r2, r3 = r[1][acts], r[2][acts], r[3][acts]
     pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
     return acts, _event_at(h[:, acts], pick), r2, r3
 
@@ -248,6 +266,7 @@ def resolve(
     total: int,
     shift: int,
     hot: U32,
+    tissue: U8,
     action: U32,
     priority: U32,
     winner: U8,
@@ -257,7 +276,7 @@ def resolve(
     act = action.reshape(-1)
     aimed = claimed_sites(acting(act, first, n, ny * nx), act, ny, nx)
     aimed = aimed[(aimed >= first) & (aimed < first + n)]
-    aimed = aimed[hot.reshape(-1)[aimed] == 0]
+    aimed = aimed[(hot.reshape(-1)[aimed] == 0) & ((tissue.reshape(-1)[aimed] & TISSUE_MASK) == Tissue.MARROW)]
     winner.reshape(-1)[aimed] = best_claim(aimed, ny, nx, total, shift, act, priority.reshape(-1))
 
 

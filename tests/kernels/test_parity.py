@@ -71,7 +71,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         p._run(f"sweep_{name}", HALO - 2, **common, **extra)
         look("fields", spare)
     for layer in ("res", "mot"):
-        p.fate(layer, step, p.constants["rates"], p.constants["renew"])
+        p.fate(layer, step, p.constants["rates"], p.constants["ceiling"], p.constants["renew"])
         look(layer, "action", "priority", "winner", "spare_hot", "spare_cold")
         p.tally(layer)
         seen[f"{layer}/counts"] = np.array(backend.to_host(p.counts))
