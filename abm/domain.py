@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -64,8 +67,8 @@ class Domain:
             raise ValueError(msg)
         return (self.n_owned + 2 * beyond) * self.plane, (self.halo - beyond) * self.plane
 
-    def local(self, site: int) -> int:
-        """Return the local index of an owned global site, -1 if another rank owns it."""
-        z, rest = divmod(site, self.plane)
-        inside = z - self.z0
-        return (inside + self.halo) * self.plane + rest if 0 <= inside < self.n_owned else -1
+    def local(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the local indices of owned global sites, -1 where another rank owns the site."""
+        local = sites - (self.z0 - self.halo) * self.plane
+        first, last = self.halo * self.plane, (self.halo + self.n_owned) * self.plane
+        return np.where((local >= first) & (local < last), local, -1)

@@ -89,6 +89,7 @@ class Phases:
     def contacts(self, step: int) -> None:
         """Phase 1: neighbour histogram and recognition."""
         beyond = HALO - FATE_CHAIN["contacts"]
+        self._clear("histogram", "engaged")
         self._run("classify", HALO, signature=self.arrays["priority"])
         self._run("contacts", beyond, signature=self.arrays["priority"])
         self._draw("engage", beyond, step, Stream.ENGAGE)
@@ -106,6 +107,7 @@ class Phases:
         own = {"hot": a[f"{layer}_hot"], "cold": a[f"{layer}_cold"]}
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
+        self._clear("action", "winner", "spare_hot", "spare_cold")
         self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), rates=rates, ceiling=ceiling, **own)
         beyond -= FATE_CHAIN["resolve"]
         self._run("resolve", beyond, hot=own["hot"])
@@ -132,7 +134,7 @@ class Phases:
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""
-        self.backend.copy(self.counts, self.backend.alloc(self.counts.shape, np.int64))
+        self.backend.clear(self.counts)
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts of this step over all ranks, int64 (N_COUNTS, 64, 4)."""
@@ -163,7 +165,7 @@ class Phases:
         self.backend.launch(
             "probe",
             sites.size,
-            sites=self.backend.to_device(self._local(sites)),
+            sites=self.backend.to_device(self.domain.local(sites)),
             niche_only=self.backend.to_device(niche_only),
             hot=self.arrays[f"{layer}_hot"],
             tissue=self.arrays["tissue"],
@@ -177,17 +179,19 @@ class Phases:
         self.backend.launch(
             "settle",
             sites.size,
-            sites=self.backend.to_device(self._local(sites)),
+            sites=self.backend.to_device(self.domain.local(sites)),
             new_hot=self.backend.to_device(hot),
             new_cold=self.backend.to_device(cold),
             hot=self.arrays[f"{layer}_hot"],
             cold=self.arrays[f"{layer}_cold"],
         )
 
-    def _local(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.array([self.domain.local(int(s)) for s in sites], np.int64)
-
     # -- launching
+
+    def _clear(self, *names: str) -> None:
+        """Zero the outputs of kernels that leave idle sites out."""
+        for name in names:
+            self.backend.clear(self.arrays[name])
 
     def _swap(self, one: str, other: str) -> None:
         self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]

@@ -15,7 +15,7 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
 // Packed counts (5 bits a class) over the 27 sites around each occupied site, its own resident cell left out.
 KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* mot_hot,
                  const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
+    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(res_hot + p.l) && eight_empty(mot_hot + p.l)) {
         const int64_t l = p.l;
         uint32_t sum = 0;
         if (res_hot[l] != 0u || mot_hot[l] != 0u) {
@@ -32,7 +32,7 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
                const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
+    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(mot_hot + p.l)) {
         const int64_t l = p.l;
         const uint32_t hot = mot_hot[l];
         uint8_t choice = 0;

@@ -14,7 +14,7 @@ DEVICE float six_neighbours(const Place& p, const float* field) {
 // CXCL12: secreted by stroma, less so where leukaemia surrounds it. weight = 1 / (6 + (h / length)^2).
 KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float half,
                      float floor, const uint8_t* tissue, const uint32_t* histogram, const float* field, float* next) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
+    FOR_EACH_SITE (p, n, first, ny, nx, false) {
         const int64_t l = p.l;
         float sum = six_neighbours(p, field);
         if ((tissue[l] >> STROMA_SHIFT) & 1u) {
@@ -29,7 +29,7 @@ KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float wei
 // Inflammation: secreted by engaged lymphocytes.
 KERNEL(sweep_inflammation)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float floor,
                            const uint8_t* engaged, const float* field, float* next) {
-    FOR_EACH_SITE (p, n, first, ny, nx) {
+    FOR_EACH_SITE (p, n, first, ny, nx, false) {
         const int64_t l = p.l;
         float sum = six_neighbours(p, field);
         if (engaged[l] != 0u) sum = sum + source;

@@ -35,9 +35,22 @@ DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
     return p;
 }
 
-DEVICE void step_in_row(Place& p, int64_t nx) {
-    ++p.l;
-    set_x(p, p.x + 1, nx);
+DEVICE void step_in_row(Place& p, int64_t sites, int64_t nx) {
+    p.l += sites;
+    set_x(p, p.x + sites, nx);
+}
+
+// Whether eight sites in a row are empty.
+DEVICE bool eight_empty(const uint32_t* words) {
+    return (words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) == 0u;
+}
+
+// Whether eight sites in a row and all their neighbours are.
+DEVICE bool eight_quiet(const Place& p, int64_t nx, const uint32_t* words) {
+    const uint32_t* at = words + p.l;
+    const int64_t beyond = p.x + 8 == nx ? 8 - nx : 8;
+    return (at[p.west] | at[beyond]) == 0u && eight_empty(at) && eight_empty(at - p.plane) &&
+           eight_empty(at + p.plane) && eight_empty(at + p.south) && eight_empty(at + p.north);
 }
 
 // Global site of local site l. shift = global index of local site 0 (modulo the lattice).

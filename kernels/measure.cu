@@ -13,6 +13,8 @@ KERNEL(tally)(int64_t n, int64_t first_plane, int64_t ny, int64_t nx, const uint
         int64_t* row = counts + i * (N_COUNTS * SLOTS);
         const int64_t plane = ny * nx, start = (first_plane + i) * plane;
         for (int64_t l = start; l < start + plane; ++l) {
+            while (l + 8 <= start + plane && eight_empty(hot + l) && eight_empty(hot_next + l)) l += 8;
+            if (l == start + plane) break;
             const uint32_t before = hot[l], after = hot_next[l];
             if (after != 0u) {
                 row[COUNT_POPULATION * SLOTS + slot(after)] += 1;

@@ -13,8 +13,10 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
     FOR_EACH (i, n) {
         const int64_t row = first / nx + i, start = row * nx;
         uint32_t found = 0;
+        for (int64_t l = start; l < start + nx; ++l) action[l] = EVENT_NONE;
         for (int64_t l = start; l < start + nx; ++l) {
-            action[l] = EVENT_NONE;
+            while (l + 8 <= start + nx && eight_empty(mot_hot + l)) l += 8;
+            if (l == start + nx) break;
             if (mot_hot[l] == 0u || engaged[l] != 0u) continue;
             uint32_t r[4];
             philox(seed, global_site(l, shift, total), step, word, r);
@@ -37,16 +39,16 @@ KERNEL(pull)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              const uint32_t* priority, const uint16_t* bidders, const uint32_t* n_bidders, uint8_t* winner,
              uint32_t* mot_hot, uint32_t* mot_cold) {
     FOR_EACH (i, n) {
-        const Place here = row_start(first / nx + i, ny, nx);
-        // rows whose bidders may aim at this one, and the directions in which they would
-        const int64_t starts[5] = {here.l, here.l - here.plane, here.l + here.plane, here.l + here.south,
-                                   here.l + here.north};
+        const int64_t row = first / nx + i, y = row % ny;
+        // rows whose bidders may aim at this one, and the direction in which they would (4: either way along x)
+        const int64_t rows[5] = {row, row - ny, row + ny, y == 0 ? row + ny - 1 : row - 1,
+                                 y == ny - 1 ? row - ny + 1 : row + 1};
         const uint32_t aims[5] = {4u, 1u, 0u, 3u, 2u};
         for (uint32_t k = 0; k < 5u; ++k)
-            for (uint32_t j = 0; j < n_bidders[starts[k] / nx]; ++j) {
-                const int64_t s = starts[k] + bidders[starts[k] + j];
+            for (uint32_t j = 0; j < n_bidders[rows[k]]; ++j) {
+                const int64_t s = rows[k] * nx + bidders[rows[k] * nx + j];
                 const uint32_t d = action_direction(action[s]);
-                if (k == 0u ? d < aims[k] : d != aims[k]) continue;
+                if ((d < 4u ? d : 4u) != aims[k]) continue;
                 const Place target = place_at(neighbour(place_at(s, ny, nx), d), ny, nx);
                 const uint32_t best = best_claim(target, total, shift, action, priority);
                 if (best != (d ^ 1u) + 1u) continue;

@@ -41,6 +41,9 @@ class Backend(Protocol):
     def to_device(self, array: NDArray[Any]) -> Any:
         """Return a copy the backend's kernels can use."""
 
+    def clear(self, array: Any) -> None:
+        """Set all elements to zero."""
+
     def copy(self, dst: Any, src: Any) -> None:
         """Copy between equal shapes and dtypes."""
 

@@ -79,6 +79,10 @@ class CudaBackend:
         """Return a C-contiguous copy on the device."""
         return self._cupy.array(array, order="C")
 
+    def clear(self, array: Any) -> None:
+        """Set all elements to zero."""
+        array.fill(0)
+
     def copy(self, dst: Any, src: Any) -> None:
         """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array."""
         check_copy(dst, src)

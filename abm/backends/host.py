@@ -32,7 +32,16 @@ from abm.errors import BackendError
 from abm.kernel import PREFIX, Arg, assemble, first_errors
 
 #: Contraction to fma and fast-math change bits: both are off for good.
-FLAGS = ("-O3", "-std=c++17", "-ffp-contract=off", "-fno-fast-math", "-fPIC", "-shared")
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-trapping-math",
+    "-fno-math-errno",
+    "-fPIC",
+    "-shared",
+)
 #: Wanted, but a compiler without them still gives the same results, only slower.
 OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
 #: Elements of the largest array from which on a launch is shared between threads.

@@ -34,6 +34,10 @@ class NumpyArrays:
         """Return a C-contiguous copy."""
         return np.array(array, order="C")
 
+    def clear(self, array: Array) -> None:
+        """Set all elements to zero."""
+        array.fill(0)
+
     def copy(self, dst: Array, src: Array) -> None:
         """Copy ``src`` into ``dst``: same shape, same dtype."""
         check_copy(dst, src)
