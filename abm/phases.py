@@ -34,7 +34,7 @@ SCRATCH: dict[str, str] = {
     "bidders": "u2",
 }
 #: Room per plane for stem cells that leave in one step.
-LEAVERS_PER_PLANE = 1024
+LEAVERS_PER_PLANE = 256
 
 Array = NDArray[Any]
 

@@ -102,8 +102,7 @@ class Simulation:
             lattice.fate(layer, t, *rates)
             lattice.tally(layer)  # 7: exact counts of this layer
             if layer == "res":
-                counts = lattice.read_counts()
-                self._to_blood(counts)
+                self.circulation.add(*lattice.leavers("res", self.stem_kinds))
             lattice.make_current(layer)
         counts = lattice.read_counts()
         for substep in range(self.model.substeps):  # 6: random walk of the motile layer
@@ -142,11 +141,6 @@ class Simulation:
         """Fill the motile layer with the lymphocytes that a day brings: their residence time is about a day."""
         self.body.lymphocytes.queue(24.0)
         self._arrivals(_BEFORE_START)
-
-    def _to_blood(self, counts: NDArray[np.int64]) -> None:
-        """Keep the words of stem cells that leave the marrow."""
-        if counts[Count.EGRESS, list(STEM_KINDS)].any():
-            self.circulation.add(*self.lattice.leavers("res", self.stem_kinds))
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for dose in doses:

@@ -16,8 +16,7 @@ DEVICE uint32_t action_direction(uint32_t action) { return action >> 4; }
 
 // Whether the action of a cell claims the site that lies in its direction.
 DEVICE bool claims(uint32_t action, uint32_t direction) {
-    const uint32_t event = action_event(action);
-    return (event == EVENT_DIVIDE || event == EVENT_MOVE) && action_direction(action) == direction;
+    return (action == (EVENT_DIVIDE | (direction << 4))) | (action == (EVENT_MOVE | (direction << 4)));
 }
 
 // Claims are a strict order: random 32 bits, then the global site.
@@ -28,11 +27,14 @@ DEVICE bool stronger(uint32_t priority_a, uint64_t site_a, uint32_t priority_b, 
 // Strongest claim on the site at p: 1 + direction towards the claimant, 0 if there is none.
 DEVICE uint32_t best_claim(const Place& p, int64_t total, int64_t shift, const uint32_t* action,
                            const uint32_t* priority) {
+    uint32_t claimants = 0;
+    for (uint32_t d = 0; d < 6u; ++d) claimants |= uint32_t(claims(action[neighbour(p, d)], d ^ 1u)) << d;
     uint32_t best = 0, best_priority = 0;
     uint64_t best_site = 0;
-    for (uint32_t d = 0; d < 6u; ++d) {
+    for (uint32_t d = 0; claimants >> d; ++d) {
+        if (!((claimants >> d) & 1u)) continue;
+        if (best == 0u && claimants >> d == 1u) return d + 1u;  // the only one
         const int64_t s = neighbour(p, d);
-        if (!claims(action[s], d ^ 1u)) continue;
         const uint64_t site = global_site(s, shift, total);
         if (best != 0u && !stronger(priority[s], site, best_priority, best_site)) continue;
         best = d + 1u;
