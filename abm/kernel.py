@@ -85,7 +85,7 @@ class Kernel(NamedTuple):
         for arg in self.args:  # hot: a step makes dozens of launches, so messages are made only when needed
             value = values[arg.name]
             if not arg.is_pointer:
-                value = _cast(self.name, arg, value)
+                value = cast_scalar(self.name, arg, value)
             elif not isinstance(value, array_type):
                 found = type(value).__name__
                 raise _refusal(TypeError, self.name, arg, f"expected {array_type.__name__}, found {found}")
@@ -102,7 +102,7 @@ class Kernel(NamedTuple):
         return TypeError(f"kernel {self.name}: missing arguments {missing}, unknown arguments {unknown}")
 
 
-def _cast(kernel: str, arg: Arg, value: Any) -> Any:
+def cast_scalar(kernel: str, arg: Arg, value: Any) -> Any:
     """Cast a scalar to the declared type without losing anything but float precision."""
     if arg.dtype.kind == "f":
         if not isinstance(value, (int, float, np.integer, np.floating)):

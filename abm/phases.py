@@ -86,15 +86,15 @@ class Phases:
 
     # -- phases
 
-    def contacts(self, step: int) -> None:
-        """Phase 1: neighbour histogram and recognition."""
+    def contacts(self, step: int, wanted: Any) -> None:  # noqa: ANN401
+        """Phase 1: neighbour histogram (of the wanted kinds) and recognition."""
         beyond = HALO - FATE_CHAIN["contacts"]
-        self._clear("histogram", "engaged")
+        self._clear("engaged")
         self._run("classify", HALO, signature=self.arrays["priority"])
-        self._run("contacts", beyond, signature=self.arrays["priority"])
+        self._run("contacts", beyond, signature=self.arrays["priority"], wanted=wanted)
         self._draw("engage", beyond, step, Stream.ENGAGE)
 
-    def sweep(self, name: str, settings: dict[str, float]) -> None:
+    def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
         spare = f"spare_{name}"
         self._run(f"sweep_{name}", 0, field=self.arrays[name], next=self.arrays[spare], **settings)
@@ -205,7 +205,7 @@ class Phases:
 
     def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> None:  # noqa: ANN401
         """Launch a kernel that draws random numbers."""
-        random = {"seed": self.seed, "step": step, "word": stream * 256 + draw}
+        random: dict[str, Any] = {"seed": self.seed, "step": step, "word": stream * 256 + draw}
         self._run(kernel, beyond, **random, **special)
 
     def _planes(self, kernel: str, **special: Any) -> None:  # noqa: ANN401

@@ -91,7 +91,8 @@ class Simulation:
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", "cxcl12", "inflammation")
-        lattice.contacts(t)  # 1: time level t, reach 1
+        wanted = self.model.rules.wants_histogram(self.last[Count.POPULATION] + arrived)
+        lattice.contacts(t, self.backend.to_device(wanted))  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
             for _ in range(SWEEPS):
                 lattice.sweep(name, settings)

@@ -12,17 +12,21 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
     }
 }
 
-// Packed counts (5 bits a class) over the 27 sites around each occupied site, its own resident cell left out.
-KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* mot_hot,
-                 const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(res_hot + p.l) && eight_empty(mot_hot + p.l)) {
-        const int64_t l = p.l;
+// Packed counts (5 bits a class) over the 27 sites around each site that wants them, its own resident cell left out:
+// sites with a cell of a wanted kind, and stroma where the kind EMPTY is wanted.
+KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint8_t* tissue, const uint32_t* res_hot,
+                 const uint32_t* mot_hot, const uint32_t* classes, const uint8_t* wanted, const uint32_t* signature,
+                 uint32_t* histogram) {
+    FOR_EACH_SITE (p, n, first, ny, nx, false) {
+        const uint32_t kind = GET(res_hot[p.l], HOT_KIND), wanderer = GET(mot_hot[p.l], HOT_KIND);
+        const bool resident = kind != 0u && wanted[kind] != 0u, motile = wanderer != 0u && wanted[wanderer] != 0u;
+        const bool stroma = wanted[0] != 0u && ((tissue[p.l] >> STROMA_SHIFT) & 1u) != 0u;
         uint32_t sum = 0;
-        if (res_hot[l] != 0u || mot_hot[l] != 0u) {
+        if (resident || motile || stroma) {
             for (uint32_t m = 0; m < 27u; ++m) sum += signature[near_site(p, m)];
-            sum -= classes[GET(res_hot[l], HOT_KIND)];
+            sum -= classes[kind];
         }
-        histogram[l] = sum;
+        histogram[p.l] = sum;
     }
 }
 

@@ -50,6 +50,8 @@ KERNEL(collect)(int64_t n, int64_t first_plane, int64_t ny, int64_t nx, int64_t 
         const int64_t plane = ny * nx, start = (first_plane + i) * plane;
         int64_t found = 0;
         for (int64_t l = start; l < start + plane; ++l) {
+            while (l + 8 <= start + plane && eight_empty(action + l)) l += 8;
+            if (l == start + plane) break;
             if (action_event(action[l]) != EVENT_EGRESS || chosen[GET(hot[l], HOT_KIND)] == 0u) continue;
             if (found < room) {
                 words[(i * room + found) * 2] = hot[l];

@@ -21,15 +21,16 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from abm.backends.numpy_backend import NumpyArrays
+from abm.backends.numpy_backend import NumpyArrays, find_kernel
 from abm.errors import BackendError
-from abm.kernel import PREFIX, Arg, assemble, first_errors
+from abm.kernel import PREFIX, Arg, Kernel, assemble, cast_scalar, first_errors
 
 #: Contraction to fma and fast-math change bits: both are off for good.
 FLAGS = (
@@ -46,6 +47,8 @@ FLAGS = (
 OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
 #: Elements of the largest array from which on a launch is shared between threads.
 WORTH_THREADS = 1 << 15
+#: Bound calls remembered before all are forgotten.
+CALLS_KEPT = 256
 COMPILERS = ("g++", "clang++", "c++")
 
 _Memory = ctypes.c_char * 0
@@ -71,6 +74,7 @@ class HostBackend(NumpyArrays):
         extra = (*shlex.split(os.environ.get("ABM_CXXFLAGS", "")), *extra_flags)
         build = _Build(compiler, extra, assemble(folder))
         self._library, self.path, flags = build.load()
+        self._calls: dict[tuple[Any, ...], _Call] = {}
         self._functions = {name: self._function(name) for name in self.kernels}
         self.threads = self._current = _threads(self._library)
         openmp = "" if "-fopenmp" in flags else " (the compiler has no OpenMP)"
@@ -84,11 +88,26 @@ class HostBackend(NumpyArrays):
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        _, values = self._bind(kernel_name, args)
+        call = self._call(kernel_name, args)
         if n == 0:
             return
-        self._use_threads(max((v.size for v in values if isinstance(v, np.ndarray)), default=0))
-        self._functions[kernel_name](n, *[_address(v) if isinstance(v, np.ndarray) else v for v in values])
+        self._use_threads(call.size)
+        self._functions[kernel_name](n, *call.values)
+
+    def _call(self, kernel_name: str, args: dict[str, Any]) -> _Call:
+        """Return the bound call; arrays seen before in the same roles were checked before."""
+        kernel = find_kernel(self.kernels, kernel_name)
+        key = (kernel_name, len(args), *[id(args.get(arg.name)) for arg in kernel.args if arg.is_pointer])
+        call = self._calls.get(key)
+        if call is None or any(arg.name not in args for _, arg in call.scalars):
+            _, values = self._bind(kernel_name, args)
+            if len(self._calls) >= CALLS_KEPT:
+                self._calls.clear()
+            call = self._calls[key] = _Call.of(kernel, values)
+        else:
+            for index, arg in call.scalars:
+                call.values[index] = cast_scalar(kernel_name, arg, args[arg.name])
+        return call
 
     def _use_threads(self, size: int) -> None:
         """Run small launches on one thread: on a busy machine waiting for a second one costs more than it brings."""
@@ -96,6 +115,26 @@ class HostBackend(NumpyArrays):
         if wanted != self._current:
             self._library.omp_set_num_threads(wanted)
             self._current = wanted
+
+
+@dataclass
+class _Call:
+    """Arguments ready for ctypes. Holds the arrays, so that their identities stay theirs."""
+
+    values: list[Any]
+    scalars: list[tuple[int, Arg]]
+    arrays: list[Any]
+    size: int
+
+    @classmethod
+    def of(cls, kernel: Kernel, values: list[Any]) -> _Call:
+        arrays = [v for v in values if isinstance(v, np.ndarray)]
+        return cls(
+            values=[_address(v) if isinstance(v, np.ndarray) else v for v in values],
+            scalars=[(j, arg) for j, arg in enumerate(kernel.args) if not arg.is_pointer],
+            arrays=arrays,
+            size=max((v.size for v in arrays), default=0),
+        )
 
 
 class _Build:

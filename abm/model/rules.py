@@ -75,7 +75,7 @@ class KindInfo(NamedTuple):
 class Response(NamedTuple):
     """One response to a body signal."""
 
-    rows: tuple[int, ...]
+    rows: list[int]
     behaviour: Behaviour
     signal: str
     maximum: float
@@ -116,6 +116,7 @@ class Rules:
         fates: per kind, the next kinds and their shares.
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
         receptors: antigen mask per specificity, uint32 (64,).
+        counting: which kinds have a rule on neighbour counts, uint8 (64,).
         largest_response: largest product of local responses per row and hazard, (128, 9); 0 for the hazards that need
             a touch (KILL, ACTIVATE).
         motility: motility coefficient per kind, um2/min, shape (64,).
@@ -127,6 +128,7 @@ class Rules:
     fates: dict[Kind, tuple[tuple[Kind, float], ...]]
     tables: dict[str, NDArray[np.generic]]
     receptors: NDArray[np.uint32]
+    counting: NDArray[np.uint8]
     largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
     origin_antigens: dict[tuple[Origin, bool], int]
@@ -146,6 +148,7 @@ class Rules:
             fates=fates,
             tables=_tables(kinds, local, fates, active),
             receptors=_read_receptors(folder / "receptors.csv"),
+            counting=_counting(local),
             largest_response=_largest_response(local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
             origin_antigens=_read_origins(folder / "origins.csv"),
@@ -161,7 +164,7 @@ class Rules:
         """
         rate = self.base.copy()
         for response in self.responses:
-            rate[list(response.rows), response.behaviour] *= response.multiplier(signals[response.signal])
+            rate[response.rows, response.behaviour] *= response.multiplier(signals[response.signal])
         renew = np.where(
             self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[:, Behaviour.RENEW], _NEVER_CERTAIN)
         )
@@ -172,6 +175,17 @@ class Rules:
         bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         return StepRates(rate.astype(np.float32).reshape(-1), ceiling.astype(np.uint32), thresholds)
+
+    def wants_histogram(self, population: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return which kinds need their neighbours counted, uint8 (64,): a function of who is on the lattice.
+
+        Where there are effectors, every cell may be touched; where there is leukaemia, stroma (kind EMPTY) senses it.
+        """
+        if population[self.mask(Flag.EFFECTOR)].any():
+            return np.ones(N_KINDS, np.uint8)
+        wanted = self.counting.copy()
+        wanted[Kind.EMPTY] = population[self.mask(Flag.LEUKAEMIC)].any()
+        return wanted
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
         """Return the antigen mask per kind and origin, uint32 (64 * 4,)."""
@@ -195,6 +209,14 @@ def escape_table() -> NDArray[np.float32]:
     """Return 1 - exp(-x) at x = 0, 1/256, ..., 16 and one entry more."""
     n = ESCAPE_STEPS * ESCAPE_MAX + 2
     return np.array([1.0 - exactmath.exp(-j / ESCAPE_STEPS) for j in range(n)], np.float32)
+
+
+def _counting(local: list[_Local]) -> NDArray[np.uint8]:
+    counting = np.zeros(N_KINDS, np.uint8)
+    for rule in local:  # KILL needs an effector near, and then everyone is counted
+        if rule.signal.name.startswith("N_") and rule.behaviour is not Behaviour.KILL:
+            counting[rule.row // 2] = 1
+    return counting
 
 
 def _largest_response(local: list[_Local]) -> NDArray[np.float64]:
@@ -287,7 +309,7 @@ def _read_responses(path: Path, kinds: dict[Kind, KindInfo]) -> tuple[list[Respo
         if power == 3:
             raise row.error("power", "expected 1, 2 or 4, found '3'")
         if signal in BODY_SIGNALS:
-            body.append(Response(rows, behaviour, signal, maximum, half, power))
+            body.append(Response(list(rows), behaviour, signal, maximum, half, power))
         elif behaviour is Behaviour.RENEW:
             raise row.error("behaviour", f"RENEW answers to body signals only ({', '.join(BODY_SIGNALS)})")
         else:

@@ -17,18 +17,41 @@ def classify(n: int, *, first: int, res_hot: U32, mot_hot: U32, classes: U32, si
 
 
 def contacts(
-    n: int, *, first: int, ny: int, nx: int, res_hot: U32, mot_hot: U32, classes: U32, signature: U32, histogram: U32
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    tissue: U8,
+    res_hot: U32,
+    mot_hot: U32,
+    classes: U32,
+    wanted: U8,
+    signature: U32,
+    histogram: U32,
 ) -> None:
-    """Write packed neighbour counts of each occupied site, its own resident cell left out."""
-    box = span(signature, first, n, ny, nx, 1)
-    box = box[:-2] + box[1:-1] + box[2:]
-    box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
-    box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
-    offset = first % (ny * nx)
-    total = box.reshape(-1)[offset : offset + n]
-    res, mot = res_hot.reshape(-1)[first : first + n], mot_hot.reshape(-1)[first : first + n]
-    total = np.where((res != 0) | (mot != 0), total - classes[kind_of(res)], np.uint32(0))
-    histogram.reshape(-1)[first : first + n] = total
+    """Write packed neighbour counts of each site that wants them, its own resident cell left out."""
+    part = slice(first, first + n)
+    kind, wanderer = (kind_of(hot.reshape(-1)[part]) for hot in (res_hot, mot_hot))
+    by_cell = np.append(np.uint8(0), wanted[1:])
+    wants = (by_cell[kind] != 0) | (by_cell[wanderer] != 0)
+    if wanted[0]:
+        wants |= (tissue.reshape(-1)[part] & np.uint8(cells.STROMA_BIT)) != 0
+    out = histogram.reshape(-1)
+    out[part] = 0
+    if np.count_nonzero(wants) > n // 8:
+        box = span(signature, first, n, ny, nx, 1)
+        box = box[:-2] + box[1:-1] + box[2:]
+        box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
+        box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
+        offset = first % (ny * nx)
+        out[part] = np.where(wants, box.reshape(-1)[offset : offset + n] - classes[kind], np.uint32(0))
+        return
+    site = np.flatnonzero(wants)
+    total = np.zeros(site.shape, np.uint32)
+    for m in range(27):
+        total += signature.reshape(-1)[near_site(site + first, m, ny, nx)]
+    out[site + first] = total - classes[kind[site]]
 
 
 def engage(

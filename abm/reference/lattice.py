@@ -64,9 +64,10 @@ def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
 
 
 def _neighbour_in(site: I64, d: int, ny: int, nx: int) -> I64:
-    plane = ny * nx
     if d < 2:
-        return site + (plane if d == 1 else -plane)
+        stride = ny * nx if d == 1 else -ny * nx
+        beyond: I64 = site + stride
+        return beyond
     size, stride = (ny, nx) if d < 4 else (nx, 1)
     at = (site // stride) % size
     if d % 2:

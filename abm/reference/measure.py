@@ -35,7 +35,7 @@ def tally(
 
     def add(count: int | I64, where: I64, slots: I64) -> None:
         if where.size < table.size // 8:
-            np.add.at(table, (where // plane, count, slots), 1)
+            np.add.at(table.reshape(-1), (where // plane * N_COUNTS + count) * _SLOTS + slots, 1)
         else:
             table[:, count] += np.bincount((where // plane) * _SLOTS + slots, minlength=n * _SLOTS).reshape(n, -1)
 

@@ -68,7 +68,8 @@ def _bidders(first_row: int, n: int, nx: int, bidders: U16, n_bidders: U32) -> I
     found = n_bidders.reshape(-1)[first_row : first_row + n].astype(np.int64)
     start = np.repeat((np.arange(n) + first_row) * nx, found)
     rank = np.arange(start.size) - np.repeat(np.cumsum(found) - found, found)
-    return start + bidders.reshape(-1)[start + rank]
+    site: I64 = start + bidders.reshape(-1)[start + rank]
+    return site
 
 
 def pull(

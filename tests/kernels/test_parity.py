@@ -63,7 +63,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         for name in names:
             seen[f"{stage}/{name}"] = np.array(backend.to_host(p.arrays[name]))
 
-    p.contacts(step)
+    p.contacts(step, p.constants["wanted"])
     look("contacts", "priority", "histogram", "engaged")
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
