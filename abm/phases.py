@@ -89,7 +89,6 @@ class Phases:
     def contacts(self, step: int, wanted: Any) -> None:  # noqa: ANN401
         """Phase 1: neighbour histogram (of the wanted kinds) and recognition."""
         beyond = HALO - FATE_CHAIN["contacts"]
-        self._clear("engaged")
         self._run("classify", HALO, signature=self.arrays["priority"])
         self._run("contacts", beyond, signature=self.arrays["priority"], wanted=wanted)
         self._draw("engage", beyond, step, Stream.ENGAGE)
@@ -107,7 +106,6 @@ class Phases:
         own = {"hot": a[f"{layer}_hot"], "cold": a[f"{layer}_cold"]}
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
-        self._clear("action", "winner", "spare_hot", "spare_cold")
         self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), rates=rates, ceiling=ceiling, **own)
         beyond -= FATE_CHAIN["resolve"]
         self._run("resolve", beyond, hot=own["hot"])
@@ -187,11 +185,6 @@ class Phases:
         )
 
     # -- launching
-
-    def _clear(self, *names: str) -> None:
-        """Zero the outputs of kernels that leave idle sites out."""
-        for name in names:
-            self.backend.clear(self.arrays[name])
 
     def _swap(self, one: str, other: str) -> None:
         self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]

@@ -36,7 +36,7 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint8_t
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
                const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(mot_hot + p.l)) {
+    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(mot_hot + p.l) && eight_cleared(engaged + p.l)) {
         const int64_t l = p.l;
         const uint32_t hot = mot_hot[l];
         uint8_t choice = 0;

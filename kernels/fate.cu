@@ -69,7 +69,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              const int32_t* rule_start, const uint8_t* rule_behaviour, const uint8_t* rule_signal,
              const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
              uint32_t* action, uint32_t* priority) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(hot + p.l)) {
+    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(hot + p.l) && eight_cleared(action + p.l)) {
         const int64_t l = p.l;
         action[l] = EVENT_NONE;
         const uint32_t cell = hot[l];
@@ -141,7 +141,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
 // Winner of each empty site: 1 + direction towards it, 0 if nobody claims the site.
 KERNEL(resolve)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* hot,
                 const uint8_t* tissue, const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_quiet(p, nx, action)) {
+    FOR_EACH_SITE (p, n, first, ny, nx, eight_quiet(p, nx, action) && eight_cleared(winner + p.l)) {
         const bool open = hot[p.l] == 0u && (tissue[p.l] & TISSUE_MASK) == TISSUE_MARROW;
         const bool claimed = open && !quiet_around(p, action);
         winner[p.l] = claimed ? uint8_t(best_claim(p, total, shift, action, priority)) : uint8_t(0);
@@ -180,7 +180,9 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                const uint8_t* winner, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
                const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, uint32_t* hot_next,
                uint32_t* cold_next) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(hot + p.l) && eight_quiet(p, nx, action)) {
+    FOR_EACH_SITE (p, n, first, ny, nx,
+                   eight_empty(hot + p.l) && eight_quiet(p, nx, action) && eight_cleared(hot_next + p.l) &&
+                       eight_cleared(cold_next + p.l)) {
         const int64_t l = p.l;
         const int64_t source = hot[l] != 0u || winner[l] == 0u ? l : neighbour(p, winner[l] - 1u);
         uint32_t h = hot[source], c = cold[source];

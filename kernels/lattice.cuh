@@ -45,6 +45,12 @@ DEVICE bool eight_empty(const uint32_t* words) {
     return (words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) == 0u;
 }
 
+// Zero eight words in a row; returns true, so that it can end a test for idle sites.
+template <typename T> DEVICE bool eight_cleared(T* words) {
+    for (int j = 0; j < 8; ++j) words[j] = 0;
+    return true;
+}
+
 // Whether eight sites in a row and all their neighbours are.
 DEVICE bool eight_quiet(const Place& p, int64_t nx, const uint32_t* words) {
     const uint32_t* at = words + p.l;

@@ -14,7 +14,7 @@ typedef unsigned long long uint64_t;
 
 // KERNEL(fate)(int64_t n, ...) { FOR_EACH (i, n) { ... } }
 // FOR_EACH_SITE (p, n, first, ny, nx, idle) { ... } visits the n sites from `first` on (whole rows) as Place p
-// (lattice.cuh). The host may leave out the eight sites from p on if `idle` holds there: outputs are cleared before.
+// (lattice.cuh). The host leaves out the eight sites from p on where `idle` holds; `idle` clears their outputs.
 // The prefix keeps exported names away from libc symbols such as step().
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void abm_##name
