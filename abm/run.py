@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 import time
@@ -264,6 +265,7 @@ class Run:
 
     def loop(self) -> int:
         """Advance to the last step, or until asked to stop; return the exit code."""
+        gc.freeze()  # what exists now stays: the collector need not look at it again and again
         steps, limit = self.config.n_steps, self.options.steps
         last = steps if limit is None else min(steps, self.first + limit)
         progress = Progress(self.first, steps, quiet=self.options.quiet)

@@ -20,8 +20,9 @@ from abm.state import Snapshot
 from abm.streams import cpp_header
 from abm.tables import rules_digest
 
-#: Jacobi sweeps of each field per step; the fields are quasi-steady and keep their state between steps.
-SWEEPS = 2
+#: Jacobi sweeps of each field per step. The fields keep their state between steps and follow their sources within
+#: (length / site)^2 sweeps, one to three days: fast enough for stroma and inflammation, which change over weeks.
+SWEEPS = 1
 #: Step number for draws made before the first step.
 _BEFORE_START = 0xFFFFFFFF
 
@@ -83,14 +84,14 @@ class Simulation:
         chosen = np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8)
         self.stem_kinds = self.backend.to_device(chosen)
         self.hop = self.backend.to_device(self.model.hop)
-        self.lattice.exchange("tissue", "distance")
+        self.lattice.exchange("tissue", "distance", *self.model.fields)
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items()}
 
     def advance(self) -> None:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", "cxcl12", "inflammation")
+        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold")
         wanted = self.model.rules.wants_histogram(self.last[Count.POPULATION] + arrived)
         lattice.contacts(t, self.backend.to_device(wanted))  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
