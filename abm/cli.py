@@ -160,7 +160,7 @@ Examples:
   abm run aml_hsct --steps 24                 a trial of one day
 
 \b
-Exit codes: 0 done; 2 wrong input, nothing written; 3 cells were not conserved; 4 backend not there;
+Exit codes: 0 done; 2 wrong input or a backend that is not there, nothing written; 3 cells were not conserved;
 75 stopped by SIGTERM, SIGUSR1 or Ctrl-C after a checkpoint: continue with `abm resume DIR`.
 """
 )

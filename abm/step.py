@@ -77,9 +77,14 @@ class Simulation:
         self.body = Body(self.model.tables, self.config.patient, self.scale)
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total)
         rules = self.model.rules
-        donor_is_self = self.config.patient.donor in ("twin", "autologous")
+        strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)
         self.lattice.set_constants(
-            {**rules.tables, "antigens": rules.antigens(donor_is_self), "receptors": rules.receptors}
+            {
+                **rules.tables,
+                "strength": strength,
+                "antigens": rules.antigens(self.body.donor.shares_antigens),
+                "receptors": rules.receptors,
+            }
         )
         chosen = np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8)
         self.stem_kinds = self.backend.to_device(chosen)

@@ -64,15 +64,14 @@ def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
 
 
 def _neighbour_in(site: I64, d: int, ny: int, nx: int) -> I64:
-    if d < 2:
-        stride = ny * nx if d == 1 else -ny * nx
-        beyond: I64 = site + stride
-        return beyond
-    size, stride = (ny, nx) if d < 4 else (nx, 1)
-    at = (site // stride) % size
-    if d % 2:
-        return np.where(at == size - 1, site - (size - 1) * stride, site + stride)
-    return np.where(at == 0, site + (size - 1) * stride, site - stride)
+    size, stride = ((0, ny * nx), (ny, nx), (nx, 1))[d // 2]
+    at = (site // stride) % size if size else np.int64(1)  # z runs into the halo
+    moved: I64 = (
+        np.where(at == size - 1, site - (size - 1) * stride, site + stride)
+        if d % 2
+        else np.where(at == 0, site + (size - 1) * stride, site - stride)
+    )
+    return moved
 
 
 def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
@@ -81,7 +80,8 @@ def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
     dz, dy, dx = m // 9 - 1, (m // 3) % 3 - 1, m % 3 - 1
     x, rest = site % nx, site // nx
     y, z = rest % ny, rest // ny
-    return ((z + dz) * ny + (y + dy) % ny) * nx + (x + dx) % nx
+    found: I64 = ((z + dz) * ny + (y + dy) % ny) * nx + (x + dx) % nx
+    return found
 
 
 def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: int) -> NDArray[Scalar]:

@@ -213,7 +213,8 @@ class Alloimmunity(Packed):
 
     def queue(self, step_h: float, entry_per_day: float) -> None:
         """Let the step's share of the effectors head for the marrow."""
-        flow = self.effectors * (entry_per_day * step_h / HOURS_PER_DAY) / self._cells_per_agent
+        per_agent = self._cells_per_agent / self.rules.effector_enrichment
+        flow = self.effectors * (entry_per_day * step_h / HOURS_PER_DAY) / per_agent
         share = self.donor.ubiquitous_share
         self.waiting += np.array([flow[GVH] * share, flow[GVH] * (1.0 - share), flow[HVG]])
 

@@ -128,6 +128,7 @@ class OrganRules:
     effector_death: float = _in("1/d")
     effector_burst: float = _in("1")
     effector_capacity: float = _in("cells")
+    effector_enrichment: float = _in("1")
     apc_turnover: float = _in("d")
     tissue_kill: float = _in("1/d")
     tissue_kill_half: float = _in("cells")

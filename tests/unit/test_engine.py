@@ -1,0 +1,169 @@
+"""Parts of the engine one by one: slabs, ledger, circulation, initial cells, setup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abm.backends.numpy_backend import NumpyBackend
+from abm.cells import COLD, HOT, N_COUNTS, Count, Kind, Origin, Specificity, cpp_header, pack_cold, pack_hot
+from abm.comm import SerialComm
+from abm.config import Config, load_config
+from abm.domain import Domain
+from abm.errors import ConfigError, LedgerError
+from abm.ledger import check
+from abm.model.traffic import Circulation, arrivals_by_slot, not_lodged
+from abm.phases import HALO, bytes_per_site
+from abm.setup import load_model
+from abm.step import Simulation
+from tests.tiny import tiny_config
+
+TRIALS = {
+    "hsc_trials": 4.0,
+    "progenitor_trials": 2.0,
+    "lymphocyte_trials": 3.0,
+    "hsc_clearance": 0.5,
+    "progenitor_clearance": 0.0,
+}
+
+
+def test_words_have_no_overlap_and_fill_32_bits() -> None:
+    for fields in (HOT, COLD):
+        assert sum(f.bits for f in fields) == 32
+        masks = [((1 << f.bits) - 1) << f.shift for f in fields]
+        assert sum(masks) == 0xFFFFFFFF
+        assert np.bitwise_or.reduce(masks) == 0xFFFFFFFF
+
+
+def test_packing_refuses_what_does_not_fit() -> None:
+    assert pack_hot(kind=Kind.HSC, origin=Origin.DONOR) == 1 | 1 << 6
+    assert pack_cold(clone=7, stage=3) == 7 | 3 << 16
+    with pytest.raises(ValueError, match="does not fit in 6 bits"):
+        pack_hot(kind=64)
+
+
+def test_the_header_names_every_field() -> None:
+    header = cpp_header()
+    for field in HOT:
+        assert f"#define HOT_{field.name.upper()}_SHIFT {field.shift}u" in header
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_slabs_cover_the_lattice_once(size: int) -> None:
+    parts = [Domain((17, 4, 5), 3, rank, size) for rank in range(size)]
+    planes = [z for d in parts for z in range(*d.slab(d.rank))]
+    assert planes == list(range(17))
+    sites = np.arange(17 * 20)
+    owners = sum((d.local(sites) >= 0).astype(int) for d in parts)
+    assert (owners == 1).all()
+
+
+def test_the_window_stays_inside_the_halo() -> None:
+    domain = Domain((16, 4, 5), 3)
+    assert domain.window(1) == (18 * 20, 2 * 20)
+    with pytest.raises(ValueError, match="4 planes beyond"):
+        domain.window(4)
+
+
+def test_the_halo_wraps() -> None:
+    domain, backend = Domain((6, 2, 2), 2), NumpyBackend()
+    array = np.zeros(domain.local_shape, np.uint32)
+    array[2:8] = np.arange(6)[:, None, None]
+    SerialComm().exchange(backend, domain, [array], 2)
+    assert array[:, 0, 0].tolist() == [4, 5, 0, 1, 2, 3, 4, 5, 0, 1]
+
+
+def test_the_ledger_names_what_does_not_add_up() -> None:
+    counts = np.zeros((N_COUNTS, 64, 4), np.int64)
+    before = np.zeros((64, 4), np.int64)
+    before[Kind.MPP, 0] = 10
+    counts[Count.BIRTH, Kind.MPP, 0], counts[Count.LEFT, Kind.MPP, 0] = 3, 2
+    counts[Count.EGRESS, Kind.MPP, 0], counts[Count.POPULATION, Kind.MPP, 0] = 1, 10
+    check(before, np.zeros_like(before), counts, 5)
+    counts[Count.POPULATION, Kind.MPP, 0] = 11
+    with pytest.raises(LedgerError, match=r"step 5: 11 cells of MPP \(host\).*account for 10"):
+        check(before, np.zeros_like(before), counts, 5)
+
+
+def test_a_lost_cell_stops_the_run() -> None:
+    sim = Simulation.start(tiny_config(), NumpyBackend())
+    sim.advance()
+    hot = sim.lattice.owned("res_hot")
+    where = tuple(np.argwhere(hot != 0)[0])
+    hot[where] = 0
+    sim.lattice.load("res_hot", hot)
+    with pytest.raises(LedgerError, match="step 1"):
+        sim.advance()
+
+
+def test_a_graft_rounds_to_its_mean() -> None:
+    n = [Circulation(TRIALS, seed, 1000).infuse({Kind.HSC: 2.25}, Origin.DONOR, 0) for seed in range(400)]
+    assert set(n) == {2, 3}
+    assert 2.15 < np.mean(n) < 2.35
+
+
+def test_circulating_cells_keep_their_words_until_they_lodge() -> None:
+    blood = Circulation(TRIALS, 3, 10_000)
+    blood.infuse({Kind.HSC: 5.0, Kind.GMP: 3.0}, Origin.DONOR, 1)
+    arrivals = [(Kind.CD8_NAIVE, Origin.DONOR, Specificity.NONE, 4)]
+    requests = blood.requests(arrivals, 2, 1.0)
+    assert requests.hot.size == 12
+    assert requests.niche_only.sum() == 5
+    assert np.bincount(requests.owner).tolist() == [4] * 5 + [2] * 3 + [3] * 4
+    place = requests.assign(np.ones(requests.sites.size, bool))
+    assert (place >= 0).all()
+    assert len(set(place[:8].tolist())) == 8
+    lodged = np.zeros(12, bool)
+    lodged[[0, 8]] = True
+    assert not_lodged(arrivals, lodged[8:]) == [(Kind.CD8_NAIVE, Origin.DONOR, Specificity.NONE, 3)]
+    blood.keep(~lodged[:8])
+    assert arrivals_by_slot(blood.hot)[Kind.HSC, Origin.DONOR] == 4
+
+
+def test_two_cells_never_take_one_site() -> None:
+    blood = Circulation(TRIALS, 3, 2)  # two sites in all
+    blood.infuse({Kind.GMP: 6.0}, Origin.DONOR, 1)
+    requests = blood.requests([], 2, 1.0)
+    place = requests.assign(np.ones(requests.sites.size, bool))
+    taken = place[place >= 0]
+    assert taken.size == len(set(taken.tolist())) <= 2
+
+
+def test_clearance_empties_the_blood() -> None:
+    blood = Circulation(TRIALS, 3, 10)
+    blood.infuse({Kind.HSC: 200.0, Kind.GMP: 50.0}, Origin.DONOR, 1)
+    cleared = blood.clear(7, 1.0)
+    assert 70 <= cleared <= 130  # hazard 0.5 of 200; progenitors have none here
+    assert arrivals_by_slot(blood.hot)[Kind.GMP, Origin.DONOR] == 50
+
+
+def test_the_start_is_near_the_mean_field() -> None:
+    config = Config.model_validate({"patch": {"shape": [40, 40, 40]}, "time": {"start_day": 0.0, "end_day": 1.0}})
+    sim = Simulation.start(config, NumpyBackend())
+    resident = sim.last[Count.POPULATION, 1:40].sum()
+    assert resident == pytest.approx(sim.scale.reference_cellularity, rel=0.03)
+    assert sim.last[Count.POPULATION, Kind.HSC].sum() == sim.last[Count.NICHE, Kind.HSC].sum()
+    assert sim.last[Count.POPULATION, 40:].sum() > 0.02 * resident
+
+
+def test_the_state_fits_64_bytes_per_site() -> None:
+    assert bytes_per_site()[-1][0] == "total"
+    assert bytes_per_site()[-1][1] <= 64
+
+
+def test_a_patch_too_small_for_its_halo_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text("[patch]\nshape = [64, 64, 4]\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_model(load_config(path))
+    assert f"small.toml:2: patch.shape: expected at least {2 * HALO} sites in each direction" in str(error.value)
+
+
+def test_substeps_follow_the_motility() -> None:
+    auto = load_model(tiny_config())
+    fastest = auto.rules.motility.max()
+    assert 6 * fastest * 60 / auto.substeps / 100 <= 0.95 < 6 * fastest * 60 / (auto.substeps - 1) / 100
+    fixed = load_model(tiny_config(time={"start_day": -2.0, "end_day": 2.0, "motile_step_min": 5}))
+    assert fixed.substeps == 12

@@ -1,0 +1,134 @@
+"""Rule tables: what is compiled from them, and every mistake a user can make in one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abm import resources
+from abm.cells import N_BEHAVIOURS, Antigen, Behaviour, Flag, Kind, Origin, Specificity
+from abm.errors import ConfigError
+from abm.model.meanfield import homeostasis
+from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
+
+FOLDER = Path(resources.folder("scenarios")) / "rules"
+NO_DRUG = np.zeros((64, 2))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(FOLDER / "human", tmp_path / "human")
+    return tmp_path / "human"
+
+
+def change(folder: Path, table: str, old: str, new: str) -> int:
+    """Replace text in a table; returns the line it stands in."""
+    path = folder / table
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+@pytest.mark.parametrize("species", ["human", "mouse"])
+def test_the_shipped_tables_load(species: str) -> None:
+    rules = load_rules(FOLDER / species)
+    assert rules.kinds.keys() == {k for k in Kind if k}
+    assert rules.mask(Flag.EFFECTOR)[Kind.CD8_EFFECTOR]
+    assert rules.receptors[Specificity.HOST_UBIQUITOUS] == 1 << Antigen.HOST_MINOR_UBIQUITOUS
+
+
+def test_at_baseline_the_rates_are_those_of_the_table() -> None:
+    rules = Rules.load(FOLDER / "human")
+    step = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0)
+    rates = step.rates.reshape(-1, N_BEHAVIOURS)
+    expected = rules.base[:, : Behaviour.RENEW] / 24.0
+    expected[:, Behaviour.DRUG] = 0.0
+    np.testing.assert_allclose(rates[:, : Behaviour.RENEW], expected, rtol=1e-6)
+    assert step.renew[Kind.HSC * 2] == 0xFFFFFFFF
+    assert step.renew[Kind.LSC * 2] == int(0.66 * 2**32)
+
+
+def test_signals_move_rates_in_the_stated_direction() -> None:
+    rules = Rules.load(FOLDER / "human")
+    base = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0).rates.reshape(-1, N_BEHAVIOURS)
+    stressed = rules.rates(BODY_SIGNALS | {"gcsf": 40.0, "cni": 0.6}, NO_DRUG, 1.0).rates.reshape(-1, N_BEHAVIOURS)
+    assert stressed[Kind.NEUTROPHIL * 2, Behaviour.EGRESS] > 2 * base[Kind.NEUTROPHIL * 2, Behaviour.EGRESS]
+    assert stressed[Kind.CD8_NAIVE * 2, Behaviour.ACTIVATE] < 0.7 * base[Kind.CD8_NAIVE * 2, Behaviour.ACTIVATE]
+
+
+def test_the_ceiling_bounds_what_any_neighbourhood_can_do() -> None:
+    rules = Rules.load(FOLDER / "human")
+    signals = BODY_SIGNALS | {"flt3l": 30.0, "gcsf": 40.0, "niche_vacancy": 14.0}
+    step = rules.rates(signals, NO_DRUG + 0.01, 1.0)
+    hazards = step.rates.reshape(-1, N_BEHAVIOURS)[:, : Behaviour.KILL].astype(float).sum(axis=1)
+    hazards += step.rates.reshape(-1, N_BEHAVIOURS)[:, Behaviour.EGRESS : Behaviour.ACTIVATE].sum(axis=1)
+    assert (step.ceiling >= (1 - np.exp(-hazards)) * 2**32 - 1).all()
+
+
+def test_escape_table_is_one_minus_exp() -> None:
+    table = escape_table()
+    x = np.arange(table.size) / ESCAPE_STEPS
+    np.testing.assert_allclose(table, 1 - np.exp(-x), atol=1e-7)
+
+
+def test_antigens_depend_on_whose_cell_it_is() -> None:
+    rules = Rules.load(FOLDER / "human")
+    table = {is_self: rules.antigens(is_self).reshape(64, 4) for is_self in (False, True)}
+    host_minor = 1 << Antigen.HOST_MINOR_UBIQUITOUS
+    assert table[False][Kind.BLAST, Origin.HOST] & host_minor
+    assert not table[False][Kind.BLAST, Origin.DONOR] & host_minor
+    assert table[False][Kind.HSC, Origin.DONOR] & (1 << Antigen.DONOR_MINOR)
+    assert table[True][Kind.HSC, Origin.DONOR] == table[True][Kind.HSC, Origin.HOST]
+
+
+def test_homeostasis_conserves_flux() -> None:
+    rules = Rules.load(FOLDER / "human")
+    state = homeostasis(rules, 0.6)
+    influx = state.cycling[Kind.HSC] * rules.base[Kind.HSC * 2 + 1, Behaviour.DIVIDE] * 0.6
+    row = rules.base[Kind.MPP * 2 + 1]
+    pool, gain = state.pool[Kind.MPP], 2 * (1 - row[Behaviour.RENEW]) * row[Behaviour.DIVIDE]
+    loss = row[Behaviour.DIVIDE] * (1 - 2 * row[Behaviour.RENEW])
+    assert pool[0] * loss == pytest.approx(influx)
+    assert pool[1] * loss == pytest.approx(pool[0] * gain)
+    slow = homeostasis(rules, 0.6, 0.5)
+    np.testing.assert_allclose(slow.exits[Kind.NEUTROPHIL], state.exits[Kind.NEUTROPHIL])
+    assert slow.pool[Kind.MYELOCYTE].sum() == pytest.approx(2 * state.pool[Kind.MYELOCYTE].sum())
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "said"),
+    [
+        ("kinds.csv", "HSC,1,stem", "HSCC,1,stem", "unknown name 'HSCC' (did you mean HSC?)"),
+        ("kinds.csv", "HLA_CLASS_I CD33 CD123,0", "HLA_CLASS_I CD3 CD123,0", "unknown name 'CD3'"),
+        ("kinds.csv", "HSPC NICHE_SEEKER", "HSPC NICHE_SEKER", "did you mean NICHE_SEEKER?"),
+        ("behaviours.csv", "MPP,any,DIVIDE,0.2,1/day", "MPP,any,DIVIDE,0.2,1/h", "unknown name '1/h'"),
+        ("behaviours.csv", "MPP,any,DIVIDE,0.2", "MPP,any,DIVIDE,-0.2", "expected a number >= 0, found '-0.2'"),
+        ("behaviours.csv", "MPP,any,DIVIDE,0.2", "MPP,any,DIVDE,0.2", "did you mean DIVIDE?"),
+        ("behaviours.csv", "MPP,any,DIVIDE,0.2", "HSC,any,MATURE,0.2", "is set twice"),
+        ("responses.csv", "flt3l,increases", "flt3,increases", "did you mean flt3l?"),
+        ("responses.csv", "increases,20,5,4", "increases,0.5,5,4", "expected a number >= 1, found '0.5'"),
+        ("responses.csv", "increases,20,5,4", "increases,20,5,3", "expected 1, 2 or 4"),
+        ("fates.csv", "CMP,GMP,0.81", "CMP,GMP,0.5", "the shares of CMP add up to 0.69, expected 1"),
+        ("fates.csv", "HSC,MPP,1", "HSC,CD8_NAIVE,1", "live in different layers"),
+        ("fates.csv", "PRE_B,IMMATURE_B,1", "DENDRITIC,IMMATURE_B,1", "has fates but no stages"),
+        ("receptors.csv", "DONOR,DONOR_MINOR", "DONOR,DONOR_MINR", "did you mean DONOR_MINOR?"),
+        ("origins.csv", "DONOR,self", "DONOR,twin", "unknown name 'twin'"),
+        ("activations.csv", "CD8_NAIVE,CD8_EFFECTOR", "CD8_NAIVE,CD8_EFFECTR", "did you mean CD8_EFFECTOR?"),
+    ],
+)
+def test_a_mistake_names_file_and_line(folder: Path, table: str, old: str, new: str, said: str) -> None:
+    line = change(folder, table, old, new)
+    with pytest.raises(ConfigError) as error:
+        load_rules(folder)
+    message = str(error.value)
+    assert said in message
+    assert f"{table}:{line}:" in message or "add up" in message
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        load_rules(tmp_path / "elephant")
