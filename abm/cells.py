@@ -243,8 +243,6 @@ class Signal(IntEnum):
     STAGE = 12  # own stage counter
 
 
-N_SIGNALS = 13
-
 #: Neighbourhood classes packed in one 32-bit histogram, 5 bits each.
 HISTOGRAM = ("hspc", "leukaemic", "resident", "effector", "treg", "apc")
 HISTOGRAM_BITS = 5

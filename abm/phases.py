@@ -33,6 +33,8 @@ SCRATCH: dict[str, str] = {
     "engaged": "u1",
     "bidders": "u2",
 }
+#: Longest row of sites: the kernels of the random walk list bidders by their x in 16 bits.
+MAX_ROW = 1 << 16
 #: Room per plane for stem cells that leave in one step.
 LEAVERS_PER_PLANE = 256
 
@@ -114,7 +116,7 @@ class Phases:
         self._draw("commit", beyond, step, outcome, renew=renew, **own, **after)
 
     def tally(self, layer: str) -> None:
-        """Phase 7: add the events of the layer just committed to the counts, then make its new words current."""
+        """Phase 7: add the events of the layer just committed to the counts."""
         self._planes("tally", hot=self.arrays[f"{layer}_hot"], hot_next=self.arrays["spare_hot"], counts=self.counts)
 
     def make_current(self, layer: str) -> None:

@@ -20,7 +20,8 @@ from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
 from abm.model.traffic import TRAFFIC_UNITS
-from abm.phases import HALO
+from abm.phases import HALO, MAX_ROW
+from abm.streams import DRAWS
 from abm.tables import read_table, read_values
 
 SITE_UM = 10.0
@@ -83,15 +84,24 @@ def _check_shape(config: Config) -> None:
             f"expected at least {2 * HALO} sites in each direction (twice the halo of {HALO}), found [{nz}, {ny}, {nx}]"
         )
         raise config.error("patch.shape", msg)
+    if nx > MAX_ROW:
+        raise config.error("patch.shape", f"expected at most {MAX_ROW} sites in a row (nx), found {nx}")
 
 
 def _substeps(config: Config, rules: Rules) -> int:
-    """Return the number of motile sub-steps: the fewest that keep every hop probability below 0.95."""
+    """Return the number of motile sub-steps; "auto": the fewest that keep every hop probability below 0.95."""
     step, wanted = config.time.step_min, config.time.motile_step_min
     fastest = float(rules.motility.max())
-    if wanted != "auto":
-        return step // wanted
-    return max(1, ceil(_hop_probability(fastest, step) / _MAX_HOP))
+    if wanted == "auto":
+        substeps = max(1, ceil(_hop_probability(fastest, step) / _MAX_HOP))
+    else:
+        substeps = step // wanted
+        if (chance := _hop_probability(fastest, wanted)) > 1.0:
+            msg = f"cells of {fastest:g} um2/min would hop {chance:.2g} times in {wanted} min; expected at most once"
+            raise config.error("time.motile_step_min", msg)
+    if substeps > DRAWS:
+        raise config.error("time.step_min", f"expected at most {DRAWS} motile sub-steps in a step, found {substeps}")
+    return substeps
 
 
 def _hop_probability(motility: float, minutes: float) -> float:
@@ -161,6 +171,7 @@ def make_start(model: Model, census: Census) -> Start:
         blast_fraction=model.config.patient.blast_fraction,
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
+        blast_stages=model.rules.kinds[Kind.BLAST].stages,
     )
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+#: Draws of one stream in a step: beyond them lies the next stream.
+DRAWS = 256
+
 
 class Stream(IntEnum):
     """One purpose, one stream."""

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind five calls."""
+"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind seven calls."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class Start:
         blast_fraction: leukaemic share of resident cells.
         lsc_share: stem cells among leukaemic cells.
         quiescent_lsc: quiescent share of those.
+        blast_stages: stages of a blast; the blasts of a grown leukaemia are spread over them.
     """
 
     homeostasis: Homeostasis
@@ -39,6 +40,7 @@ class Start:
     blast_fraction: float
     lsc_share: float
     quiescent_lsc: float
+    blast_stages: int
 
 
 def initial_cells(
@@ -61,7 +63,8 @@ def initial_cells(
     leukaemic = (kind != Kind.EMPTY) & (r[1] < _threshold(start.blast_fraction))
     lsc = leukaemic & (r[2] < _threshold(start.lsc_share))
     kind = np.where(leukaemic, np.where(lsc, Kind.LSC, Kind.BLAST), kind).astype(np.uint32)
-    stage = np.where(leukaemic, 0, stage).astype(np.uint32)
+    blast_stage = (r[2] & np.uint32(0xFFFF)) % np.uint32(start.blast_stages + 1)
+    stage = np.where(leukaemic, np.where(lsc, 0, blast_stage), stage).astype(np.uint32)
     share = start.homeostasis.cycling.copy()
     share[Kind.LSC], share[Kind.BLAST] = 1.0 - start.quiescent_lsc, 1.0
     thresholds = np.minimum(share * _TWO32, _TWO32 - 1).astype(np.uint32)

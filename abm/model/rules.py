@@ -16,78 +16,41 @@ from numpy.typing import NDArray
 
 from abm import exactmath
 from abm.cells import (
-    FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
     LOSS_ANTIGENS,
-    N_BEHAVIOURS,
     N_HAZARDS,
     N_KINDS,
     N_ORIGINS,
-    N_SPECIFICITIES,
-    Antigen,
     Behaviour,
     Flag,
     Kind,
     Origin,
-    Signal,
-    Specificity,
     is_motile,
 )
 from abm.errors import ConfigError
-from abm.tables import Row, read_table
+from abm.model.rule_tables import (
+    BODY_SIGNALS,
+    N_FATES,
+    KindInfo,
+    Local,
+    Response,
+    read_activations,
+    read_behaviours,
+    read_fates,
+    read_kinds,
+    read_origins,
+    read_receptors,
+    read_responses,
+)
 
-#: Body signals and their value at homeostasis.
-BODY_SIGNALS: dict[str, float] = {
-    "gcsf": 1.0,
-    "epo": 1.0,
-    "tpo": 1.0,
-    "flt3l": 1.0,
-    "il7": 1.0,
-    "niche_vacancy": 1.0,
-    "inflammation_body": 0.0,
-    "cni": 0.0,
-}
-ANY_RESIDENT = "ANY_RESIDENT"
+__all__ = ["BODY_SIGNALS", "ESCAPE_STEPS", "Rules", "StepRates", "escape_table", "load_rules"]
+
 HOURS_PER_DAY = 24.0
-N_FATES = 4
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
-_CYCLES = {"quiescent": (0,), "cycling": (1,), "any": (0, 1)}
 _NEVER_CERTAIN = 0.95
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
-_KINDS = tuple(k.name for k in Kind if k is not Kind.EMPTY)
-_BEHAVIOURS = tuple(b.name for b in Behaviour if b is not Behaviour.DRUG)
-_SIGNALS = tuple(s.name.lower() for s in Signal)
-
-
-class KindInfo(NamedTuple):
-    """One row of kinds.csv."""
-
-    stages: int
-    lineage: str
-    flags: int
-    antigens: int
-    strength: float
-    motility: float  # um2/min
-
-
-class Response(NamedTuple):
-    """One response to a body signal."""
-
-    rows: list[int]
-    behaviour: Behaviour
-    signal: str
-    maximum: float
-    half: float
-    power: int
-
-    def multiplier(self, value: float) -> float:
-        """Return the multiplier at signal ``value``, 1 at the signal's baseline."""
-        return self._raw(value) / self._raw(BODY_SIGNALS[self.signal])
-
-    def _raw(self, value: float) -> float:
-        return 1.0 + (self.maximum - 1.0) * exactmath.hill(value, self.half, self.power)
 
 
 class StepRates(NamedTuple):
@@ -136,22 +99,22 @@ class Rules:
     @classmethod
     def load(cls, folder: Path) -> Rules:
         """Read and check the tables in ``folder``; every problem is a ConfigError naming file and line."""
-        kinds = _read_kinds(folder / "kinds.csv")
-        base = _read_behaviours(folder / "behaviours.csv", kinds)
-        body, local = _read_responses(folder / "responses.csv", kinds)
-        fates = _read_fates(folder / "fates.csv", kinds)
-        active = _read_activations(folder / "activations.csv", kinds)
+        kinds = read_kinds(folder / "kinds.csv")
+        base = read_behaviours(folder / "behaviours.csv", kinds)
+        body, local = read_responses(folder / "responses.csv", kinds)
+        fates = read_fates(folder / "fates.csv", kinds)
+        active = read_activations(folder / "activations.csv", kinds)
         return cls(
             kinds=kinds,
             base=base,
             responses=tuple(body),
             fates=fates,
             tables=_tables(kinds, local, fates, active),
-            receptors=_read_receptors(folder / "receptors.csv"),
+            receptors=read_receptors(folder / "receptors.csv"),
             counting=_counting(local),
             largest_response=_largest_response(local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
-            origin_antigens=_read_origins(folder / "origins.csv"),
+            origin_antigens=read_origins(folder / "origins.csv"),
         )
 
     def rates(self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
@@ -211,7 +174,7 @@ def escape_table() -> NDArray[np.float32]:
     return np.array([1.0 - exactmath.exp(-j / ESCAPE_STEPS) for j in range(n)], np.float32)
 
 
-def _counting(local: list[_Local]) -> NDArray[np.uint8]:
+def _counting(local: list[Local]) -> NDArray[np.uint8]:
     counting = np.zeros(N_KINDS, np.uint8)
     for rule in local:  # KILL needs an effector near, and then everyone is counted
         if rule.signal.name.startswith("N_") and rule.behaviour is not Behaviour.KILL:
@@ -219,7 +182,7 @@ def _counting(local: list[_Local]) -> NDArray[np.uint8]:
     return counting
 
 
-def _largest_response(local: list[_Local]) -> NDArray[np.float64]:
+def _largest_response(local: list[Local]) -> NDArray[np.float64]:
     largest = np.ones((N_KINDS * 2, N_HAZARDS))
     for rule in local:
         if rule.behaviour is not Behaviour.RENEW:
@@ -228,143 +191,9 @@ def _largest_response(local: list[_Local]) -> NDArray[np.float64]:
     return largest
 
 
-def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:
-    return tuple(kind * 2 + c for c in _CYCLES[cycle])
-
-
-def _kind(row: Row, column: str, kinds: dict[Kind, KindInfo]) -> Kind:
-    return Kind[row.choice(column, [k.name for k in kinds])]
-
-
-def _which(row: Row, kinds: dict[Kind, KindInfo]) -> list[Kind]:
-    name = row.choice("kind", [*(k.name for k in kinds), ANY_RESIDENT])
-    return [k for k in kinds if k < FIRST_MOTILE] if name == ANY_RESIDENT else [Kind[name]]
-
-
-def _bits(row: Row, column: str, options: type[Flag] | type[Antigen]) -> int:
-    names = [m.name for m in options]
-    mask = 0
-    for name in row.text(column).split():
-        if name not in names:
-            Row(row.file, row.line, {column: name}).choice(column, names)
-        mask |= 1 << options[name]
-    return mask
-
-
-def _read_kinds(path: Path) -> dict[Kind, KindInfo]:
-    kinds: dict[Kind, KindInfo] = {}
-    for row in read_table(path, ("kind", "stages", "lineage", "flags", "antigens", "strength", "motility")):
-        kind = Kind[row.choice("kind", _KINDS)]
-        if kind in kinds:
-            raise row.error("kind", f"{kind.name} stands twice in this table")
-        kinds[kind] = KindInfo(
-            stages=row.integer("stages", 0, 31),
-            lineage=row.text("lineage"),
-            flags=_bits(row, "flags", Flag),
-            antigens=_bits(row, "antigens", Antigen),
-            strength=row.number("strength", 0.0),
-            motility=row.number("motility", 0.0),
-        )
-    return kinds
-
-
-def _read_behaviours(path: Path, kinds: dict[Kind, KindInfo]) -> NDArray[np.float64]:
-    base = np.zeros((N_KINDS * 2, N_BEHAVIOURS))
-    seen: set[tuple[int, Behaviour]] = set()
-    for row in read_table(path, ("kind", "cycle", "behaviour", "base")):
-        behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
-        expected = "probability" if behaviour is Behaviour.RENEW else "1/day"
-        row.choice("unit", [expected])
-        value = row.number("base", 0.0, 1.0 if behaviour is Behaviour.RENEW else None)
-        for kind in _which(row, kinds):
-            for r in _rows(kind, row.choice("cycle", _CYCLES)):
-                if (r, behaviour) in seen:
-                    raise row.error("kind", f"{kind.name} {behaviour.name} is set twice")
-                seen.add((r, behaviour))
-                base[r, behaviour] = value
-    return base
-
-
-class _Local(NamedTuple):
-    row: int
-    behaviour: Behaviour
-    signal: Signal
-    gain: float
-    half: float
-    power: int
-
-
-def _read_responses(path: Path, kinds: dict[Kind, KindInfo]) -> tuple[list[Response], list[_Local]]:
-    body: list[Response] = []
-    local: list[_Local] = []
-    columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
-    for row in read_table(path, columns):
-        rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", _CYCLES)))
-        behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
-        signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
-        increases = row.choice("direction", ("increases", "decreases")) == "increases"
-        maximum = row.number("max", 1.0 if increases else 0.0, None if increases else 1.0)
-        half = row.number("half", 1e-6)
-        power = row.integer("power", 1, 4)
-        if power == 3:
-            raise row.error("power", "expected 1, 2 or 4, found '3'")
-        if signal in BODY_SIGNALS:
-            body.append(Response(list(rows), behaviour, signal, maximum, half, power))
-        elif behaviour is Behaviour.RENEW:
-            raise row.error("behaviour", f"RENEW answers to body signals only ({', '.join(BODY_SIGNALS)})")
-        else:
-            code = Signal[signal.upper()]
-            local += [_Local(r, behaviour, code, maximum - 1.0, half**power, power) for r in rows]
-    return body, local
-
-
-def _read_fates(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tuple[Kind, float], ...]]:
-    fates: dict[Kind, list[tuple[Kind, float]]] = {}
-    last: dict[Kind, Row] = {}
-    for row in read_table(path, ("kind", "next", "share")):
-        kind, following = _kind(row, "kind", kinds), _kind(row, "next", kinds)
-        if is_motile(kind) != is_motile(following):
-            raise row.error("next", f"{kind.name} and {following.name} live in different layers")
-        fates.setdefault(kind, []).append((following, row.number("share", 0.0, 1.0)))
-        last[kind] = row
-        if len(fates[kind]) > N_FATES:
-            raise row.error("kind", f"{kind.name} has more than {N_FATES} fates")
-    for kind, options in fates.items():
-        total = sum(share for _, share in options)
-        if abs(total - 1.0) > 1e-9:
-            raise last[kind].error("share", f"the shares of {kind.name} add up to {total:g}, expected 1")
-        if kinds[kind].stages == 0:
-            raise last[kind].error("kind", f"{kind.name} has fates but no stages in kinds.csv")
-    return {kind: tuple(options) for kind, options in fates.items()}
-
-
-def _read_activations(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
-    return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in read_table(path, ("kind", "next"))}
-
-
-def _read_receptors(path: Path) -> NDArray[np.uint32]:
-    masks = np.zeros(N_SPECIFICITIES, np.uint32)
-    for row in read_table(path, ("specificity", "antigen")):
-        specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
-        masks[specificity] |= np.uint32(1 << Antigen[row.choice("antigen", [a.name for a in Antigen])])
-    return masks
-
-
-def _read_origins(path: Path) -> dict[tuple[Origin, bool], int]:
-    masks = {(origin, is_self): 0 for origin in (Origin.HOST, Origin.DONOR) for is_self in (False, True)}
-    for row in read_table(path, ("origin", "relation", "antigen")):
-        origin = Origin[row.choice("origin", ("HOST", "DONOR"))]
-        relation = row.choice("relation", ("any", "self", "other"))
-        bit = 1 << Antigen[row.choice("antigen", [a.name for a in Antigen])]
-        for is_self in (False, True):
-            if relation == "any" or (relation == "self") == is_self:
-                masks[origin, is_self] |= bit
-    return masks
-
-
 def _tables(
     kinds: dict[Kind, KindInfo],
-    local: list[_Local],
+    local: list[Local],
     fates: dict[Kind, tuple[tuple[Kind, float], ...]],
     active: dict[Kind, Kind],
 ) -> dict[str, NDArray[np.generic]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
+from abm.cells import COLD, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
@@ -31,6 +31,7 @@ TRAFFIC_UNITS = {
 }
 Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)
+_CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Circulation:
             cycle = Cycle.QUIESCENT if kind is Kind.HSC else Cycle.CYCLING
             self.add(
                 np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle), np.uint32),
-                (clones >> np.uint32(16)) << np.uint32(0),
+                (clones >> np.uint32(16)) << _CLONE_SHIFT,
             )
         return self.hot.size - before
 

@@ -50,11 +50,11 @@ def abm(*args: str) -> Result:
     return CliRunner().invoke(main, list(args), catch_exceptions=False, prog_name="abm")
 
 
-def refused(*args: str, code: int = 2) -> str:
+def refused(*args: str) -> str:
     """Run ``case.toml``, assert that it is refused with one line and nothing is written, and return the line."""
     before = sorted(os.listdir())
     done = abm("run", "case.toml", "--backend", "numpy", *args)
-    assert done.exit_code == code, done.output
+    assert done.exit_code == 2, done.output
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "Traceback" not in done.output
     assert sorted(os.listdir()) == before
@@ -188,7 +188,7 @@ def test_unknown_scenario() -> None:
 @pytest.mark.usefixtures("rules")
 def test_backend_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/g++")
-    assert "/nowhere/g++" in refused("--backend", "host", code=4)
+    assert "/nowhere/g++" in refused("--backend", "host")
 
 
 @pytest.mark.usefixtures("rules")

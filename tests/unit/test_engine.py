@@ -161,6 +161,20 @@ def test_a_patch_too_small_for_its_halo_is_refused(tmp_path: Path) -> None:
     assert f"small.toml:2: patch.shape: expected at least {2 * HALO} sites in each direction" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"patch": {"shape": [8, 8, 65537]}}, "patch.shape: expected at most 65536 sites in a row (nx), found 65537"),
+        ({"time": {"step_min": 60, "motile_step_min": 60}}, "time.motile_step_min: cells of 2 um2/min would hop 7.2"),
+        ({"time": {"step_min": 360, "motile_step_min": 1}}, "time.step_min: expected at most 256 motile sub-steps"),
+    ],
+)
+def test_what_the_random_walk_cannot_do_is_refused(changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_model(Config.model_validate(changes))
+    assert str(error.value).startswith(problem)
+
+
 def test_substeps_follow_the_motility() -> None:
     auto = load_model(tiny_config())
     fastest = auto.rules.motility.max()

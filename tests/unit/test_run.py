@@ -116,7 +116,7 @@ def test_nothing_is_written_before_all_is_checked(monkeypatch: pytest.MonkeyPatc
     assert small.stderr.startswith("error: --set patch.shape=[2,9,9]: patch.shape: expected >= 3 sites")
     monkeypatch.setattr(run, "choose", refuse)
     absent = run_case("--backend", "cuda")
-    assert (absent.exit_code, absent.stderr) == (4, "error: the cuda backend needs CuPy\n")
+    assert (absent.exit_code, absent.stderr) == (2, "error: the cuda backend needs CuPy\n")
     assert abm("run", "case.toml", "--backend", "gpu").exit_code == 2
     assert os.listdir() == ["case.toml"]
 

@@ -21,12 +21,10 @@ class Graft:
 
     Attributes:
         cd34: lattice share of each stem and progenitor kind (fraction times enrichment); adds up to 1.
-        enrichment: phi, the factor by which a kind is over-represented on the lattice.
         cd3: T subsets, NK and B cells (as IMMATURE_B) per CD3+ cell.
     """
 
     cd34: Mapping[Kind, float]
-    enrichment: Mapping[Kind, float]
     cd3: Mapping[Kind, float]
 
 
@@ -40,7 +38,6 @@ def read_grafts(folder: Path) -> dict[str, Graft]:
 
 def _graft(name: str, rows: list[Row]) -> Graft:
     cd34: dict[Kind, float] = {}
-    enrichment: dict[Kind, float] = {}
     cd3: dict[Kind, float] = {}
     resident = [k.name for k in Kind if k is not Kind.EMPTY and not is_motile(k)]
     lymphocytes = [k.name for k in Kind if is_motile(k)] + [Kind.IMMATURE_B.name]
@@ -51,11 +48,11 @@ def _graft(name: str, rows: list[Row]) -> Graft:
             raise row.error("kind", f"{kind.name} of {name} stands twice")
         share = row.number("fraction", 0.0) * row.number("enrichment", 0.0)
         if stem:
-            cd34[kind], enrichment[kind] = share, row.number("enrichment")
+            cd34[kind] = share
         else:
             cd3[kind] = share
     for part, shares in (("CD34+", cd34), ("CD3+", {k: x for k, x in cd3.items() if k not in BESIDE_T})):
         whole = sum(shares.values())
         if shares and abs(whole - 1.0) > _TOLERANCE:
             raise rows[0].error("fraction", f"the {part} shares of {name} add up to {whole:g}, expected 1")
-    return Graft(cd34, enrichment, cd3)
+    return Graft(cd34, cd3)

@@ -1,0 +1,219 @@
+"""The rule tables of a species as they stand in their files: read and checked, not yet compiled.
+
+Every problem is a ConfigError that names file, line and column.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import exactmath
+from abm.cells import (
+    FIRST_MOTILE,
+    N_BEHAVIOURS,
+    N_KINDS,
+    N_SPECIFICITIES,
+    Antigen,
+    Behaviour,
+    Flag,
+    Kind,
+    Origin,
+    Signal,
+    Specificity,
+    is_motile,
+)
+from abm.tables import Row, read_table
+
+#: Body signals and their value at homeostasis.
+BODY_SIGNALS: dict[str, float] = {
+    "gcsf": 1.0,
+    "epo": 1.0,
+    "tpo": 1.0,
+    "flt3l": 1.0,
+    "il7": 1.0,
+    "niche_vacancy": 1.0,
+    "inflammation_body": 0.0,
+    "cni": 0.0,
+}
+ANY_RESIDENT = "ANY_RESIDENT"
+N_FATES = 4
+_CYCLES = {"quiescent": (0,), "cycling": (1,), "any": (0, 1)}
+_KINDS = tuple(k.name for k in Kind if k is not Kind.EMPTY)
+_BEHAVIOURS = tuple(b.name for b in Behaviour if b is not Behaviour.DRUG)
+_SIGNALS = tuple(s.name.lower() for s in Signal)
+
+
+class KindInfo(NamedTuple):
+    """One row of kinds.csv."""
+
+    stages: int
+    lineage: str
+    flags: int
+    antigens: int
+    strength: float
+    motility: float  # um2/min
+
+
+class Response(NamedTuple):
+    """One response to a body signal."""
+
+    rows: list[int]
+    behaviour: Behaviour
+    signal: str
+    maximum: float
+    half: float
+    power: int
+
+    def multiplier(self, value: float) -> float:
+        """Return the multiplier at signal ``value``, 1 at the signal's baseline."""
+        return self._raw(value) / self._raw(BODY_SIGNALS[self.signal])
+
+    def _raw(self, value: float) -> float:
+        return 1.0 + (self.maximum - 1.0) * exactmath.hill(value, self.half, self.power)
+
+
+def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:
+    return tuple(kind * 2 + c for c in _CYCLES[cycle])
+
+
+def _kind(row: Row, column: str, kinds: dict[Kind, KindInfo]) -> Kind:
+    return Kind[row.choice(column, [k.name for k in kinds])]
+
+
+def _which(row: Row, kinds: dict[Kind, KindInfo]) -> list[Kind]:
+    name = row.choice("kind", [*(k.name for k in kinds), ANY_RESIDENT])
+    return [k for k in kinds if k < FIRST_MOTILE] if name == ANY_RESIDENT else [Kind[name]]
+
+
+def _bits(row: Row, column: str, options: type[Flag] | type[Antigen]) -> int:
+    names = [m.name for m in options]
+    mask = 0
+    for name in row.text(column).split():
+        if name not in names:
+            Row(row.file, row.line, {column: name}).choice(column, names)
+        mask |= 1 << options[name]
+    return mask
+
+
+def read_kinds(path: Path) -> dict[Kind, KindInfo]:
+    """Return the declared kinds of ``kinds.csv``."""
+    kinds: dict[Kind, KindInfo] = {}
+    for row in read_table(path, ("kind", "stages", "lineage", "flags", "antigens", "strength", "motility")):
+        kind = Kind[row.choice("kind", _KINDS)]
+        if kind in kinds:
+            raise row.error("kind", f"{kind.name} stands twice in this table")
+        kinds[kind] = KindInfo(
+            stages=row.integer("stages", 0, 31),
+            lineage=row.text("lineage"),
+            flags=_bits(row, "flags", Flag),
+            antigens=_bits(row, "antigens", Antigen),
+            strength=row.number("strength", 0.0),
+            motility=row.number("motility", 0.0),
+        )
+    return kinds
+
+
+def read_behaviours(path: Path, kinds: dict[Kind, KindInfo]) -> NDArray[np.float64]:
+    """Return the rates at homeostasis, 1/day (RENEW: probability), shape (N_KINDS * 2, N_BEHAVIOURS)."""
+    base = np.zeros((N_KINDS * 2, N_BEHAVIOURS))
+    seen: set[tuple[int, Behaviour]] = set()
+    for row in read_table(path, ("kind", "cycle", "behaviour", "base")):
+        behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
+        expected = "probability" if behaviour is Behaviour.RENEW else "1/day"
+        row.choice("unit", [expected])
+        value = row.number("base", 0.0, 1.0 if behaviour is Behaviour.RENEW else None)
+        for kind in _which(row, kinds):
+            for r in _rows(kind, row.choice("cycle", _CYCLES)):
+                if (r, behaviour) in seen:
+                    raise row.error("kind", f"{kind.name} {behaviour.name} is set twice")
+                seen.add((r, behaviour))
+                base[r, behaviour] = value
+    return base
+
+
+class Local(NamedTuple):
+    """One response to a local signal: multiplier 1 + gain * hill."""
+
+    row: int
+    behaviour: Behaviour
+    signal: Signal
+    gain: float
+    half: float
+    power: int
+
+
+def read_responses(path: Path, kinds: dict[Kind, KindInfo]) -> tuple[list[Response], list[Local]]:
+    """Return the responses to body signals and those to local signals."""
+    body: list[Response] = []
+    local: list[Local] = []
+    columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
+    for row in read_table(path, columns):
+        rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", _CYCLES)))
+        behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
+        signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
+        increases = row.choice("direction", ("increases", "decreases")) == "increases"
+        maximum = row.number("max", 1.0 if increases else 0.0, None if increases else 1.0)
+        half = row.number("half", 1e-6)
+        power = row.integer("power", 1, 4)
+        if power == 3:
+            raise row.error("power", "expected 1, 2 or 4, found '3'")
+        if signal in BODY_SIGNALS:
+            body.append(Response(list(rows), behaviour, signal, maximum, half, power))
+        elif behaviour is Behaviour.RENEW:
+            raise row.error("behaviour", f"RENEW answers to body signals only ({', '.join(BODY_SIGNALS)})")
+        else:
+            code = Signal[signal.upper()]
+            local += [Local(r, behaviour, code, maximum - 1.0, half**power, power) for r in rows]
+    return body, local
+
+
+def read_fates(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tuple[Kind, float], ...]]:
+    """Return the next kinds and their shares by kind."""
+    fates: dict[Kind, list[tuple[Kind, float]]] = {}
+    last: dict[Kind, Row] = {}
+    for row in read_table(path, ("kind", "next", "share")):
+        kind, following = _kind(row, "kind", kinds), _kind(row, "next", kinds)
+        if is_motile(kind) != is_motile(following):
+            raise row.error("next", f"{kind.name} and {following.name} live in different layers")
+        fates.setdefault(kind, []).append((following, row.number("share", 0.0, 1.0)))
+        last[kind] = row
+        if len(fates[kind]) > N_FATES:
+            raise row.error("kind", f"{kind.name} has more than {N_FATES} fates")
+    for kind, options in fates.items():
+        total = sum(share for _, share in options)
+        if abs(total - 1.0) > 1e-9:
+            raise last[kind].error("share", f"the shares of {kind.name} add up to {total:g}, expected 1")
+        if kinds[kind].stages == 0:
+            raise last[kind].error("kind", f"{kind.name} has fates but no stages in kinds.csv")
+    return {kind: tuple(options) for kind, options in fates.items()}
+
+
+def read_activations(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
+    """Return what ACTIVATE makes of each kind."""
+    return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in read_table(path, ("kind", "next"))}
+
+
+def read_receptors(path: Path) -> NDArray[np.uint32]:
+    """Return the antigen mask of each receptor class, uint32 (N_SPECIFICITIES,)."""
+    masks = np.zeros(N_SPECIFICITIES, np.uint32)
+    for row in read_table(path, ("specificity", "antigen")):
+        specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
+        masks[specificity] |= np.uint32(1 << Antigen[row.choice("antigen", [a.name for a in Antigen])])
+    return masks
+
+
+def read_origins(path: Path) -> dict[tuple[Origin, bool], int]:
+    """Return the antigens that an origin adds, for a donor who is not (False) or is (True) identical to the host."""
+    masks = {(origin, is_self): 0 for origin in (Origin.HOST, Origin.DONOR) for is_self in (False, True)}
+    for row in read_table(path, ("origin", "relation", "antigen")):
+        origin = Origin[row.choice("origin", ("HOST", "DONOR"))]
+        relation = row.choice("relation", ("any", "self", "other"))
+        bit = 1 << Antigen[row.choice("antigen", [a.name for a in Antigen])]
+        for is_self in (False, True):
+            if relation == "any" or (relation == "self") == is_self:
+                masks[origin, is_self] |= bit
+    return masks
