@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS
 from abm.comm import SerialComm
 from abm.domain import Domain
+from abm.errors import LedgerError
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
 
@@ -151,7 +152,7 @@ class Phases:
         found = np.asarray(self.backend.to_host(number))
         if found.max(initial=0) > LEAVERS_PER_PLANE:
             msg = f"{found.max()} stem cells leave one plane in one step; at most {LEAVERS_PER_PLANE} can be kept"
-            raise OverflowError(msg)
+            raise LedgerError(msg)
         rows = np.asarray(self.backend.to_host(words)).reshape(n, LEAVERS_PER_PLANE, 2)
         kept = np.arange(LEAVERS_PER_PLANE) < found[:, None]
         picked = self.comm.gather_planes(rows[kept])

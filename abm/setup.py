@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, fsum
 from typing import Any
 
 import numpy as np
@@ -162,12 +162,18 @@ class Census:
 
 def make_start(model: Model, census: Census) -> Start:
     """Return the composition the patch starts with."""
-    stem = model.homeostasis.pool[Kind.HSC].sum()
+    stem = model.homeostasis.by_kind[Kind.HSC]
     others = (model.homeostasis.cells_per_niche - stem) * occupied(model, census)
+    cells_per_site = others / max(census.marrow - census.niches, 1)
+    if cells_per_site > 1.0:
+        msg = f"{cells_per_site:.2f} resident cells per marrow site at homeostasis; expected at most 1"
+        raise ConfigError(
+            msg, file=rules_folder(model.config.patch.species), key="tissue.csv niche_density, kinds.csv stages"
+        )
     return Start(
         homeostasis=model.homeostasis,
         occupancy=model.traffic["niche_occupancy"],
-        cells_per_site=others / max(census.marrow - census.niches, 1),
+        cells_per_site=cells_per_site,
         blast_fraction=model.config.patient.blast_fraction,
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
@@ -197,14 +203,15 @@ def body_size(model: Model) -> float:
 def make_scale(model: Model, census: Census) -> Scale:
     """Return how lattice agents count in the body (enriched mode: the patch stands for the whole marrow)."""
     n = occupied(model, census)
-    pool = model.homeostasis.pool.sum(axis=1) * n
+    pool = model.homeostasis.by_kind * n
+    resident = fsum(pool.tolist())
     exits = model.homeostasis.exits * n
     per_day = daily_production(model.tables, model.config.patient.weight_kg)
     marrow_cells = model.traffic["marrow_cells"] * body_size(model)
     return Scale(
-        cells_per_agent=marrow_cells / float(pool.sum() - pool[Kind.RETICULOCYTE]),
+        cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
         exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
-        reference_cellularity=float(pool.sum()),
+        reference_cellularity=resident,
     )
 
 

@@ -23,6 +23,7 @@ from abm.tables import rules_digest
 #: Jacobi sweeps of each field per step. The fields keep their state between steps and follow their sources within
 #: (length / site)^2 sweeps, one to three days: fast enough for stroma and inflammation, which change over weeks.
 SWEEPS = 1
+SWEEPS_BEFORE_START = 150
 #: Step number for draws made before the first step.
 _BEFORE_START = 0xFFFFFFFF
 
@@ -54,6 +55,7 @@ class Simulation:
         sim.lattice.load("res_cold", cold)
         sim._settle_lymphocytes()
         sim._refresh_counts()
+        sim._relax_fields()
         return sim
 
     @classmethod
@@ -118,7 +120,7 @@ class Simulation:
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self.body.advance(self.config.step_h, self.config.day(t + 1), counts, doses)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
-        self.circulation.clear(t, self.config.step_h)
+        self.circulation.clear(t, self.config.step_h, drugs)
         self.last = counts
         self.flux += counts
         self.step = t + 1
@@ -149,10 +151,19 @@ class Simulation:
         self.body.lymphocytes.queue(24.0)
         self._arrivals(_BEFORE_START)
 
+    def _relax_fields(self) -> None:
+        """Bring the fields near their steady state before the first step."""
+        self.lattice.exchange("res_hot", "mot_hot")
+        wanted = self.model.rules.wants_histogram(self.last[Count.POPULATION])
+        self.lattice.contacts(_BEFORE_START, self.backend.to_device(wanted))
+        for name, settings in self.sweeps.items():
+            for _ in range(SWEEPS_BEFORE_START):
+                self.lattice.sweep(name, settings)
+
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
-        for dose in doses:
+        for index, dose in enumerate(doses):
             if dose.kind == "graft":
-                self.circulation.infuse(self.body.graft_agents(dose), Origin.DONOR, step)
+                self.circulation.infuse(self.body.graft_agents(dose), Origin.DONOR, step, index)
 
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""

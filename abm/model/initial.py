@@ -6,6 +6,7 @@ A pure function of (global site, seed, rules), so any plane can be made anywhere
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def _ordinary(r: NDArray[np.uint32], start: Start) -> tuple[NDArray[np.int64], N
     """Draw kind and stage of a site that is no niche."""
     pool = start.homeostasis.pool.copy()
     pool[Kind.HSC] = 0.0
-    share = pool.reshape(-1) / pool.sum() * start.cells_per_site
+    share = pool.reshape(-1) / fsum(pool.ravel().tolist()) * start.cells_per_site
     used = np.flatnonzero(share > 0)
     index = np.searchsorted(np.cumsum(share[used]) * _TWO32, r.astype(np.float64), side="right")
     chosen = np.append(used, 0)[index]

@@ -7,6 +7,7 @@ point and a yardstick: the trajectory is decided by the lattice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,14 @@ class Homeostasis:
     cycling: NDArray[np.float64]
 
     @property
+    def by_kind(self) -> NDArray[np.float64]:
+        """Cells per kind, shape (64,); correctly rounded sums, the same on every machine."""
+        return np.array([fsum(stages) for stages in self.pool.tolist()])
+
+    @property
     def cells_per_niche(self) -> float:
         """All resident cells per occupied niche."""
-        return float(self.pool.sum())
+        return fsum(self.pool.ravel().tolist())
 
 
 def homeostasis(rules: Rules, commit_share: float, open_share: float = 1.0) -> Homeostasis:
@@ -59,7 +65,7 @@ def homeostasis(rules: Rules, commit_share: float, open_share: float = 1.0) -> H
         row[Behaviour.DIVIDE] *= open_share
         out, pool[kind] = _pass_through(rules.kinds[kind].stages, influx[kind], row, kind in rules.fates)
         cycling[kind] = float(row[Behaviour.DIVIDE] > 0)
-        exits[kind] = row[Behaviour.EGRESS] * pool[kind].sum()
+        exits[kind] = row[Behaviour.EGRESS] * fsum(pool[kind].tolist())
         for following, share in rules.fates.get(kind, ()):
             influx[following] += out * share
     return Homeostasis(pool, exits, cycling)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import COLD, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
+from abm import exactmath
+from abm.cells import COLD, HOT, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
@@ -31,6 +32,7 @@ TRAFFIC_UNITS = {
 }
 Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)
+_CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 
 
@@ -80,14 +82,23 @@ class Circulation:
         """Let cells enter the blood."""
         self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold])
 
-    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int) -> int:
-        """Put a graft into the blood; expected numbers are rounded at random. Returns the number of agents."""
+    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0) -> int:
+        """Put a graft into the blood; expected numbers are rounded at random. Returns the number of agents.
+
+        Args:
+            agents: expected number by kind.
+            origin: whose cells they are.
+            step: number of the step.
+            index: number of the graft among those of this step.
+        """
         before = self.hot.size
         for kind, expected in sorted(agents.items()):
             whole = int(expected)
-            draw = philox_scalar(self.seed, (1 << 40) | kind, step, Stream.BODY * 256)[0]
+            draw = philox_scalar(self.seed, (1 << 40) | (index << 8) | kind, step, Stream.BODY * 256)[0]
             n = whole + int(draw < (expected - whole) * 4294967296.0)
-            clones = philox(self.seed, np.arange(n) + ((kind + 64 * origin) << 32), step, Stream.BODY * 256 + 1)[0]
+            clones = philox(
+                self.seed, np.arange(n) + ((kind + 64 * (origin + 4 * index)) << 32), step, Stream.BODY * 256 + 1
+            )[0]
             cycle = Cycle.QUIESCENT if kind is Kind.HSC else Cycle.CYCLING
             self.add(
                 np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle), np.uint32),
@@ -95,13 +106,22 @@ class Circulation:
             )
         return self.hot.size - before
 
-    def clear(self, step: int, step_h: float) -> int:
-        """Remove cells that find no site in time (once a step). Returns how many."""
+    def clear(self, step: int, step_h: float, drug_hazard: NDArray[np.float64]) -> int:
+        """Remove cells that find no site in time or die of drugs and radiation (once a step). Returns how many.
+
+        Args:
+            step: number of the step.
+            step_h: its length, hours.
+            drug_hazard: death hazard per hour by kind and cycle state, shape (64, 2).
+        """
         if not self.hot.size:
             return 0
         r = philox(self.seed, np.arange(self.hot.size), step, Stream.BODY * 256 + 2)[0]
-        rate = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
-        stays = r >= np.minimum(rate * step_h * 4294967296.0, 4294967295.0).astype(np.uint32)
+        waste = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
+        hazard = (waste + drug_hazard[self.hot & _KIND_MASK, (self.hot >> _CYCLE_SHIFT) & np.uint32(1)]) * step_h
+        chance = {h: 1.0 - exactmath.exp(-h) for h in set(hazard.tolist())}
+        threshold = np.array([int(chance[h] * 4294967295.0) for h in hazard.tolist()], np.uint32)
+        stays = r >= threshold
         cleared = int(self.hot.size - stays.sum())
         self.hot, self.cold = self.hot[stays], self.cold[stays]
         return cleared

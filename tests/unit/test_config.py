@@ -195,7 +195,7 @@ dose_gy = -3
             "[time]\nstep_min = 480\n[output]\nseries_h = 6",
             "case.toml:4: output.series_h: expected a multiple of step_min",
         ),
-        ('[scale]\nmode = "true-density"', 'scale.mode: expected "enriched" for this patch'),
+        ('[scale]\nmode = "true-density"', 'scale.mode: expected "enriched", found "true-density"'),
         ('[scale]\nmode = "true_density"', "did you mean true-density?"),
         (
             '[[events]]\nday = 0\naction = "graf"',
