@@ -80,6 +80,13 @@ class Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "abm"
+            click.echo(f"error: {error.format_message()} (see `{command} --help`)", err=True)
+            ctx.exit(error.exit_code)
+        except MemoryError as error:
+            click.echo(f"error: not enough memory: {error or 'take a smaller patch.shape'}", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)

@@ -160,7 +160,7 @@ def _check_whole(config: Config) -> None:
     if config.scale.mode == "true-density":
         message = (
             'expected "enriched", found "true-density"; it needs rule tables with every division between stem cell and '
-            f"blood, which are not shipped yet, and >= {TRUE_DENSITY_SITES} sites: at about 0.1 stem cells per mm3 this "
+            f"blood, which are not shipped yet, and >= {TRUE_DENSITY_SITES} sites: at 0.1 stem cells per mm3 this "
             f"patch of {config.n_sites} sites ({config.n_sites * 1e-6:g} mm3) holds next to none"
         )
         raise config.error("scale.mode", message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import sys
 import time
@@ -72,6 +73,7 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
     backend, reason = choose(options.backend)
     watch = Stopwatch()
     with watch("setup"):
+        check_memory(config, backend.name)
         simulation = Simulation.start(config, backend)
         claim(out, config)
     with log_file(out):
@@ -85,7 +87,7 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
 def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop: Stop) -> int:
     """Continue a run from its newest good checkpoint; return the exit code."""
     config = read_config(out, overrides)
-    if not any(out.glob("checkpoint-*")):
+    if not any(out.glob("checkpoint-*/manifest.json")):  # it ended before its first checkpoint was whole
         return start_run(config, out, overwrite=True, options=options, stop=stop)
     path, skipped = io.newest_good(out)
     snapshot = io.read_checkpoint(path)
@@ -104,6 +106,19 @@ def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop:
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
         return run.loop()
+
+
+def check_memory(config: Config, backend: str) -> None:
+    """Refuse a patch that this machine cannot hold, rather than be killed while it fills up.
+
+    Raises:
+        ConfigError: with what is needed and what there is.
+    """
+    needed = Simulation.memory(config)[-1][1] * config.n_sites
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if backend != "cuda" and needed > there:
+        message = f"expected a patch that fits into the memory, {there / 2**30:.3g} GiB; this one needs"
+        raise config.error("patch.shape", f"{message} {needed / 2**30:.3g} GiB")
 
 
 def provenance(config: Config, backend: str) -> dict[str, str | int]:

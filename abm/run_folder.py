@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from abm import io
@@ -16,9 +16,9 @@ from abm.io.atomic import write_bytes
 
 CONFIG, LOG = "config.toml", "run.log"
 #: Everything a run and its report write; nothing else is ever removed.
-OWN_FILES = (CONFIG, LOG, "series.h5", "*.tmp")
-OWN_FOLDERS = ("checkpoint-*", "report")
-OWN_SNAPSHOTS = ("snapshot-*.vtkhdf",)
+OWN_FILES = (CONFIG, LOG, "series.h5", "*.toml.*.tmp", "*.h5.*.tmp", "snapshot-[0-9]*.vtkhdf*")
+OWN_FILES_OF_REPORTS = ("report/report.html", "report/endpoints.json", "report/*.png")
+OWN_FOLDERS = ("checkpoint-[0-9]*",)
 
 logger = logging.getLogger("abm")
 
@@ -34,8 +34,13 @@ def check_free(out: Path, overwrite: bool) -> None:
     Raises:
         ConfigError: with what the user can do instead.
     """
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not place.is_dir():
+    try:
+        place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+        is_folder = place.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, a link to itself
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot be an output directory: {reason}", file=out) from None
+    if not is_folder:
         raise ConfigError(f"cannot be an output directory: {place} is not a directory", file=out)
     if not os.access(place, os.W_OK | os.X_OK):
         raise ConfigError(f"cannot be an output directory: no permission to write in {place}", file=out)
@@ -48,27 +53,39 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 def holds_run(out: Path) -> bool:
     """Whether ``out`` holds anything of a run."""
-    return (out / CONFIG).exists() or (out / "series.h5").exists() or any(out.glob("checkpoint-*"))
+    return (out / CONFIG).exists() or (out / "series.h5").exists() or any(out.glob("checkpoint-[0-9]*"))
 
 
 def claim(out: Path, config: Config) -> None:
     """Make the directory, remove an earlier run in it, and write the resolved configuration.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written; directories made for it are gone again.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for pattern in (*OWN_FILES, *OWN_SNAPSHOTS):
-            for path in out.glob(pattern):
-                path.unlink()
-        for pattern in OWN_FOLDERS:
-            for path in out.glob(pattern):
-                shutil.rmtree(path)
+        if holds_run(out):
+            remove_run(out)
         write_bytes(out / CONFIG, config.resolved_toml().encode())
     except (OSError, CheckpointError) as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"cannot be an output directory: {reason}", file=out) from None
+
+
+def remove_run(out: Path) -> None:
+    """Remove what a run and its report wrote into ``out``, and nothing of the user's."""
+    for pattern in (*OWN_FILES, *OWN_FILES_OF_REPORTS):
+        for path in out.glob(pattern):
+            path.unlink()
+    for pattern in OWN_FOLDERS:
+        for path in out.glob(pattern):
+            shutil.rmtree(path)
+    with suppress(OSError):  # not there, or it holds something else
+        (out / "report").rmdir()
 
 
 def read_config(out: Path, overrides: tuple[str, ...]) -> Config:

@@ -238,10 +238,12 @@ def sync(path: Path) -> None:
 
 def _abandoned(temp: Path) -> bool:
     """Whether the writer named in ``temp`` is gone; of other machines only the age tells."""
+    host, _, pid = temp.name.removesuffix(".tmp").rpartition("-")
+    if not pid.isdigit() or "." not in host:
+        return False  # not a name of ours
     if time.time() - temp.stat().st_mtime > _ABANDONED_S:
         return True
-    host, _, pid = temp.name.removesuffix(".tmp").rpartition("-")
-    if not pid.isdigit() or not host.endswith(f".{socket.gethostname()}"):
+    if not host.endswith(f".{socket.gethostname()}"):
         return False
     # Our own number: this process writes one file at a time, so it is a dead process that had the same number.
     return int(pid) == os.getpid() or not _alive(int(pid))

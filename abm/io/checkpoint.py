@@ -151,7 +151,10 @@ def newest_good(out: Path) -> tuple[Path, list[str]]:
         if not (problems := _file_problems(folder)):
             return folder, skipped
         skipped.append(f"skipped {folder.name}: {'; '.join(problems)}")
-    msg = "\n".join([f"{out}: no usable checkpoint", *(skipped or ["no checkpoint-<step> folder there"])])
+    if not skipped:
+        msg = f"{out}: no usable checkpoint: no checkpoint-<step> folder there"
+        raise CheckpointError(msg)
+    msg = "\n".join([f"{out}: no usable checkpoint", *skipped])
     raise CheckpointError(msg)
 
 
