@@ -87,7 +87,7 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
 def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop: Stop) -> int:
     """Continue a run from its newest good checkpoint; return the exit code."""
     config = read_config(out, overrides)
-    if not any(out.glob("checkpoint-*/manifest.json")):  # it ended before its first checkpoint was whole
+    if not any(out.glob("checkpoint-[0-9]*/manifest.json")):  # it ended before its first checkpoint was whole
         return start_run(config, out, overwrite=True, options=options, stop=stop)
     path, skipped = io.newest_good(out)
     snapshot = io.read_checkpoint(path)

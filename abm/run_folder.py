@@ -16,7 +16,7 @@ from abm.io.atomic import write_bytes
 
 CONFIG, LOG = "config.toml", "run.log"
 #: Everything a run and its report write; nothing else is ever removed.
-OWN_FILES = (CONFIG, LOG, "series.h5", "*.toml.*.tmp", "*.h5.*.tmp", "snapshot-[0-9]*.vtkhdf*")
+OWN_FILES = (CONFIG, LOG, "series.h5", "snapshot-[0-9]*.vtkhdf", "*.toml.*.tmp", "*.h5.*.tmp", "*.vtkhdf.*.tmp")
 OWN_FILES_OF_REPORTS = ("report/report.html", "report/endpoints.json", "report/*.png")
 OWN_FOLDERS = ("checkpoint-[0-9]*",)
 
@@ -34,17 +34,16 @@ def check_free(out: Path, overwrite: bool) -> None:
     Raises:
         ConfigError: with what the user can do instead.
     """
-    try:
-        place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
-        is_folder = place.is_dir()
-    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, a link to itself
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot be an output directory: {reason}", file=out) from None
-    if not is_folder:
+    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+    if not os.path.isdir(place):
         raise ConfigError(f"cannot be an output directory: {place} is not a directory", file=out)
     if not os.access(place, os.W_OK | os.X_OK):
         raise ConfigError(f"cannot be an output directory: no permission to write in {place}", file=out)
-    if holds_run(out) and not overwrite:
+    try:
+        taken = holds_run(out)
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError(f"cannot be an output directory: {error.strerror}", file=out) from None
+    if taken and not overwrite:
         message = (
             f"already holds a run; continue it with `abm resume {out}`, replace it with --overwrite, or choose --out"
         )

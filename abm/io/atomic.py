@@ -38,6 +38,12 @@ _SEAL_BYTES = 512  #: the smallest user block of an HDF5 file
 _CHUNK_BYTES = 1 << 19
 
 
+class WriteError(CheckpointError):
+    """A file that cannot be written, such as on a full disk; the run can go on once there is room."""
+
+    exit_code = 1
+
+
 class _Sink(io.FileIO):
     """The file HDF5 writes through.
 
@@ -77,7 +83,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends without error, it becomes ``path`` durably.
 
     Raises:
-        CheckpointError: the file cannot be written (disk full, no permission, ...); ``path`` is as it was.
+        WriteError: the file cannot be written (disk full, no permission, ...); ``path`` is as it was.
     """
     temp = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
@@ -88,7 +94,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "I/O error")
         msg = f"{path}: cannot be written: {error.strerror or error} ({code}); files written before are untouched"
-        raise CheckpointError(msg) from error
+        raise WriteError(msg) from error
     finally:
         with contextlib.suppress(OSError):
             temp.unlink()

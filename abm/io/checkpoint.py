@@ -17,6 +17,7 @@ import numpy as np
 
 from abm.errors import CheckpointError
 from abm.io.atomic import (
+    WriteError,
     new_hdf5,
     open_hdf5,
     sha256_of,
@@ -62,7 +63,7 @@ def write_checkpoint(
             manifest, ``None`` on the others.
 
     Raises:
-        CheckpointError: it cannot be written (disk full, ...); older checkpoints are as they were.
+        WriteError: it cannot be written (disk full, ...); older checkpoints are as they were.
     """
     _check_call(snap, keep, n_ranks, gather)
     folder = out / f"checkpoint-{snap.step:08d}"
@@ -192,7 +193,7 @@ def _make_folder(folder: Path) -> None:
         sync(folder.parent)
     except OSError as error:
         msg = f"{folder}: cannot be made: {error.strerror}"
-        raise CheckpointError(msg) from error
+        raise WriteError(msg) from error
 
 
 def _write_shard(folder: Path, snap: Snapshot, rank: int) -> Part:

@@ -209,7 +209,7 @@ def test_a_missing_file_is_found(tmp_path: Path, make_snapshot: Make) -> None:
 
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CheckpointError, match=r"no usable checkpoint\nno checkpoint-<step> folder there"):
+        with pytest.raises(CheckpointError, match=r"no usable checkpoint: no checkpoint-<step> folder there"):
             newest_good(out)
     with pytest.raises(CheckpointError, match=r"not a whole checkpoint: manifest\.json: No such file"):
         read_checkpoint(tmp_path)
