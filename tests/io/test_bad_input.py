@@ -5,6 +5,7 @@ These go through the command and the whole program; only the folder of the rule 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -189,6 +190,57 @@ def test_unknown_scenario() -> None:
 def test_backend_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/g++")
     assert "/nowhere/g++" in refused("--backend", "host")
+
+
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--backend", "gpu"), "'gpu' is not one of 'auto', 'numpy', 'host', 'cuda'. (see `abm run --help`)"),
+        (("--steps", "0"), "Invalid value for '--steps': 0 is not in the range x>=1. (see `abm run --help`)"),
+        (("--sed", "3"), "No such option '--sed'"),
+        (("--set", "patch.shape=[60000,60000,60000]"), "patch.shape: expected a patch that fits into the memory, "),
+        (("--out", "x" * 300), "cannot be an output directory: File name too long"),
+        (("--out", "case.toml/out"), "case.toml is not a directory"),
+        (("--out", "to_nowhere"), "to_nowhere is not a directory"),
+    ],
+)
+def test_wrong_options(options: tuple[str, ...], expected: str) -> None:
+    Path("to_nowhere").symlink_to("nowhere")
+    assert expected in refused(*options)
+
+
+@pytest.mark.usefixtures("rules")
+def test_files_that_are_not_of_a_run_are_never_removed() -> None:
+    mine = ["out/report/notes.md", "out/mine.tmp", "out/snapshot-of-me.vtkhdf", "out/checkpoint-best/weights"]
+    for name in mine:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("mine")
+    os.utime("out/mine.tmp", (0, 0))
+    run = ("run", "case.toml", "--backend", "numpy", "--out", "out", "--steps", "1", "--quiet")
+    assert abm(*run).exit_code == 0
+    assert refused("--out", "out").startswith("out: already holds a run")
+    assert abm(*run, "--overwrite").exit_code == 0
+    assert [Path(name).read_text() for name in mine] == ["mine"] * len(mine)
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: object, target: Path) -> None:
+        if target.name == refuse:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)  # type: ignore[arg-type]
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", full)
+    refuse = "config.toml"
+    assert "No space left on device" in refused("--out", "new/out")  # nothing is left of it
+    refuse = "body.h5"
+    done = abm("run", "case.toml", "--backend", "numpy", "--out", "out", "--steps", "2")
+    assert done.exit_code == 1  # not 2: something is written
+    assert done.stderr.startswith("error: out/checkpoint-00000002/body.h5: cannot be written: No space left on device")
+    refuse = ""
+    assert abm("resume", "out", "--backend", "numpy", "--steps", "2").exit_code == 0
 
 
 @pytest.mark.usefixtures("rules")
