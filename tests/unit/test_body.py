@@ -276,7 +276,8 @@ def test_effectors_arrive_in_proportion_at_any_patch_size(cells_per_agent: float
     for _ in range(24 * 40):
         body.allo.effectors[GVH] = 3e8
         live(body, 1 / 24)
-        expected += 3e8 * body.lymphocytes.rules.effector_marrow_entry / 24 / cells_per_agent
+        per_agent = cells_per_agent / body.allo.rules.effector_enrichment
+        expected += 3e8 * body.lymphocytes.rules.effector_marrow_entry / 24 / per_agent
         arrived += sum(n for kind, _, _, n in body.lymphocyte_arrivals() if kind is Kind.CD8_EFFECTOR)
     assert arrived == pytest.approx(expected, abs=2.0, rel=0.01)
 
