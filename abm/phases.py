@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,28 +16,24 @@ from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
 
 #: How far each phase reads beyond the sites it writes, in the order they follow one exchange.
-FATE_CHAIN = {"contacts": 1, "fate": 1, "resolve": 1, "commit": 1}
-HOP_CHAIN = {"bid": 1, "pull": 1, "leave": 1}
+FATE_CHAIN = {"contacts": 1, "fate": 1, "arrive": 1, "act": 1}
+HOP_CHAIN = {"bid": 1, "arrive": 1, "leave": 1}
 SWEEP_REACH = 1
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
 
 #: Scratch arrays besides the state: name -> type.
 SCRATCH: dict[str, str] = {
-    "spare_hot": "u4",
-    "spare_cold": "u4",
     "spare_cxcl12": "f4",
     "spare_inflammation": "f4",
     "histogram": "u4",
-    "action": "u4",
+    "action": "u1",
     "priority": "u4",
     "winner": "u1",
     "engaged": "u1",
-    "bidders": "u2",
+    "struck": "u1",
 }
-#: Longest row of sites: the kernels of the random walk list bidders by their x in 16 bits.
-MAX_ROW = 1 << 16
-#: Room per plane for stem cells that leave in one step.
+#: Room for stem cells that leave a slab in one step, per plane of it.
 LEAVERS_PER_PLANE = 256
 
 Array = NDArray[Any]
@@ -57,16 +54,25 @@ class Phases:
         self.backend, self.domain, self.comm, self.seed = backend, domain, comm, seed
         types = {f.name: f.dtype for f in FIELDS} | SCRATCH
         self.arrays: dict[str, Any] = {k: backend.alloc(domain.local_shape, t) for k, t in types.items()}
-        rows = domain.local_shape[0] * domain.local_shape[1]
-        self.arrays["n_bidders"] = backend.alloc(rows, np.uint32)
+        self.room = domain.n_owned * LEAVERS_PER_PLANE
+        self.arrays["n_leavers"] = backend.alloc(1, np.int64)
+        self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
+        self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
         self.counts = backend.alloc(domain.n_owned * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.constants: dict[str, Any] = {}
+        self.launches: dict[tuple[Any, ...], Callable[..., None]] = {}
+        self.counted = False  # whether the histogram may hold anything but zeros
 
     # -- data in and out
 
     def set_constants(self, tables: dict[str, Array]) -> None:
         """Put constant kernel tables on the device under their argument names."""
-        self.constants |= {name: self.backend.to_device(np.ascontiguousarray(t)) for name, t in tables.items()}
+        for name, table in tables.items():
+            array = self.backend.to_device(np.ascontiguousarray(table))
+            if name in self.constants:  # in place: backends remember arrays they have checked
+                self.backend.copy(self.constants[name], array)
+            else:
+                self.constants[name] = array
 
     def load(self, name: str, owned: Array) -> None:
         """Fill the owned planes of a state array from a host array (n_owned, ny, nx)."""
@@ -89,11 +95,16 @@ class Phases:
 
     # -- phases
 
-    def contacts(self, step: int, wanted: Any) -> None:  # noqa: ANN401
-        """Phase 1: neighbour histogram (of the wanted kinds) and recognition."""
+    def contacts(self, step: int, *, counted: bool) -> None:
+        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
         beyond = HALO - FATE_CHAIN["contacts"]
-        self._run("classify", HALO, signature=self.arrays["priority"])
-        self._run("contacts", beyond, signature=self.arrays["priority"], wanted=wanted)
+        if counted:
+            self._run("classify", HALO, signature=self.arrays["priority"])
+            self._run("contacts", beyond, signature=self.arrays["priority"])
+        elif self.counted:
+            self.backend.clear(self.arrays["histogram"])
+        self.counted = counted
+        self.backend.clear(self.arrays["struck"])
         self._draw("engage", beyond, step, Stream.ENGAGE)
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
@@ -103,59 +114,51 @@ class Phases:
         self._swap(name, spare)
         self.exchange(name)
 
-    def fate(self, layer: str, step: int, rates: Any, ceiling: Any, renew: Any) -> None:  # noqa: ANN401
-        """Phases 3-5: choose events, resolve claims, commit the layer ("res" or "mot")."""
-        a, motile = self.arrays, layer == "mot"
-        own = {"hot": a[f"{layer}_hot"], "cold": a[f"{layer}_cold"]}
-        beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
+    def fate(self, layer: str, step: int) -> None:
+        """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted."""
+        motile = layer == "mot"
+        own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
-        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), rates=rates, ceiling=ceiling, **own)
-        beyond -= FATE_CHAIN["resolve"]
-        self._run("resolve", beyond, hot=own["hot"])
-        beyond -= FATE_CHAIN["commit"]
-        after = {"hot_next": a["spare_hot"], "cold_next": a["spare_cold"]}
-        self._draw("commit", beyond, step, outcome, renew=renew, **own, **after)
+        beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
+        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), **own)
+        beyond -= FATE_CHAIN["arrive"]
+        self._draw("arrive", beyond, step, outcome, **own)
+        beyond -= FATE_CHAIN["act"]
+        self._draw("act", beyond, step, outcome, room=self.room, counts=self.counts, **own)
 
-    def tally(self, layer: str) -> None:
-        """Phase 7: add the events of the layer just committed to the counts."""
-        self._planes("tally", hot=self.arrays[f"{layer}_hot"], hot_next=self.arrays["spare_hot"], counts=self.counts)
-
-    def make_current(self, layer: str) -> None:
-        """Swap the committed words of a layer in."""
-        self._swap(f"{layer}_hot", "spare_hot")
-        self._swap(f"{layer}_cold", "spare_cold")
+    def census(self) -> None:
+        """Phase 7: count who is there now."""
+        for layer in ("res", "mot"):
+            self._run("census", 0, hot=self.arrays[f"{layer}_hot"], counts=self.counts)
 
     def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
-        beyond = HOP_CHAIN["pull"] + HOP_CHAIN["leave"]
-        self._draw("bid", beyond, step, Stream.HOP, draw=substep, by_row=True, hop=hop)
-        self._run("pull", beyond - HOP_CHAIN["pull"], by_row=True)
-        self._run("leave", 0, by_row=True)
+        own = {"hot": self.arrays["mot_hot"], "cold": self.arrays["mot_cold"]}
+        beyond = HOP_CHAIN["arrive"] + HOP_CHAIN["leave"]
+        self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
+        self._draw("arrive", beyond - HOP_CHAIN["arrive"], step, Stream.HOP, **own)
+        self._run("leave", 0)
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""
         self.backend.clear(self.counts)
+        self.backend.clear(self.arrays["n_leavers"])
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts of this step over all ranks, int64 (N_COUNTS, 64, 4)."""
         shape = self.domain.n_owned, N_COUNTS, N_KINDS, N_ORIGINS
         return self.comm.sum_int64(np.asarray(self.backend.to_host(self.counts)).reshape(shape).sum(axis=0))
 
-    def leavers(self, layer: str, chosen: Any) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:  # noqa: ANN401
-        """Return hot and cold words of the chosen kinds that leave in this step, in global site order."""
-        n = self.domain.n_owned
-        number = self.backend.alloc(n, np.int64)
-        words = self.backend.alloc(n * LEAVERS_PER_PLANE * 2, np.uint32)
-        own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
-        self._planes("collect", room=LEAVERS_PER_PLANE, chosen=chosen, leavers=number, words=words, **own)
-        found = np.asarray(self.backend.to_host(number))
-        if found.max(initial=0) > LEAVERS_PER_PLANE:
-            msg = f"{found.max()} stem cells leave one plane in one step; at most {LEAVERS_PER_PLANE} can be kept"
+    def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Return hot and cold words of the chosen kinds that left in this step, in global site order."""
+        found = int(np.asarray(self.backend.to_host(self.arrays["n_leavers"]))[0])
+        if found > self.room:
+            msg = f"{found} stem cells leave in one step; at most {self.room} can be kept"
             raise LedgerError(msg)
-        rows = np.asarray(self.backend.to_host(words)).reshape(n, LEAVERS_PER_PLANE, 2)
-        kept = np.arange(LEAVERS_PER_PLANE) < found[:, None]
-        picked = self.comm.gather_planes(rows[kept])
+        site = np.asarray(self.backend.to_host(self.arrays["leaver_site"][:found]))
+        words = np.asarray(self.backend.to_host(self.arrays["leaver_words"][: 2 * found])).reshape(found, 2)
+        picked = self.comm.gather_planes(words[np.argsort(site)])
         return picked[:, 0].copy(), picked[:, 1].copy()
 
     # -- cells from the blood
@@ -192,22 +195,25 @@ class Phases:
     def _swap(self, one: str, other: str) -> None:
         self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]
 
-    def _run(self, kernel: str, beyond: int, *, by_row: bool = False, **special: Any) -> None:  # noqa: ANN401
-        """Launch over the sites (or rows) of the owned planes and ``beyond`` more; arguments come by name."""
-        n, first = self.domain.window(beyond)
-        self.backend.launch(
-            kernel, n // self.domain.shape[2] if by_row else n, **self._arguments(kernel, {"first": first} | special)
-        )
+    def _run(self, kernel: str, beyond: int, **special: Any) -> None:  # noqa: ANN401
+        """Launch over the sites of the owned planes and ``beyond`` more; arguments come by name.
+
+        A launch is checked once and repeated with the same arrays; what varies is in ``special``, but for the
+        fields, which swap.
+        """
+        scalars = {name: value for name, value in special.items() if isinstance(value, (int, float))}
+        arrays = [id(value) for name, value in special.items() if name not in scalars]
+        key = (kernel, beyond, id(self.arrays["cxcl12"]), id(self.arrays["inflammation"]), *arrays)
+        if key not in self.launches:
+            n, first = self.domain.window(beyond)
+            arguments = self._arguments(kernel, {"first": first} | special)
+            self.launches[key] = self.backend.prepare(kernel, n, **arguments)
+        self.launches[key](**scalars)
 
     def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> None:  # noqa: ANN401
         """Launch a kernel that draws random numbers."""
         random: dict[str, Any] = {"seed": self.seed, "step": step, "word": stream * 256 + draw}
         self._run(kernel, beyond, **random, **special)
-
-    def _planes(self, kernel: str, **special: Any) -> None:  # noqa: ANN401
-        """Launch one thread per owned plane."""
-        known = {"first_plane": self.domain.halo}
-        self.backend.launch(kernel, self.domain.n_owned, **self._arguments(kernel, known | special))
 
     def _arguments(self, kernel: str, special: dict[str, Any]) -> dict[str, Any]:
         domain = self.domain

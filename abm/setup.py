@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, fsum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import NICHE_MASK, TISSUE_MASK, Kind, Tissue
 from abm.comm import SerialComm
-from abm.config import Config, rules_folder
+from abm.config import Config, rules_of
 from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.model import therapy, tissue
@@ -20,9 +19,9 @@ from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
 from abm.model.traffic import TRAFFIC_UNITS
-from abm.phases import HALO, MAX_ROW
+from abm.phases import HALO
 from abm.streams import DRAWS
-from abm.tables import read_table, read_values
+from abm.tables import Folder, read_table, read_values
 
 SITE_UM = 10.0
 _MAX_HOP = 0.95
@@ -50,7 +49,7 @@ class Model:
 
 def load_model(config: Config) -> Model:
     """Read and check everything a run depends on; raises ConfigError before anything is written."""
-    folder = rules_folder(config.patch.species)
+    folder = rules_of(config.patch)
     _check_shape(config)
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
@@ -84,8 +83,6 @@ def _check_shape(config: Config) -> None:
             f"expected at least {2 * HALO} sites in each direction (twice the halo of {HALO}), found [{nz}, {ny}, {nx}]"
         )
         raise config.error("patch.shape", msg)
-    if nx > MAX_ROW:
-        raise config.error("patch.shape", f"expected at most {MAX_ROW} sites in a row (nx), found {nx}")
 
 
 def _substeps(config: Config, rules: Rules) -> int:
@@ -114,7 +111,7 @@ def _hop_thresholds(config: Config, rules: Rules, substeps: int) -> NDArray[np.u
     return (np.minimum(chance, 1.0) * 4294967295.0).astype(np.uint32)
 
 
-def _read_fields(folder: Any) -> dict[str, dict[str, float]]:  # noqa: ANN401
+def _read_fields(folder: Folder) -> dict[str, dict[str, float]]:
     values: dict[str, dict[str, float]] = {name: {} for name in _FIELD_NAMES}
     path = folder / "fields.csv"
     for row in read_table(path, ("field", "name", "value")):
@@ -167,9 +164,7 @@ def make_start(model: Model, census: Census) -> Start:
     cells_per_site = others / max(census.marrow - census.niches, 1)
     if cells_per_site > 1.0:
         msg = f"{cells_per_site:.2f} resident cells per marrow site at homeostasis; expected at most 1"
-        raise ConfigError(
-            msg, file=rules_folder(model.config.patch.species), key="tissue.csv niche_density, kinds.csv stages"
-        )
+        raise ConfigError(msg, file=str(rules_of(model.config.patch)), key="tissue.csv niche_density, kinds.csv stages")
     return Start(
         homeostasis=model.homeostasis,
         occupancy=model.traffic["niche_occupancy"],

@@ -86,10 +86,9 @@ class Simulation:
                 "strength": strength,
                 "antigens": rules.antigens(self.body.donor.shares_antigens),
                 "receptors": rules.receptors,
+                "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }
         )
-        chosen = np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8)
-        self.stem_kinds = self.backend.to_device(chosen)
         self.hop = self.backend.to_device(self.model.hop)
         self.lattice.exchange("tissue", "distance", *self.model.fields)
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items()}
@@ -99,20 +98,18 @@ class Simulation:
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold")
-        wanted = self.model.rules.wants_histogram(self.last[Count.POPULATION] + arrived)
-        lattice.contacts(t, self.backend.to_device(wanted))  # 1: time level t, reach 1
+        counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + arrived)
+        lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
             for _ in range(SWEEPS):
                 lattice.sweep(name, settings)
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
-        rates = [self.backend.to_device(x) for x in self.model.rules.rates(signals, drugs, self.config.step_h)]
+        lattice.set_constants(self.model.rules.rates(signals, drugs, self.config.step_h)._asdict())
         lattice.clear_counts()
-        for layer in ("res", "mot"):  # 3-5: fate, claims, commit; both layers see contacts of level t
-            lattice.fate(layer, t, *rates)
-            lattice.tally(layer)  # 7: exact counts of this layer
-            if layer == "res":
-                self.circulation.add(*lattice.leavers("res", self.stem_kinds))
-            lattice.make_current(layer)
+        for layer in ("res", "mot"):  # 3-5: fate, claims, next words; both layers see contacts of level t
+            lattice.fate(layer, t)
+        lattice.census()  # 7: exact counts
+        self.circulation.add(*lattice.leavers())
         counts = lattice.read_counts()
         for substep in range(self.model.substeps):  # 6: random walk of the motile layer
             lattice.motile_substep(t, substep, self.hop)
@@ -154,8 +151,8 @@ class Simulation:
     def _relax_fields(self) -> None:
         """Bring the fields near their steady state before the first step."""
         self.lattice.exchange("res_hot", "mot_hot")
-        wanted = self.model.rules.wants_histogram(self.last[Count.POPULATION])
-        self.lattice.contacts(_BEFORE_START, self.backend.to_device(wanted))
+        counted = self.model.rules.needs_histogram(self.last[Count.POPULATION])
+        self.lattice.contacts(_BEFORE_START, counted=counted)
         for name, settings in self.sweeps.items():
             for _ in range(SWEEPS_BEFORE_START):
                 self.lattice.sweep(name, settings)

@@ -12,57 +12,62 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
     }
 }
 
-// Packed counts (5 bits a class) over the 27 sites around each site that wants them, its own resident cell left out:
-// sites with a cell of a wanted kind, and stroma where the kind EMPTY is wanted.
-KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint8_t* tissue, const uint32_t* res_hot,
-                 const uint32_t* mot_hot, const uint32_t* classes, const uint8_t* wanted, const uint32_t* signature,
-                 uint32_t* histogram) {
-    FOR_EACH_SITE (p, n, first, ny, nx, false) {
-        const uint32_t kind = GET(res_hot[p.l], HOT_KIND), wanderer = GET(mot_hot[p.l], HOT_KIND);
-        const bool resident = kind != 0u && wanted[kind] != 0u, motile = wanderer != 0u && wanted[wanderer] != 0u;
-        const bool stroma = wanted[0] != 0u && ((tissue[p.l] >> STROMA_SHIFT) & 1u) != 0u;
-        uint32_t sum = 0;
-        if (resident || motile || stroma) {
-            for (uint32_t m = 0; m < 27u; ++m) sum += signature[near_site(p, m)];
-            sum -= classes[kind];
-        }
-        histogram[p.l] = sum;
+// Packed counts (5 bits a class) over the 27 sites around each site, its own resident cell left out.
+KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* classes,
+                 const uint32_t* signature, uint32_t* histogram) {
+    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        uint32_t column[BLOCK + 2];  // sums over z and y, from one site west of the block to one east of it
+        for (int j = 0; j < width + 2; ++j) column[j] = 0;
+        const int64_t rows[3] = {b.south, 0, b.north};
+        const int64_t east = width - 1 + (b.x + width == nx ? 1 - nx : 1);
+        for (int z = -1; z < 2; ++z)
+            for (int y = 0; y < 3; ++y) {
+                const uint32_t* row = signature + b.l + z * b.plane + rows[y];
+                column[0] += row[b.west];
+                for (int j = 0; j < width; ++j) column[j + 1] += row[j];
+                column[width + 1] += row[east];
+            }
+        for (int j = 0; j < width; ++j)
+            histogram[b.l + j] = column[j] + column[j + 1] + column[j + 2] - classes[GET(res_hot[b.l + j], HOT_KIND)];
     }
 }
 
+// Targets around p that a lymphocyte may engage, bit m for site m of the neighbourhood: any resident cell that shows an
+// antigen of its receptor for an effector, only antigen-presenting cells for another lymphocyte. This is the one
+// recognition rule: antigens & receptors != 0.
+DEVICE uint32_t matches_around(const Place& p, uint32_t receptor, bool effector, const uint32_t* res_hot,
+                               const uint32_t* flags, const uint32_t* antigens, const uint32_t* losses) {
+    uint32_t matches = 0;
+    for (uint32_t m = 0; m < 27u; ++m) {
+        const uint32_t target = res_hot[near_site(p, m)];
+        if (target == 0u || (antigens_of(target, antigens, losses) & receptor) == 0u) continue;
+        if (effector || ((flags[GET(target, HOT_KIND)] >> FLAG_APC) & 1u)) matches |= 1u << m;
+    }
+    return matches;
+}
+
 // Each lymphocyte that meets its antigen engages one target, drawn evenly: 1 + index in the 27-neighbourhood, else 0.
-// An effector engages any resident cell that shows an antigen of its receptor; another lymphocyte only
-// antigen-presenting cells. This is the one recognition rule: antigens & receptors != 0.
+// The target is marked as struck; struck must be clear before.
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
-               const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(mot_hot + p.l) && eight_cleared(engaged + p.l)) {
-        const int64_t l = p.l;
-        const uint32_t hot = mot_hot[l];
-        uint8_t choice = 0;
-        const uint32_t receptor = hot == 0u ? 0u : receptors[GET(hot, HOT_SPECIFICITY)];
-        if (receptor != 0u) {
+               const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged,
+               uint8_t* struck) {
+    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        uint8_t list[BLOCK];
+        for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
+        const int found = list_filled(mot_hot + b.l, width, list);
+        for (int k = 0; k < found; ++k) {
+            const Place p = lane(b, list[k], nx);
+            const uint32_t hot = mot_hot[p.l], receptor = receptors[GET(hot, HOT_SPECIFICITY)];
+            if (receptor == 0u) continue;
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
-            uint32_t matches = 0, count = 0;
-            for (uint32_t m = 0; m < 27u; ++m) {
-                const uint32_t target = res_hot[near_site(p, m)];
-                if (target == 0u || (antigens_of(target, antigens, losses) & receptor) == 0u) continue;
-                if (!effector && !((flags[GET(target, HOT_KIND)] >> FLAG_APC) & 1u)) continue;
-                matches |= 1u << m;
-                ++count;
-            }
-            if (count != 0u) {
-                uint32_t r[4];
-                philox(seed, global_site(l, shift, total), step, word, r);
-                uint32_t skip = uint32_t((uint64_t(r[0]) * count) >> 32), m = 0;
-                for (;; ++m)
-                    if ((matches >> m) & 1u) {
-                        if (skip == 0u) break;
-                        --skip;
-                    }
-                choice = uint8_t(m + 1u);
-            }
+            const uint32_t matches = matches_around(p, receptor, effector, res_hot, flags, antigens, losses);
+            if (matches == 0u) continue;
+            uint32_t r[4];
+            philox(seed, global_site(p.l, shift, total), step, word, r);
+            const uint32_t m = pick_bit(matches, r[0]);
+            engaged[p.l] = uint8_t(m + 1u);
+            mark(struck + near_site(p, m));
         }
-        engaged[l] = choice;
     }
 }

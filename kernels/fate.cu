@@ -1,4 +1,4 @@
-// Phases 3-5 for either layer: one event per cell, claims on empty sites, the next words.
+// Phase 3 for either layer: one event per cell.
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"
@@ -42,180 +42,106 @@ DEVICE uint32_t open_directions(const Place& p, const uint32_t* hot, const uint8
     return open;
 }
 
-DEVICE uint32_t bit_count(uint32_t bits) {
-    uint32_t count = 0;
-    for (; bits != 0u; bits &= bits - 1u) ++count;
-    return count;
+// Event whose share of the cumulative hazard holds `pick` (the last one if rounding overshoots).
+DEVICE uint32_t event_at(float pick, const float* h) {
+    uint32_t event = 0;
+    float sum = 0.0f;
+    for (uint32_t b = 0; b < N_HAZARDS; ++b) {
+        if (!(h[b] > 0.0f)) continue;
+        sum = sum + h[b];
+        event = b + 1u;
+        if (pick < sum) break;
+    }
+    return event;
 }
 
-// The k-th set bit, k chosen evenly by the random word r.
-DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
-    uint32_t skip = uint32_t((uint64_t(r) * bit_count(bits)) >> 32), d = 0;
-    for (;; ++d)
-        if ((bits >> d) & 1u) {
-            if (skip == 0u) return d;
-            --skip;
-        }
+// Keep the listed sites where something may happen: a draw below the bound of the cell, or a touch (by an effector, or
+// of a target). Returns their number; their draws move along.
+DEVICE int keep_candidates(int found, uint8_t* list, uint32_t r[4][BLOCK], const uint32_t* hot, const uint8_t* touched,
+                           const uint32_t* ceiling) {
+    int kept = 0;
+    for (int k = 0; k < found; ++k) {
+        const int j = list[k];
+        const bool may = r[0][k] < ceiling[rate_row(hot[j])] || touched[j] != 0u;
+        list[kept] = uint8_t(j);
+        for (int word = 0; word < 4; ++word) r[word][kept] = r[word][k];
+        kept += may;
+    }
+    return kept;
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
-// ceiling is an upper bound of the event probability (x 2^32) of a cell that no effector or target touches.
-// priority is written for acting cells only. layer_is_motile: ACTIVATE needs engagement, hits do not apply.
+// ceiling is an upper bound of the event probability (x 2^32) of a cell that is not touched: struck by an effector
+// (resident layer) or engaged with a target (motile layer). priority is written for acting cells only.
+// layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
-             const uint8_t* engaged, const float* cxcl12, const float* inflammation, const uint32_t* flags,
-             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* ceiling,
-             const int32_t* rule_start, const uint8_t* rule_behaviour, const uint8_t* rule_signal,
-             const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
-             uint32_t* action, uint32_t* priority) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_empty(hot + p.l) && eight_cleared(action + p.l)) {
-        const int64_t l = p.l;
-        action[l] = EVENT_NONE;
-        const uint32_t cell = hot[l];
-        if (cell == 0u) continue;
-        const uint32_t kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
-        const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
-        const bool touched = layer_is_motile == 0u && COUNT_OF(contacts, HISTOGRAM_EFFECTOR) > 0.0f;
-        uint32_t r[4];
-        philox(seed, global_site(l, shift, total), step, word, r);
-        if (r[0] >= ceiling[row] && !is_engaged && !touched) continue;  // no event, whatever the neighbourhood is
-        float h[N_HAZARDS];
-        for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
+             const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
+             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
+             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
+             const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
+             const float* escape, uint8_t* action, uint32_t* priority) {
+    const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
+    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        uint8_t list[BLOCK] = {0};
+        uint32_t r[4][BLOCK];
+        for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
+        int found = list_filled(hot + b.l, width, list);
+        philox_listed(seed, global_site(b.l, shift, total), step, word, list, found, r);
+        found = keep_candidates(found, list, r, hot + b.l, touched + b.l, ceiling);
+        for (int i = 0; i < found; ++i) {
+            const Place p = lane(b, list[i], nx);
+            const int64_t l = p.l;
+            const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
+            const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
+            float h[N_HAZARDS];
+            for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
 
-        float hits = 0.0f;
-        if (touched) hits = hits_on(p, engaged, mot_hot, strength);
-        h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
-        if (!is_engaged) h[BEHAVIOUR_ACTIVATE] = 0.0f;
-        if (GET(cold[l], COLD_STAGE) >= stages[kind]) h[BEHAVIOUR_DIVIDE] = h[BEHAVIOUR_MATURE] = 0.0f;
+            const bool is_struck = layer_is_motile == 0u && struck[l] != 0u;
+            const float hits = is_struck ? hits_on(p, engaged, mot_hot, strength) : 0.0f;
+            h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
+            if (!is_engaged) h[BEHAVIOUR_ACTIVATE] = 0.0f;
+            if (GET(cold[l], COLD_STAGE) >= stages[kind]) h[BEHAVIOUR_DIVIDE] = h[BEHAVIOUR_MATURE] = 0.0f;
 
-        for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
-            const uint32_t b = rule_behaviour[k];
-            if (!(h[b] > 0.0f)) continue;
-            float s = 0.0f;
-            switch (rule_signal[k]) {
-                case SIGNAL_NICHE: s = (tissue[l] & NICHE_MASK) != 0u ? 1.0f : 0.0f; break;
-                case SIGNAL_SINUSOID_DISTANCE: s = float(distance[l]); break;
-                case SIGNAL_N_HSPC: s = COUNT_OF(contacts, HISTOGRAM_HSPC); break;
-                case SIGNAL_N_LEUKAEMIC: s = COUNT_OF(contacts, HISTOGRAM_LEUKAEMIC); break;
-                case SIGNAL_N_RESIDENT: s = COUNT_OF(contacts, HISTOGRAM_RESIDENT); break;
-                case SIGNAL_N_EFFECTOR: s = COUNT_OF(contacts, HISTOGRAM_EFFECTOR); break;
-                case SIGNAL_N_TREG: s = COUNT_OF(contacts, HISTOGRAM_TREG); break;
-                case SIGNAL_N_APC: s = COUNT_OF(contacts, HISTOGRAM_APC); break;
-                case SIGNAL_HITS: s = hits; break;
-                case SIGNAL_ENGAGED: s = is_engaged ? 1.0f : 0.0f; break;
-                case SIGNAL_CXCL12: s = cxcl12[l]; break;
-                case SIGNAL_INFLAMMATION: s = inflammation[l]; break;
-                case SIGNAL_STAGE: s = float(GET(cold[l], COLD_STAGE)); break;
+            for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
+                const uint32_t b = rule_behaviour[k];
+                if (!(h[b] > 0.0f)) continue;
+                float s = 0.0f;
+                switch (rule_signal[k]) {
+                    case SIGNAL_NICHE: s = (tissue[l] & NICHE_MASK) != 0u ? 1.0f : 0.0f; break;
+                    case SIGNAL_SINUSOID_DISTANCE: s = float(distance[l]); break;
+                    case SIGNAL_N_HSPC: s = COUNT_OF(contacts, HISTOGRAM_HSPC); break;
+                    case SIGNAL_N_LEUKAEMIC: s = COUNT_OF(contacts, HISTOGRAM_LEUKAEMIC); break;
+                    case SIGNAL_N_RESIDENT: s = COUNT_OF(contacts, HISTOGRAM_RESIDENT); break;
+                    case SIGNAL_N_EFFECTOR: s = COUNT_OF(contacts, HISTOGRAM_EFFECTOR); break;
+                    case SIGNAL_N_TREG: s = COUNT_OF(contacts, HISTOGRAM_TREG); break;
+                    case SIGNAL_N_APC: s = COUNT_OF(contacts, HISTOGRAM_APC); break;
+                    case SIGNAL_HITS: s = hits; break;
+                    case SIGNAL_ENGAGED: s = is_engaged ? 1.0f : 0.0f; break;
+                    case SIGNAL_CXCL12: s = cxcl12[l]; break;
+                    case SIGNAL_INFLAMMATION: s = inflammation[l]; break;
+                    case SIGNAL_STAGE: s = float(GET(cold[l], COLD_STAGE)); break;
+                }
+                h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
             }
-            h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
-        }
 
-        float hazard = h[0];
-        for (uint32_t b = 1; b < N_HAZARDS; ++b) hazard = hazard + h[b];
-        if (!(hazard > 0.0f) || r[0] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
-        const float pick = (float(r[1] >> 8) * (1.0f / 16777216.0f)) * hazard;
-        uint32_t event = 0;
-        float sum = 0.0f;
-        for (uint32_t b = 0; b < N_HAZARDS; ++b) {
-            if (!(h[b] > 0.0f)) continue;
-            sum = sum + h[b];
-            event = b + 1u;
-            if (pick < sum) break;
-        }
-        uint32_t direction = 0;
-        if (event == EVENT_DIVIDE || event == EVENT_MOVE) {
+            float hazard = h[0];
+            for (uint32_t b = 1; b < N_HAZARDS; ++b) hazard = hazard + h[b];
+            if (!(hazard > 0.0f) || r[0][i] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
+            const uint32_t event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, h);
+            if (event != EVENT_DIVIDE && event != EVENT_MOVE) {
+                action[l] = uint8_t(event);
+                continue;
+            }
             uint32_t open = open_directions(p, hot, tissue, 0u);
             if (open == 0u) continue;  // crowded out: the cell waits
             if ((flags[kind] >> FLAG_NICHE_SEEKER) & 1u) {
                 const uint32_t niches = open_directions(p, hot, tissue, NICHE_MASK);
                 if (niches != 0u) open = niches;
             }
-            direction = pick_bit(open, r[2]);
+            action[l] = claiming(event, pick_bit(open, r[2][i]));
+            priority[l] = r[3][i];
         }
-        action[l] = event | (direction << 4);
-        priority[l] = r[3];
-    }
-}
-
-// Winner of each empty site: 1 + direction towards it, 0 if nobody claims the site.
-KERNEL(resolve)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, const uint32_t* hot,
-                const uint8_t* tissue, const uint32_t* action, const uint32_t* priority, uint8_t* winner) {
-    FOR_EACH_SITE (p, n, first, ny, nx, eight_quiet(p, nx, action) && eight_cleared(winner + p.l)) {
-        const bool open = hot[p.l] == 0u && (tissue[p.l] & TISSUE_MASK) == TISSUE_MARROW;
-        const bool claimed = open && !quiet_around(p, action);
-        winner[p.l] = claimed ? uint8_t(best_claim(p, total, shift, action, priority)) : uint8_t(0);
-    }
-}
-
-// One stage further; after the last stage the next kind, drawn from the shares of this kind.
-DEVICE void advance(uint32_t* hot, uint32_t* cold, uint32_t draw, const uint32_t* flags, const uint8_t* stages,
-                    const uint8_t* fate_next, const uint32_t* fate_share) {
-    const uint32_t kind = GET(*hot, HOT_KIND);
-    const uint32_t stage = GET(*cold, COLD_STAGE) + 1u;
-    if (stage < stages[kind] || fate_next[kind * 4u] == 0u) {
-        *cold = PUT(*cold, COLD_STAGE, stage < stages[kind] ? stage : uint32_t(stages[kind]));
-        return;
-    }
-    uint32_t j = 0;
-    while (j < 3u && fate_next[kind * 4u + j + 1u] != 0u && draw >= fate_share[kind * 4u + j]) ++j;
-    const uint32_t next = fate_next[kind * 4u + j];
-    *hot = PUT(PUT(*hot, HOT_KIND, next), HOT_CYCLE, (flags[next] >> FLAG_CYCLING) & 1u);
-    *cold = PUT(*cold, COLD_STAGE, 0u);
-}
-
-// Daughter 0 stays, daughter 1 takes the claimed site; both are drawn at the mother's site.
-DEVICE void daughter(uint32_t* hot, uint32_t* cold, uint32_t which, const uint32_t r[4], const uint32_t* renew,
-                     const uint32_t* flags, const uint8_t* stages, const uint8_t* fate_next,
-                     const uint32_t* fate_share) {
-    const uint32_t kind = GET(*hot, HOT_KIND), threshold = renew[rate_row(*hot)];
-    if ((flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) *hot = PUT(*hot, HOT_CYCLE, 0u);
-    if (threshold == 0xFFFFFFFFu || r[which] < threshold) return;
-    advance(hot, cold, r[2u + which], flags, stages, fate_next, fate_share);
-}
-
-// The words of the next time level: every site pulls what will be there.
-KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-               uint32_t step, uint32_t word, const uint32_t* hot, const uint32_t* cold, const uint32_t* action,
-               const uint8_t* winner, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
-               const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, uint32_t* hot_next,
-               uint32_t* cold_next) {
-    FOR_EACH_SITE (p, n, first, ny, nx,
-                   eight_empty(hot + p.l) && eight_quiet(p, nx, action) && eight_cleared(hot_next + p.l) &&
-                       eight_cleared(cold_next + p.l)) {
-        const int64_t l = p.l;
-        const int64_t source = hot[l] != 0u || winner[l] == 0u ? l : neighbour(p, winner[l] - 1u);
-        uint32_t h = hot[source], c = cold[source];
-        if (h != 0u) {
-            const uint32_t a = action[source], event = action_event(a);
-            const bool arriving = source != l;
-            uint32_t r[4] = {0u, 0u, 0u, 0u};
-            if (event == EVENT_DIVIDE || event == EVENT_MATURE)
-                philox(seed, global_site(source, shift, total), step, word, r);
-            switch (event) {
-                case EVENT_DIE:
-                case EVENT_DRUG:
-                case EVENT_KILL:
-                case EVENT_EGRESS: h = c = 0u; break;
-                case EVENT_MATURE: advance(&h, &c, r[2], flags, stages, fate_next, fate_share); break;
-                case EVENT_SWITCH: h = PUT(h, HOT_CYCLE, GET(h, HOT_CYCLE) ^ 1u); break;
-                case EVENT_ACTIVATE: {
-                    const uint32_t next = active_form[GET(h, HOT_KIND)];
-                    h = PUT(PUT(h, HOT_KIND, next), HOT_CYCLE, (flags[next] >> FLAG_CYCLING) & 1u);
-                    h = PUT(h, HOT_ACTIVATION, 1u);
-                    c = PUT(c, COLD_STAGE, 0u);
-                    break;
-                }
-                case EVENT_MOVE:
-                    if (!arriving && won(p, a, winner)) h = c = 0u;
-                    break;
-                case EVENT_DIVIDE:
-                    if (arriving || won(p, a, winner))
-                        daughter(&h, &c, arriving ? 1u : 0u, r, renew, flags, stages, fate_next, fate_share);
-                    break;
-            }
-        }
-        hot_next[l] = h;
-        cold_next[l] = c;
     }
 }

@@ -2,38 +2,45 @@
 #include "lattice.cuh"
 #include "words.cuh"
 
-// Sum over the six neighbours, in the order -z, +z, -y, +y, -x, +x.
-DEVICE float six_neighbours(const Place& p, const float* field) {
-    float sum = field[p.l - p.plane] + field[p.l + p.plane];
-    sum = sum + field[p.l + p.south];
-    sum = sum + field[p.l + p.north];
-    sum = sum + field[p.l + p.west];
-    return sum + field[p.l + p.east];
+// Sums over the six neighbours of the sites of a block, each in the order -z, +z, -y, +y, -x, +x.
+DEVICE void six_neighbours(const Place& b, int width, int64_t nx, const float* field, float* sum) {
+    const float *here = field + b.l, *below = here - b.plane, *above = here + b.plane;
+    const float *south = here + b.south, *north = here + b.north;
+    float row[BLOCK + 2];
+    row[0] = here[b.west];
+    for (int j = 0; j < width; ++j) row[j + 1] = here[j];
+    row[width + 1] = here[width - 1 + (b.x + width == nx ? 1 - nx : 1)];
+    for (int j = 0; j < width; ++j) sum[j] = ((((below[j] + above[j]) + south[j]) + north[j]) + row[j]) + row[j + 2];
 }
 
 // CXCL12: secreted by stroma, less so where leukaemia surrounds it. weight = 1 / (6 + (h / length)^2).
 KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float half,
                      float floor, const uint8_t* tissue, const uint32_t* histogram, const float* field, float* next) {
-    FOR_EACH_SITE (p, n, first, ny, nx, false) {
-        const int64_t l = p.l;
-        float sum = six_neighbours(p, field);
-        if ((tissue[l] >> STROMA_SHIFT) & 1u) {
-            const float leukaemic = float((histogram[l] >> LEUKAEMIC_SHIFT) & 31u);
-            sum = sum + (source * (half / (half + leukaemic)));
+    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        float sum[BLOCK];
+        six_neighbours(b, width, nx, field, sum);
+        for (int j = 0; j < width; ++j) {
+            const float leukaemic = float(int32_t((histogram[b.l + j] >> LEUKAEMIC_SHIFT) & 31u));
+            const float fed = sum[j] + (source * (half / (half + leukaemic)));
+            sum[j] = ((tissue[b.l + j] >> STROMA_SHIFT) & 1u) != 0u ? fed : sum[j];
         }
-        const float value = sum * weight;
-        next[l] = value < floor ? 0.0f : value;
+        for (int j = 0; j < width; ++j) {
+            const float value = sum[j] * weight;
+            next[b.l + j] = value < floor ? 0.0f : value;
+        }
     }
 }
 
 // Inflammation: secreted by engaged lymphocytes.
 KERNEL(sweep_inflammation)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float floor,
                            const uint8_t* engaged, const float* field, float* next) {
-    FOR_EACH_SITE (p, n, first, ny, nx, false) {
-        const int64_t l = p.l;
-        float sum = six_neighbours(p, field);
-        if (engaged[l] != 0u) sum = sum + source;
-        const float value = sum * weight;
-        next[l] = value < floor ? 0.0f : value;
+    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        float sum[BLOCK];
+        six_neighbours(b, width, nx, field, sum);
+        for (int j = 0; j < width; ++j) {
+            const float fed = sum[j] + source;
+            const float value = (engaged[b.l + j] != 0u ? fed : sum[j]) * weight;
+            next[b.l + j] = value < floor ? 0.0f : value;
+        }
     }
 }

@@ -40,23 +40,11 @@ DEVICE void step_in_row(Place& p, int64_t sites, int64_t nx) {
     set_x(p, p.x + sites, nx);
 }
 
-// Whether eight sites in a row are empty.
-DEVICE bool eight_empty(const uint32_t* words) {
-    return (words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) == 0u;
-}
-
-// Zero eight words in a row; returns true, so that it can end a test for idle sites.
-template <typename T> DEVICE bool eight_cleared(T* words) {
-    for (int j = 0; j < 8; ++j) words[j] = 0;
-    return true;
-}
-
-// Whether eight sites in a row and all their neighbours are.
-DEVICE bool eight_quiet(const Place& p, int64_t nx, const uint32_t* words) {
-    const uint32_t* at = words + p.l;
-    const int64_t beyond = p.x + 8 == nx ? 8 - nx : 8;
-    return (at[p.west] | at[beyond]) == 0u && eight_empty(at) && eight_empty(at - p.plane) &&
-           eight_empty(at + p.plane) && eight_empty(at + p.south) && eight_empty(at + p.north);
+// Site j of a block.
+DEVICE Place lane(const Place& block, int j, int64_t nx) {
+    Place p = block;
+    step_in_row(p, j, nx);
+    return p;
 }
 
 // Global site of local site l. shift = global index of local site 0 (modulo the lattice).
@@ -64,12 +52,6 @@ DEVICE uint64_t global_site(int64_t l, int64_t shift, int64_t total) {
     int64_t g = l + shift;
     while (g >= total) g -= total;
     return uint64_t(g);
-}
-
-// Whether any of the six neighbours acts at all: most empty sites are dismissed by this.
-DEVICE bool quiet_around(const Place& p, const uint32_t* action) {
-    return (action[p.l - p.plane] | action[p.l + p.plane] | action[p.l + p.south] | action[p.l + p.north] |
-            action[p.l + p.west] | action[p.l + p.east]) == 0u;
 }
 
 // Neighbour in direction d: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x; the opposite of d is d ^ 1.
@@ -89,4 +71,28 @@ DEVICE int64_t near_site(const Place& p, uint32_t m) {
     const uint32_t dz = m / 9u, dy = (m / 3u) % 3u, dx = m % 3u;
     return p.l + (dz == 0u ? -p.plane : (dz == 2u ? p.plane : 0)) + (dy == 0u ? p.south : (dy == 2u ? p.north : 0)) +
            (dx == 0u ? p.west : (dx == 2u ? p.east : 0));
+}
+
+// List the sites of a block whose byte is not zero; returns their number. Eight zeros in a row are passed over at once.
+DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
+    int found = 0, j = 0;
+    for (; j + 8 <= width; j += 8) {
+        if (eight_zeros(bytes + j)) continue;
+        for (int k = 0; k < 8; ++k) {  // without branches: which ones are filled cannot be foreseen
+            list[found] = uint8_t(j + k);
+            found += bytes[j + k] != 0u;
+        }
+    }
+    for (; j < width; ++j) {
+        list[found] = uint8_t(j);
+        found += bytes[j] != 0u;
+    }
+    return found;
+}
+
+// The same for words.
+DEVICE int list_filled(const uint32_t* words, int width, uint8_t* list) {
+    uint8_t filled[BLOCK];
+    for (int j = 0; j < width; ++j) filled[j] = words[j] != 0u;
+    return list_filled(filled, width, list);
 }

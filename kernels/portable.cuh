@@ -1,6 +1,5 @@
 // The only file that knows which compiler runs: NVRTC/nvcc for the GPU, any C++17 compiler for the host.
 #pragma once
-
 #ifdef __CUDACC_RTC__  // NVRTC has no standard headers
 typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
@@ -10,29 +9,50 @@ typedef long long int64_t;
 typedef unsigned long long uint64_t;
 #else
 #include <stdint.h>
+#include <string.h>
 #endif
 
 // KERNEL(fate)(int64_t n, ...) { FOR_EACH (i, n) { ... } }
-// FOR_EACH_SITE (p, n, first, ny, nx, idle) { ... } visits the n sites from `first` on (whole rows) as Place p
-// (lattice.cuh). The host leaves out the eight sites from p on where `idle` holds; `idle` clears their outputs.
-// The prefix keeps exported names away from libc symbols such as step().
+// FOR_EACH_BLOCK (b, width, n, first, ny, nx) { ... } visits the n sites (whole planes) from `first` on in blocks of up
+// to BLOCK neighbours in a row: sites b.l .. b.l + width - 1, b a Place (lattice.cuh). A GPU thread has blocks of one
+// site; the host has blocks for its vector units, groups of LANES in them, and leaves a plane to one thread.
+// count adds 1 to a counter of a plane, next_of takes a number from a list that all share, mark sets a flag that
+// several may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps
+// exported names away from libc symbols such as step().
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void abm_##name
 #define DEVICE static __device__ inline
 #define FOR_EACH(i, n)                                                                                              \
     for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); i += int64_t(gridDim.x) * blockDim.x)
-#define FOR_EACH_SITE(p, n, first, ny, nx, idle)            \
+#define BLOCK 1
+#define LANES 1
+#define UNROLL_10 _Pragma("unroll")
+#define FOR_EACH_BLOCK(b, width, n, first, ny, nx)          \
     FOR_EACH (i_, n)                                        \
-        if (Place p = place_at((first) + i_, ny, nx); true)
+        if (Place b = place_at((first) + i_, ny, nx); true) \
+            if (constexpr int width = 1; true)
+DEVICE int64_t next_of(int64_t* counter) { return int64_t(atomicAdd((unsigned long long*)counter, 1ull)); }
+DEVICE void count(int64_t* counter) { next_of(counter); }
+DEVICE void mark(uint8_t* flag) { *flag = 1; }
+DEVICE bool eight_zeros(const uint8_t*) { return false; }
 #else
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
 #define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
-// Row by row: no division per site.
-#define FOR_EACH_SITE(p, n, first, ny, nx, idle)                                                    \
-    FOR_EACH (row_, (n) / (nx))                                                                     \
-        for (Place p = row_start((first) / (nx) + row_, ny, nx); p.x < (nx); step_in_row(p, 1, nx)) \
-            if (p.x % 8 == 0 && p.x + 8 <= (nx) && (idle))                                          \
-                step_in_row(p, 7, nx);                                                              \
-            else
+#define BLOCK 64
+#define LANES 8
+#define UNROLL_10 _Pragma("GCC unroll 10")
+#define FOR_EACH_BLOCK(b, width, n, first, ny, nx)                                                   \
+    FOR_EACH (plane_, (n) / ((ny) * (nx)))                                                           \
+        for (int64_t row_ = (first) / (nx) + plane_ * (ny), end_ = row_ + (ny); row_ < end_; ++row_) \
+            for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))           \
+                if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
+DEVICE int64_t next_of(int64_t* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
+DEVICE void count(int64_t* counter) { *counter += 1; }
+DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
+DEVICE bool eight_zeros(const uint8_t* bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, 8);
+    return word == 0u;
+}
 #endif

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind seven calls."""
+"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind eight calls."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ class Backend(Protocol):
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites."""
+
+    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
+        """Check the arguments of a launch once; calling the result runs it, with the scalars given there changed.
+
+        The scalars stay changed. Arrays are those given here.
+        """
 
     def to_host(self, array: Any) -> NDArray[Any]:
         """Return a NumPy view or copy."""

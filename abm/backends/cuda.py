@@ -5,7 +5,7 @@ CuPy is imported when a backend is made, never before: it is optional, and impor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from abm.backends.numpy_backend import check_copy, find_kernel
 from abm.errors import BackendError
-from abm.kernel import PREFIX, Kernel, assemble, first_errors, load_topics
+from abm.kernel import PREFIX, Kernel, assemble, cast_scalar, first_errors, load_topics
 
 #: Contraction to fma changes bits. CuPy adds ``-ftz=true`` itself: float32 fields keep clear of subnormals.
 OPTIONS = ("--std=c++17", "--fmad=false")
@@ -57,8 +57,8 @@ class CudaBackend:
         """Return a zeroed array."""
         return self._cupy.zeros(shape, dtype)
 
-    def launch(self, kernel_name: str, n: int, **args: Any) -> None:
-        """Queue a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
+        """Return a launch over ``n`` sites that may be repeated with other scalars."""
         kernel = find_kernel(self.kernels, kernel_name)
         parameters: list[Any] = [np.int64(n)]  # CuPy passes a NumPy scalar with its own width, unchecked
         for arg, value in zip(kernel.args, kernel.bind(args, self._cupy.ndarray), strict=True):
@@ -66,9 +66,26 @@ class CudaBackend:
                 msg = f"kernel {kernel_name}, argument {arg.name}: on device {value.device.id}, not {self.device}"
                 raise ValueError(msg)
             parameters.append(value if arg.is_pointer else arg.dtype.type(value))
-        if n != 0:
-            blocks = min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
-            self._functions[kernel_name]((blocks,), (_BLOCK,), tuple(parameters))
+        scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args, 1) if not arg.is_pointer}
+        function, blocks = self._functions[kernel_name], min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
+
+        def launch(**changed: Any) -> None:
+            for name, value in changed.items():
+                index, arg = scalars[name]
+                parameters[index] = arg.dtype.type(cast_scalar(kernel_name, arg, value))
+            if n != 0:
+                function((blocks,), (_BLOCK,), tuple(parameters))
+
+        return launch
+
+    def launch(self, kernel_name: str, n: int, **args: Any) -> None:
+        """Queue a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+        self.prepare(kernel_name, n, **args)()
+
+    def memory(self) -> tuple[int, int]:
+        """Return the free and the total memory of the device, bytes."""
+        free, total = self._cupy.cuda.Device(self.device).mem_info
+        return int(free), int(total)
 
     def to_host(self, array: Any) -> NDArray[Any]:
         """Return a NumPy copy, after all queued work on it."""

@@ -19,16 +19,15 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from abm.backends.numpy_backend import NumpyArrays, find_kernel
+from abm.backends.numpy_backend import NumpyArrays
 from abm.errors import BackendError
 from abm.kernel import PREFIX, Arg, Kernel, assemble, cast_scalar, first_errors
 
@@ -45,10 +44,8 @@ FLAGS = (
 )
 #: Wanted, but a compiler without them still gives the same results, only slower.
 OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
-#: Elements of the largest array from which on a launch is shared between threads.
+#: Sites from which on a launch is shared between threads.
 WORTH_THREADS = 1 << 15
-#: Bound calls remembered before all are forgotten.
-CALLS_KEPT = 256
 COMPILERS = ("g++", "clang++", "c++")
 
 _Memory = ctypes.c_char * 0
@@ -74,7 +71,6 @@ class HostBackend(NumpyArrays):
         extra = (*shlex.split(os.environ.get("ABM_CXXFLAGS", "")), *extra_flags)
         build = _Build(compiler, extra, assemble(folder))
         self._library, self.path, flags = build.load()
-        self._calls: dict[tuple[Any, ...], _Call] = {}
         self._functions = {name: self._function(name) for name in self.kernels}
         self.threads = self._current = _threads(self._library)
         openmp = "" if "-fopenmp" in flags else " (the compiler has no OpenMP)"
@@ -86,55 +82,42 @@ class HostBackend(NumpyArrays):
         function.restype = None
         return function
 
+    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
+        """Return a launch over ``n`` sites that may be repeated with other scalars."""
+        kernel, values = self._bind(kernel_name, args)
+        return _Launch(self, kernel, n, values)
+
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        call = self._call(kernel_name, args)
-        if n == 0:
-            return
-        self._use_threads(call.size)
-        self._functions[kernel_name](n, *call.values)
+        self.prepare(kernel_name, n, **args)()
 
-    def _call(self, kernel_name: str, args: dict[str, Any]) -> _Call:
-        """Return the bound call; arrays seen before in the same roles were checked before."""
-        kernel = find_kernel(self.kernels, kernel_name)
-        key = (kernel_name, len(args), *[id(args.get(arg.name)) for arg in kernel.args if arg.is_pointer])
-        call = self._calls.get(key)
-        if call is None or any(arg.name not in args for _, arg in call.scalars):
-            _, values = self._bind(kernel_name, args)
-            if len(self._calls) >= CALLS_KEPT:
-                self._calls.clear()
-            call = self._calls[key] = _Call.of(kernel, values)
-        else:
-            for index, arg in call.scalars:
-                call.values[index] = cast_scalar(kernel_name, arg, args[arg.name])
-        return call
+    def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
+        """Call a kernel with arguments that are checked already.
 
-    def _use_threads(self, size: int) -> None:
-        """Run small launches on one thread: on a busy machine waiting for a second one costs more than it brings."""
-        wanted = self.threads if size >= WORTH_THREADS else 1
+        Small launches run on one thread: on a busy machine waiting for a second one costs more than it brings.
+        """
+        wanted = self.threads if n >= WORTH_THREADS else 1
         if wanted != self._current:
             self._library.omp_set_num_threads(wanted)
             self._current = wanted
+        self._functions[kernel_name](n, *values)
 
 
-@dataclass
-class _Call:
-    """Arguments ready for ctypes. Holds the arrays, so that their identities stay theirs."""
+class _Launch:
+    """A checked call. Holds the arrays, so that their addresses stay theirs."""
 
-    values: list[Any]
-    scalars: list[tuple[int, Arg]]
-    arrays: list[Any]
-    size: int
+    def __init__(self, backend: HostBackend, kernel: Kernel, n: int, values: list[Any]) -> None:
+        self.backend, self.kernel, self.n = backend, kernel, n
+        self.arrays = [v for v in values if isinstance(v, np.ndarray)]
+        self.values = [_address(v) if isinstance(v, np.ndarray) else v for v in values]
+        self.scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args) if not arg.is_pointer}
 
-    @classmethod
-    def of(cls, kernel: Kernel, values: list[Any]) -> _Call:
-        arrays = [v for v in values if isinstance(v, np.ndarray)]
-        return cls(
-            values=[_address(v) if isinstance(v, np.ndarray) else v for v in values],
-            scalars=[(j, arg) for j, arg in enumerate(kernel.args) if not arg.is_pointer],
-            arrays=arrays,
-            size=max((v.size for v in arrays), default=0),
-        )
+    def __call__(self, **scalars: Any) -> None:
+        for name, value in scalars.items():
+            index, arg = self.scalars[name]
+            self.values[index] = cast_scalar(self.kernel.name, arg, value)
+        if self.n != 0:
+            self.backend.run(self.kernel.name, self.n, self.values)
 
 
 class _Build:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from abm.kernel import Kernel, load_topics
+from abm.kernel import Kernel, cast_scalar, load_topics
 
 Array = NDArray[Any]
 
@@ -68,13 +68,24 @@ class NumpyBackend(NumpyArrays):
         super().__init__(folder)
         self.package = package
 
+    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
+        """Return a launch over ``n`` sites that may be repeated with other scalars."""
+        kernel, bound = self._bind(kernel_name, args)
+        values = {arg.name: value for arg, value in zip(kernel.args, bound, strict=True)}
+        types = {arg.name: arg for arg in kernel.args if not arg.is_pointer}
+        twin = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel_name)
+
+        def launch(**scalars: Any) -> None:
+            for name, value in scalars.items():
+                values[name] = cast_scalar(kernel_name, types[name], value)
+            if n != 0:
+                twin(n, **values)
+
+        return launch
+
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        kernel, values = self._bind(kernel_name, args)
-        if n == 0:
-            return
-        twin = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel_name)
-        twin(n, **{arg.name: value for arg, value in zip(kernel.args, values, strict=True)})
+        self.prepare(kernel_name, n, **args)()
 
 
 def find_kernel(kernels: dict[str, Kernel], name: str) -> Kernel:

@@ -8,7 +8,6 @@ evaluated by the ``fate`` kernel for each cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +42,7 @@ from abm.model.rule_tables import (
     read_receptors,
     read_responses,
 )
+from abm.tables import Folder
 
 __all__ = ["BODY_SIGNALS", "ESCAPE_STEPS", "Rules", "StepRates", "escape_table", "load_rules"]
 
@@ -79,7 +79,7 @@ class Rules:
         fates: per kind, the next kinds and their shares.
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
         receptors: antigen mask per specificity, uint32 (64,).
-        counting: which kinds have a rule on neighbour counts, uint8 (64,).
+        counting: whose presence makes which histogram class matter (:func:`_counting`), bool (64, 6).
         largest_response: largest product of local responses per row and hazard, (128, 9); 0 for the hazards that need
             a touch (KILL, ACTIVATE).
         motility: motility coefficient per kind, um2/min, shape (64,).
@@ -91,13 +91,13 @@ class Rules:
     fates: dict[Kind, tuple[tuple[Kind, float], ...]]
     tables: dict[str, NDArray[np.generic]]
     receptors: NDArray[np.uint32]
-    counting: NDArray[np.uint8]
+    counting: NDArray[np.bool_]
     largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
     origin_antigens: dict[tuple[Origin, bool], int]
 
     @classmethod
-    def load(cls, folder: Path) -> Rules:
+    def load(cls, folder: Folder) -> Rules:
         """Read and check the tables in ``folder``; every problem is a ConfigError naming file and line."""
         kinds = read_kinds(folder / "kinds.csv")
         base = read_behaviours(folder / "behaviours.csv", kinds)
@@ -111,7 +111,7 @@ class Rules:
             fates=fates,
             tables=_tables(kinds, local, fates, active),
             receptors=read_receptors(folder / "receptors.csv"),
-            counting=_counting(local),
+            counting=_counting(kinds, local),
             largest_response=_largest_response(local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
             origin_antigens=read_origins(folder / "origins.csv"),
@@ -139,16 +139,14 @@ class Rules:
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         return StepRates(rate.astype(np.float32).reshape(-1), ceiling.astype(np.uint32), thresholds)
 
-    def wants_histogram(self, population: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return which kinds need their neighbours counted, uint8 (64,): a function of who is on the lattice.
+    def needs_histogram(self, population: NDArray[np.int64]) -> bool:
+        """Whether any rule would see a neighbour count that is not zero, given the cells (64, 4) on the lattice.
 
-        Where there are effectors, every cell may be touched; where there is leukaemia, stroma (kind EMPTY) senses it.
+        Where not, counting is left out: the counts would all be zero, or nobody would look at them.
         """
-        if population[self.mask(Flag.EFFECTOR)].any():
-            return np.ones(N_KINDS, np.uint8)
-        wanted = self.counting.copy()
-        wanted[Kind.EMPTY] = population[self.mask(Flag.LEUKAEMIC)].any()
-        return wanted
+        present = population.any(axis=1)
+        member = self.tables["classes"][:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
+        return bool((self.counting[present].any(axis=0) & member[present].any(axis=0)).any())
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
         """Return the antigen mask per kind and origin, uint32 (64 * 4,)."""
@@ -174,11 +172,20 @@ def escape_table() -> NDArray[np.float32]:
     return np.array([1.0 - exactmath.exp(-j / ESCAPE_STEPS) for j in range(n)], np.float32)
 
 
-def _counting(local: list[Local]) -> NDArray[np.uint8]:
-    counting = np.zeros(N_KINDS, np.uint8)
-    for rule in local:  # KILL needs an effector near, and then everyone is counted
-        if rule.signal.name.startswith("N_") and rule.behaviour is not Behaviour.KILL:
-            counting[rule.row // 2] = 1
+def _counting(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.bool_]:
+    """Return for each kind which neighbour counts are looked at on its account.
+
+    A rule looks on account of its kind; one on KILL, which needs an effector, on account of the effectors. Where there
+    is leukaemia, stroma senses it.
+    """
+    counting = np.zeros((N_KINDS, len(HISTOGRAM)), np.bool_)
+    effectors = [kind for kind, info in kinds.items() if info.flags >> Flag.EFFECTOR & 1]
+    for rule in local:
+        if rule.signal.name.startswith("N_"):
+            owners = effectors if rule.behaviour is Behaviour.KILL else [rule.row // 2]
+            counting[owners, HISTOGRAM.index(rule.signal.name.removeprefix("N_").lower())] = True
+    leukaemic = [kind for kind, info in kinds.items() if info.flags >> Flag.LEUKAEMIC & 1]
+    counting[leukaemic, HISTOGRAM.index("leukaemic")] = True
     return counting
 
 
@@ -251,8 +258,8 @@ def _class_words(kinds: dict[Kind, KindInfo]) -> NDArray[np.uint32]:
     return words
 
 
-def load_rules(folder: Path) -> Rules:
+def load_rules(folder: Folder) -> Rules:
     """Read the rule tables of a species folder."""
     if not folder.is_dir():
-        raise ConfigError("no such folder of rule tables", file=folder)
+        raise ConfigError("no such folder of rule tables", file=str(folder))
     return Rules.load(folder)

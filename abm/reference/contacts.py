@@ -6,7 +6,7 @@ import numpy as np
 
 from abm import cells
 from abm.philox import philox
-from abm.reference.lattice import HOT, U8, U32, get, global_site, kind_of, near_site, occupied, pick_set_bit, span
+from abm.reference.lattice import HOT, U8, U32, filled, get, global_site, kind_of, near_site, pick_set_bit, span
 
 
 def classify(n: int, *, first: int, res_hot: U32, mot_hot: U32, classes: U32, signature: U32) -> None:
@@ -22,36 +22,18 @@ def contacts(
     first: int,
     ny: int,
     nx: int,
-    tissue: U8,
     res_hot: U32,
-    mot_hot: U32,
     classes: U32,
-    wanted: U8,
     signature: U32,
     histogram: U32,
 ) -> None:
-    """Write packed neighbour counts of each site that wants them, its own resident cell left out."""
-    part = slice(first, first + n)
-    kind, wanderer = (kind_of(hot.reshape(-1)[part]) for hot in (res_hot, mot_hot))
-    by_cell = np.append(np.uint8(0), wanted[1:])
-    wants = (by_cell[kind] != 0) | (by_cell[wanderer] != 0)
-    if wanted[0]:
-        wants |= (tissue.reshape(-1)[part] & np.uint8(cells.STROMA_BIT)) != 0
-    out = histogram.reshape(-1)
-    out[part] = 0
-    if np.count_nonzero(wants) > n // 8:
-        box = span(signature, first, n, ny, nx, 1)
-        box = box[:-2] + box[1:-1] + box[2:]
-        box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
-        box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
-        offset = first % (ny * nx)
-        out[part] = np.where(wants, box.reshape(-1)[offset : offset + n] - classes[kind], np.uint32(0))
-        return
-    site = np.flatnonzero(wants)
-    total = np.zeros(site.shape, np.uint32)
-    for m in range(27):
-        total += signature.reshape(-1)[near_site(site + first, m, ny, nx)]
-    out[site + first] = total - classes[kind[site]]
+    """Write packed neighbour counts of each site, its own resident cell left out."""
+    box = span(signature, first, n, ny, nx, 1)
+    box = box[:-2] + box[1:-1] + box[2:]
+    box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
+    box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
+    own = classes[kind_of(res_hot.reshape(-1)[first : first + n])]
+    histogram.reshape(-1)[first : first + n] = box.reshape(-1) - own
 
 
 def engage(
@@ -72,11 +54,12 @@ def engage(
     losses: U32,
     receptors: U32,
     engaged: U8,
+    struck: U8,
 ) -> None:
-    """Let each lymphocyte that meets its antigen engage one target (recognition: antigens & receptors)."""
+    """Let each lymphocyte that meets its antigen engage and strike one target (antigens & receptors)."""
     engaged.reshape(-1)[first : first + n] = 0
     res, mot = res_hot.reshape(-1), mot_hot.reshape(-1)
-    site = occupied(mot_hot, first, n)
+    site = filled(mot_hot, first, n)
     receptor = receptors[get(mot[site], HOT["specificity"])]
     site, receptor = site[receptor != 0], receptor[receptor != 0]
     effector = ((flags[kind_of(mot[site])] >> np.uint32(cells.Flag.EFFECTOR)) & np.uint32(1)).astype(bool)
@@ -88,7 +71,9 @@ def engage(
         matches |= met.astype(np.uint32) << np.uint32(m)
     site, matches = site[matches != 0], matches[matches != 0]
     r = philox(seed, global_site(site, shift, total), step, word)
-    engaged.reshape(-1)[site] = pick_set_bit(matches, r[0], 27) + 1
+    chosen = pick_set_bit(matches, r[0], 27)
+    engaged.reshape(-1)[site] = chosen + 1
+    struck.reshape(-1)[near_site(site, chosen, ny, nx)] = 1
 
 
 def antigens_of(hot: U32, antigens: U32, losses: U32) -> U32:

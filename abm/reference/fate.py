@@ -1,4 +1,4 @@
-"""Twins of ``kernels/fate.cu``: one event per cell, claims, the next words."""
+"""Twin of ``kernels/fate.cu``: one event per cell."""
 
 from __future__ import annotations
 
@@ -26,22 +26,18 @@ from abm.philox import philox
 from abm.reference.lattice import (
     COLD,
     F32,
-    HOT,
     I64,
     U8,
     U32,
     Bool,
-    acting,
-    best_claim,
-    claimed_sites,
+    claiming,
+    filled,
     get,
     global_site,
     kind_of,
     near_site,
     neighbour,
-    occupied,
     pick_set_bit,
-    put,
     rate_row,
 )
 
@@ -74,6 +70,7 @@ def fate(
     distance: U8,
     histogram: U32,
     engaged: U8,
+    struck: U8,
     cxcl12: F32,
     inflammation: F32,
     flags: U32,
@@ -88,25 +85,21 @@ def fate(
     rule_gain: F32,
     rule_half: F32,
     escape: F32,
-    action: U32,
+    action: U8,
     priority: U32,
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step)."""
     action.reshape(-1)[first : first + n] = 0
+    touched = (engaged if layer_is_motile else struck).reshape(-1)
     site, draws = _candidates(
-        occupied(hot, first, n),
-        hot.reshape(-1),
-        histogram.reshape(-1),
-        engaged.reshape(-1),
-        ceiling,
-        (layer_is_motile, total, shift, seed, step, word),
+        filled(hot, first, n), hot.reshape(-1), touched, ceiling, (total, shift, seed, step, word)
     )
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
-    is_engaged = (engaged.reshape(-1)[site] != 0) & (layer_is_motile != 0)
+    is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
     hits = np.zeros(site.shape, np.float32)
-    touched = np.flatnonzero(_count(near, "effector")) if not layer_is_motile else np.zeros(0, np.int64)
-    hits[touched] = _hits_on(site[touched], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
+    hit = np.flatnonzero(touched[site]) if not layer_is_motile else np.zeros(0, np.int64)
+    hits[hit] = _hits_on(site[hit], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
 
     h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
     h[Behaviour.KILL] *= hits
@@ -122,10 +115,12 @@ def fate(
     open_ = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, 0)
     niches = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, NICHE_MASK)
     seeks = _has_flag(flags[kind_of(cell)], Flag.NICHE_SEEKER) & (niches != 0)
-    direction = np.where(claim, pick_set_bit(np.where(seeks, niches, open_), r2, 6), 0).astype(np.uint32)
-    done = ~claim | (open_ != 0)  # crowded out: the cell waits
-    action.reshape(-1)[site[done]] = event[done] | (direction[done] << np.uint32(4))
-    priority.reshape(-1)[site[done]] = r3[done]
+    direction = pick_set_bit(np.where(seeks, niches, open_), r2, 6)
+    action.reshape(-1)[site] = np.where(
+        claim, np.where(open_ != 0, claiming(event, direction), 0), event
+    )  # no open site: the cell is crowded out and waits
+    settled = claim & (open_ != 0)
+    priority.reshape(-1)[site[settled]] = r3[settled]
 
 
 def _signals(
@@ -221,13 +216,12 @@ def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: in
 
 
 def _candidates(
-    site: I64, hot: U32, histogram: U32, engaged: U8, ceiling: U32, random: tuple[int, int, int, int, int, int]
+    site: I64, hot: U32, touched: U8, ceiling: U32, random: tuple[int, int, int, int, int]
 ) -> tuple[I64, tuple[U32, U32, U32, U32]]:
     """Return the cells that may act, with their draws: most are dismissed by the bound of their kind."""
-    layer_is_motile, total, shift, seed, step, word = random
+    total, shift, seed, step, word = random
     r = philox(seed, global_site(site, shift, total), step, word)
-    touched = engaged[site] != 0 if layer_is_motile else _count(histogram[site], "effector") > 0
-    may = touched | (r[0] < ceiling[rate_row(hot[site])])
+    may = (touched[site] != 0) | (r[0] < ceiling[rate_row(hot[site])])
     return site[may], (r[0][may], r[1][may], r[2][may], r[3][may])
 
 
@@ -255,126 +249,3 @@ def _event_at(h: F32, pick: F32) -> U32:
         event[here] = b + 1
         open_ &= ~(here & (pick < total))
     return event
-
-
-def resolve(
-    n: int,
-    *,
-    first: int,
-    ny: int,
-    nx: int,
-    total: int,
-    shift: int,
-    hot: U32,
-    tissue: U8,
-    action: U32,
-    priority: U32,
-    winner: U8,
-) -> None:
-    """Write the winner of each empty site: 1 + direction towards it, 0 if nobody claims it."""
-    winner.reshape(-1)[first : first + n] = 0
-    act = action.reshape(-1)
-    aimed = claimed_sites(acting(act, first, n, ny * nx), act, ny, nx)
-    aimed = aimed[(aimed >= first) & (aimed < first + n)]
-    aimed = aimed[(hot.reshape(-1)[aimed] == 0) & ((tissue.reshape(-1)[aimed] & TISSUE_MASK) == Tissue.MARROW)]
-    winner.reshape(-1)[aimed] = best_claim(aimed, ny, nx, total, shift, act, priority.reshape(-1))
-
-
-def _claiming(action: U32) -> Bool:
-    event = action & np.uint32(15)
-    claiming: Bool = (event == Event.DIVIDE) | (event == Event.MOVE)
-    return claiming
-
-
-def commit(
-    n: int,
-    *,
-    first: int,
-    ny: int,
-    nx: int,
-    total: int,
-    shift: int,
-    seed: int,
-    step: int,
-    word: int,
-    hot: U32,
-    cold: U32,
-    action: U32,
-    winner: U8,
-    flags: U32,
-    stages: U8,
-    renew: U32,
-    fate_next: U8,
-    fate_share: U32,
-    active_form: U8,
-    hot_next: U32,
-    cold_next: U32,
-) -> None:
-    """Write the words of the next time level: every site pulls what will be there."""
-    part = slice(first, first + n)
-    hot, cold, action, winner = hot.reshape(-1), cold.reshape(-1), action.reshape(-1), winner.reshape(-1)
-    out_hot, out_cold = hot[part].copy(), cold[part].copy()
-
-    taken = np.flatnonzero((out_hot == 0) & (winner[part] != 0)) + first
-    busy = np.flatnonzero((out_hot != 0) & ((action[part] & np.uint32(15)) != 0)) + first
-    site = np.concatenate([busy, taken])
-    source = np.concatenate([busy, neighbour(taken, winner[taken].astype(np.int64) - 1, ny, nx)])
-    arriving = source != site
-    h, c, act = hot[source], cold[source], action[source]
-    event, direction = act & np.uint32(15), (act >> np.uint32(4)).astype(np.int64)
-    kind = kind_of(h)
-
-    gone = (event >= Event.DIE) & (event <= Event.EGRESS)
-    won = arriving.copy()
-    claim = np.flatnonzero(~arriving & _claiming(act))
-    won[claim] = winner[neighbour(site[claim], direction[claim], ny, nx)] == (direction[claim] ^ 1) + 1
-    gone |= (event == Event.MOVE) & won & ~arriving
-
-    switch = event == Event.SWITCH
-    h[switch] ^= np.uint32(1) << HOT["cycle"][0]
-    activate = event == Event.ACTIVATE
-    _become(h, c, activate, active_form[kind].astype(np.uint32), flags)
-    h[activate] = put(h[activate], HOT["activation"], 1)
-
-    drawn = (event == Event.DIVIDE) | (event == Event.MATURE)
-    r = [np.zeros(site.shape, np.uint32) for _ in range(4)]
-    for k, values in enumerate(philox(seed, global_site(source[drawn], shift, total), step, word)):
-        r[k][drawn] = values
-    mature = event == Event.MATURE
-    divide = (event == Event.DIVIDE) & won
-    threshold = renew[rate_row(h)]
-    rests = divide & _has_flag(flags[kind], Flag.REST_AFTER_DIVISION)
-    h[rests] = put(h[rests], HOT["cycle"], 0)
-    draw = np.where(arriving, r[1], r[0])
-    forward = divide & (threshold != np.uint32(0xFFFFFFFF)) & (draw >= threshold)
-    fate_draw = np.where(mature | ~arriving, r[2], r[3])
-    _advance(h, c, mature | forward, fate_draw, flags, stages, fate_next, fate_share)
-
-    h[gone] = 0
-    c[gone] = 0
-    out_hot[site - first], out_cold[site - first] = h, c
-    hot_next.reshape(-1)[part] = out_hot
-    cold_next.reshape(-1)[part] = out_cold
-
-
-def _become(h: U32, c: U32, which: Bool, kind: U32, flags: U32) -> None:
-    """Turn the chosen cells into ``kind`` at stage 0."""
-    new = kind[which]
-    cycling = (flags[new] >> np.uint32(Flag.CYCLING)) & np.uint32(1)
-    h[which] = put(put(h[which], HOT["kind"], new), HOT["cycle"], cycling)
-    c[which] = put(c[which], COLD["stage"], 0)
-
-
-def _advance(h: U32, c: U32, which: Bool, draw: U32, flags: U32, stages: U8, fate_next: U8, fate_share: U32) -> None:
-    """Move the chosen cells one stage on; after the last stage to the next kind."""
-    kind = kind_of(h)
-    stage = get(c, COLD["stage"]) + np.uint32(1)
-    last = stages[kind].astype(np.uint32)
-    next_, share = fate_next.reshape(-1, 4)[kind], fate_share.reshape(-1, 4)[kind]
-    stays = which & ((stage < last) | (next_[:, 0] == 0))
-    c[stays] = put(c[stays], COLD["stage"], np.minimum(stage, last)[stays])
-    j = np.zeros(kind.shape, np.int64)
-    for k in range(3):
-        j += (j == k) & (next_[:, k + 1] != 0) & (draw >= share[:, k])
-    chosen = next_[np.arange(kind.size), j].astype(np.uint32)
-    _become(h, c, which & ~stays, chosen, flags)

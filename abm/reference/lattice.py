@@ -91,15 +91,9 @@ def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: in
     return array.reshape(-1)[z0 * plane : z1 * plane].reshape(z1 - z0, ny, nx)
 
 
-def occupied(hot: U32, first: int, n: int) -> I64:
-    """Return the local sites in first .. first + n that hold a cell."""
-    return np.flatnonzero(hot.reshape(-1)[first : first + n]).astype(np.int64) + first
-
-
-def acting(action: U32, first: int, n: int, plane: int) -> I64:
-    """Return the sites with an action in the window and one plane more on either side."""
-    start, stop = first - plane, first + n + plane
-    return np.flatnonzero(action[start:stop]).astype(np.int64) + start
+def filled(values: U8 | U32, first: int, n: int) -> I64:
+    """Return the local sites in first .. first + n whose value is not zero."""
+    return np.flatnonzero(values.reshape(-1)[first : first + n]).astype(np.int64) + first
 
 
 def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
@@ -120,15 +114,32 @@ def stronger(priority_a: U32, site_a: I64, priority_b: U32, site_b: I64) -> Bool
     return wins
 
 
-def claims(action: U32, direction: int | I64) -> Bool:
+#: Bit of the action byte of a cell that claims the site in its direction.
+CLAIMING = np.uint8(0x80)
+
+
+def claiming(event: U32, direction: I64) -> U8:
+    """Return the action bytes of cells that claim the site in their direction."""
+    return (np.uint32(CLAIMING) | event | (direction.astype(np.uint32) << np.uint32(4))).astype(np.uint8)
+
+
+def event_of(action: U8) -> U8:
+    """Return the events of action bytes."""
+    return action & np.uint8(15)
+
+
+def direction_of(action: U8) -> I64:
+    """Return the directions of action bytes."""
+    return ((action >> np.uint8(4)) & np.uint8(7)).astype(np.int64)
+
+
+def claims(action: U8, direction: int) -> Bool:
     """Return whether each action claims the site that lies in ``direction``."""
-    event = action & np.uint32(15)
-    mobile = (event == np.uint32(cells.Event.DIVIDE)) | (event == np.uint32(cells.Event.MOVE))
-    there: Bool = mobile & ((action >> np.uint32(4)).astype(np.int64) == direction)
+    there: Bool = (action & np.uint8(0xF0)) == (CLAIMING | np.uint8(direction << 4))
     return there
 
 
-def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U32, priority: U32) -> NDArray[np.uint8]:
+def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U8, priority: U32) -> U8:
     """Return 1 + the direction of the strongest claim on each site, 0 where nobody claims it."""
     best = np.zeros(site.shape, np.uint8)
     best_priority = np.zeros(site.shape, np.uint32)
@@ -143,7 +154,16 @@ def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U32,
     return best
 
 
-def claimed_sites(bidders: I64, action: U32, ny: int, nx: int) -> I64:
-    """Return the distinct sites that the claims of ``bidders`` aim at, ascending."""
-    bidders = bidders[claims(action[bidders], (action[bidders] >> np.uint32(4)).astype(np.int64))]
-    return np.unique(neighbour(bidders, (action[bidders] >> np.uint32(4)).astype(np.int64), ny, nx))
+def claimed_sites(action: U8, first: int, n: int, ny: int, nx: int) -> I64:
+    """Return the distinct sites in first .. first + n that cells there or one plane beyond claim, ascending."""
+    bidders = filled(action, first - ny * nx, n + 2 * ny * nx)
+    bidders = bidders[(action[bidders] & CLAIMING) != 0]
+    aimed: I64 = np.unique(neighbour(bidders, direction_of(action[bidders]), ny, nx))
+    return aimed[(aimed >= first) & (aimed < first + n)]
+
+
+def won(site: I64, action: U8, winner: U8, ny: int, nx: int) -> Bool:
+    """Return whether each of these cells, whose actions claim a site, won it."""
+    direction = direction_of(action)
+    wins: Bool = winner[neighbour(site, direction, ny, nx)] == (direction ^ 1) + 1
+    return wins

@@ -96,9 +96,7 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
     random = {"rates": rates, "ceiling": ceiling, "renew": renew, "hop": hop, "chosen": chosen}
-    wanted = (rng.random(cells.N_KINDS) < rng.choice([0.1, 0.9])).astype(np.uint8)
     return {
-        "wanted": wanted,
         **rules.tables,
         **rows_with_rules,
         **random,

@@ -13,6 +13,7 @@ from abm import cells
 from abm.backends.numpy_backend import NumpyBackend
 from abm.comm import SerialComm
 from abm.phases import HALO, SCRATCH, Phases
+from abm.streams import Stream
 from tests.kernels.states import State, human_rules, random_state
 
 RULES = human_rules()
@@ -63,25 +64,25 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         for name in names:
             seen[f"{stage}/{name}"] = np.array(backend.to_host(p.arrays[name]))
 
-    p.contacts(step, p.constants["wanted"])
-    look("contacts", "priority", "histogram", "engaged")
+    p.contacts(step, counted=True)
+    look("contacts", "priority", "histogram", "engaged", "struck")
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
         p._run(f"sweep_{name}", HALO - 2, **common, **extra)
         look("fields", spare)
     for layer in ("res", "mot"):
-        p.fate(layer, step, p.constants["rates"], p.constants["ceiling"], p.constants["renew"])
-        look(layer, "action", "priority", "winner", "spare_hot", "spare_cold")
-        p.tally(layer)
-        seen[f"{layer}/counts"] = np.array(backend.to_host(p.counts))
-        hot, cold = p.leavers("res", p.constants["chosen"]) if layer == "res" else (np.zeros(0), np.zeros(0))
-        seen[f"{layer}/leavers"] = np.concatenate([hot, cold])
-        p.make_current(layer)
-    p._draw("bid", 2, step, 7, by_row=True, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
-    p._run("pull", 1, by_row=True)
-    look("pull", "action", "priority", "bidders", "n_bidders", "winner", "mot_hot", "mot_cold")
-    p._run("leave", 0, by_row=True)
+        p.fate(layer, step)
+        look(layer, "action", "priority", "winner", f"{layer}_hot", f"{layer}_cold")
+        seen[f"{layer}/leavers"] = np.stack(p.leavers())
+    seen["events"] = np.array(backend.to_host(p.counts))
+    p.census()
+    seen["counts"] = np.array(backend.to_host(p.counts))
+    p._draw("bid", 2, step, Stream.HOP, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
+    look("bid", "action", "priority")
+    p._draw("arrive", 1, step, Stream.HOP, hot=p.arrays["mot_hot"], cold=p.arrays["mot_cold"])
+    look("arrive", "winner", "mot_hot", "mot_cold")
+    p._run("leave", 0)
     look("leave", "mot_hot", "mot_cold")
     return seen, p.intact()
 
@@ -112,9 +113,9 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
     whole, _ = run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, 0, 1), 9, 4)
     parts = [run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, rank, 3), 9, 4)[0] for rank in range(3)]
     inner = slice(HALO, -HALO)
-    for name in ("res/spare_hot", "res/spare_cold", "mot/spare_hot", "contacts/histogram"):
+    for name in ("res/res_hot", "res/res_cold", "mot/mot_hot", "contacts/histogram"):
         np.testing.assert_array_equal(whole[name][inner], np.concatenate([p[name][inner] for p in parts]), err_msg=name)
-    np.testing.assert_array_equal(whole["res/counts"], np.concatenate([p["res/counts"] for p in parts]))
+    np.testing.assert_array_equal(whole["counts"], np.concatenate([p["counts"] for p in parts]))
 
 
 @pytest.mark.parametrize("seed", range(3))

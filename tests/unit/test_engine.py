@@ -164,7 +164,6 @@ def test_a_patch_too_small_for_its_halo_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"patch": {"shape": [8, 8, 65537]}}, "patch.shape: expected at most 65536 sites in a row (nx), found 65537"),
         ({"time": {"step_min": 60, "motile_step_min": 60}}, "time.motile_step_min: cells of 2 um2/min would hop 7.2"),
         ({"time": {"step_min": 360, "motile_step_min": 1}}, "time.step_min: expected at most 256 motile sub-steps"),
     ],

@@ -1,0 +1,199 @@
+"""Twins of ``kernels/commit.cu``: claims on empty sites, the next words, in place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Event, Flag
+from abm.philox import philox
+from abm.reference.lattice import (
+    COLD,
+    HOT,
+    I64,
+    U8,
+    U32,
+    Bool,
+    best_claim,
+    claimed_sites,
+    event_of,
+    filled,
+    get,
+    global_site,
+    kind_of,
+    neighbour,
+    put,
+    rate_row,
+    slot_of,
+    won,
+)
+
+_SLOTS = N_KINDS * N_ORIGINS
+
+
+class _Fates(NamedTuple):
+    """The tables that decide what daughters and maturing cells become."""
+
+    flags: U32
+    stages: U8
+    renew: U32
+    fate_next: U8
+    fate_share: U32
+
+
+def arrive(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    seed: int,
+    step: int,
+    word: int,
+    action: U8,
+    priority: U32,
+    flags: U32,
+    stages: U8,
+    renew: U32,
+    fate_next: U8,
+    fate_share: U32,
+    winner: U8,
+    hot: U32,
+    cold: U32,
+) -> None:
+    """Let each claimed site take in the cell that claims it best, or its daughter; winner: where there is a claim."""
+    act = action.reshape(-1)
+    site = claimed_sites(act, first, n, ny, nx)
+    best = best_claim(site, ny, nx, total, shift, act, priority.reshape(-1))
+    source = neighbour(site, best.astype(np.int64) - 1, ny, nx)
+    h, c = hot.reshape(-1)[source], cold.reshape(-1)[source]
+    born = event_of(act[source]) == Event.DIVIDE
+    r = philox(seed, global_site(source[born], shift, total), step, word)
+    h[born], c[born] = _daughter(h[born], c[born], 1, r, _Fates(flags, stages, renew, fate_next, fate_share))
+    winner.reshape(-1)[site] = best
+    hot.reshape(-1)[site] = h
+    cold.reshape(-1)[site] = c
+
+
+def act(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    seed: int,
+    step: int,
+    word: int,
+    room: int,
+    action: U8,
+    winner: U8,
+    flags: U32,
+    stages: U8,
+    renew: U32,
+    fate_next: U8,
+    fate_share: U32,
+    active_form: U8,
+    chosen: U8,
+    hot: U32,
+    cold: U32,
+    counts: NDArray[np.int64],
+    n_leavers: NDArray[np.int64],
+    leaver_site: NDArray[np.int64],
+    leaver_words: U32,
+) -> None:
+    """Change every acting cell, count its event, list the leaving cells of the chosen kinds."""
+    site = filled(action, first, n)
+    a, h, c = action.reshape(-1)[site], hot.reshape(-1)[site], cold.reshape(-1)[site]
+    event, before, plane = event_of(a), h.copy(), (site - first) // (ny * nx)
+    fates = _Fates(flags, stages, renew, fate_next, fate_share)
+
+    leaves = (event == Event.EGRESS) & (chosen[kind_of(h)] != 0)
+    _list_leavers(
+        global_site(site[leaves], shift, total), h[leaves], c[leaves], room, n_leavers, leaver_site, leaver_words
+    )
+    gone = (event >= Event.DIE) & (event <= Event.EGRESS)
+    _add(counts, plane[gone], Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(h[gone]))
+
+    claim = np.flatnonzero((event == Event.DIVIDE) | (event == Event.MOVE))
+    wins = np.zeros(site.shape, bool)
+    wins[claim] = won(site[claim], a[claim], winner.reshape(-1), ny, nx)
+    divides, moves = wins & (event == Event.DIVIDE), wins & (event == Event.MOVE)
+    r = philox(seed, global_site(site[divides], shift, total), step, word)
+    other, _ = _daughter(h[divides], c[divides], 1, r, fates)
+    h[divides], c[divides] = _daughter(h[divides], c[divides], 0, r, fates)
+    _add(counts, plane[divides], Count.BIRTH, slot_of(before[divides]))
+    _count_changes(counts, plane[divides], before[divides], other)
+
+    matures = event == Event.MATURE
+    r = philox(seed, global_site(site[matures], shift, total), step, word)
+    h[matures], c[matures] = _advance(h[matures], c[matures], r[2], fates)
+    h[event == Event.SWITCH] ^= np.uint32(1) << HOT["cycle"][0]
+    wakes = event == Event.ACTIVATE
+    h[wakes], c[wakes] = _become(h[wakes], c[wakes], active_form[kind_of(h[wakes])].astype(np.uint32), flags)
+    h[wakes] = put(h[wakes], HOT["activation"], 1)
+
+    h[gone | moves] = 0
+    c[gone | moves] = 0
+    stays = h != 0
+    _count_changes(counts, plane[stays], before[stays], h[stays])
+    hot.reshape(-1)[site], cold.reshape(-1)[site] = h, c
+
+
+def _list_leavers(
+    site: I64, hot: U32, cold: U32, room: int, number: NDArray[np.int64], sites: NDArray[np.int64], words: U32
+) -> None:
+    """Append leaving cells to the list as far as there is room; the number counts all."""
+    start = int(number[0])
+    kept = max(0, min(site.size, room - start))
+    sites[start : start + kept] = site[:kept]
+    words[2 * start : 2 * (start + kept)] = np.stack([hot[:kept], cold[:kept]], axis=1).reshape(-1)
+    number[0] = start + site.size
+
+
+def _count_changes(counts: NDArray[np.int64], plane: I64, before: U32, after: U32) -> None:
+    """Count the cells that changed their kind."""
+    changed: Bool = slot_of(before) != slot_of(after)
+    _add(counts, plane[changed], Count.LEFT, slot_of(before[changed]))
+    _add(counts, plane[changed], Count.BECAME, slot_of(after[changed]))
+
+
+def _add(counts: NDArray[np.int64], plane: I64, count: int | I64, slots: I64) -> None:
+    """Add one to counts[plane][count][slot] for each element."""
+    np.add.at(counts.reshape(-1), (plane * N_COUNTS + count) * _SLOTS + slots, 1)
+
+
+def _daughter(h: U32, c: U32, which: int, r: tuple[U32, U32, U32, U32], fates: _Fates) -> tuple[U32, U32]:
+    """Return the words of daughter 0 (stays) or 1 (takes the claimed site) of dividing cells."""
+    h, c = h.copy(), c.copy()
+    threshold = fates.renew[rate_row(h)]
+    rests = ((fates.flags[kind_of(h)] >> np.uint32(Flag.REST_AFTER_DIVISION)) & np.uint32(1)) != 0
+    h[rests] = put(h[rests], HOT["cycle"], 0)
+    forward = (threshold != np.uint32(0xFFFFFFFF)) & (r[which] >= threshold)
+    h[forward], c[forward] = _advance(h[forward], c[forward], r[2 + which][forward], fates)
+    return h, c
+
+
+def _become(h: U32, c: U32, kind: U32, flags: U32) -> tuple[U32, U32]:
+    """Return the words of cells that turn into ``kind`` at stage 0."""
+    cycling = (flags[kind] >> np.uint32(Flag.CYCLING)) & np.uint32(1)
+    return put(put(h, HOT["kind"], kind), HOT["cycle"], cycling), put(c, COLD["stage"], 0)
+
+
+def _advance(h: U32, c: U32, draw: U32, fates: _Fates) -> tuple[U32, U32]:
+    """Return the words one stage on; after the last stage those of the next kind."""
+    kind = kind_of(h)
+    stage = get(c, COLD["stage"]) + np.uint32(1)
+    last = fates.stages[kind].astype(np.uint32)
+    next_, share = fates.fate_next.reshape(-1, 4)[kind], fates.fate_share.reshape(-1, 4)[kind]
+    j = np.zeros(kind.shape, np.int64)
+    for k in range(3):
+        j += (j == k) & (next_[:, k + 1] != 0) & (draw >= share[:, k])
+    new_h, new_c = _become(h, c, next_[np.arange(kind.size), j].astype(np.uint32), fates.flags)
+    stays = (stage < last) | (next_[:, 0] == 0)
+    return np.where(stays, h, new_h), np.where(stays, put(c, COLD["stage"], np.minimum(stage, last)), new_c)
