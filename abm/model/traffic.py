@@ -57,15 +57,15 @@ class Requests:
 
     def assign(self, is_open: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Give each cell, in order, its first open candidate that no earlier cell took; -1 if none."""
-        chosen = np.full(self.hot.size, -1, np.int64)
-        taken: set[tuple[bool, int]] = set()
-        for k in np.flatnonzero(is_open):
-            cell = int(self.owner[k])
-            place = (bool(self.motile[cell]), int(self.sites[k]))
+        chosen = [-1] * self.hot.size
+        taken: set[int] = set()
+        cells, sites = self.owner[is_open], self.sites[is_open]
+        places = 2 * sites + self.motile[cells]  # a site of either layer
+        for cell, site, place in zip(cells.tolist(), sites.tolist(), places.tolist(), strict=True):
             if chosen[cell] < 0 and place not in taken:
-                chosen[cell] = self.sites[k]
+                chosen[cell] = site
                 taken.add(place)
-        return chosen
+        return np.array(chosen, np.int64)
 
 
 @dataclass
