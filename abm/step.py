@@ -91,22 +91,25 @@ class Simulation:
         )
         self.hop = self.backend.to_device(self.model.hop)
         self.lattice.exchange("tissue", "distance", *self.model.fields)
-        self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items()}
+        read = {signal.name.lower() for signal in rules.local_signals}  # a field that no rule looks at stays zero
+        self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items() if name in read}
 
     def advance(self) -> None:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold")
-        counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + arrived)
+        present = self.last[Count.POPULATION] + arrived
+        counted = self.model.rules.needs_histogram(present)
         lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
             for _ in range(SWEEPS):
                 lattice.sweep(name, settings)
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
-        lattice.set_constants(self.model.rules.rates(signals, drugs, self.config.step_h)._asdict())
+        rates = self.model.rules.rates(signals, drugs, self.config.step_h)
+        lattice.set_constants(rates._asdict())
         lattice.clear_counts()
-        for layer in ("res", "mot"):  # 3-5: fate, claims, next words; both layers see contacts of level t
+        for layer in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
             lattice.fate(layer, t)
         lattice.census()  # 7: exact counts
         self.circulation.add(*lattice.leavers())

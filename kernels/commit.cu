@@ -75,10 +75,10 @@ KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             const uint32_t* flags, const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next,
             const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot,
             uint32_t* cold, int64_t* counts, int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
-    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_AND_PLANE(int64_t* plane = counts + number * (N_COUNTS * SLOTS), number, b, width, n, first, ny,
+                             nx) {
         uint8_t list[BLOCK];
         const int found = list_filled(action + b.l, width, list);
-        int64_t* plane = counts + ((b.l - first) / b.plane) * (N_COUNTS * SLOTS);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
             const uint32_t a = action[p.l], event = action_event(a), before = hot[p.l];

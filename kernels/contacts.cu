@@ -34,15 +34,22 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
 
 // Targets around p that a lymphocyte may engage, bit m for site m of the neighbourhood: any resident cell that shows an
 // antigen of its receptor for an effector, only antigen-presenting cells for another lymphocyte. This is the one
-// recognition rule: antigens & receptors != 0.
+// recognition rule: antigens & receptors != 0. Without branches, but for the rare cells that have lost antigens.
 DEVICE uint32_t matches_around(const Place& p, uint32_t receptor, bool effector, const uint32_t* res_hot,
                                const uint32_t* flags, const uint32_t* antigens, const uint32_t* losses) {
-    uint32_t matches = 0;
+    uint32_t targets[27], matches = 0, lost = 0;
+    copy_near(p, res_hot, targets);
     for (uint32_t m = 0; m < 27u; ++m) {
-        const uint32_t target = res_hot[near_site(p, m)];
-        if (target == 0u || (antigens_of(target, antigens, losses) & receptor) == 0u) continue;
-        if (effector || ((flags[GET(target, HOT_KIND)] >> FLAG_APC) & 1u)) matches |= 1u << m;
+        const uint32_t shown = antigens[GET(targets[m], HOT_KIND) * N_ORIGINS + GET(targets[m], HOT_ORIGIN)];
+        matches |= uint32_t((shown & receptor) != 0u) << m;
+        lost |= GET(targets[m], HOT_LOSS);
     }
+    if (matches != 0u && lost != 0u)
+        for (uint32_t m = 0; m < 27u; ++m)
+            if ((antigens_of(targets[m], antigens, losses) & receptor) == 0u) matches &= ~(1u << m);
+    if (matches != 0u && !effector)
+        for (uint32_t m = 0; m < 27u; ++m)
+            if (!((flags[GET(targets[m], HOT_KIND)] >> FLAG_APC) & 1u)) matches &= ~(1u << m);
     return matches;
 }
 

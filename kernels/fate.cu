@@ -55,24 +55,24 @@ DEVICE uint32_t event_at(float pick, const float* h) {
     return event;
 }
 
-// Keep the listed sites where something may happen: a draw below the bound of the cell, or a touch (by an effector, or
-// of a target). Returns their number; their draws move along.
-DEVICE int keep_candidates(int found, uint8_t* list, uint32_t r[4][BLOCK], const uint32_t* hot, const uint8_t* touched,
-                           const uint32_t* ceiling) {
-    int kept = 0;
+// List the cells of a block that may act, with the bound of the probability that they do (x 2^32): ceiling holds it for
+// every row of the rate table, first for cells that are not touched, then for those that are.
+DEVICE int list_able(int width, const uint32_t* hot, const uint8_t* touched, const uint32_t* ceiling, uint8_t* list,
+                     uint32_t* limit) {
+    const int found = list_filled(hot, width, list);
+    int able = 0;
     for (int k = 0; k < found; ++k) {
         const int j = list[k];
-        const bool may = r[0][k] < ceiling[rate_row(hot[j])] || touched[j] != 0u;
-        list[kept] = uint8_t(j);
-        for (int word = 0; word < 4; ++word) r[word][kept] = r[word][k];
-        kept += may;
+        list[able] = uint8_t(j);
+        limit[able] = ceiling[rate_row(hot[j]) + (touched[j] != 0u ? N_KINDS * 2u : 0u)];
+        able += limit[able] != 0u;
     }
-    return kept;
+    return able;
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
-// ceiling is an upper bound of the event probability (x 2^32) of a cell that is not touched: struck by an effector
-// (resident layer) or engaged with a target (motile layer). priority is written for acting cells only.
+// A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer).
+// priority is written for claiming cells only.
 // layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
@@ -84,16 +84,19 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              const float* escape, uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK] = {0};
-        uint32_t r[4][BLOCK];
+        uint8_t list[BLOCK] = {0}, candidates[BLOCK];
+        uint32_t limit[BLOCK], r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
-        int found = list_filled(hot + b.l, width, list);
-        philox_listed(seed, global_site(b.l, shift, total), step, word, list, found, r);
-        found = keep_candidates(found, list, r, hot + b.l, touched + b.l, ceiling);
-        for (int i = 0; i < found; ++i) {
+        fetch(cold + b.l, width);  // a candidate needs it when the draws are done
+        fetch(tissue + b.l, width);
+        const int able = list_able(width, hot + b.l, touched + b.l, ceiling, list, limit);
+        philox_listed(seed, global_site(b.l, shift, total), step, word, list, able, r);
+        const int found = list_below(able, r[0], limit, candidates);
+        for (int k = 0; k < found; ++k) {
+            const int i = candidates[k];
             const Place p = lane(b, list[i], nx);
             const int64_t l = p.l;
-            const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell), contacts = histogram[l];
+            const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell);
             const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
             float h[N_HAZARDS];
             for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
@@ -111,12 +114,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
                 switch (rule_signal[k]) {
                     case SIGNAL_NICHE: s = (tissue[l] & NICHE_MASK) != 0u ? 1.0f : 0.0f; break;
                     case SIGNAL_SINUSOID_DISTANCE: s = float(distance[l]); break;
-                    case SIGNAL_N_HSPC: s = COUNT_OF(contacts, HISTOGRAM_HSPC); break;
-                    case SIGNAL_N_LEUKAEMIC: s = COUNT_OF(contacts, HISTOGRAM_LEUKAEMIC); break;
-                    case SIGNAL_N_RESIDENT: s = COUNT_OF(contacts, HISTOGRAM_RESIDENT); break;
-                    case SIGNAL_N_EFFECTOR: s = COUNT_OF(contacts, HISTOGRAM_EFFECTOR); break;
-                    case SIGNAL_N_TREG: s = COUNT_OF(contacts, HISTOGRAM_TREG); break;
-                    case SIGNAL_N_APC: s = COUNT_OF(contacts, HISTOGRAM_APC); break;
+                    case SIGNAL_N_HSPC: s = COUNT_OF(histogram[l], HISTOGRAM_HSPC); break;
+                    case SIGNAL_N_LEUKAEMIC: s = COUNT_OF(histogram[l], HISTOGRAM_LEUKAEMIC); break;
+                    case SIGNAL_N_RESIDENT: s = COUNT_OF(histogram[l], HISTOGRAM_RESIDENT); break;
+                    case SIGNAL_N_EFFECTOR: s = COUNT_OF(histogram[l], HISTOGRAM_EFFECTOR); break;
+                    case SIGNAL_N_TREG: s = COUNT_OF(histogram[l], HISTOGRAM_TREG); break;
+                    case SIGNAL_N_APC: s = COUNT_OF(histogram[l], HISTOGRAM_APC); break;
                     case SIGNAL_HITS: s = hits; break;
                     case SIGNAL_ENGAGED: s = is_engaged ? 1.0f : 0.0f; break;
                     case SIGNAL_CXCL12: s = cxcl12[l]; break;

@@ -74,26 +74,19 @@ DEVICE int64_t near_site(const Place& p, uint32_t m) {
            (dx == 0u ? p.west : (dx == 2u ? p.east : 0));
 }
 
-// List the sites of a block whose byte is not zero; returns their number. Eight zeros in a row are passed over at once.
-DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
-    int found = 0, j = 0;
-    for (; j + 8 <= width; j += 8) {
-        if (eight_zeros(bytes + j)) continue;
-        for (int k = 0; k < 8; ++k) {  // without branches: which ones are filled cannot be foreseen
-            list[found] = uint8_t(j + k);
-            found += bytes[j + k] != 0u;
-        }
-    }
-    for (; j < width; ++j) {
-        list[found] = uint8_t(j);
-        found += bytes[j] != 0u;
-    }
-    return found;
+// Ask for values that will be needed soon.
+template <typename T> DEVICE void fetch(const T* values, int width) {
+    for (int j = 0; j < width; j += 64 / int(sizeof(T))) PREFETCH(values + j);
 }
 
-// The same for words.
-DEVICE int list_filled(const uint32_t* words, int width, uint8_t* list) {
-    uint8_t filled[BLOCK];
-    for (int j = 0; j < width; ++j) filled[j] = words[j] != 0u;
-    return list_filled(filled, width, list);
+// The words of the 27-neighbourhood, in the order of near_site.
+DEVICE void copy_near(const Place& p, const uint32_t* words, uint32_t* out) {
+    const int64_t planes[3] = {p.l - p.plane, p.l, p.l + p.plane}, rows[3] = {p.south, 0, p.north};
+    for (int z = 0; z < 3; ++z)
+        for (int y = 0; y < 3; ++y) {
+            const uint32_t* middle = words + planes[z] + rows[y];
+            *out++ = middle[p.west];
+            *out++ = middle[0];
+            *out++ = middle[p.east];
+        }
 }

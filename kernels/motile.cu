@@ -14,10 +14,15 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         const int found = list_filled(mot_hot + b.l, width, list);
-        philox_listed(seed, global_site(b.l, shift, total), step, word, list, found, r);
+        int free = 0;
         for (int i = 0; i < found; ++i) {
+            list[free] = list[i];
+            free += engaged[b.l + list[i]] == 0u;
+        }
+        philox_listed(seed, global_site(b.l, shift, total), step, word, list, free, r);
+        for (int i = 0; i < free; ++i) {
             const int64_t l = b.l + list[i];
-            if (engaged[l] != 0u || r[0][i] >= hop[GET(mot_hot[l], HOT_KIND)]) continue;
+            if (r[0][i] >= hop[GET(mot_hot[l], HOT_KIND)]) continue;
             const uint32_t d = uint32_t((uint64_t(r[1][i]) * 6u) >> 32);
             const int64_t s = neighbour(lane(b, list[i], nx), d);
             if (mot_hot[s] != 0u || (tissue[s] & TISSUE_MASK) != TISSUE_MARROW) continue;

@@ -2,6 +2,7 @@
 #pragma once
 #include "generated.cuh"
 #include "lattice.cuh"
+#include "lists.cuh"
 #include "portable.cuh"
 
 #define GET(word, field) (((word) >> field##_SHIFT) & field##_MASK)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from abm import exactmath
 from abm.cells import (
+    FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
     LOSS_ANTIGENS,
@@ -25,6 +26,7 @@ from abm.cells import (
     Flag,
     Kind,
     Origin,
+    Signal,
     is_motile,
 )
 from abm.errors import ConfigError
@@ -50,6 +52,7 @@ HOURS_PER_DAY = 24.0
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
 _NEVER_CERTAIN = 0.95
+_MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
 
 
@@ -58,14 +61,20 @@ class StepRates(NamedTuple):
 
     Attributes:
         rates: hazards per step, float32 (128 * N_BEHAVIOURS,).
-        ceiling: upper bound of the event probability of an untouched cell, in 2^-32, uint32 (128,). It only saves
-            work: the last bits of exp do not matter.
+        ceiling: upper bound of the event probability, in 2^-32, uint32 (256,): for cells that nobody touches, then for
+            those that are struck or engaged. It only saves work: the last bits of exp do not matter.
         renew: thresholds of RENEW, uint32 (128,).
     """
 
     rates: NDArray[np.float32]
     ceiling: NDArray[np.uint32]
     renew: NDArray[np.uint32]
+
+    def able(self, population: NDArray[np.int64]) -> list[str]:
+        """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event."""
+        kinds = self.ceiling.reshape(2, N_KINDS, 2).any(axis=(0, 2)) & population.any(axis=1)
+        layers = {"res": kinds[:FIRST_MOTILE], "mot": kinds[FIRST_MOTILE:]}
+        return [layer for layer, able in layers.items() if able.any()]
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,10 @@ class Rules:
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
         receptors: antigen mask per specificity, uint32 (64,).
         counting: whose presence makes which histogram class matter (:func:`_counting`), bool (64, 6).
-        largest_response: largest product of local responses per row and hazard, (128, 9); 0 for the hazards that need
-            a touch (KILL, ACTIVATE).
+        largest_response: largest product of local responses per row and hazard, untouched and touched, (2, 128, 9); 0
+            without a touch for the hazards that need one (KILL, ACTIVATE).
         motility: motility coefficient per kind, um2/min, shape (64,).
+        local_signals: local signals that any rule looks at.
     """
 
     kinds: dict[Kind, KindInfo]
@@ -94,6 +104,7 @@ class Rules:
     counting: NDArray[np.bool_]
     largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
+    local_signals: frozenset[Signal]
     origin_antigens: dict[tuple[Origin, bool], int]
 
     @classmethod
@@ -112,8 +123,9 @@ class Rules:
             tables=_tables(kinds, local, fates, active),
             receptors=read_receptors(folder / "receptors.csv"),
             counting=_counting(kinds, local),
-            largest_response=_largest_response(local),
+            largest_response=_largest_response(kinds, local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
+            local_signals=frozenset(rule.signal for rule in local),
             origin_antigens=read_origins(folder / "origins.csv"),
         )
 
@@ -135,8 +147,9 @@ class Rules:
         rate[:, Behaviour.DRUG] = drug_hazard.reshape(-1) * step_h
         rate[:, Behaviour.RENEW] = 0.0
         thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
-        bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=1) * _ROUND_UP
+        bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=2).reshape(-1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
+        ceiling[bound == 0.0] = 0.0
         return StepRates(rate.astype(np.float32).reshape(-1), ceiling.astype(np.uint32), thresholds)
 
     def needs_histogram(self, population: NDArray[np.int64]) -> bool:
@@ -175,8 +188,8 @@ def escape_table() -> NDArray[np.float32]:
 def _counting(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.bool_]:
     """Return for each kind which neighbour counts are looked at on its account.
 
-    A rule looks on account of its kind; one on KILL, which needs an effector, on account of the effectors. Where there
-    is leukaemia, stroma senses it.
+    A rule looks on account of its kind; one on KILL, which needs an effector, on account of the effectors. Stroma, which
+    makes CXCL12, looks on account of the leukaemia that it senses.
     """
     counting = np.zeros((N_KINDS, len(HISTOGRAM)), np.bool_)
     effectors = [kind for kind, info in kinds.items() if info.flags >> Flag.EFFECTOR & 1]
@@ -184,18 +197,21 @@ def _counting(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.boo
         if rule.signal.name.startswith("N_"):
             owners = effectors if rule.behaviour is Behaviour.KILL else [rule.row // 2]
             counting[owners, HISTOGRAM.index(rule.signal.name.removeprefix("N_").lower())] = True
-    leukaemic = [kind for kind, info in kinds.items() if info.flags >> Flag.LEUKAEMIC & 1]
-    counting[leukaemic, HISTOGRAM.index("leukaemic")] = True
+    if any(rule.signal is Signal.CXCL12 for rule in local):
+        leukaemic = [kind for kind, info in kinds.items() if info.flags >> Flag.LEUKAEMIC & 1]
+        counting[leukaemic, HISTOGRAM.index("leukaemic")] = True
     return counting
 
 
-def _largest_response(local: list[Local]) -> NDArray[np.float64]:
-    largest = np.ones((N_KINDS * 2, N_HAZARDS))
+def _largest_response(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.float64]:
+    touched = np.ones((N_KINDS * 2, N_HAZARDS))
     for rule in local:
         if rule.behaviour is not Behaviour.RENEW:
-            largest[rule.row, rule.behaviour] *= max(1.0, 1.0 + rule.gain)
-    largest[:, [Behaviour.KILL, Behaviour.ACTIVATE]] = 0.0
-    return largest
+            touched[rule.row, rule.behaviour] *= max(1.0, 1.0 + rule.gain)
+    untouched = touched.copy()
+    untouched[:, [Behaviour.KILL, Behaviour.ACTIVATE]] = 0.0
+    touched[:, Behaviour.KILL] *= _MOST_HITS * max((info.strength for info in kinds.values()), default=0.0)
+    return np.stack([untouched, touched])
 
 
 def _tables(

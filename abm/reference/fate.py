@@ -14,6 +14,7 @@ from abm.cells import (
     HISTOGRAM_BITS,
     N_BEHAVIOURS,
     N_HAZARDS,
+    N_KINDS,
     NICHE_MASK,
     TISSUE_MASK,
     Behaviour,
@@ -218,10 +219,12 @@ def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: in
 def _candidates(
     site: I64, hot: U32, touched: U8, ceiling: U32, random: tuple[int, int, int, int, int]
 ) -> tuple[I64, tuple[U32, U32, U32, U32]]:
-    """Return the cells that may act, with their draws: most are dismissed by the bound of their kind."""
+    """Return the cells that may act, with their draws: most are dismissed by the bound of their row and touch."""
     total, shift, seed, step, word = random
+    limit = ceiling[rate_row(hot[site]) + np.where(touched[site] != 0, 2 * N_KINDS, 0)]
+    site, limit = site[limit > 0], limit[limit > 0]
     r = philox(seed, global_site(site, shift, total), step, word)
-    may = (touched[site] != 0) | (r[0] < ceiling[rate_row(hot[site])])
+    may = r[0] < limit
     return site[may], (r[0][may], r[1][may], r[2][may], r[3][may])
 
 
