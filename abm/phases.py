@@ -114,13 +114,16 @@ class Phases:
         self._swap(name, spare)
         self.exchange(name)
 
-    def fate(self, layer: str, step: int) -> None:
-        """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted."""
+    def fate(self, layer: str, step: int, highest: int) -> None:
+        """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
+
+        ``highest`` bounds the event probability of untouched cells, in 2^-32.
+        """
         motile = layer == "mot"
         own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
-        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), **own)
+        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), highest=highest, **own)
         beyond -= FATE_CHAIN["arrive"]
         self._draw("arrive", beyond, step, outcome, **own)
         beyond -= FATE_CHAIN["act"]

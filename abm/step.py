@@ -109,8 +109,8 @@ class Simulation:
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
         lattice.set_constants(rates._asdict())
         lattice.clear_counts()
-        for layer in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
-            lattice.fate(layer, t)
+        for layer, highest in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
+            lattice.fate(layer, t, highest)
         lattice.census()  # 7: exact counts
         self.circulation.add(*lattice.leavers())
         counts = lattice.read_counts()

@@ -38,7 +38,7 @@ KERNEL(arrive)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                uint8_t* winner, uint32_t* hot, uint32_t* cold) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint8_t claimants[BLOCK], list[BLOCK];
-        const int found = list_claimed(b, width, nx, action, claimants, list);
+        const int found = list_claimed(action_rows(b, width, nx, action), width, claimants, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
             const uint32_t best = best_claim(p, claimants[list[i]], total, shift, priority);

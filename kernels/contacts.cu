@@ -40,8 +40,7 @@ DEVICE uint32_t matches_around(const Place& p, uint32_t receptor, bool effector,
     uint32_t targets[27], matches = 0, lost = 0;
     copy_near(p, res_hot, targets);
     for (uint32_t m = 0; m < 27u; ++m) {
-        const uint32_t shown = antigens[GET(targets[m], HOT_KIND) * N_ORIGINS + GET(targets[m], HOT_ORIGIN)];
-        matches |= uint32_t((shown & receptor) != 0u) << m;
+        matches |= uint32_t((antigens[targets[m] & 255u] & receptor) != 0u) << m;
         lost |= GET(targets[m], HOT_LOSS);
     }
     if (matches != 0u && lost != 0u)

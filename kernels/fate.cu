@@ -55,49 +55,51 @@ DEVICE uint32_t event_at(float pick, const float* h) {
     return event;
 }
 
-// List the cells of a block that may act, with the bound of the probability that they do (x 2^32): ceiling holds it for
-// every row of the rate table, first for cells that are not touched, then for those that are.
-DEVICE int list_able(int width, const uint32_t* hot, const uint8_t* touched, const uint32_t* ceiling, uint8_t* list,
-                     uint32_t* limit) {
-    const int found = list_filled(hot, width, list);
-    int able = 0;
-    for (int k = 0; k < found; ++k) {
-        const int j = list[k];
-        list[able] = uint8_t(j);
-        limit[able] = ceiling[rate_row(hot[j]) + (touched[j] != 0u ? N_KINDS * 2u : 0u)];
-        able += limit[able] != 0u;
+// Keep the numbers of the listed cells whose draw is below the bound of the most active kind, and of those that are
+// touched: most cells are dismissed by this.
+DEVICE int list_candidates(int n, const uint32_t* draw, uint32_t highest, int width, const uint8_t* touched,
+                           const uint8_t* list, uint8_t* candidates) {
+    uint8_t any[BLOCK];
+    if (list_filled(touched, width, any) == 0) return list_below(n, draw, highest, candidates);
+    int found = 0;
+    for (int k = 0; k < n; ++k) {
+        candidates[found] = uint8_t(k);
+        found += draw[k] < highest || touched[list[k]] != 0u;
     }
-    return able;
+    return found;
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
-// A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer).
+// A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
+// holds upper bounds of the probability of an event (x 2^32) for every row of the rate table, without and with a touch;
+// highest is the largest of those without.
 // priority is written for claiming cells only.
 // layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
              const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
-             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
+             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates, uint32_t highest,
              const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
              const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
              const float* escape, uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint8_t list[BLOCK] = {0}, candidates[BLOCK];
-        uint32_t limit[BLOCK], r[4][BLOCK];
+        uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         fetch(cold + b.l, width);  // a candidate needs it when the draws are done
         fetch(tissue + b.l, width);
-        const int able = list_able(width, hot + b.l, touched + b.l, ceiling, list, limit);
-        philox_listed(seed, global_site(b.l, shift, total), step, word, list, able, r);
-        const int found = list_below(able, r[0], limit, candidates);
+        const int filled = list_filled(hot + b.l, width, list);
+        philox_listed(seed, global_site(b.l, shift, total), step, word, list, filled, r);
+        const int found = list_candidates(filled, r[0], highest, width, touched + b.l, list, candidates);
         for (int k = 0; k < found; ++k) {
             const int i = candidates[k];
             const Place p = lane(b, list[i], nx);
             const int64_t l = p.l;
             const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell);
             const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
+            if (r[0][i] >= ceiling[row + (touched[l] != 0u ? N_KINDS * 2u : 0u)]) continue;
             float h[N_HAZARDS];
             for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
 

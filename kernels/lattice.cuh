@@ -55,16 +55,12 @@ DEVICE uint64_t global_site(int64_t l, int64_t shift, int64_t total) {
     return uint64_t(g);
 }
 
-// Neighbour in direction d: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x; the opposite of d is d ^ 1.
+// Neighbour in direction d: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x; the opposite of d is d ^ 1. Selections rather than
+// branches: directions are random.
 DEVICE int64_t neighbour(const Place& p, uint32_t d) {
-    switch (d) {
-        case 0: return p.l - p.plane;
-        case 1: return p.l + p.plane;
-        case 2: return p.l + p.south;
-        case 3: return p.l + p.north;
-        case 4: return p.l + p.west;
-        default: return p.l + p.east;
-    }
+    const int64_t down = d < 2u ? -p.plane : (d < 4u ? p.south : p.west);
+    const int64_t up = d < 2u ? p.plane : (d < 4u ? p.north : p.east);
+    return p.l + ((d & 1u) != 0u ? up : down);
 }
 
 // Site m of the 27-neighbourhood: m = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1); seen from there, this site is 26 - m.

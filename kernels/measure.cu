@@ -22,17 +22,18 @@ struct Tally {
 // been written is slow to read.
 struct Tally {
     int64_t* counts;
-    uint32_t number[4][KEYS] = {};
+    uint32_t number[2][KEYS] = {};
     METHOD explicit Tally(int64_t* plane) : counts(plane) {}
     METHOD ~Tally() {
         for (uint32_t key = 0; key < KEYS; ++key) {
-            const uint32_t found = number[0][key] + number[1][key] + number[2][key] + number[3][key];
+            const uint32_t found = number[0][key] + number[1][key];
+            if (found == 0u) continue;
             const uint32_t slot = GET(key, HOT_KIND) * N_ORIGINS + GET(key, HOT_ORIGIN);
             counts[COUNT_POPULATION * SLOTS + slot] += found;
             if (GET(key, HOT_CYCLE) == 0u) counts[COUNT_QUIESCENT * SLOTS + slot] += found;
         }
     }
-    METHOD void add(uint32_t hot, int i) { number[i % 4][hot % KEYS] += 1u; }
+    METHOD void add(uint32_t hot, int i) { number[i % 2][hot % KEYS] += 1u; }
 };
 #endif
 
@@ -40,13 +41,15 @@ struct Tally {
 KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* hot, const uint8_t* tissue,
                int64_t* counts) {
     FOR_EACH_BLOCK_AND_PLANE(Tally tally(counts + plane * N_COUNTS * SLOTS), plane, b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK];
+        uint8_t list[BLOCK], niche[BLOCK];
         const int found = list_filled(hot + b.l, width, list);
-        for (int i = 0; i < found; ++i) {
-            const int64_t l = b.l + list[i];
-            tally.add(hot[l], i);
-            if ((tissue[l] & NICHE_MASK) != 0u)
-                count(tally.counts + COUNT_NICHE * SLOTS + GET(hot[l], HOT_KIND) * N_ORIGINS + GET(hot[l], HOT_ORIGIN));
+        for (int i = 0; i < found; ++i) tally.add(hot[b.l + list[i]], i);
+        for (int j = 0; j < width; ++j) niche[j] = tissue[b.l + j] & NICHE_MASK;
+        const int niches = list_filled(niche, width, list);
+        for (int i = 0; i < niches; ++i) {
+            const uint32_t word = hot[b.l + list[i]];
+            if (word != 0u)
+                count(tally.counts + COUNT_NICHE * SLOTS + GET(word, HOT_KIND) * N_ORIGINS + GET(word, HOT_ORIGIN));
         }
     }
 }

@@ -41,6 +41,7 @@ DEVICE int64_t next_of(int64_t* counter) { return int64_t(atomicAdd((unsigned lo
 DEVICE void count(int64_t* counter) { next_of(counter); }
 DEVICE void mark(uint8_t* flag) { *flag = 1; }
 DEVICE bool eight_zeros(const uint8_t*) { return false; }
+DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
 #else
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
@@ -64,5 +65,6 @@ DEVICE bool eight_zeros(const uint8_t* bytes) {
     memcpy(&word, bytes, 8);
     return word == 0u;
 }
+DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__builtin_ctz(bits)); }
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_AND_PLANE(, plane_, b, width, n, first, ny, nx)

@@ -70,11 +70,14 @@ class StepRates(NamedTuple):
     ceiling: NDArray[np.uint32]
     renew: NDArray[np.uint32]
 
-    def able(self, population: NDArray[np.int64]) -> list[str]:
-        """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event."""
-        kinds = self.ceiling.reshape(2, N_KINDS, 2).any(axis=(0, 2)) & population.any(axis=1)
-        layers = {"res": kinds[:FIRST_MOTILE], "mot": kinds[FIRST_MOTILE:]}
-        return [layer for layer, able in layers.items() if able.any()]
+    def able(self, population: NDArray[np.int64]) -> list[tuple[str, int]]:
+        """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event.
+
+        With each comes the largest ceiling of its cells that nobody touches.
+        """
+        ceiling = self.ceiling.reshape(2, N_KINDS, 2).max(axis=2) * population.any(axis=1)
+        layers = {"res": ceiling[:, :FIRST_MOTILE], "mot": ceiling[:, FIRST_MOTILE:]}
+        return [(layer, int(found[0].max())) for layer, found in layers.items() if found.any()]
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,12 @@ class Rules:
         return bool((self.counting[present].any(axis=0) & member[present].any(axis=0)).any())
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
-        """Return the antigen mask per kind and origin, uint32 (64 * 4,)."""
-        table = np.zeros((N_KINDS, N_ORIGINS), np.uint32)
+        """Return the antigen mask by the lowest byte of the hot word (kind, origin above it), uint32 (256,)."""
+        table = np.zeros((N_ORIGINS, N_KINDS), np.uint32)
         for kind, info in self.kinds.items():
             for origin in Origin:
                 source = Origin.HOST if origin is Origin.HOST else Origin.DONOR
-                table[kind, origin] = info.antigens | self.origin_antigens[source, donor_is_self]
+                table[origin, kind] = info.antigens | self.origin_antigens[source, donor_is_self]
         return table.reshape(-1)
 
     def mask(self, flag: Flag) -> NDArray[np.bool_]:

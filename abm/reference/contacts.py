@@ -78,7 +78,7 @@ def engage(
 
 def antigens_of(hot: U32, antigens: U32, losses: U32) -> U32:
     """Return the antigens each cell shows: those of its kind and origin, less its losses."""
-    mask: U32 = antigens[kind_of(hot) * cells.N_ORIGINS + get(hot, HOT["origin"])]
+    mask: U32 = antigens[hot & np.uint32(255)]  # kind and origin
     loss = get(hot, HOT["loss"])
     for j in range(len(cells.LOSS_ANTIGENS)):
         lost = ((loss >> np.uint32(j)) & np.uint32(1)).astype(bool)

@@ -78,6 +78,7 @@ def fate(
     stages: U8,
     strength: F32,
     rates: F32,
+    highest: int,
     ceiling: U32,
     rule_start: NDArray[np.int32],
     rule_behaviour: U8,
@@ -93,7 +94,7 @@ def fate(
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
     site, draws = _candidates(
-        filled(hot, first, n), hot.reshape(-1), touched, ceiling, (total, shift, seed, step, word)
+        filled(hot, first, n), hot.reshape(-1), touched, highest, ceiling, (total, shift, seed, step, word)
     )
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
@@ -217,14 +218,14 @@ def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: in
 
 
 def _candidates(
-    site: I64, hot: U32, touched: U8, ceiling: U32, random: tuple[int, int, int, int, int]
+    site: I64, hot: U32, touched: U8, highest: int, ceiling: U32, random: tuple[int, int, int, int, int]
 ) -> tuple[I64, tuple[U32, U32, U32, U32]]:
     """Return the cells that may act, with their draws: most are dismissed by the bound of their row and touch."""
     total, shift, seed, step, word = random
-    limit = ceiling[rate_row(hot[site]) + np.where(touched[site] != 0, 2 * N_KINDS, 0)]
-    site, limit = site[limit > 0], limit[limit > 0]
     r = philox(seed, global_site(site, shift, total), step, word)
-    may = r[0] < limit
+    may = np.flatnonzero((r[0] < np.uint32(highest)) | (touched[site] != 0))
+    row = rate_row(hot[site[may]]) + np.where(touched[site[may]] != 0, 2 * N_KINDS, 0)
+    may = may[r[0][may] < ceiling[row]]
     return site[may], (r[0][may], r[1][may], r[2][may], r[3][may])
 
 
