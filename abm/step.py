@@ -130,6 +130,8 @@ class Simulation:
     def _arrivals(self, step: int) -> NDArray[np.int64]:
         """Let circulating stem cells and lymphocytes lodge; returns settled cells by kind and origin."""
         lymphocytes = self.body.lymphocyte_arrivals()
+        if not lymphocytes and not self.circulation.hot.size:
+            return np.zeros_like(self.flux[0])
         requests = self.circulation.requests(lymphocytes, step, self.config.step_h)
         open_ = np.zeros(requests.sites.size, bool)
         for layer, motile in (("res", False), ("mot", True)):

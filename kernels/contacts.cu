@@ -59,19 +59,24 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged,
                uint8_t* struck) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK];
+        uint8_t list[BLOCK] = {0};
+        uint32_t matches[BLOCK], r[4][BLOCK];
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
         const int found = list_filled(mot_hot + b.l, width, list);
-        for (int k = 0; k < found; ++k) {
-            const Place p = lane(b, list[k], nx);
-            const uint32_t hot = mot_hot[p.l], receptor = receptors[GET(hot, HOT_SPECIFICITY)];
+        int meeting = 0;
+        for (int i = 0; i < found; ++i) {
+            const uint32_t hot = mot_hot[b.l + list[i]], receptor = receptors[GET(hot, HOT_SPECIFICITY)];
             if (receptor == 0u) continue;
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
-            const uint32_t matches = matches_around(p, receptor, effector, res_hot, flags, antigens, losses);
-            if (matches == 0u) continue;
-            uint32_t r[4];
-            philox(seed, global_site(p.l, shift, total), step, word, r);
-            const uint32_t m = pick_bit(matches, r[0]);
+            list[meeting] = list[i];
+            matches[meeting] =
+                matches_around(lane(b, list[i], nx), receptor, effector, res_hot, flags, antigens, losses);
+            meeting += matches[meeting] != 0u;
+        }
+        philox_listed(seed, global_site(b.l, shift, total), step, word, list, meeting, r);
+        for (int i = 0; i < meeting; ++i) {
+            const Place p = lane(b, list[i], nx);
+            const uint32_t m = pick_bit(matches[i], r[0][i]);
             engaged[p.l] = uint8_t(m + 1u);
             mark(struck + near_site(p, m));
         }

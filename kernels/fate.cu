@@ -7,11 +7,16 @@
 
 // Kill strength of all lymphocytes that engage the resident cell at p.
 DEVICE float hits_on(const Place& p, const uint8_t* engaged, const uint32_t* mot_hot, const float* strength) {
+    const int64_t planes[3] = {p.l - p.plane, p.l, p.l + p.plane}, rows[3] = {p.south, 0, p.north};
     float sum = 0.0f;
-    for (uint32_t m = 0; m < 27u; ++m) {
-        const int64_t s = near_site(p, m);
-        if (engaged[s] == 27u - m) sum = sum + strength[GET(mot_hot[s], HOT_KIND)];
-    }
+    uint8_t aim = 27;  // 1 + index of p in the neighbourhood of the lymphocyte
+    for (int z = 0; z < 3; ++z)
+        for (int y = 0; y < 3; ++y, aim -= 3) {
+            const int64_t l = planes[z] + rows[y];
+            if (engaged[l + p.west] == aim) sum = sum + strength[GET(mot_hot[l + p.west], HOT_KIND)];
+            if (engaged[l] == aim - 1) sum = sum + strength[GET(mot_hot[l], HOT_KIND)];
+            if (engaged[l + p.east] == aim - 2) sum = sum + strength[GET(mot_hot[l + p.east], HOT_KIND)];
+        }
     return sum;
 }
 
@@ -88,8 +93,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         uint8_t list[BLOCK] = {0}, candidates[BLOCK];
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
-        fetch(cold + b.l, width);  // a candidate needs it when the draws are done
-        fetch(tissue + b.l, width);
+        // what a candidate will need when the draws are done
+        fetch(cold + b.l, width);
+        for (int64_t l = b.l - b.plane; l <= b.l + b.plane; l += b.plane) {
+            fetch(hot + l, width);
+            fetch(tissue + l, width);
+        }
         const int filled = list_filled(hot + b.l, width, list);
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, filled, r);
         const int found = list_candidates(filled, r[0], highest, width, touched + b.l, list, candidates);

@@ -7,7 +7,6 @@ conditioning against the graft (host versus graft). Only the first hurts organs;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from abm.exactmath import exp
 from abm.model.body.immune import Arrival
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
 from abm.model.body.parameters import OrganRules
-from abm.tables import did_you_mean, read_table
+from abm.tables import Folder, did_you_mean, read_table
 
 GVH, HVG = 0, 1
 ORGANS = ("skin", "gut", "liver")
@@ -51,7 +50,7 @@ class Donor:
     shares_antigens: bool
 
 
-def read_donors(folder: Path) -> dict[str, Donor]:
+def read_donors(folder: Folder) -> dict[str, Donor]:
     """Return the donor types of ``donors.csv`` by name."""
     values: dict[str, dict[str, float]] = {}
     rows = read_table(folder / "donors.csv", ("donor", "quantity", "value"))
@@ -131,6 +130,8 @@ class Alloimmunity(Packed):
 
     def advance(self, around: Surroundings, step_h: float) -> None:
         """Advance by ``step_h`` hours: one step of the classical Runge-Kutta method."""
+        if self._at_rest(around):
+            return
         days, state = step_h / HOURS_PER_DAY, self._vector()
         k1 = self._slope(state, around)
         k2 = self._slope(_along(state, k1, days / 2.0), around)
@@ -138,6 +139,12 @@ class Alloimmunity(Packed):
         k4 = self._slope(_along(state, k3, days), around)
         mean = [a + 2.0 * b + 2.0 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
         self._take(_along(state, mean, days / 6.0))
+
+    def _at_rest(self, around: Surroundings) -> bool:
+        """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
+        active = (self.precursors[GVH], self.precursors[HVG] * around.donor_antigen, self.inflammation)
+        wounds = (*self.effectors, *self.immune_loss, *self.injury_loss)
+        return self.host_apc == around.host_apc and not any(active) and not any(wounds)
 
     def _vector(self) -> list[float]:
         parts = (self.precursors, self.effectors, self.primed, self.immune_loss, self.injury_loss)
