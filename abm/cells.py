@@ -223,6 +223,8 @@ class Count(IntEnum):
 
 
 N_COUNTS = 10
+#: Parts of a slab that are counted apart: at most so many threads share the work of a kernel on the host.
+N_PARTS = 64
 
 
 class Signal(IntEnum):
@@ -300,6 +302,7 @@ def cpp_header() -> str:
         "N_BEHAVIOURS": N_BEHAVIOURS,
         "N_HAZARDS": N_HAZARDS,
         "N_COUNTS": N_COUNTS,
+        "N_PARTS": N_PARTS,
         "TISSUE_MASK": TISSUE_MASK,
         "NICHE_MASK": NICHE_MASK,
         "HISTOGRAM_BITS": HISTOGRAM_BITS,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.errors import LedgerError
@@ -58,7 +58,7 @@ class Phases:
         self.arrays["n_leavers"] = backend.alloc(1, np.int64)
         self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
         self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
-        self.counts = backend.alloc(domain.n_owned * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
+        self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.constants: dict[str, Any] = {}
         self.launches: dict[tuple[Any, ...], Callable[..., None]] = {}
         self.counted = False  # whether the histogram may hold anything but zeros
@@ -150,7 +150,7 @@ class Phases:
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts of this step over all ranks, int64 (N_COUNTS, 64, 4)."""
-        shape = self.domain.n_owned, N_COUNTS, N_KINDS, N_ORIGINS
+        shape = N_PARTS, N_COUNTS, N_KINDS, N_ORIGINS
         return self.comm.sum_int64(np.asarray(self.backend.to_host(self.counts)).reshape(shape).sum(axis=0))
 
     def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -67,7 +67,7 @@ DEVICE void count_change(uint32_t before, uint32_t after, int64_t* counts) {
     count(counts + COUNT_BECAME * SLOTS + slot(after));
 }
 
-// Each acting cell changes, leaves or stays; its event is counted in counts[plane][count][kind][origin].
+// Each acting cell changes, leaves or stays; its event is counted in counts[part][count][kind][origin].
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
 KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
@@ -75,8 +75,7 @@ KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             const uint32_t* flags, const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next,
             const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot,
             uint32_t* cold, int64_t* counts, int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
-    FOR_EACH_BLOCK_AND_PLANE(int64_t* plane = counts + number * (N_COUNTS * SLOTS), number, b, width, n, first, ny,
-                             nx) {
+    FOR_EACH_BLOCK_IN_PART(int64_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
         uint8_t list[BLOCK];
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
@@ -98,7 +97,7 @@ KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
                 case EVENT_DIE:
                 case EVENT_DRUG:
                 case EVENT_KILL:
-                    count(plane + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before));
+                    count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before));
                     h = c = 0u;
                     break;
                 case EVENT_MATURE:
@@ -122,12 +121,12 @@ KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
                     philox(seed, global_site(p.l, shift, total), step, word, r);
                     daughter(&other, &other_cold, 1u, r, renew, flags, stages, fate_next, fate_share);
                     daughter(&h, &c, 0u, r, renew, flags, stages, fate_next, fate_share);
-                    count(plane + COUNT_BIRTH * SLOTS + slot(before));
-                    count_change(before, other, plane);
+                    count(row + COUNT_BIRTH * SLOTS + slot(before));
+                    count_change(before, other, row);
                     break;
                 }
             }
-            if (h != 0u) count_change(before, h, plane);
+            if (h != 0u) count_change(before, h, row);
             hot[p.l] = h;
             cold[p.l] = c;
         }

@@ -15,12 +15,12 @@ typedef unsigned long long uint64_t;
 // KERNEL(fate)(int64_t n, ...) { FOR_EACH (i, n) { ... } }
 // FOR_EACH_BLOCK (b, width, n, first, ny, nx) { ... } visits the n sites (whole planes) from `first` on in blocks of up
 // to BLOCK neighbours in a row: sites b.l .. b.l + width - 1, b a Place (lattice.cuh). A GPU thread has blocks of one
-// site; the host has blocks for its vector units, groups of LANES in them, and leaves a plane to one thread.
-// FOR_EACH_BLOCK_AND_PLANE also has the plane's number and a local object: the thread's own, made for each plane on the
-// host and each site on a GPU.
-// count adds 1 to a counter of a plane, next_of takes a number from a list that all share, mark sets a flag that
-// several may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps
-// exported names away from libc symbols such as step().
+// site; the host has blocks for its vector units, groups of LANES in them. FOR_EACH_BLOCK_IN_PART also has the number
+// of one of the N_PARTS parts (of whole planes) of the sites and a local object, made for each part on the host, which
+// leaves a part to one thread, and for each site on a GPU.
+// count adds 1 to a counter of a part, next_of takes a number from a list that all share, mark sets a flag that several
+// may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
+// names away from libc symbols such as step().
 #ifdef __CUDACC__
 #define KERNEL(name) extern "C" __global__ void abm_##name
 #define DEVICE static __device__ inline
@@ -31,11 +31,11 @@ typedef unsigned long long uint64_t;
 #define LANES 1
 #define UNROLL_10 _Pragma("unroll")
 #define PREFETCH(address) (void)(address)
-#define FOR_EACH_BLOCK_AND_PLANE(local, plane, b, width, n, first, ny, nx) \
-    FOR_EACH (i_, n)                                                       \
-        if (const int64_t plane = i_ / ((ny) * (nx)); true)                \
-            if (local; true)                                               \
-                if (Place b = place_at((first) + i_, ny, nx); true)        \
+#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                        \
+    FOR_EACH (i_, n)                                                                           \
+        if (const int64_t part = (i_ / ((ny) * (nx))) * N_PARTS / ((n) / ((ny) * (nx))); true) \
+            if (local; true)                                                                   \
+                if (Place b = place_at((first) + i_, ny, nx); true)                            \
                     if (constexpr int width = 1; true)
 DEVICE int64_t next_of(int64_t* counter) { return int64_t(atomicAdd((unsigned long long*)counter, 1ull)); }
 DEVICE void count(int64_t* counter) { next_of(counter); }
@@ -51,12 +51,15 @@ DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1
 #define LANES 8
 #define UNROLL_10 _Pragma("GCC unroll 10")
 #define PREFETCH(address) __builtin_prefetch(address)
-#define FOR_EACH_BLOCK_AND_PLANE(local, plane, b, width, n, first, ny, nx)                              \
-    FOR_EACH (plane, (n) / ((ny) * (nx)))                                                               \
-        if (local; true)                                                                                \
-            for (int64_t row_ = (first) / (nx) + plane * (ny), end_ = row_ + (ny); row_ < end_; ++row_) \
-                for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))          \
-                    if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
+#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                            \
+    FOR_EACH (part, N_PARTS)                                                                       \
+        if (const int64_t planes_ = (n) / ((ny) * (nx)), y0_ = (first) / (nx); true)               \
+            if (local; true)                                                                       \
+                for (int64_t row_ = y0_ + planes_ * part / N_PARTS * (ny),                         \
+                             end_ = y0_ + planes_ * (part + 1) / N_PARTS * (ny);                   \
+                     row_ < end_; ++row_)                                                          \
+                    for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx)) \
+                        if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
 DEVICE int64_t next_of(int64_t* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
 DEVICE void count(int64_t* counter) { *counter += 1; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
@@ -67,4 +70,4 @@ DEVICE bool eight_zeros(const uint8_t* bytes) {
 }
 DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__builtin_ctz(bits)); }
 #endif
-#define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_AND_PLANE(, plane_, b, width, n, first, ny, nx)
+#define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)

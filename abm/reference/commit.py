@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Event, Flag
+from abm.cells import N_KINDS, N_ORIGINS, Count, Event, Flag
 from abm.philox import philox
 from abm.reference.lattice import (
     COLD,
@@ -110,7 +110,7 @@ def act(
     """Change every acting cell, count its event, list the leaving cells of the chosen kinds."""
     site = filled(action, first, n)
     a, h, c = action.reshape(-1)[site], hot.reshape(-1)[site], cold.reshape(-1)[site]
-    event, before, plane = event_of(a), h.copy(), (site - first) // (ny * nx)
+    event, before = event_of(a), h.copy()
     fates = _Fates(flags, stages, renew, fate_next, fate_share)
 
     leaves = (event == Event.EGRESS) & (chosen[kind_of(h)] != 0)
@@ -118,7 +118,7 @@ def act(
         global_site(site[leaves], shift, total), h[leaves], c[leaves], room, n_leavers, leaver_site, leaver_words
     )
     gone = (event >= Event.DIE) & (event <= Event.EGRESS)
-    _add(counts, plane[gone], Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(h[gone]))
+    _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(h[gone]))
 
     claim = np.flatnonzero((event == Event.DIVIDE) | (event == Event.MOVE))
     wins = np.zeros(site.shape, bool)
@@ -127,8 +127,8 @@ def act(
     r = philox(seed, global_site(site[divides], shift, total), step, word)
     other, _ = _daughter(h[divides], c[divides], 1, r, fates)
     h[divides], c[divides] = _daughter(h[divides], c[divides], 0, r, fates)
-    _add(counts, plane[divides], Count.BIRTH, slot_of(before[divides]))
-    _count_changes(counts, plane[divides], before[divides], other)
+    _add(counts, Count.BIRTH, slot_of(before[divides]))
+    _count_changes(counts, before[divides], other)
 
     matures = event == Event.MATURE
     r = philox(seed, global_site(site[matures], shift, total), step, word)
@@ -141,7 +141,7 @@ def act(
     h[gone | moves] = 0
     c[gone | moves] = 0
     stays = h != 0
-    _count_changes(counts, plane[stays], before[stays], h[stays])
+    _count_changes(counts, before[stays], h[stays])
     hot.reshape(-1)[site], cold.reshape(-1)[site] = h, c
 
 
@@ -156,16 +156,16 @@ def _list_leavers(
     number[0] = start + site.size
 
 
-def _count_changes(counts: NDArray[np.int64], plane: I64, before: U32, after: U32) -> None:
+def _count_changes(counts: NDArray[np.int64], before: U32, after: U32) -> None:
     """Count the cells that changed their kind."""
     changed: Bool = slot_of(before) != slot_of(after)
-    _add(counts, plane[changed], Count.LEFT, slot_of(before[changed]))
-    _add(counts, plane[changed], Count.BECAME, slot_of(after[changed]))
+    _add(counts, Count.LEFT, slot_of(before[changed]))
+    _add(counts, Count.BECAME, slot_of(after[changed]))
 
 
-def _add(counts: NDArray[np.int64], plane: I64, count: int | I64, slots: I64) -> None:
-    """Add one to counts[plane][count][slot] for each element."""
-    np.add.at(counts.reshape(-1), (plane * N_COUNTS + count) * _SLOTS + slots, 1)
+def _add(counts: NDArray[np.int64], count: int | I64, slots: I64) -> None:
+    """Add one to counts[0][count][slot] for each element: one part is enough."""
+    np.add.at(counts.reshape(-1), count * _SLOTS + slots, 1)
 
 
 def _daughter(h: U32, c: U32, which: int, r: tuple[U32, U32, U32, U32], fates: _Fates) -> tuple[U32, U32]:
