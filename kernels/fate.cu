@@ -47,11 +47,13 @@ DEVICE uint32_t open_directions(const Place& p, const uint32_t* hot, const uint8
     return open;
 }
 
-// Event whose share of the cumulative hazard holds `pick` (the last one if rounding overshoots).
-DEVICE uint32_t event_at(float pick, const float* h) {
+// Event whose share of the cumulative hazard holds `pick` (the last one if rounding overshoots); set: behaviours with a
+// rate.
+DEVICE uint32_t event_at(float pick, uint32_t set, const float* h) {
     uint32_t event = 0;
     float sum = 0.0f;
-    for (uint32_t b = 0; b < N_HAZARDS; ++b) {
+    for (; set != 0u; set &= set - 1u) {
+        const uint32_t b = lowest_bit(set);
         if (!(h[b] > 0.0f)) continue;
         sum = sum + h[b];
         event = b + 1u;
@@ -77,17 +79,17 @@ DEVICE int list_candidates(int n, const uint32_t* draw, uint32_t highest, int wi
 // Choose at most one event per cell from its competing hazards (per step).
 // A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
 // holds upper bounds of the probability of an event (x 2^32) for every row of the rate table, without and with a touch;
-// highest is the largest of those without.
+// highest is the largest of those without; rated the set of behaviours with a rate, a bit each.
 // priority is written for claiming cells only.
 // layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
              const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
-             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates, uint32_t highest,
-             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
-             const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
-             const float* escape, uint8_t* action, uint32_t* priority) {
+             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
+             const uint32_t* rated, uint32_t highest, const uint32_t* ceiling, const int32_t* rule_start,
+             const uint8_t* rule_behaviour, const uint8_t* rule_signal, const uint8_t* rule_power,
+             const float* rule_gain, const float* rule_half, const float* escape, uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint8_t list[BLOCK] = {0}, candidates[BLOCK];
@@ -109,18 +111,20 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
             const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell);
             const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
             if (r[0][i] >= ceiling[row + (touched[l] != 0u ? N_KINDS * 2u : 0u)]) continue;
-            float h[N_HAZARDS];
-            for (uint32_t b = 0; b < N_HAZARDS; ++b) h[b] = rates[row * N_BEHAVIOURS + b];
-
             const bool is_struck = layer_is_motile == 0u && struck[l] != 0u;
+            uint32_t set = rated[row];  // bit b: behaviour b has a rate
+            if (!is_struck) set &= ~(1u << BEHAVIOUR_KILL);
+            if (!is_engaged) set &= ~(1u << BEHAVIOUR_ACTIVATE);
+            if (GET(cold[l], COLD_STAGE) >= stages[kind]) set &= ~(1u << BEHAVIOUR_DIVIDE | 1u << BEHAVIOUR_MATURE);
+            float h[N_HAZARDS];
+            for (uint32_t left = set; left != 0u; left &= left - 1u)
+                h[lowest_bit(left)] = rates[row * N_BEHAVIOURS + lowest_bit(left)];
             const float hits = is_struck ? hits_on(p, engaged, mot_hot, strength) : 0.0f;
-            h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
-            if (!is_engaged) h[BEHAVIOUR_ACTIVATE] = 0.0f;
-            if (GET(cold[l], COLD_STAGE) >= stages[kind]) h[BEHAVIOUR_DIVIDE] = h[BEHAVIOUR_MATURE] = 0.0f;
+            if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
 
             for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
                 const uint32_t b = rule_behaviour[k];
-                if (!(h[b] > 0.0f)) continue;
+                if (!((set >> b) & 1u)) continue;
                 float s = 0.0f;
                 switch (rule_signal[k]) {
                     case SIGNAL_NICHE: s = (tissue[l] & NICHE_MASK) != 0u ? 1.0f : 0.0f; break;
@@ -140,10 +144,10 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
                 h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
             }
 
-            float hazard = h[0];
-            for (uint32_t b = 1; b < N_HAZARDS; ++b) hazard = hazard + h[b];
+            float hazard = 0.0f;
+            for (uint32_t left = set; left != 0u; left &= left - 1u) hazard = hazard + h[lowest_bit(left)];
             if (!(hazard > 0.0f) || r[0][i] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
-            const uint32_t event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, h);
+            const uint32_t event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, set, h);
             if (event != EVENT_DIVIDE && event != EVENT_MOVE) {
                 action[l] = uint8_t(event);
                 continue;

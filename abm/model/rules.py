@@ -64,11 +64,13 @@ class StepRates(NamedTuple):
         ceiling: upper bound of the event probability, in 2^-32, uint32 (256,): for cells that nobody touches, then for
             those that are struck or engaged. It only saves work: the last bits of exp do not matter.
         renew: thresholds of RENEW, uint32 (128,).
+        rated: which behaviours have a rate, a bit each, uint32 (128,).
     """
 
     rates: NDArray[np.float32]
     ceiling: NDArray[np.uint32]
     renew: NDArray[np.uint32]
+    rated: NDArray[np.uint32]
 
     def able(self, population: NDArray[np.int64]) -> list[tuple[str, int]]:
         """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event.
@@ -153,7 +155,9 @@ class Rules:
         bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=2).reshape(-1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         ceiling[bound == 0.0] = 0.0
-        return StepRates(rate.astype(np.float32).reshape(-1), ceiling.astype(np.uint32), thresholds)
+        rates = rate.astype(np.float32)
+        rated = ((rates[:, :N_HAZARDS] > 0.0) << np.arange(N_HAZARDS)).sum(axis=1).astype(np.uint32)
+        return StepRates(rates.reshape(-1), ceiling.astype(np.uint32), thresholds, rated)
 
     def needs_histogram(self, population: NDArray[np.int64]) -> bool:
         """Whether any rule would see a neighbour count that is not zero, given the cells (64, 4) on the lattice.

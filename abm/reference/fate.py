@@ -78,6 +78,7 @@ def fate(
     stages: U8,
     strength: F32,
     rates: F32,
+    rated: U32,
     highest: int,
     ceiling: U32,
     rule_start: NDArray[np.int32],
@@ -91,6 +92,7 @@ def fate(
     priority: U32,
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step)."""
+    del rated  # spares the kernel a look at rates of zero
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
     site, draws = _candidates(

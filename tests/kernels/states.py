@@ -82,7 +82,7 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     """Return the shipped tables, with rates fast enough that every event happens, and rules on every signal."""
     signals = {name: float(rng.random() * 20) for name in BODY_SIGNALS}
     drug = rng.random((cells.N_KINDS, 2)) * 0.01
-    rates, ceiling, renew = rules.rates(signals, drug, 6.0)
+    rates, ceiling, renew, rated = rules.rates(signals, drug, 6.0)
     rows, n = cells.N_KINDS * 2, 3
     rows_with_rules = {
         "rule_start": np.arange(0, rows * n + 1, n, dtype=np.int32),
@@ -95,7 +95,7 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     hop = np.where(rules.motility > 0, np.uint32(0xC0000000), np.uint32(0)).astype(np.uint32)
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
-    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "hop": hop, "chosen": chosen}
+    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated, "hop": hop, "chosen": chosen}
     return {
         **rules.tables,
         **rows_with_rules,
