@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
@@ -40,10 +41,10 @@ from abm.config_models import (
     species_names,
 )
 from abm.errors import ConfigError
-from abm.tables import read_names
+from abm.tables import Folder, Overlay, read_names, rules_digest
 
 __all__ = ["Cells", "Chemo", "Config", "Drug", "Gcsf", "Graft", "Output", "Patch", "Patient", "Scale", "Stop", "Tbi",
-           "TherapyEvent", "Time", "load_config", "rules_folder", "species_names"]  # fmt: skip
+           "TherapyEvent", "Time", "load_config", "rules_folder", "rules_of", "species_names"]  # fmt: skip
 
 #: Below this many sites a patch holds too few stem cells to be modelled at their true density.
 TRUE_DENSITY_SITES = 1_000_000_000
@@ -89,8 +90,13 @@ class Config(Table):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def digest(self) -> str:
-        """Return a SHA-256 of everything that shapes the trajectory: all but ``[output]`` and ``title``."""
+        """Return a SHA-256 of everything that shapes the trajectory: all but ``[output]`` and ``title``.
+
+        Of tables that replace those of the species the content counts, not the folder.
+        """
         content = self.model_dump(mode="json", exclude_none=True, exclude={"output", "title"})
+        if over := content["patch"].pop("rules"):
+            content["patch"]["rules"] = rules_digest(Path(over))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def error(self, key: str, message: str) -> ConfigError:
@@ -116,6 +122,12 @@ def rules_folder(species: str) -> Path:
     return resources.folder("scenarios") / "rules" / species
 
 
+def rules_of(patch: Patch) -> Folder:
+    """Return the rule tables of a patch: those of its species, or those that replace them."""
+    base = rules_folder(patch.species)
+    return Overlay(base, Path(patch.rules)) if patch.rules else base
+
+
 def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
     """Read, override and check a scenario.
 
@@ -133,6 +145,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = No
 
 def config_from(source: Source) -> Config:
     """Check a parsed scenario."""
+    _locate_rules(source)
     try:
         config = Config.model_validate(source.data, context=_context(source.data))
     except ValidationError as error:
@@ -140,6 +153,14 @@ def config_from(source: Source) -> Config:
     config._source = source
     _check_whole(config)
     return config
+
+
+def _locate_rules(source: Source) -> None:
+    """Make ``patch.rules`` absolute: it is relative to the scenario file, or to the working directory in --set."""
+    patch = source.data.get("patch")
+    if isinstance(patch, dict) and isinstance(patch.get("rules"), str) and patch["rules"]:
+        home = Path() if ("patch", "rules") in source.overrides else source.file.parent
+        patch["rules"] = os.path.abspath(home / Path(patch["rules"]).expanduser())
 
 
 def _context(data: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +172,9 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         context["days"] = tuple(day if type(day) in (int, float) and isfinite(day) else None for day in days)
     species = patch.get("species", "human") if isinstance(patch, dict) else None
     if data.get("events") and isinstance(species, str) and species in species_names():
-        context["drugs"] = read_names(rules_folder(species) / "drugs.csv")
+        over = patch.get("rules", "")
+        folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
+        context["drugs"] = read_names(folder / "drugs.csv")
     return context
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -33,6 +34,11 @@ def species_names() -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
+def table_names(species: str) -> list[str]:
+    """Return the rule tables of a species."""
+    return sorted(path.name for path in (resources.folder("scenarios") / "rules" / species).glob("*.csv"))
+
+
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -44,6 +50,10 @@ class Patch(Table):
         parameter("sites of 10 um", "size of the patch", form="three whole numbers >= 1: [nz, ny, nx]", strict=False),
     ] = (64, 64, 64)
     species: Annotated[str, parameter("", "rule tables to use: human, mouse, ...")] = "human"
+    rules: Annotated[
+        str,
+        parameter("", "tables that replace those of the species, by file name; empty: none", form="a folder of tables"),
+    ] = ""
     tissue: Annotated[Literal["adult"], parameter("", "preset of the tissue generator")] = "adult"
 
     @field_validator("species")
@@ -52,6 +62,19 @@ class Patch(Table):
         names = species_names()
         if value not in names:
             raise ValueError("a species with rule tables", did_you_mean(value, names))
+        return value
+
+    @field_validator("rules")
+    @classmethod
+    def _tables(cls, value: str, info: ValidationInfo) -> str:
+        found = sorted(path.name for path in Path(value).glob("*.csv")) if value else []
+        if value and not found:
+            msg = "a folder with at least one rule table (*.csv)"
+            raise ValueError(msg)
+        names = table_names(info.data.get("species", "human"))
+        for name in found:
+            if name not in names:
+                raise ValueError("rule tables of the species only", f"; it holds {name}{did_you_mean(name, names)}")
         return value
 
 

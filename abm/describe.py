@@ -16,6 +16,8 @@ from abm.config import Config, rules_folder, species_names
 from abm.config_errors import expectation, model_of
 from abm.config_models import ACTIONS, Timed
 from abm.errors import ConfigError
+from abm.memory import refusal
+from abm.run_folder import own_tables
 from abm.step import Simulation
 from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
 
@@ -64,6 +66,8 @@ def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
     Simulation.validate(config)
     nz, ny, nx = config.patch.shape
     yield f"scenario   valid; {config.patch.species}, {len(config.events)} events"
+    if tables := own_tables(config):
+        yield f"own tables {', '.join(tables)} of {config.patch.rules}"
     yield f"patch      {nz} x {ny} x {nx} = {config.n_sites} sites of 10 um ({config.n_sites * 1e-6:g} mm3)"
     days = f"day {config.time.start_day:g} to {config.time.end_day:g}"
     yield f"time       {days}, {config.n_steps} steps of {config.step_h:g} h"
@@ -72,6 +76,8 @@ def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
     yield f"           {', '.join(f'{name} {per_site}' for name, per_site in arrays)}"
     backend, reason = choose(backend_name)
     yield f"backend    {reason}"
+    if message := refusal(config.patch.shape, backend, total):
+        raise config.error("patch.shape", message)
     if timed:
         speed = _speed(config, backend)
         seconds = config.n_sites * config.n_steps / speed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 import sys
 import time
@@ -17,10 +16,11 @@ from tqdm import tqdm
 
 import abm
 from abm import io, kernel, observe, resources
-from abm.backends import choose
+from abm.backends import Backend, choose
 from abm.config import Config, rules_folder
 from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
+from abm.memory import refusal
 from abm.model import body
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
 from abm.step import Simulation
@@ -73,7 +73,7 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
     backend, reason = choose(options.backend)
     watch = Stopwatch()
     with watch("setup"):
-        check_memory(config, backend.name)
+        check_memory(config, backend)
         simulation = Simulation.start(config, backend)
         claim(out, config)
     with log_file(out):
@@ -108,17 +108,14 @@ def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop:
         return run.loop()
 
 
-def check_memory(config: Config, backend: str) -> None:
+def check_memory(config: Config, backend: Backend) -> None:
     """Refuse a patch that this machine cannot hold, rather than be killed while it fills up.
 
     Raises:
-        ConfigError: with what is needed and what there is.
+        ConfigError: with what is needed, what there is, and what would fit.
     """
-    needed = Simulation.memory(config)[-1][1] * config.n_sites
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if backend != "cuda" and needed > there:
-        message = f"expected a patch that fits into the memory, {there / 2**30:.3g} GiB; this one needs"
-        raise config.error("patch.shape", f"{message} {needed / 2**30:.3g} GiB")
+    if message := refusal(config.patch.shape, backend, Simulation.memory(config)[-1][1]):
+        raise config.error("patch.shape", message)
 
 
 def provenance(config: Config, backend: str) -> dict[str, str | int]:
@@ -157,7 +154,8 @@ def check_same(config: Config, meta: Mapping[str, str | int], path: Path, *, for
     Raises:
         CheckpointError: what has changed.
     """
-    names = {"config_hash": "config.toml", "rules_hash": "the rule tables", "kernel_digest": "the kernels"}
+    own = " or its own tables" if config.patch.rules else ""
+    names = {"config_hash": f"config.toml{own}", "rules_hash": "the rule tables", "kernel_digest": "the kernels"}
     changed = [names[key] for key, now in digests(config).items() if meta.get(key, now) != now]
     if changed and not force:
         msg = (

@@ -15,8 +15,11 @@ from abm.errors import AbmError, CheckpointError, ConfigError
 from abm.io.atomic import write_bytes
 
 CONFIG, LOG = "config.toml", "run.log"
+#: Where a run keeps a copy of the tables that replace those of its species.
+RULES = "rules-used"
 #: Everything a run and its report write; nothing else is ever removed.
 OWN_FILES = (CONFIG, LOG, "series.h5", "snapshot-[0-9]*.vtkhdf", "*.toml.*.tmp", "*.h5.*.tmp", "*.vtkhdf.*.tmp")
+OWN_TABLES = f"{RULES}/*.csv"
 OWN_FILES_OF_REPORTS = ("report/report.html", "report/endpoints.json", "report/*.png")
 OWN_FOLDERS = ("checkpoint-[0-9]*",)
 
@@ -56,17 +59,18 @@ def holds_run(out: Path) -> bool:
 
 
 def claim(out: Path, config: Config) -> None:
-    """Make the directory, remove an earlier run in it, and write the resolved configuration.
+    """Make the directory, remove an earlier run in it, and write the resolved configuration and its own tables.
 
     Raises:
         ConfigError: it cannot be written; directories made for it are gone again.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    tables = own_tables(config)  # before anything is removed: they may be those of the run that is replaced
     try:
         out.mkdir(parents=True, exist_ok=True)
         if holds_run(out):
             remove_run(out)
-        write_bytes(out / CONFIG, config.resolved_toml().encode())
+        write_config(out, config, tables)
     except (OSError, CheckpointError) as error:
         for folder in made:
             with suppress(OSError):
@@ -75,16 +79,33 @@ def claim(out: Path, config: Config) -> None:
         raise ConfigError(f"cannot be an output directory: {reason}", file=out) from None
 
 
+def own_tables(config: Config) -> dict[str, bytes]:
+    """Return the tables that replace those of the species, by file name."""
+    folder = config.patch.rules
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).glob("*.csv"))} if folder else {}
+
+
+def write_config(out: Path, config: Config, tables: Mapping[str, bytes]) -> None:
+    """Write a configuration and the tables of its own, so that the run can go on wherever it is moved."""
+    if tables:
+        (out / RULES).mkdir(exist_ok=True)
+        config = config.model_copy(update={"patch": config.patch.model_copy(update={"rules": RULES})})
+    for name, content in tables.items():
+        write_bytes(out / RULES / name, content)
+    write_bytes(out / CONFIG, config.resolved_toml().encode())
+
+
 def remove_run(out: Path) -> None:
     """Remove what a run and its report wrote into ``out``, and nothing of the user's."""
-    for pattern in (*OWN_FILES, *OWN_FILES_OF_REPORTS):
+    for pattern in (*OWN_FILES, *OWN_FILES_OF_REPORTS, OWN_TABLES):
         for path in out.glob(pattern):
             path.unlink()
     for pattern in OWN_FOLDERS:
         for path in out.glob(pattern):
             shutil.rmtree(path)
-    with suppress(OSError):  # not there, or it holds something else
-        (out / "report").rmdir()
+    for name in ("report", RULES):
+        with suppress(OSError):  # not there, or it holds something else
+            (out / name).rmdir()
 
 
 def read_config(out: Path, overrides: tuple[str, ...]) -> Config:

@@ -22,6 +22,31 @@ PROVENANCE = ("unit", "source", "status")
 STATUSES = ("read", "recalled", "derived", "assumption")
 
 
+@dataclass(frozen=True)
+class Overlay:
+    """The tables of one folder, some of them replaced by those of another: read like a folder."""
+
+    base: Path
+    over: Path
+
+    def __truediv__(self, name: str) -> Path:
+        """Return where the table ``name`` stands."""
+        mine = self.over / name
+        return mine if mine.is_file() else self.base / name
+
+    def __str__(self) -> str:
+        """Return both folders, for messages."""
+        return f"{self.base} with {self.over}"
+
+    def is_dir(self) -> bool:
+        """Whether both folders are there."""
+        return self.base.is_dir() and self.over.is_dir()
+
+
+#: What holds the rule tables of a run.
+Folder = Path | Overlay
+
+
 def nearest(found: str, options: Iterable[str]) -> str | None:
     """Return the option that ``found`` is probably a misspelling of."""
     by_lower = {name.lower(): name for name in sorted(options)}

@@ -71,7 +71,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
         p._run(f"sweep_{name}", HALO - 2, **common, **extra)
         look("fields", spare)
-    highest = int(state.tables["ceiling"][: state.tables["ceiling"].size // 2].max() - np.uint32(state.domain.total % 2) * 2**31)
+    highest = int(
+        state.tables["ceiling"][: state.tables["ceiling"].size // 2].max() - np.uint32(state.domain.total % 2) * 2**31
+    )
     for layer in ("res", "mot"):
         p.fate(layer, step, highest)
         look(layer, "action", "priority", "winner", f"{layer}_hot", f"{layer}_cold")

@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Floor of each module or package of abm/, lowest first.
 FLOORS = (
-    {"__init__", "cells", "streams", "philox", "exactmath", "resources", "errors", "endpoints"},
+    {"__init__", "cells", "streams", "philox", "exactmath", "resources", "errors", "endpoints", "stop_signals"},
     {"config", "config_errors", "config_lines", "config_models", "state", "kernel", "tables", "reference"},
     {"domain", "comm", "backends"},
     {"model"},
-    {"step", "setup", "phases", "ledger", "observe", "io"},
-    {"run", "run_folder", "describe", "doctor"},
+    {"step", "setup", "phases", "ledger", "observe", "io", "memory"},
+    {"run", "run_folder", "describe", "doctor", "bench"},
     {"cli", "__main__"},
 )
 
@@ -29,7 +29,7 @@ HOMES = {
     "mpi4py": ("abm/comm.py",),
     "h5py": ("abm/io/", "analysis/"),
     "ctypes": ("abm/backends/host.py",),
-    "subprocess": ("abm/backends/host.py",),
+    "subprocess": ("abm/backends/host.py", "abm/bench/"),
     "tqdm": ("abm/run.py",),
     "matplotlib": ("analysis/",),
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -34,6 +33,7 @@ from abm.model.body.parameters import (
     section,
 )
 from abm.model.body.report import OBSERVABLES
+from abm.tables import Folder
 
 __all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "daily_production"]
 
@@ -93,7 +93,7 @@ class Tables:
     donors: dict[str, Donor]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Folder) -> Self:
         """Read body.csv, drugs.csv, radiation.csv, grafts.csv and donors.csv of a species folder."""
         return cls(
             read_body(folder), read_drugs(folder), read_radiation(folder), read_grafts(folder), read_donors(folder)
@@ -133,7 +133,7 @@ class Body:
         self.grafted = 0.0
 
     @classmethod
-    def load(cls, folder: Path, patient: Patient, scale: Scale) -> Self:
+    def load(cls, folder: Folder, patient: Patient, scale: Scale) -> Self:
         """Read the rule tables in ``folder`` and start a patient."""
         return cls(Tables.load(folder), patient, scale)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import Floats, Packed
-from abm.tables import Row, read_table
+from abm.tables import Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
 DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_resting", "t_cycling",
@@ -88,7 +87,7 @@ class Radiation:
     injury: float
 
 
-def read_drugs(folder: Path) -> dict[str, Drug]:
+def read_drugs(folder: Folder) -> dict[str, Drug]:
     """Return the drugs of ``drugs.csv`` by name, in the order of the table."""
     blocks: dict[str, list[Row]] = {}
     for row in read_table(folder / "drugs.csv", ("drug", "target", "value")):
@@ -125,7 +124,7 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
     )
 
 
-def read_radiation(folder: Path) -> Radiation:
+def read_radiation(folder: Folder) -> Radiation:
     """Return the linear-quadratic parameters of ``radiation.csv``."""
     units = {"alpha": "1/Gy", "beta": "1/Gy2"}
     values: dict[tuple[str, str], float] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from abm.cells import Kind, is_motile
-from abm.tables import Row, read_table
+from abm.tables import Folder, Row, read_table
 
 CD34_UNIT, CD3_UNIT = "1/CD34", "1/CD3"
 _TOLERANCE = 1e-4  #: by which the shares of one source may differ from 1
@@ -28,7 +27,7 @@ class Graft:
     cd3: Mapping[Kind, float]
 
 
-def read_grafts(folder: Path) -> dict[str, Graft]:
+def read_grafts(folder: Folder) -> dict[str, Graft]:
     """Return the sources of ``grafts.csv`` by name."""
     blocks: dict[str, list[Row]] = {}
     for row in read_table(folder / "grafts.csv", ("graft", "kind", "fraction", "enrichment")):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from abm.errors import ConfigError
-from abm.tables import read_values
+from abm.tables import Folder, read_values
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "cells", "cells/d")
@@ -158,7 +157,7 @@ SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, Lymphoc
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 
 
-def read_body(folder: Path) -> dict[str, float]:
+def read_body(folder: Folder) -> dict[str, float]:
     """Return the values of ``body.csv`` by name, for the reference weight."""
     path = folder / "body.csv"
     values = read_values(path, UNITS)

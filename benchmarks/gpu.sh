@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# What a machine with an NVIDIA GPU can tell, in one command of at most eight minutes: do the CUDA tests pass, is the
+# state of a large lattice that of the CPU, how fast is every workload, does a patch of 1e9 sites run.
+#
+#   benchmarks/gpu.sh              everything
+#   benchmarks/gpu.sh --dry-run    print the stages and their time limits, do nothing
+#
+# NumPy and CuPy come from the system. Of the other packages, what is missing is installed into a virtual environment of
+# its own: from the folder $WHEELS, if it is set, without a network; else from the package index.
+#
+# Each stage has its own time limit and is noted as passed, failed, timeout or skipped; none stops the others. Written
+# into $OUT: <date>-gpu.json (results of `abm bench`), <date>-gpu-stages.jsonl, <date>-gpu.log.
+#
+# Environment: OUT (default: benchmarks/results), WHEELS, PYTHON (python3), BUDGET_S (480), HASH_SIZE (472: 1.05e8 sites),
+# LARGE_SIZE (1000: 1e9 sites).
+set -uo pipefail
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+
+dry_run=0
+for argument in "$@"; do
+    case $argument in
+        --dry-run) dry_run=1 ;;
+        -h | --help) usage && exit 0 ;;
+        *) echo "error: $argument: expected --dry-run or --help" >&2 && exit 2 ;;
+    esac
+done
+for name in BUDGET_S HASH_SIZE LARGE_SIZE; do
+    if [[ ! ${!name:-1} =~ ^[1-9][0-9]*$ ]]; then
+        echo "error: $name=${!name}: expected a whole number >= 1" >&2 && exit 2
+    fi
+done
+if [[ -n ${WHEELS:-} && ! -d $WHEELS ]]; then
+    echo "error: WHEELS=$WHEELS: expected a folder of wheels" >&2 && exit 2
+fi
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+out=$(realpath -m "${OUT:-$top/benchmarks/results}")
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+stem=$out/$(date -u +%Y-%m-%d)-gpu
+log=$stem.log
+stages=$stem-stages.jsonl
+if [[ $dry_run == 0 ]]; then
+    mkdir -p "$out" && : >"$log" && : >"$stages" || exit 2
+fi
+budget=${BUDGET_S:-480}
+python=$work/venv/bin/python
+worst=0
+export PYTHONUNBUFFERED=1 ABM_CACHE_DIR=$work/cache
+export PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} # the checkout itself, not an installed copy
+cd "$top" || exit 2
+
+# note NAME RESULT SECONDS: write down how a stage went.
+note() {
+    printf '{"stage": "%s", "result": "%s", "seconds": %s}\n' "$1" "$2" "$3" >>"$stages"
+    printf '%-24s %-8s %4s s\n' "$1" "$2" "$3"
+    [[ $2 == passed || $2 == skipped ]] || worst=1
+}
+
+# stage NAME LIMIT_S COMMAND...: run a command, for at most so long.
+stage() {
+    local name=$1 limit=$2 left=$((budget - SECONDS)) began=$SECONDS code
+    shift 2
+    if [[ $dry_run == 1 ]]; then
+        printf '%-24s <= %3s s  %s\n' "$name" "$limit" "$*"
+        return
+    fi
+    if ((left < 10)); then
+        note "$name" timeout 0
+        return
+    fi
+    printf '\n== %s: %s\n' "$name" "$*" >>"$log"
+    timeout --kill-after=5 $((limit < left ? limit : left)) "$@" >>"$log" 2>&1
+    code=$?
+    case $code in
+        0) note "$name" passed $((SECONDS - began)) ;;
+        124 | 137) note "$name" timeout $((SECONDS - began)) ;;
+        *) note "$name" failed $((SECONDS - began)) ;;
+    esac
+}
+
+# tool PROGRAM NAME LIMIT_S COMMAND...: a stage that needs a program which may not be here.
+tool() {
+    if [[ $dry_run == 1 ]] || command -v "$1" >/dev/null; then
+        stage "${@:2}"
+    else
+        note "$2" skipped 0
+    fi
+}
+
+# The functions below run inside a stage, each in a shell of its own.
+
+# shellcheck disable=SC2329
+make_environment() {
+    "${PYTHON:-python3}" -m venv --system-site-packages "$work/venv" || return 1
+    if [[ -n ${WHEELS:-} ]]; then
+        "$python" -m pip install -q --no-index --no-deps "$WHEELS"/*.whl
+    elif ! "$python" -c 'import h5py, pydantic, click, tqdm, tomli_w, pytest, hypothesis'; then
+        "$python" -m pip install -q h5py pydantic click tqdm tomli-w pytest hypothesis
+    fi
+    "$python" -c 'import cupy, h5py, pydantic, click, tqdm, tomli_w; print("CuPy", cupy.__version__)'
+}
+
+# The machine code must not fuse what the source keeps apart: DFMA none; FFMA only inside division, which is exact.
+# shellcheck disable=SC2329
+count_fused() {
+    "$python" - "$work/kernels.cubin" <<'PYTHON' || return 1
+import sys
+from pathlib import Path
+from cupy.cuda import compiler
+from abm.backends.cuda import OPTIONS
+from abm.kernel import assemble
+code, _ = compiler.compile_using_nvrtc(assemble(), options=OPTIONS)
+Path(sys.argv[1]).write_bytes(code if isinstance(code, bytes) else code.encode())
+PYTHON
+    cuobjdump -sass "$work/kernels.cubin" >"$work/sass" || return 1
+    for word in FFMA DFMA MUFU.RCP; do
+        echo "$word: $(grep -cw "$word" "$work/sass") instructions"
+    done
+}
+
+# One file of results out of those of the single calls.
+# shellcheck disable=SC2329
+merge() {
+    "$python" - "$stem.json" "$work"/bench-*.json <<'PYTHON'
+import json, sys
+from pathlib import Path
+from abm.bench import results
+target, *sources = map(Path, sys.argv[1:])
+read = [results.read(path) for path in sources if path.exists()]
+made = {key: read[0][0].get(key) for key in ("format", "format_version", "date", "abm", "git", "kernel_digest", "machine")}
+target.write_text(json.dumps(made | {"results": [row for _, rows in read for row in rows]}, indent=1) + "\n")
+PYTHON
+}
+
+export -f make_environment count_fused merge
+export python work stem
+
+abm() { stage "$1" "$2" "$python" -m abm "${@:3}"; }
+
+# bench NAME LIMIT_S ARGUMENTS...: `abm bench`, its result kept for merge.
+bench() { abm "bench $1" "$2" bench "${@:3}" --out "$work/bench-$1.json"; }
+
+tool nvidia-smi 'gpu' 20 nvidia-smi
+stage 'environment' 60 bash -c make_environment
+[[ $dry_run == 1 || -x $python ]] || python=$(command -v "${PYTHON:-python3}") # no venv here: as it is
+abm 'doctor' 30 doctor
+stage 'tests' 120 env ABM_REQUIRE=cuda "$python" -m pytest -q -m cuda -p no:cacheprovider --continue-on-collection-errors \
+    tests/kernels tests/law tests/golden tests/unit/test_bench.py
+bench 'marrow-lite-100' 60 marrow-lite --backend cuda
+bench 'marrow-lite-256' 60 marrow-lite --size 256 --backend cuda
+bench 'hsct-full' 60 hsct-full --backend cuda
+bench 'fields' 60 fields --backend cuda
+bench 'motile-heavy' 60 motile-heavy --backend cuda
+bench 'homeostasis-256' 90 homeostasis-256 --backend cuda
+stage 'same state' 150 "$python" -m benchmarks.same_state homeostasis "${HASH_SIZE:-472}" 3 cuda host
+bench 'marrow-lite-large' 150 marrow-lite --size "${LARGE_SIZE:-1000}" --repeats 5 --backend cuda
+tool compute-sanitizer 'sanitizer' 60 compute-sanitizer --error-exitcode 9 "$python" -m abm run aml_hsct --backend cuda --quiet \
+    --set 'patch.shape=[24,20,16]' --steps 2 --out "$work/run"
+tool cuobjdump 'fused multiply-add' 30 bash -c count_fused
+bench 'host-marrow-lite-100' 60 marrow-lite --backend host
+bench 'host-hsct-full' 60 hsct-full --backend host
+stage 'merge' 20 bash -c merge
+
+[[ $dry_run == 1 ]] || echo "$SECONDS s; written: $stem.json, $stages, $log"
+exit $worst
