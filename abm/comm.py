@@ -24,7 +24,6 @@ class SerialComm:
         for array in arrays:
             backend.copy(array[below], array[halo + nz - depth : halo + nz])
             backend.copy(array[above], array[halo : halo + depth])
-        backend.sync()
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum over ranks."""

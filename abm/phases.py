@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,14 @@ def bytes_per_site() -> list[tuple[str, int]]:
     sizes = [(f.name, np.dtype(f.dtype).itemsize) for f in FIELDS]
     sizes += [(name, np.dtype(dtype).itemsize) for name, dtype in SCRATCH.items()]
     return [*sizes, ("total", sum(size for _, size in sizes))]
+
+
+class Stage(NamedTuple):
+    """One kernel over the owned planes and ``beyond`` more on either side, with arguments of its own."""
+
+    kernel: str
+    beyond: int
+    special: dict[str, Any]
 
 
 class Phases:
@@ -98,19 +106,22 @@ class Phases:
     def contacts(self, step: int, *, counted: bool) -> None:
         """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
         beyond = HALO - FATE_CHAIN["contacts"]
-        if counted:
-            self._run("classify", HALO, signature=self.arrays["priority"])
-            self._run("contacts", beyond, signature=self.arrays["priority"])
-        elif self.counted:
-            self.backend.clear(self.arrays["histogram"])
-        self.counted = counted
+        engage = self._draw("engage", beyond, step, Stream.ENGAGE)
         self.backend.clear(self.arrays["struck"])
-        self._draw("engage", beyond, step, Stream.ENGAGE)
+        if counted:
+            signature = {"signature": self.arrays["priority"]}
+            self._run(Stage("classify", HALO, signature), Stage("contacts", beyond, signature), engage)
+        else:
+            if self.counted:
+                self.backend.clear(self.arrays["histogram"])
+            self._run(engage)
+        self.counted = counted
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
         spare = f"spare_{name}"
-        self._run(f"sweep_{name}", 0, field=self.arrays[name], next=self.arrays[spare], **settings)
+        fields = {"field": self.arrays[name], "next": self.arrays[spare]}
+        self._run(Stage(f"sweep_{name}", 0, fields | settings))
         self._swap(name, spare)
         self.exchange(name)
 
@@ -123,25 +134,26 @@ class Phases:
         own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
-        self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), highest=highest, **own)
+        fate = self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), highest=highest, **own)
         beyond -= FATE_CHAIN["arrive"]
-        self._draw("arrive", beyond, step, outcome, **own)
+        arrive = self._draw("arrive", beyond, step, outcome, **own)
         beyond -= FATE_CHAIN["act"]
-        self._draw("act", beyond, step, outcome, room=self.room, counts=self.counts, **own)
+        act = self._draw("act", beyond, step, outcome, room=self.room, counts=self.counts, **own)
+        self._run(fate, arrive, act)
 
     def census(self) -> None:
         """Phase 7: count who is there now."""
         for layer in ("res", "mot"):
-            self._run("census", 0, hot=self.arrays[f"{layer}_hot"], counts=self.counts)
+            self._run(Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"], "counts": self.counts}))
 
     def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
         own = {"hot": self.arrays["mot_hot"], "cold": self.arrays["mot_cold"]}
         beyond = HOP_CHAIN["arrive"] + HOP_CHAIN["leave"]
-        self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
-        self._draw("arrive", beyond - HOP_CHAIN["arrive"], step, Stream.HOP, **own)
-        self._run("leave", 0)
+        bid = self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
+        beyond -= HOP_CHAIN["arrive"]
+        self._run(bid, self._draw("arrive", beyond, step, Stream.HOP, **own), Stage("leave", 0, {}))
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""
@@ -198,25 +210,45 @@ class Phases:
     def _swap(self, one: str, other: str) -> None:
         self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]
 
-    def _run(self, kernel: str, beyond: int, **special: Any) -> None:  # noqa: ANN401
-        """Launch over the sites of the owned planes and ``beyond`` more; arguments come by name.
-
-        A launch is checked once and repeated with the same arrays; what varies is in ``special``, but for the
-        fields, which swap.
-        """
-        scalars = {name: value for name, value in special.items() if isinstance(value, (int, float))}
-        arrays = [id(value) for name, value in special.items() if name not in scalars]
-        key = (kernel, beyond, id(self.arrays["cxcl12"]), id(self.arrays["inflammation"]), *arrays)
-        if key not in self.launches:
-            n, first = self.domain.window(beyond)
-            arguments = self._arguments(kernel, {"first": first} | special)
-            self.launches[key] = self.backend.prepare(kernel, n, **arguments)
-        self.launches[key](**scalars)
-
-    def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> None:  # noqa: ANN401
-        """Launch a kernel that draws random numbers."""
+    def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> Stage:  # noqa: ANN401
+        """Return the stage of a kernel that draws random numbers."""
         random: dict[str, Any] = {"seed": self.seed, "step": step, "word": stream * 256 + draw}
-        self._run(kernel, beyond, **random, **special)
+        return Stage(kernel, beyond, random | special)
+
+    def _run(self, *stages: Stage) -> None:
+        """Launch kernels one after the other, some planes at a time where the backend wants that.
+
+        What one stage leaves in the caches the next one then finds there. Each stage stays a plane behind the one
+        before: it reads one plane beyond what it writes, and what it writes in place no earlier stage still reads.
+        """
+        plane, halo, owned = self.domain.plane, self.domain.halo, self.domain.n_owned
+        launches = [self._prepared(stage) for stage in stages]
+        done = [halo - stage.beyond for stage in stages]
+        ends = [halo + owned + stage.beyond for stage in stages]
+        planes = self.backend.chunk(plane, len(stages)) or ends[0] + len(stages)
+        reached = done[0]
+        while done != ends:
+            reached += planes
+            for k, launch in enumerate(launches):
+                upto = min(ends[k], reached - k)
+                if upto > done[k]:
+                    launch((upto - done[k]) * plane, first=done[k] * plane)
+                    done[k] = upto
+
+    def _prepared(self, stage: Stage) -> Callable[..., None]:
+        """Return the launch of a stage with its scalars set.
+
+        It is checked once and repeated with the same arrays; what varies is in ``special``, but for the fields, which
+        swap.
+        """
+        scalars = {name: value for name, value in stage.special.items() if isinstance(value, (int, float))}
+        arrays = [id(value) for name, value in stage.special.items() if name not in scalars]
+        key = (stage.kernel, id(self.arrays["cxcl12"]), id(self.arrays["inflammation"]), *arrays)
+        if key not in self.launches:
+            arguments = self._arguments(stage.kernel, {"first": 0} | stage.special)
+            self.launches[key] = self.backend.prepare(stage.kernel, **arguments)
+        self.launches[key](0, **scalars)
+        return self.launches[key]
 
     def _arguments(self, kernel: str, special: dict[str, Any]) -> dict[str, Any]:
         domain = self.domain

@@ -51,14 +51,14 @@ DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1
 #define LANES 8
 #define UNROLL_10 _Pragma("GCC unroll 10")
 #define PREFETCH(address) __builtin_prefetch(address)
-#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                            \
-    FOR_EACH (part, N_PARTS)                                                                       \
-        if (const int64_t planes_ = (n) / ((ny) * (nx)), y0_ = (first) / (nx); true)               \
-            if (local; true)                                                                       \
-                for (int64_t row_ = y0_ + planes_ * part / N_PARTS * (ny),                         \
-                             end_ = y0_ + planes_ * (part + 1) / N_PARTS * (ny);                   \
-                     row_ < end_; ++row_)                                                          \
-                    for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx)) \
+#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                                             \
+    FOR_EACH (part, N_PARTS)                                                                                        \
+        if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny), \
+            end_ = (first) / (nx) + planes_ * (part + 1) / N_PARTS * (ny);                                          \
+            begin_ < end_)                                                                                          \
+            if (local; true)                                                                                        \
+                for (int64_t row_ = begin_; row_ < end_; ++row_)                                                    \
+                    for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))                  \
                         if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
 DEVICE int64_t next_of(int64_t* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
 DEVICE void count(int64_t* counter) { *counter += 1; }

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind eight calls."""
+"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind nine calls."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ class Backend(Protocol):
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites."""
 
-    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
-        """Check the arguments of a launch once; calling the result runs it, with the scalars given there changed.
+    def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
+        """Check the arguments of a launch once; calling the result with a number of sites runs it.
 
-        The scalars stay changed. Arrays are those given here.
+        It also takes scalars by name, which stay changed. Arrays are those given here.
         """
+
+    def chunk(self, plane: int, stages: int) -> int:
+        """Return how many planes (of so many sites) a chain of kernels should do at a time; 0: all."""
 
     def to_host(self, array: Any) -> NDArray[Any]:
         """Return a NumPy view or copy."""

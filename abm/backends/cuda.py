@@ -57,30 +57,37 @@ class CudaBackend:
         """Return a zeroed array."""
         return self._cupy.zeros(shape, dtype)
 
-    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
-        """Return a launch over ``n`` sites that may be repeated with other scalars."""
+    def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
+        """Return a launch that may be repeated with other numbers of sites and other scalars."""
         kernel = find_kernel(self.kernels, kernel_name)
-        parameters: list[Any] = [np.int64(n)]  # CuPy passes a NumPy scalar with its own width, unchecked
+        parameters: list[Any] = [np.int64(0)]  # CuPy passes a NumPy scalar with its own width, unchecked
         for arg, value in zip(kernel.args, kernel.bind(args, self._cupy.ndarray), strict=True):
             if arg.is_pointer and value.device.id != self.device:
                 msg = f"kernel {kernel_name}, argument {arg.name}: on device {value.device.id}, not {self.device}"
                 raise ValueError(msg)
             parameters.append(value if arg.is_pointer else arg.dtype.type(value))
         scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args, 1) if not arg.is_pointer}
-        function, blocks = self._functions[kernel_name], min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
+        function = self._functions[kernel_name]
 
-        def launch(**changed: Any) -> None:
+        def launch(n: int, **changed: Any) -> None:
             for name, value in changed.items():
                 index, arg = scalars[name]
                 parameters[index] = arg.dtype.type(cast_scalar(kernel_name, arg, value))
             if n != 0:
+                parameters[0] = np.int64(n)
+                blocks = min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
                 function((blocks,), (_BLOCK,), tuple(parameters))
 
         return launch
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Queue a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        self.prepare(kernel_name, n, **args)()
+        self.prepare(kernel_name, **args)(n)
+
+    def chunk(self, plane: int, stages: int) -> int:
+        """Return 0: all planes at once, the more threads the better."""
+        del plane, stages
+        return 0
 
     def memory(self) -> tuple[int, int]:
         """Return the free and the total memory of the device, bytes."""

@@ -46,6 +46,8 @@ FLAGS = (
 OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
 #: Sites from which on a launch is shared between threads.
 WORTH_THREADS = 1 << 15
+#: Sites of one thread whose arrays (about 32 bytes a site in a chain of kernels) stay in its part of the caches.
+CACHE_SITES = 1 << 17
 COMPILERS = ("g++", "clang++", "c++")
 
 _Memory = ctypes.c_char * 0
@@ -82,14 +84,17 @@ class HostBackend(NumpyArrays):
         function.restype = None
         return function
 
-    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
-        """Return a launch over ``n`` sites that may be repeated with other scalars."""
-        kernel, values = self._bind(kernel_name, args)
-        return _Launch(self, kernel, n, values)
+    def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
+        """Return a launch that may be repeated with other numbers of sites and other scalars."""
+        return _Launch(self, *self._bind(kernel_name, args))
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        self.prepare(kernel_name, n, **args)()
+        self.prepare(kernel_name, **args)(n)
+
+    def chunk(self, plane: int, stages: int) -> int:
+        """Return the planes that fit into the threads' caches, at least one for each; 0: nothing to gain."""
+        return max(self.threads, self.threads * CACHE_SITES // plane) if stages > 1 else 0
 
     def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
         """Call a kernel with arguments that are checked already.
@@ -106,18 +111,18 @@ class HostBackend(NumpyArrays):
 class _Launch:
     """A checked call. Holds the arrays, so that their addresses stay theirs."""
 
-    def __init__(self, backend: HostBackend, kernel: Kernel, n: int, values: list[Any]) -> None:
-        self.backend, self.kernel, self.n = backend, kernel, n
+    def __init__(self, backend: HostBackend, kernel: Kernel, values: list[Any]) -> None:
+        self.backend, self.kernel = backend, kernel
         self.arrays = [v for v in values if isinstance(v, np.ndarray)]
         self.values = [_address(v) if isinstance(v, np.ndarray) else v for v in values]
         self.scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args) if not arg.is_pointer}
 
-    def __call__(self, **scalars: Any) -> None:
+    def __call__(self, n: int, **scalars: Any) -> None:
         for name, value in scalars.items():
             index, arg = self.scalars[name]
             self.values[index] = cast_scalar(self.kernel.name, arg, value)
-        if self.n != 0:
-            self.backend.run(self.kernel.name, self.n, self.values)
+        if n != 0:
+            self.backend.run(self.kernel.name, n, self.values)
 
 
 class _Build:

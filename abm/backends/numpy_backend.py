@@ -14,6 +14,9 @@ from abm.kernel import Kernel, cast_scalar, load_topics
 
 Array = NDArray[Any]
 
+#: Sites that the twins work on at a time.
+CHUNK_SITES = 1 << 18
+
 
 class NumpyArrays:
     """Arrays in host memory; the part the NumPy and the host backend share."""
@@ -68,14 +71,14 @@ class NumpyBackend(NumpyArrays):
         super().__init__(folder)
         self.package = package
 
-    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:
-        """Return a launch over ``n`` sites that may be repeated with other scalars."""
+    def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
+        """Return a launch that may be repeated with other numbers of sites and other scalars."""
         kernel, bound = self._bind(kernel_name, args)
         values = {arg.name: value for arg, value in zip(kernel.args, bound, strict=True)}
         types = {arg.name: arg for arg in kernel.args if not arg.is_pointer}
         twin = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel_name)
 
-        def launch(**scalars: Any) -> None:
+        def launch(n: int, **scalars: Any) -> None:
             for name, value in scalars.items():
                 values[name] = cast_scalar(kernel_name, types[name], value)
             if n != 0:
@@ -85,7 +88,12 @@ class NumpyBackend(NumpyArrays):
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
-        self.prepare(kernel_name, n, **args)()
+        self.prepare(kernel_name, **args)(n)
+
+    def chunk(self, plane: int, stages: int) -> int:
+        """Return how many planes to work on at a time: the twins make many temporary arrays."""
+        del stages
+        return max(1, CHUNK_SITES // plane)
 
 
 def find_kernel(kernels: dict[str, Kernel], name: str) -> Kernel:

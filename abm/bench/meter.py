@@ -49,22 +49,23 @@ class Meter:
         """Return any other attribute of the backend."""
         return getattr(self.backend, name)
 
-    def prepare(self, kernel_name: str, n: int, **args: Any) -> Callable[..., None]:  # noqa: ANN401
-        """Return a launch over ``n`` sites that may be repeated with other scalars."""
-        prepared = self.backend.prepare(kernel_name, n, **args)
-        size = moved(self.backend.kernels[kernel_name], n, args, self.lattice_sites)
+    def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:  # noqa: ANN401
+        """Return a launch that may be repeated with other numbers of sites and other scalars."""
+        prepared = self.backend.prepare(kernel_name, **args)
+        size = moved(self.backend.kernels[kernel_name], args, self.lattice_sites)
 
-        def launch(**scalars: Any) -> None:  # noqa: ANN401
-            if self.entries is None:
-                prepared(**scalars)
+        def launch(n: int, **scalars: Any) -> None:  # noqa: ANN401
+            if self.entries is None or n == 0:
+                prepared(n, **scalars)
             else:
-                self._timed(self.entries, kernel_name, lambda: prepared(**scalars)).bytes += size
+                timed = self._timed(self.entries, kernel_name, lambda: prepared(n, **scalars))
+                timed.bytes += size * min(n, self.lattice_sites)
 
         return launch
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:  # noqa: ANN401
         """Run a kernel over ``n`` sites."""
-        self.prepare(kernel_name, n, **args)()
+        self.prepare(kernel_name, **args)(n)
 
     @contextmanager
     def metering(self) -> Iterator[dict[str, Entry]]:
@@ -100,15 +101,14 @@ class Meter:
         return entry
 
 
-def moved(kernel: Any, n: int, args: dict[str, Any], lattice_sites: int) -> float:  # noqa: ANN401
-    """Return the bytes that a launch over ``n`` sites moves, as far as its signature tells.
+def moved(kernel: Any, args: dict[str, Any], lattice_sites: int) -> float:  # noqa: ANN401
+    """Return the bytes per site that a launch moves, as far as its signature tells.
 
-    Each array argument with one element per lattice site counts once, read or written, for the share of the sites the
-    launch covers, whatever a kernel reads again from neighbours or passes over where nothing is. An array in two
-    roles counts once. Kernels that work on a list of sites (argument ``sites``) count nothing.
+    Each array argument with one element per lattice site counts once, read or written, whatever a kernel reads again
+    from neighbours or passes over where nothing is. An array in two roles counts once. Kernels that work on a list of
+    sites (argument ``sites``) count nothing.
     """
     arrays = {id(args[arg.name]): args[arg.name] for arg in kernel.args if arg.is_pointer}
     if any(arg.name == "sites" for arg in kernel.args):
         return 0.0
-    per_site = sum(array.dtype.itemsize for array in arrays.values() if array.size == lattice_sites)
-    return float(per_site * min(n, lattice_sites))
+    return float(sum(array.dtype.itemsize for array in arrays.values() if array.size == lattice_sites))

@@ -165,7 +165,8 @@ class Rules:
         Where not, counting is left out: the counts would all be zero, or nobody would look at them.
         """
         present = population.any(axis=1)
-        member = self.tables["classes"][:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
+        classes = np.asarray(self.tables["classes"], np.int64)
+        member = classes[:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
         return bool((self.counting[present].any(axis=0) & member[present].any(axis=0)).any())
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
@@ -195,8 +196,8 @@ def escape_table() -> NDArray[np.float32]:
 def _counting(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.bool_]:
     """Return for each kind which neighbour counts are looked at on its account.
 
-    A rule looks on account of its kind; one on KILL, which needs an effector, on account of the effectors. Stroma, which
-    makes CXCL12, looks on account of the leukaemia that it senses.
+    A rule looks on account of its kind; one on KILL, which needs an effector, on account of the effectors. Stroma,
+    which makes CXCL12, looks on account of the leukaemia that it senses.
     """
     counting = np.zeros((N_KINDS, len(HISTOGRAM)), np.bool_)
     effectors = [kind for kind, info in kinds.items() if info.flags >> Flag.EFFECTOR & 1]

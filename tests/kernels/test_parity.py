@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from abm import cells
 from abm.backends.numpy_backend import NumpyBackend
 from abm.comm import SerialComm
-from abm.phases import HALO, SCRATCH, Phases
+from abm.phases import HALO, SCRATCH, Phases, Stage
 from abm.streams import Stream
 from tests.kernels.states import State, human_rules, random_state
 
@@ -69,7 +69,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
-        p._run(f"sweep_{name}", HALO - 2, **common, **extra)
+        p._run(Stage(f"sweep_{name}", HALO - 2, common | extra))
         look("fields", spare)
     highest = int(
         state.tables["ceiling"][: state.tables["ceiling"].size // 2].max() - np.uint32(state.domain.total % 2) * 2**31
@@ -81,11 +81,11 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     seen["events"] = p.read_counts()
     p.census()
     seen["counts"] = p.read_counts()
-    p._draw("bid", 2, step, Stream.HOP, hop=p.constants["hop"])  # the halo of the motile layer is valid up to here
+    p._run(p._draw("bid", 2, step, Stream.HOP, hop=p.constants["hop"]))  # the motile halo is valid up to here
     look("bid", "action", "priority")
-    p._draw("arrive", 1, step, Stream.HOP, hot=p.arrays["mot_hot"], cold=p.arrays["mot_cold"])
+    p._run(p._draw("arrive", 1, step, Stream.HOP, hot=p.arrays["mot_hot"], cold=p.arrays["mot_cold"]))
     look("arrive", "winner", "mot_hot", "mot_cold")
-    p._run("leave", 0)
+    p._run(Stage("leave", 0, {}))
     look("leave", "mot_hot", "mot_cold")
     return seen, p.intact()
 

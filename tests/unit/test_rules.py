@@ -66,7 +66,35 @@ def test_the_ceiling_bounds_what_any_neighbourhood_can_do() -> None:
     step = rules.rates(signals, NO_DRUG + 0.01, 1.0)
     hazards = step.rates.reshape(-1, N_BEHAVIOURS)[:, : Behaviour.KILL].astype(float).sum(axis=1)
     hazards += step.rates.reshape(-1, N_BEHAVIOURS)[:, Behaviour.EGRESS : Behaviour.ACTIVATE].sum(axis=1)
-    assert (step.ceiling >= (1 - np.exp(-hazards)) * 2**32 - 1).all()
+    for ceiling in step.ceiling.reshape(2, -1):
+        assert (ceiling >= (1 - np.exp(-hazards)) * 2**32 - 1).all()
+    untouched, touched = step.ceiling.reshape(2, -1)
+    assert (untouched <= touched).all()
+    assert touched[Kind.BLAST * 2] > untouched[Kind.BLAST * 2]  # it may be killed
+
+
+def test_a_kind_without_rates_has_no_ceiling() -> None:
+    rules = Rules.load(FOLDER / "human")
+    step = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0)
+    assert step.ceiling.reshape(2, 64, 2)[:, Kind.EMPTY].max() == 0
+    population = np.zeros((64, 4), np.int64)
+    assert step.able(population) == []
+    population[Kind.MPP, 0] = 5
+    assert [layer for layer, _ in step.able(population)] == ["res"]
+    population[Kind.TREG, 0] = 1
+    assert [layer for layer, _ in step.able(population)] == ["res", "mot"]
+
+
+def test_neighbours_are_counted_only_where_a_rule_sees_them() -> None:
+    rules = Rules.load(FOLDER / "human")
+    population = np.zeros((64, 4), np.int64)
+    population[[Kind.HSC, Kind.MPP, Kind.NEUTROPHIL, Kind.TREG], 0] = 100
+    assert not rules.needs_histogram(population)
+    leukaemic, attacked = population.copy(), population.copy()
+    leukaemic[Kind.BLAST, 0] = 1  # progenitors and stroma feel it
+    attacked[Kind.CD8_EFFECTOR, 1] = 1  # regulatory cells blunt it
+    assert rules.needs_histogram(leukaemic)
+    assert rules.needs_histogram(attacked)
 
 
 def test_escape_table_is_one_minus_exp() -> None:
@@ -77,7 +105,7 @@ def test_escape_table_is_one_minus_exp() -> None:
 
 def test_antigens_depend_on_whose_cell_it_is() -> None:
     rules = Rules.load(FOLDER / "human")
-    table = {is_self: rules.antigens(is_self).reshape(64, 4) for is_self in (False, True)}
+    table = {is_self: rules.antigens(is_self).reshape(4, 64).T for is_self in (False, True)}
     host_minor = 1 << Antigen.HOST_MINOR_UBIQUITOUS
     assert table[False][Kind.BLAST, Origin.HOST] & host_minor
     assert not table[False][Kind.BLAST, Origin.DONOR] & host_minor
