@@ -180,6 +180,8 @@ class Phases:
 
     def probe(self, layer: str, sites: NDArray[np.int64], niche_only: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return which candidate global sites can take a cell."""
+        if self.comm.size == 1 and not sites.size:
+            return np.zeros(0, np.bool_)
         answer = self.backend.alloc(max(sites.size, 1), np.uint8)
         self.backend.launch(
             "probe",
@@ -195,6 +197,8 @@ class Phases:
 
     def settle(self, layer: str, sites: NDArray[np.int64], hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
         """Put cells on distinct open global sites."""
+        if not sites.size:
+            return
         self.backend.launch(
             "settle",
             sites.size,

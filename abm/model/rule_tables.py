@@ -5,6 +5,7 @@ Every problem is a ConfigError that names file, line and column.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,10 +71,14 @@ class Response(NamedTuple):
 
     def multiplier(self, value: float) -> float:
         """Return the multiplier at signal ``value``, 1 at the signal's baseline."""
-        return self._raw(value) / self._raw(BODY_SIGNALS[self.signal])
+        return _answer(value, self.maximum, self.half, self.power) / _answer(
+            BODY_SIGNALS[self.signal], self.maximum, self.half, self.power
+        )
 
-    def _raw(self, value: float) -> float:
-        return 1.0 + (self.maximum - 1.0) * exactmath.hill(value, self.half, self.power)
+
+@lru_cache(maxsize=1024)  # most signals rest most of the time
+def _answer(value: float, maximum: float, half: float, power: int) -> float:
+    return 1.0 + (maximum - 1.0) * exactmath.hill(value, half, power)
 
 
 def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:

@@ -144,7 +144,9 @@ class Rules:
         """
         rate = self.base.copy()
         for response in self.responses:
-            rate[response.rows, response.behaviour] *= response.multiplier(signals[response.signal])
+            multiplier = response.multiplier(signals[response.signal])
+            for row in response.rows:
+                rate[row, response.behaviour] *= multiplier
         renew = np.where(
             self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[:, Behaviour.RENEW], _NEVER_CERTAIN)
         )
