@@ -13,6 +13,7 @@ import click
 
 import abm
 from abm.errors import AbmError, ConfigError
+from abm.ranks import WallTime, ranks
 from abm.stop_signals import StopSignals
 
 BACKENDS = ("auto", "numpy", "host", "cuda")
@@ -96,6 +97,12 @@ BACKEND = click.option(
     "--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help="Where to compute."
 )
 STEPS = click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, for a trial.")
+WALLTIME = click.option(
+    "--max-walltime",
+    type=WallTime(),
+    metavar="TIME",
+    help="Stop with a checkpoint before this wall time: seconds, m:ss, h:mm:ss or d-hh:mm:ss.",
+)
 QUIET = click.option("--quiet", is_flag=True, help="Print only the state hash.")
 
 
@@ -122,17 +129,18 @@ Examples:
   abm run aml_hsct --set patient.donor=twin --set patch.shape=[96,96,96]
   abm run aml_hsct --set events.0.day=-8      change the first event
   abm run aml_hsct --steps 24                 a trial of one day
+  mpiexec -n 4 abm run aml_hsct               on four ranks
 
 \b
 Exit codes: 0 done; 2 wrong input or a backend that is not there, nothing written; 3 cells were not conserved;
-75 stopped by SIGTERM, SIGUSR1 or Ctrl-C after a checkpoint: continue with `abm resume DIR`.
+75 stopped by SIGTERM, SIGUSR1, Ctrl-C or --max-walltime after a checkpoint: continue with `abm resume DIR`.
 """
 )
 @click.argument("scenario")
 @options(SET, SEED, BACKEND)
 @click.option("--out", type=click.Path(path_type=Path), help="Output directory.  [default: runs/SCENARIO-seedSEED]")
 @click.option("--overwrite", is_flag=True, help="Replace a run that is already there.")
-@options(STEPS, QUIET)
+@options(STEPS, WALLTIME, QUIET)
 def run(
     scenario: str,
     overrides: tuple[str, ...],
@@ -141,6 +149,7 @@ def run(
     out: Path | None,
     overwrite: bool,
     steps: int | None,
+    max_walltime: float | None,
     quiet: bool,
 ) -> None:
     """Run SCENARIO, a TOML file or the name of a shipped one.
@@ -148,7 +157,7 @@ def run(
     Writes config.toml, series.h5, checkpoints and run.log into one directory, and prints the clinical endpoints. The
     last word of the output is the hash of the final state.
     """
-    with StopSignals() as stop:
+    with StopSignals() as stop, ranks() as comm:
         from abm.config import load_config
 
         path = scenario_path(scenario)
@@ -156,9 +165,9 @@ def run(
         from abm.run import Options, start_run
         from abm.run_folder import default_folder
 
-        chosen = Options(backend=backend, steps=steps, quiet=quiet)
+        chosen = Options(backend=backend, steps=steps, quiet=quiet, max_walltime_s=max_walltime)
         folder = out or default_folder(path, config)
-        sys.exit(start_run(config, folder, overwrite=overwrite, options=chosen, stop=stop))
+        sys.exit(start_run(config, folder, overwrite=overwrite, options=chosen, stop=stop, comm=comm))
 
 
 @main.command(
@@ -169,20 +178,26 @@ Examples:
 """
 )
 @click.argument("directory", type=click.Path(path_type=Path))
-@options(SET, BACKEND, STEPS, QUIET)
+@options(SET, BACKEND, STEPS, WALLTIME, QUIET)
 @click.option("--force", is_flag=True, help="Continue although parameters, rules or kernels have changed.")
 def resume(
-    directory: Path, overrides: tuple[str, ...], backend: str, steps: int | None, quiet: bool, force: bool
+    directory: Path,
+    overrides: tuple[str, ...],
+    backend: str,
+    steps: int | None,
+    max_walltime: float | None,
+    quiet: bool,
+    force: bool,
 ) -> None:
     """Continue the run in DIRECTORY from its newest good checkpoint.
 
     The result is the same, bit for bit, as that of a run that was never stopped. Only [output] may be changed.
     """
-    with StopSignals() as stop:
+    with StopSignals() as stop, ranks() as comm:
         from abm.run import Options, resume_run
 
-        chosen = Options(backend=backend, steps=steps, quiet=quiet, force=force)
-        sys.exit(resume_run(directory, overrides, options=chosen, stop=stop))
+        chosen = Options(backend=backend, steps=steps, quiet=quiet, force=force, max_walltime_s=max_walltime)
+        sys.exit(resume_run(directory, overrides, options=chosen, stop=stop, comm=comm))
 
 
 @main.command(

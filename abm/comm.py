@@ -1,18 +1,72 @@
-"""Communication between ranks. This module holds the single-rank stand-in: every rank is its own neighbour."""
+"""Communication between ranks: one rank alone, or several through mpi4py.
+
+MPI is touched only in programs that were started by a launcher: importing mpi4py starts MPI, and under the wrong
+launcher that ends the process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.domain import Domain
+from abm.errors import AbmError, BackendError
+
+Array = NDArray[Any]
+Result = TypeVar("Result")
+
+#: Variables in which launchers tell the number of ranks, in the order they are believed: under an mpiexec inside a
+#: batch job the variable of the batch system counts the mpiexec itself.
+SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+LOCAL_RANK_VARIABLES = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+#: Seconds that a rank with an error waits to see whether all others have it too.
+PATIENCE_S = 3.0
+
+
+def launched_ranks() -> int:
+    """Return how many ranks the launcher says there are; 1 without a launcher."""
+    found = (os.environ.get(name, "") for name in SIZE_VARIABLES)
+    return next((int(text) for text in found if text.isdigit()), 1)
+
+
+def local_rank() -> int:
+    """Return the number of this rank among those of its node, as far as the launcher tells; else 0."""
+    found = (os.environ.get(name, "") for name in LOCAL_RANK_VARIABLES)
+    return next((int(text) for text in found if text.isdigit()), 0)
+
+
+def connect() -> SerialComm:
+    """Return the communication this program was launched with.
+
+    Raises:
+        BackendError: launched as several ranks, but MPI is missing or sees another number.
+    """
+    expected = launched_ranks()
+    if expected == 1:
+        return SerialComm()
+    try:
+        mpi = import_module("mpi4py.MPI")
+    except (ImportError, RuntimeError) as error:  # no mpi4py; no MPI library
+        msg = f"launched as {expected} ranks, but MPI cannot be used: {error} (pip install 'abm-marrow[mpi]')"
+        raise BackendError(msg) from error
+    if mpi.COMM_WORLD.size != expected:
+        msg = (
+            f"launched as {expected} ranks, but MPI ({mpi.Get_library_version().splitlines()[0].strip()}) sees "
+            f"{mpi.COMM_WORLD.size}: launcher and MPI library do not fit (srun --mpi=pmi2 for MPICH, --mpi=pmix for "
+            "Open MPI; or the mpiexec of the same MPI)"
+        )
+        raise BackendError(msg)
+    return MpiComm(mpi)
 
 
 class SerialComm:
-    """All planes live here; the halo wraps around the periodic lattice."""
+    """All planes live here; the halo wraps around the periodic lattice. Also the interface of several ranks."""
 
     rank = 0
     size = 1
@@ -29,6 +83,136 @@ class SerialComm:
         """Return the sum over ranks."""
         return values
 
-    def gather_planes(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return per-plane values of all ranks in global plane order."""
+    def gather_planes(self, values: Array) -> Array:
+        """Return the rows of all ranks, in global plane order, on every rank."""
         return values
+
+    def gather(self, value: Any) -> list[Any] | None:  # noqa: ANN401 - anything that can be pickled
+        """Return the values of all ranks on rank 0, ``None`` on the others."""
+        return [value]
+
+    def share(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the float64 arrays of rank 0 on every rank; names and shapes are the same everywhere."""
+        return arrays
+
+    def on_root(self, work: Callable[[], Result]) -> Result:
+        """Do something on rank 0 alone and return its result on every rank; its AbmError is raised on every rank."""
+        return work()
+
+    def agree(self, text: str, known: Sequence[str]) -> str:
+        """Return the last of the ``known`` texts that any rank has, or an empty text."""
+        del known
+        return text
+
+    def wait(self) -> None:
+        """Wait for all ranks."""
+
+    def is_common(self) -> bool:
+        """Whether all ranks come here with an error within some seconds; then rank 0 may speak for all."""
+        return True
+
+    def abort(self, code: int) -> None:
+        """End all ranks with an exit code; alone there is nobody else to end."""
+
+
+class MpiComm(SerialComm):
+    """Slabs on several ranks, neighbours in a ring."""
+
+    def __init__(self, mpi: Any) -> None:  # noqa: ANN401 - the module mpi4py.MPI
+        """Use all ranks of the launch."""
+        self.mpi, self.world = mpi, mpi.COMM_WORLD
+        self.rank, self.size = int(self.world.rank), int(self.world.size)
+        self._buffers: dict[tuple[Any, ...], list[NDArray[np.uint8]]] = {}
+
+    def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
+        """Send the outermost planes of all arrays as one message a side; arrays of a GPU go through host memory."""
+        nz, halo, arrays = domain.n_owned, domain.halo, list(arrays)
+        lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
+        from_below, from_above, to_below, to_above = self._buffers_for(arrays, depth)
+        waiting = [
+            self.world.Irecv(from_below, source=lower, tag=1),
+            self.world.Irecv(from_above, source=upper, tag=2),
+        ]
+        for buffer, first in ((to_above, halo + nz - depth), (to_below, halo)):
+            for part, array in _parts(buffer, arrays, depth):
+                part[...] = backend.to_host(array[first : first + depth])
+        waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
+        self.mpi.Request.Waitall(waiting)
+        for buffer, first in ((from_below, halo - depth), (from_above, halo + nz)):
+            for part, array in _parts(buffer, arrays, depth):
+                backend.copy(array[first : first + depth], backend.to_device(part))
+
+    def _buffers_for(self, arrays: list[Any], depth: int) -> list[NDArray[np.uint8]]:
+        """Return four buffers for so many planes of these arrays, the same ones every time."""
+        key = (depth, *((array.dtype, array.shape) for array in arrays))
+        if key not in self._buffers:
+            size = sum(depth * array[0].nbytes for array in arrays)
+            self._buffers[key] = [np.empty(size, np.uint8) for _ in range(4)]
+        return self._buffers[key]
+
+    def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sum over ranks: integers, so that no order of ranks matters."""
+        total = np.empty(values.shape, np.int64)
+        self.world.Allreduce(np.ascontiguousarray(values, np.int64), total, op=self.mpi.SUM)
+        return total
+
+    def gather_planes(self, values: Array) -> Array:
+        """Return the rows of all ranks; slabs follow each other in the order of ranks."""
+        return np.concatenate(self.world.allgather(values))
+
+    def gather(self, value: Any) -> list[Any] | None:  # noqa: ANN401
+        """Return the values of all ranks on rank 0."""
+        gathered: list[Any] | None = self.world.gather(value, root=0)
+        return gathered
+
+    def share(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Broadcast the bytes of rank 0."""
+        flat = np.concatenate([np.ravel(array) for array in arrays.values()])
+        self.world.Bcast(flat, root=0)
+        ends = np.cumsum([array.size for array in arrays.values()])
+        parts = np.split(flat, ends[:-1])
+        return {name: part.reshape(a.shape) for (name, a), part in zip(arrays.items(), parts, strict=True)}
+
+    def on_root(self, work: Callable[[], Result]) -> Result:
+        """Do something on rank 0 and broadcast what came of it."""
+        outcome: tuple[Any, AbmError | None] | None = None
+        if self.rank == 0:
+            try:
+                outcome = work(), None
+            except AbmError as error:
+                outcome = None, error
+        outcome = self.world.bcast(outcome, root=0)
+        assert outcome is not None
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]  # type: ignore[no-any-return]
+
+    def agree(self, text: str, known: Sequence[str]) -> str:
+        """Return the last of the ``known`` texts that any rank has."""
+        last = self.world.allreduce(known.index(text) if text else -1, op=self.mpi.MAX)
+        return known[last] if last >= 0 else ""
+
+    def wait(self) -> None:
+        """Wait for all ranks."""
+        self.world.Barrier()
+
+    def is_common(self) -> bool:
+        """Whether all ranks come here; if not, the others wait for this one somewhere else, for good."""
+        request, end = self.world.Ibarrier(), time.monotonic() + PATIENCE_S
+        while not (done := bool(request.Test())) and time.monotonic() < end:
+            time.sleep(0.01)
+        return done
+
+    def abort(self, code: int) -> None:
+        """End all ranks."""
+        self.world.Abort(code)
+
+
+def _parts(buffer: NDArray[np.uint8], arrays: list[Any], depth: int) -> Iterable[tuple[Array, Any]]:
+    """Return for each array its part of a buffer, seen as ``depth`` planes."""
+    start = 0
+    for array in arrays:
+        shape = (depth, *array.shape[1:])
+        size = int(np.prod(shape)) * np.dtype(array.dtype).itemsize
+        yield buffer[start : start + size].view(array.dtype).reshape(shape), array
+        start += size

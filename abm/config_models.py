@@ -43,7 +43,7 @@ Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Patch(Table):
-    """The piece of marrow: sites of 10 um, periodic in all directions."""
+    """The piece of marrow: sites of 10 um, periodic in y and x, and in z unless its ends are closed."""
 
     shape: Annotated[
         tuple[Length, Length, Length],
@@ -55,6 +55,10 @@ class Patch(Table):
         parameter("", "tables that replace those of the species, by file name; empty: none", form="a folder of tables"),
     ] = ""
     tissue: Annotated[Literal["adult"], parameter("", "preset of the tissue generator")] = "adult"
+    ends: Annotated[
+        Literal["periodic", "closed"],
+        parameter("", "what lies beyond the first and last plane: the other end, or bone"),
+    ] = "periodic"
 
     @field_validator("species")
     @classmethod

@@ -17,12 +17,14 @@ class Domain:
         halo: planes copied from each neighbour.
         rank: this rank.
         size: number of ranks.
+        closed: whether the lattice ends at its first and last plane instead of being periodic in z.
     """
 
     shape: tuple[int, int, int]
     halo: int
     rank: int = 0
     size: int = 1
+    closed: bool = False
 
     def slab(self, rank: int) -> tuple[int, int]:
         """Return the global planes z0 <= z < z1 that ``rank`` owns."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS, Tissue
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.errors import LedgerError
@@ -19,6 +19,8 @@ from abm.streams import Stream
 FATE_CHAIN = {"contacts": 1, "fate": 1, "arrive": 1, "act": 1}
 HOP_CHAIN = {"bid": 1, "arrive": 1, "leave": 1}
 SWEEP_REACH = 1
+#: Planes of the fields that are read beyond a slab: by the next sweep, and by `fate`, which runs as far as this.
+FIELD_DEPTH = max(SWEEP_REACH, FATE_CHAIN["arrive"] + FATE_CHAIN["act"])
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
 
@@ -100,6 +102,20 @@ class Phases:
     def exchange(self, *names: str, depth: int = HALO) -> None:
         """Bring halo planes up to date."""
         self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depth)
+        if self.domain.closed:
+            self._close_ends(names, depth)
+
+    def _close_ends(self, names: tuple[str, ...], depth: int) -> None:
+        """Let empty bone be what lies beyond the first and the last plane of the lattice."""
+        halo, nz = self.domain.halo, self.domain.n_owned
+        ends = [slice(halo - depth, halo)] if self.domain.rank == 0 else []
+        ends += [slice(halo + nz, halo + nz + depth)] if self.domain.rank == self.domain.size - 1 else []
+        for name in names:
+            for planes in ends:
+                beyond = self.arrays[name][planes]
+                self.backend.clear(beyond)
+                if name == "tissue":
+                    self.backend.copy(beyond, self.backend.to_device(np.full(beyond.shape, Tissue.BONE, np.uint8)))
 
     # -- phases
 
@@ -123,7 +139,7 @@ class Phases:
         fields = {"field": self.arrays[name], "next": self.arrays[spare]}
         self._run(Stage(f"sweep_{name}", 0, fields | settings))
         self._swap(name, spare)
-        self.exchange(name)
+        self.exchange(name, depth=FIELD_DEPTH)
 
     def fate(self, layer: str, step: int, highest: int) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 import abm
 from abm import io, kernel, observe, resources
 from abm.backends import Backend, choose
+from abm.comm import SerialComm, local_rank
 from abm.config import Config, rules_folder
 from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
+from abm.io.atomic import write_bytes
 from abm.memory import refusal
 from abm.model import body
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
+from abm.setup import make_domain
 from abm.step import Simulation
+from abm.stop_signals import StopSignals
 from abm.tables import rules_digest
 
 #: Unit and meaning of every observable of a record.
@@ -42,6 +49,12 @@ BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 #: Seconds between updates of the bar.
 DRAW_INTERVAL_S = 0.25
 
+#: A small file that says how far the run is, and the seconds between two of its updates.
+HEARTBEAT, BEAT_INTERVAL_S = "heartbeat.json", 15.0
+#: Why a run may stop before its end, the most urgent reason last.
+WALL_TIME = "the wall-time limit"
+REASONS = (WALL_TIME, *StopSignals.NAMES)
+
 #: Returns the name of a signal that asks the run to stop, or an empty text.
 Stop = Callable[[], str]
 
@@ -55,28 +68,33 @@ class Options:
         steps: stop after this many steps of this call, as a trial.
         quiet: print nothing but the state hash.
         force: continue although rules or kernels have changed.
+        max_walltime_s: stop with a checkpoint before this many seconds have passed.
     """
 
     backend: str = "auto"
     steps: int | None = None
     quiet: bool = False
     force: bool = False
+    max_walltime_s: float | None = None
 
 
-def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, stop: Stop) -> int:
+def start_run(
+    config: Config, out: Path, *, overwrite: bool, options: Options, stop: Stop, comm: SerialComm | None = None
+) -> int:
     """Run a scenario from its first day; return the exit code.
 
     Everything is checked before anything is written.
     """
-    check_free(out, overwrite)
+    comm = comm or SerialComm()
+    comm.on_root(lambda: check_free(out, overwrite))
     Simulation.validate(config)
-    backend, reason = choose(options.backend)
+    backend, reason = choose_in_turn(options.backend, comm)
     watch = Stopwatch()
     with watch("setup"):
         check_memory(config, backend)
-        simulation = Simulation.start(config, backend)
-        claim(out, config)
-    with log_file(out):
+        simulation = Simulation.start(config, backend, comm)
+        comm.on_root(lambda: claim(out, config))
+    with log_file(out) if comm.rank == 0 else nullcontext():
         series = io.Series(UNITS, provenance(config, backend.name))
         run = Run(config, simulation, series, out, options, stop, watch)
         run.say_start(reason)
@@ -84,20 +102,24 @@ def start_run(config: Config, out: Path, *, overwrite: bool, options: Options, s
         return run.loop()
 
 
-def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop: Stop) -> int:
+def resume_run(
+    out: Path, overrides: tuple[str, ...], *, options: Options, stop: Stop, comm: SerialComm | None = None
+) -> int:
     """Continue a run from its newest good checkpoint; return the exit code."""
+    comm = comm or SerialComm()
     config = read_config(out, overrides)
-    if not any(out.glob("checkpoint-[0-9]*/manifest.json")):  # it ended before its first checkpoint was whole
-        return start_run(config, out, overwrite=True, options=options, stop=stop)
-    path, skipped = io.newest_good(out)
-    snapshot = io.read_checkpoint(path)
+    if not comm.on_root(lambda: any(out.glob("checkpoint-[0-9]*/manifest.json"))):
+        # it ended before its first checkpoint was whole
+        return start_run(config, out, overwrite=True, options=options, stop=stop, comm=comm)
+    path, skipped = comm.on_root(lambda: io.newest_good(out))
+    snapshot = io.read_checkpoint(path, *make_domain(config, comm).slab(comm.rank))
     check_same(config, snapshot.meta, path, force=options.force)
-    backend, reason = choose(options.backend)
+    backend, reason = choose_in_turn(options.backend, comm)
     watch = Stopwatch()
     with watch("setup"):
-        simulation = Simulation.restore(config, backend, snapshot)
+        simulation = Simulation.restore(config, backend, snapshot, comm)
         series, lost = open_series(out, snapshot.step, UNITS, provenance(config, backend.name))
-    with log_file(out):
+    with log_file(out) if comm.rank == 0 else nullcontext():
         run = Run(config, simulation, series, out, options, stop, watch, saved=path)
         for message in (*skipped, lost, other_version(snapshot.meta)):
             run.say(message, important=True)
@@ -106,6 +128,13 @@ def resume_run(out: Path, overrides: tuple[str, ...], *, options: Options, stop:
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
         return run.loop()
+
+
+def choose_in_turn(name: str, comm: SerialComm) -> tuple[Backend, str]:
+    """Return the backend and why; the first rank of each node compiles, the others find the library it made."""
+    found = choose(name) if local_rank() == 0 else None
+    comm.wait()
+    return found or choose(name)
 
 
 def check_memory(config: Config, backend: Backend) -> None:
@@ -253,6 +282,30 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
+class Heartbeat:
+    """Tells watchers in a small file that the run is alive and how far it is."""
+
+    def __init__(self, out: Path) -> None:
+        """Beat into ``out/heartbeat.json``."""
+        self.path, self.last = out / HEARTBEAT, -BEAT_INTERVAL_S
+
+    def beat(self, step: int, steps: int, day: float, *, last: bool = False) -> None:
+        """Write the file if it is time; a disk that is full must not end the run here."""
+        if not last and time.monotonic() - self.last < BEAT_INTERVAL_S:
+            return
+        self.last = time.monotonic()
+        values = {
+            "time": time.time(),
+            "step": step,
+            "steps": steps,
+            "day": day,
+            "pid": os.getpid(),
+            "running": not last,
+        }
+        with suppress(CheckpointError):
+            write_bytes(self.path, (json.dumps(values) + "\n").encode())
+
+
 @dataclass
 class Run:
     """One simulation with its files. ``saved`` is the checkpoint of the present step, if there is one."""
@@ -266,11 +319,16 @@ class Run:
     watch: Stopwatch
     saved: Path | None = None
     latest: Mapping[str, float] = field(default_factory=dict)
+    longest_step_s: float = 0.0
+    longest_save_s: float = 0.0
     first: int = field(init=False)
+    comm: SerialComm = field(init=False)
+    root: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Turn intervals into whole steps."""
-        self.first = self.simulation.step
+        self.first, self.comm = self.simulation.step, self.simulation.comm
+        self.root = self.comm.rank == 0
         output, step_min = self.config.output, self.config.time.step_min
         self.series_steps = output.series_h * 60 // step_min
         self.checkpoint_steps = output.checkpoint_h * 60 // step_min
@@ -281,31 +339,50 @@ class Run:
         gc.freeze()  # what exists now stays: the collector need not look at it again and again
         steps, limit = self.config.n_steps, self.options.steps
         last = steps if limit is None else min(steps, self.first + limit)
-        progress = Progress(self.first, steps, quiet=self.options.quiet)
+        progress = Progress(self.first, steps, quiet=self.options.quiet or not self.root)
+        heart = Heartbeat(self.out) if self.root else None
         signal = ""
         try:
             progress.line(self.simulation.step, self.simulation.day, self.latest)
-            while self.simulation.step < last and not (signal := self.stop()):
+            while self.simulation.step < last and not (signal := self.asked_to_stop()):
                 self.advance()
                 progress.show(self.simulation.step, self.simulation.day, self.latest)
+                if heart:
+                    heart.beat(self.simulation.step, steps, self.simulation.day)
             progress.line(self.simulation.step, self.simulation.day, self.latest)
         finally:
             progress.close()
+            if heart:
+                heart.beat(self.simulation.step, steps, self.simulation.day, last=True)
         if self.simulation.step == steps:
             return self.finish()
         return self.pause(signal)
 
+    def asked_to_stop(self) -> str:
+        """Return why to stop now, on all ranks alike: a signal, or a wall-time limit that is near."""
+        return self.comm.agree(self.stop() or self.limit_reached(), REASONS)
+
+    def limit_reached(self) -> str:
+        """Return ``WALL_TIME`` if there may be no time for another step and a checkpoint."""
+        limit = self.options.max_walltime_s
+        if limit is None:
+            return ""
+        needed = 2.0 * (self.longest_step_s + self.longest_save_s) + 1.0
+        return WALL_TIME if self.watch.total + needed > limit else ""
+
     def advance(self) -> None:
         """Do one step and whatever output is due after it."""
         self.saved = None
+        began = time.monotonic()
         with self.watch("steps"):
             self.simulation.advance()
+        self.longest_step_s = max(self.longest_step_s, time.monotonic() - began)
         step = self.simulation.step
         if step % self.series_steps == 0 or step == self.config.n_steps:
             self.record()
         if self.snapshot_steps and step % self.snapshot_steps == 0:
             with self.watch("output"):
-                io.write_snapshot(self.out, self.simulation.snapshot())
+                self.write_snapshot()
         if step % self.checkpoint_steps == 0:
             self.save()
 
@@ -313,15 +390,32 @@ class Run:
         """Append the present state to the series."""
         with self.watch("output"):
             record = self.simulation.record()
-            self.series.append(record)
+            if self.root:
+                self.series.append(record)
             self.latest = record.values
+
+    def write_snapshot(self) -> None:
+        """Write the lattice to look at; all of it comes together on rank 0."""
+        snapshot = self.simulation.snapshot()
+        parts = self.comm.gather(snapshot.arrays)
+        if parts is not None:
+            arrays = {name: np.concatenate([part[name] for part in parts]) for name in snapshot.arrays}
+            io.write_snapshot(self.out, replace(snapshot, z0=0, z1=snapshot.shape[0], arrays=arrays))
 
     def save(self) -> Path:
         """Write series and checkpoint, unless this very step is saved already."""
         if self.saved is None:
+            began = time.monotonic()
             with self.watch("output"):
-                self.series.write(self.out)
-                self.saved = io.write_checkpoint(self.out, self.simulation.snapshot(), keep=self.config.output.keep)
+                if self.root:
+                    self.series.write(self.out)
+                keep, rank, size = self.config.output.keep, self.comm.rank, self.comm.size
+                snapshot = self.simulation.snapshot()
+                self.saved = io.write_checkpoint(
+                    self.out, snapshot, keep=keep, rank=rank, n_ranks=size, gather=self.comm.gather
+                )
+                self.comm.wait()  # the manifest is there before any rank goes on
+            self.longest_save_s = max(self.longest_save_s, time.monotonic() - began)
         return self.saved
 
     def pause(self, signal: str) -> int:
@@ -336,7 +430,8 @@ class Run:
     def finish(self) -> int:
         """Save the last state; print endpoints, speed and the state hash."""
         path = self.save()
-        self.say_table("Result", endpoint_rows(self.out))
+        if self.root:
+            self.say_table("Result", endpoint_rows(self.out))
         if self.simulation.step > self.first:
             self.say_timing()
         self.say(f"{self.out}: the whole run; draw it with: abm report {self.out}")
@@ -369,6 +464,8 @@ class Run:
 
     def say_hash(self, path: Path) -> None:
         """Print the state hash, also in quiet runs: it is the last line and its last word."""
+        if not self.root:
+            return
         text = f"state hash after step {self.simulation.step}: {io.read_manifest(path).state_hash}"
         logger.info(text)
         print(text, flush=True)
@@ -382,7 +479,7 @@ class Run:
 
     def say(self, text: str, *, important: bool = False) -> None:
         """Log a line and print it, unless the run is quiet; what is important then goes to stderr."""
-        if not text:
+        if not text or not self.root:
             return
         logger.log(30 if important else 20, text)
         if not self.options.quiet:

@@ -135,6 +135,19 @@ def sweep_settings(values: dict[str, float]) -> dict[str, float]:
     return settings
 
 
+def make_domain(config: Config, comm: SerialComm) -> Domain:
+    """Return the slab of this rank.
+
+    Raises:
+        ConfigError: a slab would have fewer planes than its neighbours read.
+    """
+    nz = config.patch.shape[0]
+    if comm.size > nz // HALO:
+        msg = f"expected at least {HALO} planes (the halo) for each of {comm.size} ranks, found {nz} planes"
+        raise config.error("patch.shape", f"{msg}; at most {max(nz // HALO, 1)} ranks can share this patch")
+    return Domain(config.patch.shape, HALO, comm.rank, comm.size, config.patch.ends == "closed")
+
+
 def make_tissue(model: Model, domain: Domain) -> tissue.TissuePlanes:
     """Return the tissue of the owned planes."""
     z0, z1 = domain.slab(domain.rank)

@@ -11,11 +11,10 @@ from abm import __version__, kernel, ledger, observe, phases, setup
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, Count, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
-from abm.domain import Domain
 from abm.io.series import Record
 from abm.model.body import Body, Dose
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
-from abm.phases import HALO, Phases
+from abm.phases import Phases
 from abm.state import Snapshot
 from abm.streams import cpp_header
 from abm.tables import rules_digest
@@ -31,21 +30,21 @@ _BEFORE_START = 0xFFFFFFFF
 class Simulation:
     """One patient: lattice, body and schedule after ``step`` completed steps."""
 
-    def __init__(self, config: Config, backend: Any) -> None:  # noqa: ANN401
-        """Load the model and allocate the lattice; use :meth:`start` or :meth:`restore`."""
+    def __init__(self, config: Config, backend: Any, comm: SerialComm | None = None) -> None:  # noqa: ANN401
+        """Load the model and allocate the slab of this rank; use :meth:`start` or :meth:`restore`."""
         self.config, self.backend = config, backend
         self.model = setup.load_model(config)
-        self.comm = SerialComm()
-        self.domain = Domain(config.patch.shape, HALO, self.comm.rank, self.comm.size)
+        self.comm = comm or SerialComm()
+        self.domain = setup.make_domain(config, self.comm)
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
 
     @classmethod
-    def start(cls, config: Config, backend: Any) -> Self:  # noqa: ANN401
+    def start(cls, config: Config, backend: Any, comm: SerialComm | None = None) -> Self:  # noqa: ANN401
         """Return a fresh patient at ``start_day``."""
-        sim = cls(config, backend)
+        sim = cls(config, backend, comm)
         planes = setup.make_tissue(sim.model, sim.domain)
         sim.lattice.load("tissue", planes.label)
         sim.lattice.load("distance", planes.distance)
@@ -59,9 +58,15 @@ class Simulation:
         return sim
 
     @classmethod
-    def restore(cls, config: Config, backend: Any, snapshot: Snapshot) -> Self:  # noqa: ANN401
-        """Return the patient of a checkpoint, whatever backend or rank count wrote it."""
-        sim = cls(config, backend)
+    def restore(
+        cls,
+        config: Config,
+        backend: Any,  # noqa: ANN401
+        snapshot: Snapshot,
+        comm: SerialComm | None = None,
+    ) -> Self:
+        """Return the patient of a checkpoint (the planes of this rank), whatever backend or rank count wrote it."""
+        sim = cls(config, backend, comm)
         for name, array in snapshot.arrays.items():
             sim.lattice.load(name, array)
         sim._prepare(setup.Census.take(snapshot.arrays["tissue"], sim.comm))
@@ -112,13 +117,14 @@ class Simulation:
         for layer, highest in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
             lattice.fate(layer, t, highest)
         lattice.census()  # 7: exact counts
-        self.circulation.add(*lattice.leavers())
         counts = lattice.read_counts()
+        if counts[Count.EGRESS, list(STEM_KINDS)].any():
+            self.circulation.add(*lattice.leavers())
         for substep in range(self.model.substeps):  # 6: random walk of the motile layer
             lattice.motile_substep(t, substep, self.hop)
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
-        self.body.advance(self.config.step_h, self.config.day(t + 1), counts, doses)  # acts from t + 1 on
+        self._advance_body(t, counts, doses)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self.circulation.clear(t, self.config.step_h, drugs)
         self.last = counts
@@ -126,6 +132,13 @@ class Simulation:
         self.step = t + 1
 
     # -- blood and marrow
+
+    def _advance_body(self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...]) -> None:
+        """Advance the body on rank 0 and tell all others."""
+        if self.comm.rank == 0:
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses)
+        if self.comm.size > 1:
+            self.body.unpack(self.comm.share(self.body.pack()))
 
     def _arrivals(self, step: int) -> NDArray[np.int64]:
         """Let circulating stem cells and lymphocytes lodge; returns settled cells by kind and origin."""
