@@ -13,7 +13,7 @@ import click
 
 import abm
 from abm.errors import AbmError, ConfigError
-from abm.ranks import WallTime, ranks
+from abm.ranks import ranks, wall_time
 from abm.stop_signals import StopSignals
 
 BACKENDS = ("auto", "numpy", "host", "cuda")
@@ -99,7 +99,7 @@ BACKEND = click.option(
 STEPS = click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, for a trial.")
 WALLTIME = click.option(
     "--max-walltime",
-    type=WallTime(),
+    callback=wall_time,
     metavar="TIME",
     help="Stop with a checkpoint before this wall time: seconds, m:ss, h:mm:ss or d-hh:mm:ss.",
 )
@@ -256,48 +256,49 @@ def describe(name: str | None, overrides: tuple[str, ...], seed: int | None, rul
 @main.command("hash", epilog="\b\nExample:\n  abm hash runs/aml_hsct-seed1")
 @click.argument("path", type=click.Path(path_type=Path))
 def hash_(path: Path) -> None:
-    """Print the state hash of a checkpoint, or of the newest good one of a run, as the last word.
+    """Print the state hash of a checkpoint or snapshot, or of the newest good checkpoint of a run, as the last word.
 
-    Two runs with equal hashes at a step have the same state, bit for bit.
+    Two runs with equal hashes at a step have the same state, bit for bit. Of a series.h5, the hash of its records.
     """
     from abm import io
 
-    folder, skipped = (path, []) if is_checkpoint(path) else io.newest_good(path)
+    found, skipped = io.find_checkpoint(path)
     for message in skipped:
         click.echo(message, err=True)
-    problems = io.verify(folder)
-    if problems:
-        raise ConfigError("; ".join(problems), file=folder)
-    manifest = io.read_manifest(folder)
-    click.echo(f"{folder} step {manifest.step} state hash {manifest.state_hash}")
+    click.echo(io.state_line(found))
 
 
 @main.command(epilog="\b\nExample:\n  abm verify runs/aml_hsct-seed1")
 @click.argument("path", type=click.Path(path_type=Path))
 def verify(path: Path) -> None:
-    """Check the files of a run or of one checkpoint: sizes, checksums and state hashes."""
+    """Check the files of a run, or one of them: sizes, checksums and state hashes."""
     from abm import io
     from abm.errors import CheckpointError
 
-    folders = [path] if is_checkpoint(path) else sorted(path.glob("checkpoint-*"))
-    found = {folder: io.verify(folder) for folder in folders}
-    if (series := path / "series.h5").exists():
-        try:
-            io.Series.load(path, sys.maxsize)
-            found[series] = []
-        except CheckpointError as error:
-            found[series] = [str(error)]
-    if not found:
-        raise ConfigError("no checkpoints and no series.h5 there", file=path)
-    for file, problems in found.items():
-        click.echo(f"{file}: {'good' if not problems else '; '.join(problems)}")
-    if any(found.values()):
+    bad = False
+    for file, problems in io.verdicts(path):
+        click.echo(f"{file}: {'; '.join(problems) or 'good'}")
+        bad |= bool(problems)
+    if bad:
         sys.exit(CheckpointError.exit_code)
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is one checkpoint rather than the directory of a run."""
-    return path.name.startswith("checkpoint-") or (path / "manifest.json").exists()
+@main.command(epilog="\b\nExample:\n  abm merge runs/aml_hsct-seed1 --out day100.h5")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.  [default: checkpoint-STEP.h5 beside it]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is already there.")
+def merge(path: Path, out: Path | None, overwrite: bool) -> None:
+    """Make one HDF5 file of a checkpoint, or of the newest good one of a run; the last word is its state hash.
+
+    The file holds all planes, the body, and how they were made. In the directory of a run, beside its config.toml and
+    under the name checkpoint-STEP.h5, it counts as a checkpoint: `abm resume` goes on from it.
+    """
+    from abm import io
+
+    found, skipped = io.find_checkpoint(path)
+    for message in skipped:
+        click.echo(message, err=True)
+    click.echo(io.state_line(io.merge(found, out, overwrite=overwrite)))
 
 
 @main.command(epilog="\b\nExample:\n  abm report runs/aml_hsct-seed1")

@@ -48,18 +48,13 @@ def _end_together(comm: SerialComm, message: str, code: int) -> None:
         comm.abort(code)
 
 
-class WallTime(click.ParamType):
-    """A duration as batch systems write it, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds of ``90``, ``1:30``, ``0:01:30`` or ``0-00:01:30``."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(?:(\d+):)?(\d+(?:\.\d+)?)", value)
-        if match is None:
-            self.fail(f"{value!r} is no time: expected seconds, m:ss, h:mm:ss or d-hh:mm:ss", param, ctx)
-        days, first, second, seconds = (float(text or 0) for text in match.groups())
-        hours, minutes = (first, second) if match[3] is not None else (0.0, first)
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+def wall_time(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of ``90``, ``1:30``, ``0:01:30`` or ``0-00:01:30``; the callback of an option."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(?:(\d+)-)?(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", value)
+    if match is None:
+        msg = f"{value!r} is no time: expected seconds, m:ss, h:mm:ss or d-hh:mm:ss"
+        raise click.BadParameter(msg, ctx, param)
+    days, hours, minutes, seconds = (float(text or 0) for text in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import gc
-import json
-import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 import abm
 from abm import io, kernel, observe, resources
@@ -24,9 +20,9 @@ from abm.comm import SerialComm, local_rank
 from abm.config import Config, rules_folder
 from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
-from abm.io.atomic import write_bytes
 from abm.memory import refusal
 from abm.model import body
+from abm.progress import Heartbeat, Progress, Stopwatch
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
 from abm.setup import make_domain
 from abm.step import Simulation
@@ -35,22 +31,6 @@ from abm.tables import rules_digest
 
 #: Unit and meaning of every observable of a record.
 UNITS = {**body.OBSERVABLES, **observe.OBSERVABLES}
-#: Label, name in the record and format of what is shown while a run goes on.
-SHOWN = (
-    ("ANC", "anc", "{:.2f}"),
-    ("plt", "platelets", "{:.0f}"),
-    ("blasts", "blast_percent", "{:.2g}%"),
-    ("donor", "donor_percent", "{:.0f}%"),
-)
-#: Seconds between progress lines where there is no terminal.
-LINE_INTERVAL_S = 30.0
-#: The bar: all of it fits into 80 columns.
-BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
-#: Seconds between updates of the bar.
-DRAW_INTERVAL_S = 0.25
-
-#: A small file that says how far the run is, and the seconds between two of its updates.
-HEARTBEAT, BEAT_INTERVAL_S = "heartbeat.json", 15.0
 #: Why a run may stop before its end, the most urgent reason last.
 WALL_TIME = "the wall-time limit"
 REASONS = (WALL_TIME, *StopSignals.NAMES)
@@ -198,112 +178,6 @@ def other_version(meta: Mapping[str, str | int]) -> str:
     """Return a notice if another release wrote the checkpoint, whose results may differ."""
     wrote = meta.get("code_version", abm.__version__)
     return "" if wrote == abm.__version__ else f"the checkpoint is of abm {wrote}, this is abm {abm.__version__}"
-
-
-class Stopwatch:
-    """Wall time by purpose, s."""
-
-    def __init__(self) -> None:
-        """Start measuring."""
-        self.spent: dict[str, float] = {}
-        self._began = time.monotonic()
-
-    @contextmanager
-    def __call__(self, purpose: str) -> Iterator[None]:
-        """Add the duration of the block to ``purpose``."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent[purpose] = self.spent.get(purpose, 0.0) + time.monotonic() - start
-
-    @property
-    def total(self) -> float:
-        """Seconds since the watch was made."""
-        return time.monotonic() - self._began
-
-
-class Progress:
-    """A bar in a terminal; elsewhere one plain line per interval. The plain lines go to the log in any case."""
-
-    def __init__(self, first: int, total: int, *, quiet: bool) -> None:
-        """Begin at step ``first`` of ``total``."""
-        self.first, self.total, self.quiet = first, total, quiet
-        self.bar: tqdm | None = None
-        if sys.stderr.isatty() and not quiet:
-            # tqdm hides itself in terminals that report no size (containers), so it is told one.
-            width, height = shutil.get_terminal_size((100, 24))
-            self.bar = tqdm(
-                total=total, initial=first, ncols=width, nrows=height, bar_format=BAR, mininterval=0, miniters=1
-            )
-        self.began = self.last = self.drawn = time.monotonic()
-
-    def show(self, step: int, day: float, values: Mapping[str, float]) -> None:
-        """Show that ``step`` steps are done; cheap enough for every step."""
-        now = time.monotonic()
-        if self.bar is not None and (now - self.drawn >= DRAW_INTERVAL_S or step == self.total):
-            self.drawn = now
-            self.bar.set_description_str(f"day {day:+.1f}", refresh=False)
-            self.bar.set_postfix_str(shown(values), refresh=False)
-            self.bar.update(step - self.bar.n)
-        if now - self.last >= LINE_INTERVAL_S:
-            self.last = now
-            self.line(step, day, values)
-
-    def line(self, step: int, day: float, values: Mapping[str, float]) -> None:
-        """Print and log one plain line."""
-        rate = (step - self.first) / max(time.monotonic() - self.began, 1e-9)
-        left = f"{rate:.3g} steps/s  {clock((self.total - step) / rate)} left" if rate else ""
-        share = f"{100 * step / self.total:.1f}%"
-        self.say(
-            "  ".join(x for x in (f"day {day:+.1f}", f"step {step}/{self.total}", share, shown(values), left) if x)
-        )
-
-    def say(self, text: str) -> None:
-        """Log a line and, unless there is a bar, print it."""
-        logger.info(text)
-        if self.bar is None and not self.quiet:
-            print(text, flush=True)
-
-    def close(self) -> None:
-        """Leave the terminal in order."""
-        if self.bar is not None:
-            self.bar.close()
-
-
-def shown(values: Mapping[str, float]) -> str:
-    """Return the blood counts that the record holds, for people to watch."""
-    return "  ".join(f"{label} {form.format(values[name])}" for label, name, form in SHOWN if name in values)
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-class Heartbeat:
-    """Tells watchers in a small file that the run is alive and how far it is."""
-
-    def __init__(self, out: Path) -> None:
-        """Beat into ``out/heartbeat.json``."""
-        self.path, self.last = out / HEARTBEAT, -BEAT_INTERVAL_S
-
-    def beat(self, step: int, steps: int, day: float, *, last: bool = False) -> None:
-        """Write the file if it is time; a disk that is full must not end the run here."""
-        if not last and time.monotonic() - self.last < BEAT_INTERVAL_S:
-            return
-        self.last = time.monotonic()
-        values = {
-            "time": time.time(),
-            "step": step,
-            "steps": steps,
-            "day": day,
-            "pid": os.getpid(),
-            "running": not last,
-        }
-        with suppress(CheckpointError):
-            write_bytes(self.path, (json.dumps(values) + "\n").encode())
 
 
 @dataclass

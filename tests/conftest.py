@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,11 +47,18 @@ def find_backend(name: str) -> tuple[Any, str]:
 
 
 @cache
+def mpiexec() -> str:
+    """Return the launcher that belongs to this Python's MPI, else that of the machine; empty if there is none."""
+    own = Path(sys.executable).parent / "mpiexec"
+    return str(own) if own.exists() else shutil.which("mpiexec") or ""
+
+
+@cache
 def absence(name: str) -> str:
     """Return why ``name`` (one of REQUIRABLE) is not here; empty if it is."""
     if name == "mpi":
         missing = [] if find_spec("mpi4py") else ["mpi4py"]
-        missing += [] if shutil.which("mpiexec") else ["mpiexec"]
+        missing += [] if mpiexec() else ["mpiexec"]
         return f"no {' and no '.join(missing)}" if missing else ""
     backend, reason = find_backend(name)
     return reason if backend is None else ""

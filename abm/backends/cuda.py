@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from abm.backends.numpy_backend import check_copy, find_kernel
+from abm.comm import local_rank
 from abm.errors import BackendError
 from abm.kernel import PREFIX, Kernel, assemble, cast_scalar, first_errors, load_topics
 
@@ -35,6 +36,10 @@ class CudaBackend:
             BackendError: no CuPy, no GPU, no NVRTC, or the sources do not compile.
         """
         self._cupy = _import_cupy()
+        runtime = self._cupy.cuda.runtime
+        runtime.setDevice(
+            local_rank() % runtime.getDeviceCount()
+        )  # one GPU per rank of a node, shared if there are fewer
         self.kernels: dict[str, Kernel] = load_topics(folder)
         self._functions = self._compile(assemble(folder))
         self.device = int(self._cupy.cuda.runtime.getDevice())

@@ -2,13 +2,17 @@
 
 ``checkpoint-<step>/`` holds ``shard-<rank>.h5`` (the planes of one rank), ``body.h5`` (everything off the lattice)
 and ``manifest.json``, written last, with size and SHA-256 of the others. A folder without a whole manifest is torn.
+
+Ranks write files of their own, not one together: the HDF5 that comes with h5py's wheels cannot write in parallel, one
+built for it has to be built against the very MPI of the site, its compressed writes are collective, and a rank that
+dies then takes the file of all with it. ``abm merge`` (:mod:`abm.io.merged`) makes one file of them when one is wanted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,6 @@ from abm.errors import CheckpointError
 from abm.io.atomic import (
     WriteError,
     new_hdf5,
-    open_hdf5,
-    sha256_of,
     sweep,
     sync,
     workers,
@@ -28,18 +30,13 @@ from abm.io.atomic import (
     write_attributes,
     write_bytes,
 )
-from abm.io.hash import join, plane_digests, state_hash
-from abm.io.manifest import CORE, MANIFEST, FileEntry, Manifest, Part, Shard
+from abm.io.hash import join, plane_digests
+from abm.io.manifest import BODY, CORE, MANIFEST, FileEntry, Manifest, Part, Shard
+from abm.io.reader import FORMAT_VERSION, file_problems
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 1
-
-#: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form.
-#: The layout of the folder and of the manifest does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {}
-
-BODY = "body.h5"
-_FOLDER = re.compile(r"checkpoint-(\d{8,})")
+#: A folder of shards, or one merged file that somebody put there.
+_NAME = re.compile(r"checkpoint-(\d{8,})(\.h5)?")
 
 
 def write_checkpoint(
@@ -60,118 +57,52 @@ def write_checkpoint(
         rank: number of the shard.
         n_ranks: how many ranks call this function.
         gather: with several ranks, collects the parts of all and returns them on the one rank that is to write the
-            manifest, ``None`` on the others.
+            manifest, ``None`` on the others. A rank that fails to write calls it too, so that none waits for ever.
 
     Raises:
-        WriteError: it cannot be written (disk full, ...); older checkpoints are as they were.
+        WriteError: it cannot be written (disk full, ...); older checkpoints are as they were. Raised on the rank that
+            failed and on the one that would write the manifest.
     """
     _check_call(snap, keep, n_ranks, gather)
     folder = out / f"checkpoint-{snap.step:08d}"
+    part, failure = _try_shard(folder, snap, rank)
+    parts = [part] if gather is None else gather(part)
     try:
-        _make_folder(folder)
-        part = _write_shard(folder, snap, rank)
-        parts = [part] if gather is None else gather(part)
+        if failure:
+            raise failure
         if parts is not None:
             _complete(folder, snap, parts)
     except CheckpointError:
-        _withdraw(folder, rank)
+        _withdraw(folder, [part] if parts is None else parts)
         raise
     if parts is not None:
         _prune(out, snap.step, keep)
     return folder
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read the manifest of a checkpoint folder.
-
-    Raises:
-        CheckpointError: none there, damaged, of an unknown version, or its shards do not make up the lattice.
-    """
-    try:
-        manifest = Manifest.parse((path / MANIFEST).read_bytes())
-    except OSError as error:
-        msg = f"{path}: not a whole checkpoint: {MANIFEST}: {error.strerror}"
-        raise CheckpointError(msg) from error
-    except ValueError as error:
-        msg = f"{path}: {error}"
-        raise CheckpointError(msg) from error
-    version = manifest.format_version
-    if version > FORMAT_VERSION:
-        msg = f"{path}: format version {version} is newer than {FORMAT_VERSION}, the last one known here: update abm"
-        raise CheckpointError(msg)
-    if any(v not in UPGRADERS for v in range(version, FORMAT_VERSION)):
-        msg = f"{path}: format version {version} is too old to be upgraded to {FORMAT_VERSION}"
-        raise CheckpointError(msg)
-    edges = [0, *(s.z1 for s in manifest.shards)]
-    if [s.z0 for s in manifest.shards] != edges[:-1] or edges[-1] != manifest.shape[0]:
-        msg = f"{path}: the shards do not make up {manifest.shape[0]} planes"
-        raise CheckpointError(msg)
-    return manifest
-
-
-def read_checkpoint(path: Path, z0: int | None = None, z1: int | None = None) -> Snapshot:
-    """Read the planes ``z0 <= z < z1`` (all by default) and the body, from however many shards hold them.
-
-    Raises:
-        CheckpointError: a file that is needed is missing or does not match its checksum, or the format is unknown.
-        ValueError: no such planes.
-    """
-    manifest = read_manifest(path)
-    z0, z1 = 0 if z0 is None else z0, manifest.shape[0] if z1 is None else z1
-    if not 0 <= z0 < z1 <= manifest.shape[0]:
-        msg = f"planes {z0}:{z1} are not inside the lattice of {manifest.shape[0]} planes"
-        raise ValueError(msg)
-    shards = [s for s in manifest.shards if s.z0 < z1 and s.z1 > z0]
-    for entry in (manifest.body, *(s.file for s in shards)):
-        if problem := _problem(path, entry):
-            msg = f"{path}: {problem}"
-            raise CheckpointError(msg)
-    arrays: dict[str, Array] = {}
-    for shard in shards:
-        _read_shard(path / shard.file.name, shard, z0, z1, arrays)
-    body = _read_body(path / BODY)
-    snap = Snapshot(manifest.step, manifest.shape, z0, z1, arrays, body, dict(manifest.meta))
-    for version in range(manifest.format_version, FORMAT_VERSION):
-        snap = UPGRADERS[version](snap)
-    try:
-        check_snapshot(snap)
-    except ValueError as error:
-        msg = f"{path}: {error}"
-        raise CheckpointError(msg) from error
-    return snap
+def holds_checkpoint(out: Path) -> bool:
+    """Whether ``out`` holds a checkpoint that was once whole: a folder with a manifest, or a merged file."""
+    return any(path.is_file() or (path / MANIFEST).exists() for path in _checkpoints(out))
 
 
 def newest_good(out: Path) -> tuple[Path, list[str]]:
     """Return the newest checkpoint that is whole, and a message for each newer one that is not.
 
+    Merged files in ``out`` count too; of the same step, the folder is taken.
+
     Raises:
         CheckpointError: there is none.
     """
     skipped: list[str] = []
-    for folder in reversed(_folders(out)):
-        if not (problems := _file_problems(folder)):
-            return folder, skipped
-        skipped.append(f"skipped {folder.name}: {'; '.join(problems)}")
+    for path in reversed(_checkpoints(out)):
+        if not (problems := file_problems(path)):
+            return path, skipped
+        skipped.append(f"skipped {path.name}: {'; '.join(problems)}")
     if not skipped:
         msg = f"{out}: no usable checkpoint: no checkpoint-<step> folder there"
         raise CheckpointError(msg)
     msg = "\n".join([f"{out}: no usable checkpoint", *skipped])
     raise CheckpointError(msg)
-
-
-def verify(path: Path) -> list[str]:
-    """Return all that is wrong with a checkpoint: files, checksums, and the state hash computed anew."""
-    if problems := _file_problems(path):
-        return problems
-    manifest = read_manifest(path)
-    try:
-        found = state_hash(read_checkpoint(path))
-    except (CheckpointError, ValueError) as error:
-        return [str(error)]
-    # The hash of an upgraded state is another one than that of the state as it was stored.
-    if manifest.format_version == FORMAT_VERSION and found != manifest.state_hash:
-        return [f"state hash {found} where {MANIFEST} says {manifest.state_hash}"]
-    return []
 
 
 def _check_call(snap: Snapshot, keep: int, n_ranks: int, gather: Callable[[Part], list[Part] | None] | None) -> None:
@@ -187,6 +118,19 @@ def _check_call(snap: Snapshot, keep: int, n_ranks: int, gather: Callable[[Part]
         raise ValueError(msg)
 
 
+def _try_shard(folder: Path, snap: Snapshot, rank: int) -> tuple[Part, CheckpointError | None]:
+    try:
+        _make_folder(folder)
+        return _write_shard(folder, snap, rank), None
+    except CheckpointError as error:
+        nothing = FileEntry(_shard_name(rank), 0, "")
+        return Part(Shard(rank, snap.z0, snap.z1, nothing), (), str(error)), error
+
+
+def _shard_name(rank: int) -> str:
+    return f"shard-{rank:05d}.h5"
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -198,7 +142,7 @@ def _make_folder(folder: Path) -> None:
 
 def _write_shard(folder: Path, snap: Snapshot, rank: int) -> Part:
     """Write one shard. Its bytes depend on nothing but the planes, so writing it again changes nothing."""
-    path = folder / f"shard-{rank:05d}.h5"
+    path = folder / _shard_name(rank)
     digests = plane_digests(snap)
     with new_hdf5(path) as file, workers() as pool:
         write_attributes(file, {"format_version": FORMAT_VERSION, "step": snap.step, "z0": snap.z0, "z1": snap.z1})
@@ -211,11 +155,12 @@ def _write_shard(folder: Path, snap: Snapshot, rank: int) -> Part:
 
 def _complete(folder: Path, snap: Snapshot, parts: list[Part]) -> None:
     """Write the body, then the manifest; from that moment on the checkpoint is there."""
+    if problems := [p.problem for p in parts if p.problem]:
+        raise WriteError("\n".join(problems))
     parts = sorted(parts, key=lambda p: p.shard.z0)
     shards = tuple(p.shard for p in parts)
     with new_hdf5(folder / BODY) as file:
-        for name, array in snap.body.items():
-            file.create_dataset(name, data=array, **_filters(array))
+        write_body(file, snap)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         step=snap.step,
@@ -231,16 +176,22 @@ def _complete(folder: Path, snap: Snapshot, parts: list[Part]) -> None:
     _remove(p for p in folder.iterdir() if p.name not in known)
 
 
+def write_body(group: h5py.Group, snap: Snapshot) -> None:
+    """Write the arrays off the lattice; a name with a slash becomes a group."""
+    for name, array in snap.body.items():
+        group.create_dataset(name, data=array, **_filters(array))
+
+
 def _filters(array: Array) -> dict[str, Any]:
     if np.asarray(array).nbytes < 4096:
         return {}
     return {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
-def _withdraw(folder: Path, rank: int) -> None:
-    """Take back what this rank wrote of a checkpoint that did not come about."""
+def _withdraw(folder: Path, parts: Iterable[Part]) -> None:
+    """Take back what was written of a checkpoint that did not come about."""
     if not (folder / MANIFEST).exists():
-        _remove([folder / f"shard-{rank:05d}.h5", folder / BODY])
+        _remove([folder / BODY, *(folder / part.shard.file.name for part in parts)])
         with contextlib.suppress(OSError):
             folder.rmdir()
 
@@ -249,7 +200,7 @@ def _prune(out: Path, step: int, keep: int) -> None:
     """Keep the last whole checkpoints up to ``step``; later ones belong to the user. Removing is never urgent."""
     sweep(out)
     past = [f for f in _folders(out) if _step(f) <= step]
-    whole = [f for f in past if not _file_problems(f, checksums=False)]
+    whole = [f for f in past if not file_problems(f, checksums=False)]
     for folder in set(past) - set(whole[-keep:]):
         # The manifest goes first: a folder that is left half removed is then known to be torn.
         _remove([folder / MANIFEST])
@@ -260,59 +211,21 @@ def _prune(out: Path, step: int, keep: int) -> None:
         sweep(folder)
 
 
-def _remove(paths: Iterator[Path] | list[Path]) -> None:
+def _remove(paths: Iterable[Path]) -> None:
     for path in list(paths):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
+def _checkpoints(out: Path) -> list[Path]:
+    """Return all checkpoints, whole or not, oldest first: folders, and merged files before the folder of their step."""
+    found = (p for p in out.glob("checkpoint-*") if _NAME.fullmatch(p.name) and p.is_dir() != (p.suffix == ".h5"))
+    return sorted(found, key=lambda p: (_step(p), p.is_dir()))
+
+
 def _folders(out: Path) -> list[Path]:
-    """Return all checkpoint folders, whole or not, oldest first."""
-    return sorted((p for p in out.glob("checkpoint-*") if _FOLDER.fullmatch(p.name) and p.is_dir()), key=_step)
+    return [path for path in _checkpoints(out) if path.is_dir()]
 
 
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("checkpoint-"))
-
-
-def _file_problems(folder: Path, *, checksums: bool = True) -> list[str]:
-    try:
-        manifest = read_manifest(folder)
-    except CheckpointError as error:
-        return [str(error).removeprefix(f"{folder}: ")]
-    return [p for entry in manifest.files if (p := _problem(folder, entry, checksums=checksums))]
-
-
-def _problem(folder: Path, entry: FileEntry, *, checksums: bool = True) -> str:
-    """Return what is wrong with one file, or an empty text."""
-    path = folder / entry.name
-    try:
-        if (size := path.stat().st_size) != entry.bytes:
-            return f"{entry.name} has {size} bytes where {entry.bytes} were written"
-        if checksums and sha256_of(path) != entry.sha256:
-            return f"{entry.name} does not match its checksum"
-    except OSError as error:
-        return f"{entry.name}: {error.strerror}"
-    return ""
-
-
-def _read_shard(path: Path, shard: Shard, z0: int, z1: int, arrays: dict[str, Array]) -> None:
-    """Read the planes that a shard shares with z0:z1 into ``arrays``, which are made when first met."""
-    low, high = max(z0, shard.z0), min(z1, shard.z1)
-    with open_hdf5(path) as file:
-        for name, data in file.items():
-            if name not in arrays:
-                arrays[name] = np.empty((z1 - z0, *data.shape[1:]), data.dtype)
-            data.read_direct(arrays[name], np.s_[low - shard.z0 : high - shard.z0], np.s_[low - z0 : high - z0])
-
-
-def _read_body(path: Path) -> dict[str, Array]:
-    body: dict[str, Array] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            body[name] = np.asarray(item[()])
-
-    with open_hdf5(path) as file:
-        file.visititems(visit)
-    return body
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("checkpoint-").removesuffix(".h5"))

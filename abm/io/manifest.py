@@ -9,7 +9,7 @@ from pathlib import Path
 
 from abm.io.atomic import sha256_of
 
-MANIFEST = "manifest.json"
+MANIFEST, BODY = "manifest.json", "body.h5"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Part:
-    """What one rank tells the rank that writes the manifest."""
+    """What one rank tells the rank that writes the manifest; ``problem`` says why it could not write its shard."""
 
     shard: Shard
     digests: tuple[bytes, ...]
+    problem: str = ""
 
 
 @dataclass(frozen=True)

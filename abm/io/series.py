@@ -5,6 +5,7 @@ The file explains itself: names of kinds, origins and count rows, units and prov
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,14 +19,21 @@ from numpy.typing import NDArray
 
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
 from abm.errors import CheckpointError
-from abm.io.atomic import deflate, new_hdf5, open_hdf5, write_attributes, write_chunks
+from abm.io.atomic import (
+    deflate,
+    new_array,
+    new_hdf5,
+    open_hdf5,
+    read_provenance,
+    write_attributes,
+    write_chunks,
+    write_provenance,
+)
 
 FORMAT_VERSION = 1
 FILE = "series.h5"
 COUNTS_SHAPE = (N_COUNTS, N_KINDS, N_ORIGINS)
 _COUNTS_DOC = "population, niche and quiescent rows: cells at that time; all others: events since the record before"
-#: An HDF5 attribute holds less than 64 KiB; longer texts become a dataset of the same name.
-_LONGEST_ATTRIBUTE = 60_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,17 @@ class Series:
         for i, (step, day) in enumerate(zip(self._steps, self._days, strict=True)):
             yield Record(step, day, {k: v[i] for k, v in self._values.items()}, _inflate(self._counts[i]))
 
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of the records; units and provenance are not part of it."""
+        sha = hashlib.sha256(f"{len(self)} records {sorted(self.units)}\n".encode())
+        columns = [np.array(self._steps, "<i8"), np.array(self._days, "<f8")]
+        columns += [np.array(self._values[name], "<f8") for name in sorted(self.units)]
+        for column in columns:
+            sha.update(column.tobytes())
+        for counts in self._counts:
+            sha.update(_inflate(counts).astype("<i8", copy=False).tobytes())
+        return sha.hexdigest()
+
     def write(self, out: Path) -> Path:
         """Replace ``series.h5`` in ``out`` by the records so far.
 
@@ -104,24 +123,16 @@ class Series:
         with new_hdf5(path, sealed=True) as file:
             names = {"kinds": _names(Kind), "origins": _names(Origin), "count_rows": _names(Count)}
             write_attributes(file, {"format_version": FORMAT_VERSION, **names})
-            self._write_provenance(file)
+            write_provenance(file, self.provenance)
             _column(file, "step", np.array(self._steps, np.int64), "steps", "fate steps done")
             _column(file, "day", np.array(self._days, np.float64), "d", "day of the scenario; 0 is the transplant")
             body = file.create_group("body")
             for name, (unit, doc) in self.units.items():
                 _column(body, name, np.array(self._values[name], np.float64), unit, doc)
-            shape = (len(self), *COUNTS_SHAPE)
-            counts = write_chunks(file, "counts", shape, np.dtype(np.int64), 1, self._counts)
+            counts = new_array(file, "counts", (len(self), *COUNTS_SHAPE), np.dtype(np.int64), 1)
+            write_chunks(counts, 0, self._counts)
             write_attributes(counts, {"unit": "cells", "doc": _COUNTS_DOC, "axes": "record, count row, kind, origin"})
         return path
-
-    def _write_provenance(self, file: h5py.File) -> None:
-        for name, value in self.provenance.items():
-            if isinstance(value, str) and len(value.encode()) > _LONGEST_ATTRIBUTE:
-                file.create_dataset(f"provenance/{name}", data=value)
-            else:
-                write_attributes(file, {name: value})
-        write_attributes(file, {"provenance": json.dumps(list(self.provenance))})
 
     def _take(self, file: h5py.File, up_to_step: int) -> None:
         """Take over the records of a file; the count tables stay deflated."""
@@ -139,6 +150,7 @@ class Series:
         *,
         units: Mapping[str, tuple[str, str]] | None = None,
         provenance: Mapping[str, str | int] | None = None,
+        name: str = FILE,
     ) -> Series:
         """Read ``series.h5`` to continue it from a checkpoint; records after ``up_to_step`` are left out.
 
@@ -147,7 +159,7 @@ class Series:
         Raises:
             CheckpointError: missing, damaged, of a newer format, or with other observables than ``units``.
         """
-        path = out / FILE
+        path = out / name
         with open_hdf5(path, sealed=True) as file:
             if (version := int(file.attrs["format_version"])) > FORMAT_VERSION:
                 msg = f"{path}: format version {version} is newer than {FORMAT_VERSION}, the last one known here"
@@ -156,17 +168,11 @@ class Series:
             if units is not None and units.keys() != stored.keys():
                 msg = f"{path}: other observables than this program's: {sorted(units.keys() ^ stored.keys())}"
                 raise CheckpointError(msg)
-            series = cls(stored if units is None else units, _provenance(file) if provenance is None else provenance)
+            series = cls(
+                stored if units is None else units, read_provenance(file) if provenance is None else provenance
+            )
             series._take(file, up_to_step)
         return series
-
-
-def _provenance(file: h5py.File) -> dict[str, str | int]:
-    found: dict[str, str | int] = {}
-    for name in json.loads(file.attrs["provenance"]):
-        value = file.attrs[name] if name in file.attrs else file["provenance"][name].asstr()[()]
-        found[name] = value if isinstance(value, str) else int(value)
-    return found
 
 
 def _column(group: h5py.Group, name: str, values: NDArray[np.float64] | NDArray[np.int64], unit: str, doc: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from abm.cells import COLD, HOT, TISSUE_MASK, Kind, Origin, Tissue
 from abm.io.atomic import new_hdf5, workers, write_array, write_attributes
+from abm.io.hash import state_hash
 from abm.state import Array, Snapshot, check_snapshot
 
 SPACING_UM = 10.0
@@ -22,7 +23,8 @@ def write_snapshot(out: Path, snap: Snapshot) -> Path:
 
     Cell data, arrays [z, y, x]: ``tissue``, and ``kind``, ``origin``, ``clone`` of the resident cell,
     ``motile_kind``, ``motile_origin``, ``motile_clone`` of the motile one. Lengths are in um. The names of the codes
-    stand as JSON in the attributes of the group ``abm``.
+    stand as JSON in the attributes of the group ``abm``, with the hash of the state that is shown. The file carries the
+    checksum of itself in its user block, which VTK skips.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -33,10 +35,11 @@ def write_snapshot(out: Path, snap: Snapshot) -> Path:
         msg = f"a snapshot needs all {snap.shape[0]} planes, not {snap.z0}:{snap.z1}"
         raise ValueError(msg)
     path = out / f"snapshot-{snap.step:08d}.vtkhdf"
-    with new_hdf5(path) as file:
+    with new_hdf5(path, sealed=True) as file:
         _write_image(file, snap.shape, cell_data(snap))
         names = {e.__name__.lower(): json.dumps({m.name: m.value for m in e}) for e in (Tissue, Kind, Origin)}
-        write_attributes(file.create_group("abm"), {"step": snap.step, "no_cell": NO_CELL, **names})
+        facts = {"step": snap.step, "state_hash": state_hash(snap), "no_cell": NO_CELL}
+        write_attributes(file.create_group("abm"), {**facts, **names})
         file.create_dataset("abm/meta", data=json.dumps(snap.meta))
     return path
 

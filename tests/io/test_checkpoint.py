@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from abm.errors import CheckpointError
-from abm.io import atomic, checkpoint, newest_good, read_checkpoint, read_manifest, state_hash, verify, write_checkpoint
+from abm.io import atomic, newest_good, read_checkpoint, read_manifest, reader, state_hash, verify, write_checkpoint
 from abm.io.manifest import FileEntry, Manifest, Part
 from abm.state import FIELDS, Snapshot
 
@@ -80,7 +80,7 @@ def test_manifest_tells_how_it_was_made(tmp_path: Path, make_snapshot: Make) -> 
     snap = make_snapshot()
     values = json.loads((write_checkpoint(tmp_path, snap, keep=1) / "manifest.json").read_text())
     assert snap.meta.items() <= values.items()
-    assert values["format_version"] == checkpoint.FORMAT_VERSION
+    assert values["format_version"] == reader.FORMAT_VERSION
     assert (values["step"], values["shape"], values["n_ranks"]) == (24, [7, 6, 5], 1)
     assert values["state_hash"] == state_hash(snap)
     assert {"name", "bytes", "sha256"} == set(values["body"]) == set(values["shards"][0]["file"])
@@ -125,7 +125,7 @@ def test_only_the_shards_that_are_needed_are_opened(tmp_path: Path, make_snapsho
 def test_chunks_of_many_planes_with_a_rest(
     tmp_path: Path, make_snapshot: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic, "_CHUNK_BYTES", 3 * 6 * 5 * 4)
+    monkeypatch.setattr(atomic, "CHUNK_BYTES", 3 * 6 * 5 * 4)
     snap = make_snapshot()
     path = write_checkpoint(tmp_path, snap, keep=1)
     with h5py.File(path / "shard-00000.h5", locking=False) as file:
@@ -258,14 +258,14 @@ def test_older_versions_are_upgraded_step_by_step(
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(checkpoint, "UPGRADERS", {1: to_2, 2: to_3})
+    monkeypatch.setattr(reader, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(reader, "UPGRADERS", {1: to_2, 2: to_3})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(checkpoint, "UPGRADERS", {1: lambda old: old, 2: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {1: lambda old: old, 2: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from abm import cli, describe, run
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind
+from abm.comm import SerialComm
 from abm.config import Config
 from abm.io import Record
 from abm.state import Snapshot, checkpoint_fields
@@ -37,16 +38,16 @@ class Fake:
 
     before_step: ClassVar[Callable[[int], None]] = staticmethod(lambda step: None)
 
-    def __init__(self, config: Config, backend: Any) -> None:
-        self.config, self.backend, self.step = config, backend, 0
+    def __init__(self, config: Config, backend: Any, comm: SerialComm | None = None) -> None:
+        self.config, self.backend, self.comm, self.step = config, backend, comm or SerialComm(), 0
         self.words = np.zeros(config.patch.shape, np.uint32)
         self.births = np.zeros(1, np.int64)
 
-    start = classmethod(lambda cls, config, backend: cls(config, backend))
+    start = classmethod(lambda cls, config, backend, comm=None: cls(config, backend, comm))
 
     @classmethod
-    def restore(cls, config: Config, backend: Any, snapshot: Snapshot) -> Self:
-        sim = cls(config, backend)
+    def restore(cls, config: Config, backend: Any, snapshot: Snapshot, comm: SerialComm | None = None) -> Self:
+        sim = cls(config, backend, comm)
         sim.step, sim.words, sim.births = snapshot.step, snapshot.arrays["res_hot"], snapshot.body["output.births"]
         return sim
 

@@ -19,7 +19,7 @@ FLOORS = (
     {"domain", "comm", "backends"},
     {"model"},
     {"step", "setup", "phases", "ledger", "observe", "io", "memory"},
-    {"run", "run_folder", "describe", "doctor", "bench"},
+    {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench"},
     {"cli", "__main__"},
 )
 
@@ -30,7 +30,7 @@ HOMES = {
     "h5py": ("abm/io/", "analysis/"),
     "ctypes": ("abm/backends/host.py",),
     "subprocess": ("abm/backends/host.py", "abm/bench/"),
-    "tqdm": ("abm/run.py",),
+    "tqdm": ("abm/progress.py",),
     "matplotlib": ("analysis/",),
 }
 

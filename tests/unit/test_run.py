@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from abm import cli, io, run
+from abm import progress as progress_of
 from abm.config import load_config
 from abm.errors import BackendError, LedgerError
 from tests.unit.fake_run import OUT, Fake, abm, at_step, last_word, prepare, run_case, send
@@ -31,7 +32,7 @@ def test_run_writes_one_directory_and_ends_with_the_hash() -> None:
     done = run_case()
     assert done.exit_code == 0, done.output
     assert {p.name for p in OUT.iterdir()} == {
-        "config.toml", "series.h5", "run.log", "checkpoint-00000036", "checkpoint-00000048"
+        "config.toml", "series.h5", "run.log", "heartbeat.json", "checkpoint-00000036", "checkpoint-00000048"
     }  # fmt: skip
     assert last_word(done) == io.read_manifest(OUT / "checkpoint-00000048").state_hash
     for text in ("scaling mode", "phi = 100", "Result", "site-updates/s", "17 bytes per site", "Agents", "42", "ANC"):
@@ -286,7 +287,7 @@ def test_a_lost_series_does_not_hold_up_the_run() -> None:
 
 
 def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(progress_of, "LINE_INTERVAL_S", 0.0)
     lines = [line for line in run_case().stdout.splitlines() if line.startswith("day ")]
     assert len(lines) == 50  # start, every step, end
     assert lines[0].startswith("day +0.0  step 0/48  0.0%  ANC 2.00  plt 200")
@@ -301,9 +302,9 @@ class Terminal(text_io.StringIO):
 def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(run, "DRAW_INTERVAL_S", 0.0)
+    monkeypatch.setattr(progress_of, "DRAW_INTERVAL_S", 0.0)
     monkeypatch.setenv("COLUMNS", "80")
-    progress = run.Progress(0, 100, quiet=False)
+    progress = progress_of.Progress(0, 100, quiet=False)
     assert progress.bar is not None
     for step in range(1, 101):
         progress.show(step, step / 24, {"anc": 0.5, "platelets": 20.0, "donor_percent": 99.0, "blast_percent": 0.001})
@@ -312,11 +313,11 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "day +4.2" in text
     assert "100%" in text
     assert "ANC 0.50  plt 20  blasts 0.001%  donor 99%" in text
-    assert run.Progress(0, 1, quiet=True).bar is None
+    assert progress_of.Progress(0, 1, quiet=True).bar is None
 
 
 def test_durations() -> None:
-    assert [run.clock(s) for s in (0.2, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
+    assert [progress_of.clock(s) for s in (0.2, 59.6, 3661)] == ["0:00:00", "0:01:00", "1:01:01"]
 
 
 def test_errors_of_the_system_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
