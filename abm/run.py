@@ -88,7 +88,7 @@ def resume_run(
     """Continue a run from its newest good checkpoint; return the exit code."""
     comm = comm or SerialComm()
     config = read_config(out, overrides)
-    if not comm.on_root(lambda: any(out.glob("checkpoint-[0-9]*/manifest.json"))):
+    if not comm.on_root(lambda: io.holds_checkpoint(out)):
         # it ended before its first checkpoint was whole
         return start_run(config, out, overwrite=True, options=options, stop=stop, comm=comm)
     path, skipped = comm.on_root(lambda: io.newest_good(out))

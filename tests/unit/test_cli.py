@@ -38,7 +38,7 @@ def test_hash_and_verify() -> None:
     assert "skipped checkpoint-00000048" in older.stderr
     assert "checkpoint-00000036 step 36" in older.stdout
     nothing = abm("verify", ".")
-    assert (nothing.exit_code, nothing.stderr) == (2, "error: .: no checkpoints and no series.h5 there\n")
+    assert (nothing.exit_code, nothing.stderr) == (2, "error: .: no checkpoints, series or snapshots there\n")
 
 
 def test_check_prints_the_size_and_writes_nothing() -> None:
