@@ -1,8 +1,8 @@
 """One plain HDF5 file with all that a checkpoint holds: to pass on, to keep, to open elsewhere, to continue from.
 
-``checkpoint-<step>.h5`` has one dataset (nz, ny, nx) per field of the lattice, the group ``body``, and in its attributes
-how the state was made. It carries the checksum of itself. Put into the directory of a run, beside its ``config.toml``,
-it counts as a checkpoint of that run.
+``checkpoint-<step>.h5`` has one dataset (nz, ny, nx) per field of the lattice, the group ``body``, and how the state
+was made in its attributes. It carries the checksum of itself. Put into the directory of a run, beside its
+``config.toml``, it counts as a checkpoint of that run.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
 FORMAT_VERSION = 1
 
-#: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form.
+#: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
+#: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
 UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {}
 
