@@ -1,0 +1,62 @@
+"""Durations on the command line, and what a launcher tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+from abm import comm
+from abm.comm import SerialComm, connect, launched_ranks, local_rank
+from abm.ranks import wall_time
+
+PARAMETER: Any = None
+LAUNCHERS = (*comm.SIZE_VARIABLES, *comm.LOCAL_RANK_VARIABLES)
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("1:30", 90), ("0:01:30", 90), ("2:00:00", 7200), ("1-02:00:00", 93600), ("7.5", 7.5)],
+)
+def test_wall_times(text: str, seconds: float) -> None:
+    assert wall_time(PARAMETER, PARAMETER, text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-5", "1h", "1:2:3:4", "1-5"])
+def test_what_is_no_wall_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="expected seconds"):
+        wall_time(PARAMETER, PARAMETER, text)
+
+
+def test_no_wall_time_is_none() -> None:
+    assert wall_time(PARAMETER, PARAMETER, None) is None
+
+
+def test_without_a_launcher_there_is_one_rank() -> None:
+    assert (launched_ranks(), local_rank()) == (1, 0)
+    assert type(connect()) is SerialComm
+
+
+def test_a_launcher_inside_a_batch_job_is_believed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("MPI_LOCALRANKID", "3")
+    assert (launched_ranks(), local_rank()) == (4, 3)
+
+
+def test_messages_hold_the_planes_of_all_arrays() -> None:
+    arrays = [np.zeros((9, 2, 3), np.uint32), np.zeros((9, 2, 3), np.uint8)]
+    buffer = np.zeros(2 * 6 * (4 + 1), np.uint8)
+    parts = [part for part, _ in comm._parts(buffer, arrays, 2)]
+    assert [(part.shape, part.dtype) for part in parts] == [((2, 2, 3), np.uint32), ((2, 2, 3), np.uint8)]
+    parts[0][...] = 0x01010101
+    parts[1][...] = 2
+    assert buffer.tolist() == [1] * 48 + [2] * 12
