@@ -118,8 +118,12 @@ def new_hdf5(path: Path, *, sealed: bool = False) -> Iterator[h5py.File]:
     """
     with replacing(path) as temp:
         with _Sink(temp, "w+") as sink:
-            with h5py.File(sink, "w", userblock_size=_SEAL_BYTES if sealed else 0) as file:
-                yield file
+            try:
+                with h5py.File(sink, "w", userblock_size=_SEAL_BYTES if sealed else 0) as file:
+                    yield file
+            except Exception:
+                sink.check()  # HDF5 stumbles over what was not written; the reason for that is to be told
+                raise
             sink.check()
         if sealed:
             seal = _seal(temp)

@@ -1,14 +1,21 @@
-"""States that look like real ones: most words occupied, labels in patches, smooth fields."""
+"""States that look like real ones, most words occupied; and a user without rights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from abm.cells import COLD, HOT
 from abm.state import Array, Snapshot, checkpoint_fields
+
+NOBODY = 65534  #: a user without rights
 
 META: dict[str, str | int] = {
     "seed": 2**64 - 1,
@@ -53,3 +60,26 @@ def make(shape: tuple[int, int, int] = (7, 6, 5), step: int = 24, seed: int = 1)
 def make_snapshot() -> Callable[..., Snapshot]:
     """``make(shape, step, seed)``: a random state."""
     return make
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Give up the rights of root for the block, if this is root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may read: the usual one is closed to all but its owner."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
