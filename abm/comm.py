@@ -204,7 +204,8 @@ class MpiComm(SerialComm):
         return done
 
     def abort(self, code: int) -> None:
-        """End all ranks."""
+        """End all ranks, after a moment for what was written to leave through the launcher."""
+        time.sleep(0.5)
         self.world.Abort(code)
 
 
