@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 import abm
+from abm.cli_options import BACKEND, QUIET, SEED, SET, STEPS, SUBMIT, WALLTIME, options
 from abm.errors import AbmError, ConfigError
-from abm.ranks import ranks, wall_time
+from abm.ranks import ranks
+from abm.scale.options import CHECK
 from abm.stop_signals import StopSignals
 
-BACKENDS = ("auto", "numpy", "host", "cuda")
 #: Exit code of a program that Ctrl-C ended before there was anything to save.
 EXIT_INTERRUPTED = 130
 #: Exit code of `abm bench --compare` if something became slower.
@@ -73,37 +73,6 @@ def scenario_path(text: str) -> Path:
         return shipped
     names = [file.stem for file in folder.glob("*.toml")]
     raise ConfigError(f"no such scenario{did_you_mean(path.stem, names)}", file=path)
-
-
-Decorator = Callable[[Any], Any]
-
-
-def options(*chosen: Decorator) -> Decorator:
-    """Join several option decorators; they appear in the help in this order."""
-
-    def decorate(command: Any) -> Any:  # noqa: ANN401 - a click command
-        for option in reversed(chosen):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one parameter; may be repeated."
-)
-SEED = click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Random seed, instead of the scenario's.")
-BACKEND = click.option(
-    "--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help="Where to compute."
-)
-STEPS = click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, for a trial.")
-WALLTIME = click.option(
-    "--max-walltime",
-    callback=wall_time,
-    metavar="TIME",
-    help="Stop with a checkpoint before this wall time: seconds, m:ss, h:mm:ss or d-hh:mm:ss.",
-)
-QUIET = click.option("--quiet", is_flag=True, help="Print only the state hash.")
 
 
 @click.group(
@@ -205,17 +174,41 @@ def resume(
 Examples:
   abm check aml_hsct
   abm check my.toml --set patch.shape=[256,256,256] --time
+  abm check my.toml --set patch.shape=[4096,1024,1024] --ranks 8 --device h100
 """
 )
 @click.argument("scenario")
-@options(SET, SEED, BACKEND)
-@click.option("--time", "timed", is_flag=True, help="Also run some steps to estimate the duration.")
-def check(scenario: str, overrides: tuple[str, ...], seed: int | None, backend: str, timed: bool) -> None:
+@options(SET, SEED, BACKEND, *CHECK)
+def check(scenario: str, overrides: tuple[str, ...], seed: int | None, backend: str, timed: bool, **scale: Any) -> None:  # noqa: ANN401
     """Check SCENARIO and its rule tables; print size, memory and backend. Writes nothing."""
     from abm.config import load_config
     from abm.describe import plan
 
-    for line in plan(load_config(scenario_path(scenario), overrides, seed), backend, timed=timed):
+    for line in plan(load_config(scenario_path(scenario), overrides, seed), backend, timed=timed, **scale):
+        click.echo(line)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  abm submit aml_hsct > job.sbatch
+  abm submit my.toml --set patch.shape=[512,256,256] --ranks 8 --cpus 4 --go
+  abm submit my.toml --gpus --ranks 4 --time 12:00:00 --partition gpu --account me --go
+"""
+)
+@click.argument("scenario")
+@options(SET, SEED, *SUBMIT)
+def submit(
+    scenario: str, overrides: tuple[str, ...], seed: int | None, out: Path | None, go: bool, **wishes: Any
+) -> None:
+    """Print a batch script for SLURM that fits the run of SCENARIO, or submit it with --go.
+
+    Memory and time are those of `abm check --ranks`, with a margin that the script states. A run that may need more
+    time than its job queues itself again until it is done. The last word of --go is the number of the job.
+    """
+    from abm import submit as jobs
+
+    for line in jobs.lines(scenario_path(scenario), overrides, seed, out, jobs.Wishes(**wishes), go=go):
         click.echo(line)
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from abm.config_models import ACTIONS, Timed
 from abm.errors import ConfigError
 from abm.memory import refusal
 from abm.run_folder import own_tables
+from abm.scale.machines import Options
+from abm.scale.text import lines
 from abm.step import Simulation
 from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
 
@@ -61,8 +64,17 @@ def rules(species: str, table: str | None) -> list[str]:
     return [line for path in paths if wanted in (None, path.stem) for line in _rule_lines(path)]
 
 
-def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
-    """Check everything a run needs and yield what it will take, line by line."""
+def plan(config: Config, backend_name: str, *, timed: bool, **scale: Any) -> Iterator[str]:  # noqa: ANN401
+    """Check everything a run needs and yield what it will take, line by line.
+
+    Args:
+        config: of the run.
+        backend_name: one of ``abm.backends.NAMES``.
+        timed: run some steps to estimate the duration.
+        scale: ranks and their machine, by the names of :class:`Options`, if the run is not meant for this process.
+    """
+    meant = Options(**scale)
+    meant.check()
     Simulation.validate(config)
     nz, ny, nx = config.patch.shape
     yield f"scenario   valid; {config.patch.species}, {len(config.events)} events"
@@ -76,12 +88,14 @@ def plan(config: Config, backend_name: str, *, timed: bool) -> Iterator[str]:
     yield f"           {', '.join(f'{name} {per_site}' for name, per_site in arrays)}"
     backend, reason = choose(backend_name)
     yield f"backend    {reason}"
-    if message := refusal(config.patch.shape, backend, total):
+    if not meant.asked and (message := refusal(config.patch.shape, backend, total)):
         raise config.error("patch.shape", message)
     if timed:
         speed = _speed(config, backend)
         seconds = config.n_sites * config.n_steps / speed
         yield f"duration   about {seconds:.0f} s at {speed:.2g} site-updates/s, as on the first days, without files"
+    if meant.asked:
+        yield from lines(config, meant, choose("host")[0] if backend.name == "cuda" else backend)
 
 
 def _speed(config: Config, backend: Backend) -> float:

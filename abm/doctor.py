@@ -27,7 +27,7 @@ def examine() -> Iterator[str]:
     yield f"files       HDF5 through h5py {installed('h5py')}; checkpoints need no parallel HDF5"
     yield f"MPI         {mpi()}"
     yield f"report      {report()}"
-    for name in ("kernels", "scenarios", "analysis"):
+    for name in ("kernels", "scenarios", "analysis", "slurm"):
         yield f"data        {data(name)}"
 
 

@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """Return the folder ``kernels``, ``scenarios`` or ``analysis`` of this installation.
+    """Return the folder ``kernels``, ``scenarios``, ``analysis`` or ``slurm`` of this installation.
 
     Raises:
         FileNotFoundError: the installation is incomplete.

@@ -1,13 +1,14 @@
 """What every test may rely on: backends, and a header that says what this run covers and what it does not.
 
 A test that needs something this machine lacks is skipped with the reason. With
-``ABM_REQUIRE=host,mpi,cuda`` (any subset) the absence of a named thing ends the run instead.
+``ABM_REQUIRE=host,mpi,cuda,slurm,shellcheck`` (any subset) the absence of a named thing ends the run instead.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -22,7 +23,8 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BACKENDS = ("numpy", "host", "cuda")
-REQUIRABLE = ("host", "mpi", "cuda")
+REQUIRABLE = ("host", "mpi", "cuda", "slurm", "shellcheck")
+DAEMONS = ("slurmctld", "slurmd", "munged")
 
 # The same examples everywhere and no deadline: the first call of a backend compiles.
 settings.register_profile(
@@ -54,12 +56,33 @@ def mpiexec() -> str:
 
 
 @cache
+def shellcheck() -> str:
+    """Return the program that checks shell scripts: that of this environment, else of the machine; empty if neither."""
+    own = Path(sys.executable).parent / "shellcheck"
+    return str(own) if own.exists() else shutil.which("shellcheck") or ""
+
+
+def nameless() -> str:
+    """Return why SLURM cannot find this machine by its name; empty if it can."""
+    try:
+        socket.getaddrinfo(socket.gethostname(), None, family=socket.AF_INET, flags=socket.AI_ADDRCONFIG)
+    except OSError as error:
+        return f"no address of the name {socket.gethostname()} ({error.strerror}): is loopback the only interface?"
+    return ""
+
+
+@cache
 def absence(name: str) -> str:
     """Return why ``name`` (one of REQUIRABLE) is not here; empty if it is."""
     if name == "mpi":
         missing = [] if find_spec("mpi4py") else ["mpi4py"]
         missing += [] if mpiexec() else ["mpiexec"]
         return f"no {' and no '.join(missing)}" if missing else ""
+    if name == "slurm":
+        missing = [program for program in DAEMONS if not shutil.which(program)]
+        return f"no {', '.join(missing)}" if missing else nameless()
+    if name == "shellcheck":
+        return "" if shellcheck() else "no shellcheck"
     backend, reason = find_backend(name)
     return reason if backend is None else ""
 
@@ -93,7 +116,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for name in ("cuda", "mpi"):
+    for name in ("cuda", "mpi", "slurm"):
         if item.get_closest_marker(name) and absence(name):
             pytest.skip(absence(name))
 

@@ -12,6 +12,7 @@ import pytest
 
 from abm import cli, describe, resources
 from abm.backends import NAMES
+from abm.cli_options import BACKENDS
 from abm.config import Config, load_config
 from tests.unit.fake_run import OUT, SCENARIO, abm, last_word, prepare, run_case
 
@@ -139,4 +140,4 @@ def test_help_teaches() -> None:
         assert command.epilog is None or "Example" in text
         assert command.help
         assert "abm" in text
-    assert cli.BACKENDS == NAMES
+    assert BACKENDS == NAMES

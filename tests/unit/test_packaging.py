@@ -37,7 +37,7 @@ def in_checkout(*patterns: str) -> set[str]:
 
 def test_wheel_holds_package_and_data(wheel: Path) -> None:
     expected = in_checkout("abm/**/*.py")
-    expected |= {f"abm/{path}" for path in in_checkout("kernels/*.cu*", "scenarios/**/*", "analysis/**/*")}
+    expected |= {f"abm/{path}" for path in in_checkout("kernels/*.cu*", "scenarios/**/*", "analysis/**/*", "slurm/*")}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == expected
@@ -50,16 +50,16 @@ def test_wheel_finds_its_data(wheel: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r})\n"
         "from abm.resources import folder, load_analysis\n"
-        "print(folder('kernels'), folder('scenarios'), load_analysis().__path__[0], sep='\\n')"
+        "print(folder('kernels'), folder('scenarios'), folder('slurm'), load_analysis().__path__[0], sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(site / "abm" / name) for name in ("kernels", "scenarios", "analysis")]
+    assert done.stdout.split() == [str(site / "abm" / name) for name in ("kernels", "scenarios", "slurm", "analysis")]
 
 
 def test_sdist_holds_the_repository(tmp_path: Path) -> None:
     made = build("sdist", tmp_path)
     with tarfile.open(made) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    folders = ("abm", "kernels", "scenarios", "analysis", "tests", "benchmarks")
-    expected = in_checkout(*(f"{folder}/**/*.py" for folder in folders), "kernels/*", "scenarios/**/*", "*.md")
+    python = (f"{folder}/**/*.py" for folder in ("abm", "kernels", "scenarios", "analysis", "tests", "benchmarks"))
+    expected = in_checkout(*python, "kernels/*", "scenarios/**/*", "slurm/*", "*.md")
     assert expected <= held, sorted(expected - held)
