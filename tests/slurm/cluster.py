@@ -131,7 +131,9 @@ class Cluster:
 
     def _start(self, program: str, *arguments: str) -> None:
         log = (self.folder / f"{program}-{len(self.started)}.log").open("wb")
-        command = [shutil.which(program) or program, *arguments]
+        # should this process be killed, the daemon ends too
+        guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+        command = [*guard, shutil.which(program) or program, *arguments]
         daemon = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, cwd=self.folder)
         self.started.append((daemon, log))
 
@@ -145,21 +147,27 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         """Cancel what still runs, then stop the daemons that were started here, the last first."""
-        if len(self.started) > 1 and self.started[1][0].poll() is None:
-            self.call("scancel", "--state=PENDING", "--user", getpass.getuser(), check=False)
-            self.call("scancel", "--user", getpass.getuser(), check=False)
-            with suppress(TimeoutError):
-                until(lambda: not self.call("squeue", "--noheader", check=False).stdout.strip(), STOP_S, "jobs to end")
-        self._clean_memory()
-        for daemon, log in reversed(self.started):
-            daemon.send_signal(signal.SIGTERM)
-            try:
-                daemon.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-            log.close()
-        shutil.rmtree(self.folder)
+        try:
+            if len(self.started) > 1 and self.started[1][0].poll() is None:
+                self._cancel_all()
+            self._clean_memory()
+        finally:
+            for daemon, log in reversed(self.started):
+                daemon.send_signal(signal.SIGTERM)
+                try:
+                    daemon.wait(STOP_S)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+                    daemon.wait()
+                log.close()
+            shutil.rmtree(self.folder)
+
+    def _cancel_all(self) -> None:
+        """Cancel all jobs, those that wait first, and wait for their end."""
+        for which in (["--state=PENDING"], []):
+            self.call("scancel", *which, "--user", getpass.getuser(), check=False)
+        with suppress(TimeoutError):
+            until(lambda: not self.call("squeue", "--noheader", check=False).stdout.strip(), STOP_S, "jobs to end")
 
     def _clean_memory(self) -> None:
         """Remove what killed ranks of these jobs left in shared memory: what is new, and mapped by nobody."""
@@ -169,7 +177,8 @@ class Cluster:
                 with suppress(OSError):  # it ended, or belongs to another user
                     in_use |= path in maps.read_text(encoding="utf-8", errors="replace")
             if not in_use:
-                Path(path).unlink(missing_ok=True)
+                with suppress(OSError):
+                    Path(path).unlink()
 
     def call(
         self, *command: str, check: bool = True, cwd: Path | None = None, timeout: float = 60, **variables: str
