@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,13 @@ from abm.errors import LedgerError
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
 
-#: How far each phase reads beyond the sites it writes, in the order they follow one exchange.
-FATE_CHAIN = {"contacts": 1, "fate": 1, "arrive": 1, "act": 1}
-HOP_CHAIN = {"bid": 1, "arrive": 1, "leave": 1}
+#: How far each phase reads beyond the sites it writes, in the order they follow one exchange. What takes a claimed site
+#: comes from a plane beyond, and its rivals from the next.
+FATE_CHAIN = {"contacts": 1, "fate": 1, "commit": 2}
+HOP_CHAIN = {"bid": 1, "hop": 2}
 SWEEP_REACH = 1
 #: Planes of the fields that are read beyond a slab: by the next sweep, and by `fate`, which runs as far as this.
-FIELD_DEPTH = max(SWEEP_REACH, FATE_CHAIN["arrive"] + FATE_CHAIN["act"])
+FIELD_DEPTH = max(SWEEP_REACH, FATE_CHAIN["commit"])
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
 
@@ -31,7 +33,6 @@ SCRATCH: dict[str, str] = {
     "histogram": "u4",
     "action": "u1",
     "priority": "u4",
-    "winner": "u1",
     "engaged": "u1",
     "struck": "u1",
 }
@@ -49,11 +50,16 @@ def bytes_per_site() -> list[tuple[str, int]]:
 
 
 class Stage(NamedTuple):
-    """One kernel over the owned planes and ``beyond`` more on either side, with arguments of its own."""
+    """One kernel over the owned planes and ``beyond`` more on either side, with arguments of its own.
+
+    ``behind``: planes it must stay behind the stage before, if both work on some planes at a time: so far it reads, or
+    writes, beyond the planes it is at.
+    """
 
     kernel: str
     beyond: int
     special: dict[str, Any]
+    behind: int = 1
 
 
 class Phases:
@@ -65,6 +71,8 @@ class Phases:
         types = {f.name: f.dtype for f in FIELDS} | SCRATCH
         self.arrays: dict[str, Any] = {k: backend.alloc(domain.local_shape, t) for k, t in types.items()}
         self.room = domain.n_owned * LEAVERS_PER_PLANE
+        begin = domain.halo * domain.plane
+        self.bounds = {"begin": begin, "end": begin + domain.n_owned * domain.plane}  # the owned sites
         self.arrays["n_leavers"] = backend.alloc(1, np.int64)
         self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
         self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
@@ -151,11 +159,8 @@ class Phases:
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         fate = self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), highest=highest, **own)
-        beyond -= FATE_CHAIN["arrive"]
-        arrive = self._draw("arrive", beyond, step, outcome, **own)
-        beyond -= FATE_CHAIN["act"]
-        act = self._draw("act", beyond, step, outcome, room=self.room, counts=self.counts, **own)
-        self._run(fate, arrive, act)
+        commit = self._draw("commit", 1, step, outcome, room=self.room, counts=self.counts, **self.bounds, **own)
+        self._run(fate, commit._replace(behind=FATE_CHAIN["commit"]))
 
     def census(self) -> None:
         """Phase 7: count who is there now."""
@@ -165,11 +170,8 @@ class Phases:
     def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
-        own = {"hot": self.arrays["mot_hot"], "cold": self.arrays["mot_cold"]}
-        beyond = HOP_CHAIN["arrive"] + HOP_CHAIN["leave"]
-        bid = self._draw("bid", beyond, step, Stream.HOP, draw=substep, hop=hop)
-        beyond -= HOP_CHAIN["arrive"]
-        self._run(bid, self._draw("arrive", beyond, step, Stream.HOP, **own), Stage("leave", 0, {}))
+        bid = self._draw("bid", HOP_CHAIN["hop"], step, Stream.HOP, draw=substep, hop=hop)
+        self._run(bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"]))
 
     def clear_counts(self) -> None:
         """Start the counts of a new step."""
@@ -238,19 +240,20 @@ class Phases:
     def _run(self, *stages: Stage) -> None:
         """Launch kernels one after the other, some planes at a time where the backend wants that.
 
-        What one stage leaves in the caches the next one then finds there. Each stage stays a plane behind the one
-        before: it reads one plane beyond what it writes, and what it writes in place no earlier stage still reads.
+        What one stage leaves in the caches the next one then finds there. Each stage stays behind the one before: what
+        it reads is there, and what it writes in place no earlier stage still reads.
         """
         plane, halo, owned = self.domain.plane, self.domain.halo, self.domain.n_owned
         launches = [self._prepared(stage) for stage in stages]
         done = [halo - stage.beyond for stage in stages]
         ends = [halo + owned + stage.beyond for stage in stages]
-        planes = self.backend.chunk(plane, len(stages)) or ends[0] + len(stages)
+        lags = list(accumulate(stage.behind if k else 0 for k, stage in enumerate(stages)))
+        planes = self.backend.chunk(plane, len(stages)) or ends[0] + lags[-1]
         reached = done[0]
         while done != ends:
             reached += planes
             for k, launch in enumerate(launches):
-                upto = min(ends[k], reached - k)
+                upto = min(ends[k], reached - lags[k])
                 if upto > done[k]:
                     launch((upto - done[k]) * plane, first=done[k] * plane)
                     done[k] = upto

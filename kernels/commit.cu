@@ -1,134 +1,133 @@
-// Phases 4 and 5 for either layer: claims on empty sites, the next words. In place: `arrive` writes only empty sites
-// and reads only occupied ones, `act` changes only the cells that act.
+// Phase 4 for either layer: the next words, in place. A cell that acts writes its own site and, if it wins the claim on
+// an empty one, that site too: every site has one writer, and nobody reads the words of another cell.
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"
 
-// One stage further; after the last stage the next kind, drawn from the shares of this kind.
-DEVICE void advance(uint32_t* hot, uint32_t* cold, uint32_t draw, const uint32_t* flags, const uint8_t* stages,
-                    const uint8_t* fate_next, const uint32_t* fate_share) {
-    const uint32_t kind = GET(*hot, HOT_KIND);
-    const uint32_t stage = GET(*cold, COLD_STAGE) + 1u;
-    if (stage < stages[kind] || fate_next[kind * 4u] == 0u) {
-        *cold = PUT(*cold, COLD_STAGE, stage < stages[kind] ? stage : uint32_t(stages[kind]));
-        return;
-    }
-    uint32_t j = 0;
-    while (j < 3u && fate_next[kind * 4u + j + 1u] != 0u && draw >= fate_share[kind * 4u + j]) ++j;
-    const uint32_t next = fate_next[kind * 4u + j];
-    *hot = PUT(PUT(*hot, HOT_KIND, next), HOT_CYCLE, (flags[next] >> FLAG_CYCLING) & 1u);
-    *cold = PUT(*cold, COLD_STAGE, 0u);
-}
-
-// Daughter 0 stays, daughter 1 takes the claimed site; both are drawn at the mother's site.
-DEVICE void daughter(uint32_t* hot, uint32_t* cold, uint32_t which, const uint32_t r[4], const uint32_t* renew,
-                     const uint32_t* flags, const uint8_t* stages, const uint8_t* fate_next,
-                     const uint32_t* fate_share) {
-    const uint32_t kind = GET(*hot, HOT_KIND), threshold = renew[rate_row(*hot)];
-    if ((flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) *hot = PUT(*hot, HOT_CYCLE, 0u);
-    if (threshold == 0xFFFFFFFFu || r[which] < threshold) return;
-    advance(hot, cold, r[2u + which], flags, stages, fate_next, fate_share);
-}
-
-// Each claimed site takes in the cell that claims it best, or its daughter. winner: 1 + the direction of that cell;
-// written where there is a claim.
-KERNEL(arrive)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-               uint32_t step, uint32_t word, const uint8_t* action, const uint32_t* priority, const uint32_t* flags,
-               const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next, const uint32_t* fate_share,
-               uint8_t* winner, uint32_t* hot, uint32_t* cold) {
-    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t claimants[BLOCK], list[BLOCK];
-        const int found = list_claimed(action_rows(b, width, nx, action), width, claimants, list);
-        for (int i = 0; i < found; ++i) {
-            const Place p = lane(b, list[i], nx);
-            const uint32_t best = best_claim(p, claimants[list[i]], total, shift, priority);
-            const int64_t source = neighbour(p, best);
-            uint32_t h = hot[source], c = cold[source];
-            if (action_event(action[source]) == EVENT_DIVIDE) {
-                uint32_t r[4];
-                philox(seed, global_site(source, shift, total), step, word, r);
-                daughter(&h, &c, 1u, r, renew, flags, stages, fate_next, fate_share);
-            }
-            winner[p.l] = uint8_t(best + 1u);
-            hot[p.l] = h;
-            cold[p.l] = c;
-        }
-    }
-}
-
 #define SLOTS (N_KINDS * N_ORIGINS)
+
+// The two words of a cell.
+struct Cell {
+    uint32_t hot, cold;
+};
+
+// The tables that decide what daughters and maturing cells become.
+struct Fates {
+    const uint32_t* flags;
+    const uint8_t* stages;
+    const uint32_t* renew;
+    const uint8_t* next;
+    const uint32_t* share;
+};
 
 DEVICE uint32_t slot(uint32_t hot) { return GET(hot, HOT_KIND) * N_ORIGINS + GET(hot, HOT_ORIGIN); }
 
+// Turn into another kind, at its first stage.
+DEVICE void become(Cell& cell, uint32_t kind, const uint32_t* flags) {
+    cell.hot = PUT(PUT(cell.hot, HOT_KIND, kind), HOT_CYCLE, (flags[kind] >> FLAG_CYCLING) & 1u);
+    cell.cold = PUT(cell.cold, COLD_STAGE, 0u);
+}
+
+// One stage further; after the last stage the next kind, drawn from the shares of this kind.
+DEVICE void advance(Cell& cell, uint32_t draw, const Fates& fates) {
+    const uint32_t kind = GET(cell.hot, HOT_KIND), last = fates.stages[kind];
+    const uint32_t stage = GET(cell.cold, COLD_STAGE) + 1u;
+    if (stage < last || fates.next[kind * 4u] == 0u) {
+        cell.cold = PUT(cell.cold, COLD_STAGE, stage < last ? stage : last);
+        return;
+    }
+    uint32_t j = 0;
+    while (j < 3u && fates.next[kind * 4u + j + 1u] != 0u && draw >= fates.share[kind * 4u + j]) ++j;
+    become(cell, fates.next[kind * 4u + j], fates.flags);
+}
+
+// Daughter 0 stays, daughter 1 takes the claimed site; r: random words of the mother's site.
+DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fates& fates) {
+    const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = fates.renew[rate_row(mother.hot)];
+    if ((fates.flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) mother.hot = PUT(mother.hot, HOT_CYCLE, 0u);
+    if (threshold != 0xFFFFFFFFu && r[which] >= threshold) advance(mother, r[2u + which], fates);
+    return mother;
+}
+
+// What an event that claims no site makes of a cell; r: random words of its site.
+DEVICE Cell changed(Cell cell, uint32_t event, const uint32_t r[4], const uint8_t* active_form, const Fates& fates) {
+    switch (event) {
+        case EVENT_MATURE: advance(cell, r[2], fates); break;
+        case EVENT_SWITCH: cell.hot = PUT(cell.hot, HOT_CYCLE, GET(cell.hot, HOT_CYCLE) ^ 1u); break;
+        case EVENT_ACTIVATE:
+            become(cell, active_form[GET(cell.hot, HOT_KIND)], fates.flags);
+            cell.hot = PUT(cell.hot, HOT_ACTIVATION, 1u);
+            break;
+        default: cell = {0u, 0u};  // dead, or gone to the blood
+    }
+    return cell;
+}
+
 // Count a cell that changes its kind.
 DEVICE void count_change(uint32_t before, uint32_t after, int64_t* counts) {
-    if (slot(before) == slot(after)) return;
+    if (after == 0u || slot(before) == slot(after)) return;
     count(counts + COUNT_LEFT * SLOTS + slot(before));
     count(counts + COUNT_BECAME * SLOTS + slot(after));
 }
 
-// Each acting cell changes, leaves or stays; its event is counted in counts[part][count][kind][origin].
+// Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events are counted in
+// counts[part][count][kind][origin]. Only sites from `begin` to `end` are written and counted: cells beyond them may
+// come in or send a daughter.
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
-KERNEL(act)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-            uint32_t step, uint32_t word, int64_t room, const uint8_t* action, const uint8_t* winner,
-            const uint32_t* flags, const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next,
-            const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot,
-            uint32_t* cold, int64_t* counts, int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
+KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
+               uint32_t step, uint32_t word, int64_t begin, int64_t end, int64_t room, const uint8_t* action,
+               const uint32_t* priority, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
+               const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen,
+               uint32_t* hot, uint32_t* cold, int64_t* counts, int64_t* n_leavers, int64_t* leaver_site,
+               uint32_t* leaver_words) {
+    const Fates fates = {flags, stages, renew, fate_next, fate_share};
     FOR_EACH_BLOCK_IN_PART(int64_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
         uint8_t list[BLOCK];
         const int found = list_filled(action + b.l, width, list);
+        const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
-            const uint32_t a = action[p.l], event = action_event(a), before = hot[p.l];
-            uint32_t h = before, c = cold[p.l];
+            const uint32_t event = action_event(action[p.l]), d = action_direction(action[p.l]);
+            const bool claims = (action[p.l] & CLAIMING) != 0u;
+            const Cell before = {hot[p.l], cold[p.l]};
+            Cell after = {0u, 0u};
             uint32_t r[4];
-            switch (event) {
-                case EVENT_EGRESS:
-                    if (chosen[GET(before, HOT_KIND)] != 0u) {
-                        const int64_t k = next_of(n_leavers);
-                        if (k < room) {
-                            leaver_site[k] = int64_t(global_site(p.l, shift, total));
-                            leaver_words[2 * k] = before;
-                            leaver_words[2 * k + 1] = c;
-                        }
-                    }
-                    [[fallthrough]];
-                case EVENT_DIE:
-                case EVENT_DRUG:
-                case EVENT_KILL:
-                    count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before));
-                    h = c = 0u;
-                    break;
-                case EVENT_MATURE:
+            if (claims) {
+                const Place target = moved(p, d, ny, nx);
+                const bool there = target.l >= begin && target.l < end;
+                if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;
+                Cell other = before;
+                if (event == EVENT_DIVIDE) {
                     philox(seed, global_site(p.l, shift, total), step, word, r);
-                    advance(&h, &c, r[2], flags, stages, fate_next, fate_share);
-                    break;
-                case EVENT_SWITCH: h = PUT(h, HOT_CYCLE, GET(h, HOT_CYCLE) ^ 1u); break;
-                case EVENT_ACTIVATE: {
-                    const uint32_t next = active_form[GET(h, HOT_KIND)];
-                    h = PUT(PUT(h, HOT_KIND, next), HOT_CYCLE, (flags[next] >> FLAG_CYCLING) & 1u);
-                    h = PUT(h, HOT_ACTIVATION, 1u);
-                    c = PUT(c, COLD_STAGE, 0u);
-                    break;
+                    other = daughter(before, 1u, r, fates);
+                    after = daughter(before, 0u, r, fates);
                 }
-                case EVENT_MOVE:
-                    if (won(p, a, winner)) h = c = 0u;
-                    break;
-                case EVENT_DIVIDE: {
-                    if (!won(p, a, winner)) break;
-                    uint32_t other = h, other_cold = c;
-                    philox(seed, global_site(p.l, shift, total), step, word, r);
-                    daughter(&other, &other_cold, 1u, r, renew, flags, stages, fate_next, fate_share);
-                    daughter(&h, &c, 0u, r, renew, flags, stages, fate_next, fate_share);
-                    count(row + COUNT_BIRTH * SLOTS + slot(before));
-                    count_change(before, other, row);
-                    break;
+                if (there) {
+                    hot[target.l] = other.hot;
+                    cold[target.l] = other.cold;
+                }
+                if (here && event == EVENT_DIVIDE) {
+                    count(row + COUNT_BIRTH * SLOTS + slot(before.hot));
+                    count_change(before.hot, other.hot, row);
+                }
+            } else if (here) {
+                if (event == EVENT_MATURE) philox(seed, global_site(p.l, shift, total), step, word, r);
+                after = changed(before, event, r, active_form, fates);
+                if (after.hot == 0u) count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before.hot));
+                if (event == EVENT_EGRESS && chosen[GET(before.hot, HOT_KIND)] != 0u) {
+                    const int64_t k = next_of(n_leavers);
+                    if (k < room) {
+                        leaver_site[k] = int64_t(global_site(p.l, shift, total));
+                        leaver_words[2 * k] = before.hot;
+                        leaver_words[2 * k + 1] = before.cold;
+                    }
                 }
             }
-            if (h != 0u) count_change(before, h, row);
-            hot[p.l] = h;
-            cold[p.l] = c;
+            if (!here) continue;
+            count_change(before.hot, after.hot, row);
+            hot[p.l] = after.hot;
+            cold[p.l] = after.cold;
         }
     }
 }

@@ -5,7 +5,7 @@
 // A local site and the offsets to its neighbours, divisions done once.
 struct Place {
     int64_t l, plane;  // local site, sites of a plane
-    int64_t x;
+    int64_t x, y;
     int64_t south, north, west, east;  // offsets to -y, +y, -x, +x
 };
 
@@ -15,14 +15,18 @@ DEVICE void set_x(Place& p, int64_t x, int64_t nx) {
     p.east = x == nx - 1 ? 1 - nx : 1;
 }
 
+DEVICE void set_y(Place& p, int64_t y, int64_t ny, int64_t nx) {
+    p.y = y;
+    p.south = y == 0 ? p.plane - nx : -nx;
+    p.north = y == ny - 1 ? nx - p.plane : nx;
+}
+
 // First site of a row (rows are counted through all planes).
 DEVICE Place row_start(int64_t row, int64_t ny, int64_t nx) {
     Place p;
     p.l = row * nx;
     p.plane = ny * nx;
-    const int64_t y = row >> 32 == 0 ? int64_t(uint32_t(row) % uint32_t(ny)) : row % ny;
-    p.south = y == 0 ? p.plane - nx : -nx;
-    p.north = y == ny - 1 ? nx - p.plane : nx;
+    set_y(p, row >> 32 == 0 ? int64_t(uint32_t(row) % uint32_t(ny)) : row % ny, ny, nx);
     set_x(p, 0, nx);
     return p;
 }
@@ -61,6 +65,17 @@ DEVICE int64_t neighbour(const Place& p, uint32_t d) {
     const int64_t down = d < 2u ? -p.plane : (d < 4u ? p.south : p.west);
     const int64_t up = d < 2u ? p.plane : (d < 4u ? p.north : p.east);
     return p.l + ((d & 1u) != 0u ? up : down);
+}
+
+// The neighbour in direction d as a place.
+DEVICE Place moved(const Place& p, uint32_t d, int64_t ny, int64_t nx) {
+    Place q = p;
+    q.l = neighbour(p, d);
+    const int64_t x = p.x + (d == 4u ? p.west : (d == 5u ? p.east : 0));
+    const int64_t y = p.y + (d == 2u ? -1 : (d == 3u ? 1 : 0));
+    set_x(q, x, nx);
+    set_y(q, y < 0 ? ny - 1 : (y == ny ? 0 : y), ny, nx);
+    return q;
 }
 
 // Site m of the 27-neighbourhood: m = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1); seen from there, this site is 26 - m.

@@ -4,29 +4,6 @@
 #include "lattice.cuh"
 #include "portable.cuh"
 
-// The highest bit of an action byte is set if it claims the site in its direction (bits 4 to 6).
-#define CLAIMING 0x80u
-
-// Bit d if the action of the neighbour in direction d claims the site.
-DEVICE uint8_t claim_bit(uint8_t action, uint8_t d) {
-    return uint8_t(action & 0xF0u) == uint8_t(CLAIMING | ((d ^ 1u) << 4)) ? uint8_t(1u << d) : uint8_t(0);
-}
-
-// The action bytes seen from a block in each direction. Those to the west of its first site and to the east of its last
-// may lie at the other end of the row.
-struct ActionRows {
-    const uint8_t* from[6];
-    uint8_t west, east;
-};
-
-DEVICE ActionRows action_rows(const Place& b, int width, int64_t nx, const uint8_t* action) {
-    const uint8_t* here = action + b.l;
-    const int64_t end = b.x + width == nx ? 1 - nx : 1;
-    return {{here - b.plane, here + b.plane, here + b.south, here + b.north, here - 1, here + 1},
-            here[b.west],
-            here[width - 1 + end]};
-}
-
 #ifdef __AVX512VBMI2__
 #include <immintrin.h>
 
@@ -65,22 +42,6 @@ DEVICE int list_below(int n, const uint32_t* draw, uint32_t limit, uint8_t* list
                                                      _mm512_set1_epi32(int(limit))))
                << j;
     return store_list(set, list);
-}
-
-// The sites of a block that a neighbour claims; bit d of claimants[j] is set if the one in direction d does.
-DEVICE int list_claimed(const ActionRows& rows, int width, uint8_t* claimants, uint8_t* list) {
-    const __mmask64 lanes = lanes_of(width);
-    __m512i found = _mm512_setzero_si512();
-    for (int d = 0; d < 6; ++d) {
-        __m512i action = _mm512_maskz_loadu_epi8(lanes, rows.from[d]);
-        if (d == 4) action = _mm512_mask_set1_epi8(action, 1u, char(rows.west));
-        if (d == 5) action = _mm512_mask_set1_epi8(action, uint64_t(1) << (width - 1), char(rows.east));
-        const __m512i claim = _mm512_and_si512(action, _mm512_set1_epi8(char(0xF0)));
-        const __mmask64 set = _mm512_cmpeq_epi8_mask(claim, _mm512_set1_epi8(char(CLAIMING | ((d ^ 1) << 4))));
-        found = _mm512_or_si512(found, _mm512_maskz_set1_epi8(set, char(1 << d)));
-    }
-    _mm512_storeu_si512(claimants, found);
-    return store_list(_mm512_test_epi8_mask(found, found), list);
 }
 
 // Words of 64 bits whose upper halves do not matter: the multiplication ignores them.
@@ -140,21 +101,6 @@ DEVICE int list_below(int n, const uint32_t* draw, uint32_t limit, uint8_t* list
         found += draw[k] < limit;
     }
     return found;
-}
-
-// The sites of a block that a neighbour claims; bit d of claimants[j] is set if the one in direction d does. All in
-// bytes, so that the compiler fits many in a vector.
-DEVICE int list_claimed(const ActionRows& rows, int width, uint8_t* claimants, uint8_t* list) {
-    uint8_t west[BLOCK], east[BLOCK];
-    memcpy(west, rows.from[4], size_t(width));
-    memcpy(east, rows.from[5], size_t(width));
-    west[0] = rows.west;
-    east[width - 1] = rows.east;
-    const uint8_t* from[6] = {rows.from[0], rows.from[1], rows.from[2], rows.from[3], west, east};
-    for (int j = 0; j < width; ++j)
-        claimants[j] = uint8_t(claim_bit(from[0][j], 0) | claim_bit(from[1][j], 1) | claim_bit(from[2][j], 2) |
-                               claim_bit(from[3][j], 3) | claim_bit(from[4][j], 4) | claim_bit(from[5][j], 5));
-    return list_filled(claimants, width, list);
 }
 
 // The random words of several sites of a block (philox.cuh), out[k][j] for site number j of the list; site = global

@@ -1,5 +1,5 @@
 // Phase 6: one motile sub-step. A random walk with exclusion inside the motile layer, in place: cells bid for a site,
-// the best bidder arrives there (`arrive` in fate.cu), and has left.
+// the best bidder hops there.
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"
@@ -32,17 +32,23 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
     }
 }
 
-// A bidder that won leaves its site.
-KERNEL(leave)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint8_t* action, const uint8_t* winner,
-              uint32_t* mot_hot, uint32_t* mot_cold) {
+// A bidder that wins hops. Only sites from `begin` to `end` are written: bidders beyond them may come in.
+KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, int64_t begin, int64_t end,
+            const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot, uint32_t* mot_cold) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint8_t list[BLOCK];
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
-            if (!won(p, action[p.l], winner)) continue;
-            mot_hot[p.l] = 0u;
-            mot_cold[p.l] = 0u;
+            const uint32_t d = action_direction(action[p.l]);
+            const Place target = moved(p, d, ny, nx);
+            const bool here = p.l >= begin && p.l < end, there = target.l >= begin && target.l < end;
+            if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;
+            if (there) {
+                mot_hot[target.l] = mot_hot[p.l];
+                mot_cold[target.l] = mot_cold[p.l];
+            }
+            if (here) mot_hot[p.l] = mot_cold[p.l] = 0u;
         }
     }
 }

@@ -23,7 +23,9 @@ DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
     return lowest_bit(bits);
 }
 
-// The action of a site in one byte: event in the low four bits, direction in the next three, then CLAIMING (lists.cuh).
+// The action of a site in one byte: event in the low four bits, direction in the next three; the highest bit is set if
+// it claims the site in that direction.
+#define CLAIMING 0x80u
 DEVICE uint32_t action_event(uint32_t action) { return action & 15u; }
 DEVICE uint32_t action_direction(uint32_t action) { return (action >> 4) & 7u; }
 DEVICE uint8_t claiming(uint32_t event, uint32_t direction) { return uint8_t(CLAIMING | event | (direction << 4)); }
@@ -33,28 +35,26 @@ DEVICE bool stronger(uint32_t priority_a, uint64_t site_a, uint32_t priority_b, 
     return priority_a > priority_b || (priority_a == priority_b && site_a > site_b);
 }
 
-// Direction of the strongest of the claimants of the site at p.
-DEVICE uint32_t best_claim(const Place& p, uint32_t claimants, int64_t total, int64_t shift, const uint32_t* priority) {
-    uint32_t best = lowest_bit(claimants);
-    if (claimants == 1u << best) return best;  // the only one
-    uint32_t best_priority = priority[neighbour(p, best)];
-    uint64_t best_site = global_site(neighbour(p, best), shift, total);
-    for (uint32_t d = best + 1u; claimants >> d; ++d) {
-        if (!((claimants >> d) & 1u)) continue;
-        const int64_t s = neighbour(p, d);
-        const uint64_t site = global_site(s, shift, total);
-        if (!stronger(priority[s], site, best_priority, best_site)) continue;
-        best = d;
-        best_priority = priority[s];
-        best_site = site;
-    }
-    return best;
+// Directions (bit d) in which a neighbour of the site at p lies that claims it.
+DEVICE uint32_t claimants_of(const Place& p, const uint8_t* action) {
+    uint32_t claimants = 0;
+    for (uint32_t d = 0; d < 6u; ++d)
+        claimants |= uint32_t((action[neighbour(p, d)] & 0xF0u) == (CLAIMING | ((d ^ 1u) << 4))) << d;
+    return claimants;
 }
 
-// Whether the cell at p, whose action claims a site, won it.
-DEVICE bool won(const Place& p, uint32_t action, const uint8_t* winner) {
-    const uint32_t d = action_direction(action);
-    return winner[neighbour(p, d)] == (d ^ 1u) + 1u;
+// Whether the claim from direction d on the site at p is the strongest: true for exactly one of its claimants, so that
+// the site has one writer.
+DEVICE bool wins(const Place& p, uint32_t d, int64_t total, int64_t shift, const uint8_t* action,
+                 const uint32_t* priority) {
+    const int64_t own = neighbour(p, d);
+    uint32_t others = claimants_of(p, action) & ~(1u << d);
+    for (; others != 0u; others &= others - 1u) {
+        const int64_t s = neighbour(p, lowest_bit(others));
+        if (stronger(priority[s], global_site(s, shift, total), priority[own], global_site(own, shift, total)))
+            return false;
+    }
+    return true;
 }
 
 // Antigens a cell shows: those of its kind and origin (the lowest eight bits of the hot word), less what it has lost.

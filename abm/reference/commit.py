@@ -1,4 +1,4 @@
-"""Twins of ``kernels/commit.cu``: claims on empty sites, the next words, in place."""
+"""Twin of ``kernels/commit.cu``: the next words, in place."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, N_ORIGINS, Count, Event, Flag
 from abm.philox import philox
 from abm.reference.lattice import (
+    CLAIMING,
     COLD,
     HOT,
     I64,
     U8,
     U32,
     Bool,
-    best_claim,
-    claimed_sites,
     event_of,
     filled,
     get,
     global_site,
     kind_of,
-    neighbour,
     put,
     rate_row,
     slot_of,
-    won,
+    winners,
 )
 
 _SLOTS = N_KINDS * N_ORIGINS
@@ -43,7 +41,7 @@ class _Fates(NamedTuple):
     fate_share: U32
 
 
-def arrive(
+def commit(
     n: int,
     *,
     first: int,
@@ -54,45 +52,11 @@ def arrive(
     seed: int,
     step: int,
     word: int,
-    action: U8,
-    priority: U32,
-    flags: U32,
-    stages: U8,
-    renew: U32,
-    fate_next: U8,
-    fate_share: U32,
-    winner: U8,
-    hot: U32,
-    cold: U32,
-) -> None:
-    """Let each claimed site take in the cell that claims it best, or its daughter; winner: where there is a claim."""
-    act = action.reshape(-1)
-    site = claimed_sites(act, first, n, ny, nx)
-    best = best_claim(site, ny, nx, total, shift, act, priority.reshape(-1))
-    source = neighbour(site, best.astype(np.int64) - 1, ny, nx)
-    h, c = hot.reshape(-1)[source], cold.reshape(-1)[source]
-    born = event_of(act[source]) == Event.DIVIDE
-    r = philox(seed, global_site(source[born], shift, total), step, word)
-    h[born], c[born] = _daughter(h[born], c[born], 1, r, _Fates(flags, stages, renew, fate_next, fate_share))
-    winner.reshape(-1)[site] = best
-    hot.reshape(-1)[site] = h
-    cold.reshape(-1)[site] = c
-
-
-def act(
-    n: int,
-    *,
-    first: int,
-    ny: int,
-    nx: int,
-    total: int,
-    shift: int,
-    seed: int,
-    step: int,
-    word: int,
+    begin: int,
+    end: int,
     room: int,
     action: U8,
-    winner: U8,
+    priority: U32,
     flags: U32,
     stages: U8,
     renew: U32,
@@ -107,42 +71,82 @@ def act(
     leaver_site: NDArray[np.int64],
     leaver_words: U32,
 ) -> None:
-    """Change every acting cell, count its event, list the leaving cells of the chosen kinds."""
-    site = filled(action, first, n)
-    a, h, c = action.reshape(-1)[site], hot.reshape(-1)[site], cold.reshape(-1)[site]
-    event, before = event_of(a), h.copy()
-    fates = _Fates(flags, stages, renew, fate_next, fate_share)
+    """Change every acting cell, count its event, list the leaving cells of the chosen kinds.
 
+    Only sites from ``begin`` to ``end`` are written and counted; cells beyond them may come in or send a daughter.
+    """
+    site = filled(action, first, n)
+    fates, random = _Fates(flags, stages, renew, fate_next, fate_share), (total, shift, seed, step, word)
+    words = hot.reshape(-1), cold.reshape(-1)
+    event, claims = event_of(action.reshape(-1)[site]), (action.reshape(-1)[site] & CLAIMING) != 0
+
+    target, wins = winners(site[claims], begin, end, ny, nx, total, shift, action, priority)
+    claimants, divides = site[claims][wins], event[claims][wins] == Event.DIVIDE
+    _take_sites(claimants, target[wins], divides, begin, end, words, random, fates, counts)
+
+    alone = ~claims & (site >= begin) & (site < end)
+    site, event = site[alone], event[alone]
+    h, c = words[0][site], words[1][site]
     leaves = (event == Event.EGRESS) & (chosen[kind_of(h)] != 0)
     _list_leavers(
         global_site(site[leaves], shift, total), h[leaves], c[leaves], room, n_leavers, leaver_site, leaver_words
     )
-    gone = (event >= Event.DIE) & (event <= Event.EGRESS)
-    _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(h[gone]))
+    _change(site, event, words, random, active_form, fates, counts)
 
-    claim = np.flatnonzero((event == Event.DIVIDE) | (event == Event.MOVE))
-    wins = np.zeros(site.shape, bool)
-    wins[claim] = won(site[claim], a[claim], winner.reshape(-1), ny, nx)
-    divides, moves = wins & (event == Event.DIVIDE), wins & (event == Event.MOVE)
+
+def _take_sites(
+    site: I64,
+    target: I64,
+    divides: Bool,
+    begin: int,
+    end: int,
+    words: tuple[U32, U32],
+    random: tuple[int, int, int, int, int],
+    fates: _Fates,
+    counts: NDArray[np.int64],
+) -> None:
+    """Let cells that won their claim move or divide."""
+    total, shift, seed, step, word = random
+    h, c = words[0][site], words[1][site]
+    stay_h, stay_c, before = np.zeros_like(h), np.zeros_like(c), h[divides]
     r = philox(seed, global_site(site[divides], shift, total), step, word)
-    other, _ = _daughter(h[divides], c[divides], 1, r, fates)
-    h[divides], c[divides] = _daughter(h[divides], c[divides], 0, r, fates)
-    _add(counts, Count.BIRTH, slot_of(before[divides]))
-    _count_changes(counts, before[divides], other)
+    stay_h[divides], stay_c[divides] = _daughter(h[divides], c[divides], 0, r, fates)
+    h[divides], c[divides] = _daughter(h[divides], c[divides], 1, r, fates)
+    here, there = (site >= begin) & (site < end), (target >= begin) & (target < end)
+    counted = here[divides]
+    _add(counts, Count.BIRTH, slot_of(before[counted]))
+    for after in (stay_h[divides], h[divides]):
+        _count_changes(counts, before[counted], after[counted])
+    for layer, stays, goes in zip(words, (stay_h, stay_c), (h, c), strict=True):
+        layer[site[here]] = stays[here]
+        layer[target[there]] = goes[there]
 
+
+def _change(
+    site: I64,
+    event: U8,
+    words: tuple[U32, U32],
+    random: tuple[int, int, int, int, int],
+    active_form: U8,
+    fates: _Fates,
+    counts: NDArray[np.int64],
+) -> None:
+    """Let cells die, leave for the blood, mature, switch or be activated."""
+    total, shift, seed, step, word = random
+    h, c = words[0][site], words[1][site]
+    before = h.copy()
     matures = event == Event.MATURE
     r = philox(seed, global_site(site[matures], shift, total), step, word)
     h[matures], c[matures] = _advance(h[matures], c[matures], r[2], fates)
     h[event == Event.SWITCH] ^= np.uint32(1) << HOT["cycle"][0]
     wakes = event == Event.ACTIVATE
-    h[wakes], c[wakes] = _become(h[wakes], c[wakes], active_form[kind_of(h[wakes])].astype(np.uint32), flags)
+    h[wakes], c[wakes] = _become(h[wakes], c[wakes], active_form[kind_of(h[wakes])].astype(np.uint32), fates.flags)
     h[wakes] = put(h[wakes], HOT["activation"], 1)
-
-    h[gone | moves] = 0
-    c[gone | moves] = 0
-    stays = h != 0
-    _count_changes(counts, before[stays], h[stays])
-    hot.reshape(-1)[site], cold.reshape(-1)[site] = h, c
+    gone = (event >= Event.DIE) & (event <= Event.EGRESS)
+    _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(before[gone]))
+    h[gone] = c[gone] = 0
+    _count_changes(counts, before[~gone], h[~gone])
+    words[0][site], words[1][site] = h, c
 
 
 def _list_leavers(

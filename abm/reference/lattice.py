@@ -133,37 +133,21 @@ def direction_of(action: U8) -> I64:
     return ((action >> np.uint8(4)) & np.uint8(7)).astype(np.int64)
 
 
-def claims(action: U8, direction: int) -> Bool:
-    """Return whether each action claims the site that lies in ``direction``."""
-    there: Bool = (action & np.uint8(0xF0)) == (CLAIMING | np.uint8(direction << 4))
-    return there
+def winners(
+    site: I64, begin: int, end: int, ny: int, nx: int, total: int, shift: int, action: U8, priority: U32
+) -> tuple[I64, Bool]:
+    """Return, for cells whose actions claim a site, that site and whether theirs is the strongest claim on it.
 
-
-def best_claim(site: I64, ny: int, nx: int, total: int, shift: int, action: U8, priority: U32) -> U8:
-    """Return 1 + the direction of the strongest claim on each site, 0 where nobody claims it."""
-    best = np.zeros(site.shape, np.uint8)
-    best_priority = np.zeros(site.shape, np.uint32)
-    best_site = np.zeros(site.shape, np.int64)
+    Only asked where either lies in ``begin`` to ``end``; elsewhere the answer is no.
+    """
+    action, priority = action.reshape(-1), priority.reshape(-1)
+    target = neighbour(site, direction_of(action[site]), ny, nx)
+    wins: Bool = ((site >= begin) & (site < end)) | ((target >= begin) & (target < end))
+    asked = np.flatnonzero(wins)
+    own, at = site[asked], target[asked]
+    own_priority, own_global = priority[own], global_site(own, shift, total)
     for d in range(6):
-        s = neighbour(site, d, ny, nx)
-        g = global_site(s, shift, total)
-        wins = claims(action[s], d ^ 1) & ((best == 0) | stronger(priority[s], g, best_priority, best_site))
-        best[wins] = d + 1
-        best_priority[wins] = priority[s[wins]]
-        best_site[wins] = g[wins]
-    return best
-
-
-def claimed_sites(action: U8, first: int, n: int, ny: int, nx: int) -> I64:
-    """Return the distinct sites in first .. first + n that cells there or one plane beyond claim, ascending."""
-    bidders = filled(action, first - ny * nx, n + 2 * ny * nx)
-    bidders = bidders[(action[bidders] & CLAIMING) != 0]
-    aimed: I64 = np.unique(neighbour(bidders, direction_of(action[bidders]), ny, nx))
-    return aimed[(aimed >= first) & (aimed < first + n)]
-
-
-def won(site: I64, action: U8, winner: U8, ny: int, nx: int) -> Bool:
-    """Return whether each of these cells, whose actions claim a site, won it."""
-    direction = direction_of(action)
-    wins: Bool = winner[neighbour(site, direction, ny, nx)] == (direction ^ 1) + 1
-    return wins
+        other = neighbour(at, d, ny, nx)
+        rival = (action[other] & np.uint8(0xF0)) == (CLAIMING | np.uint8((d ^ 1) << 4))
+        wins[asked] &= ~(rival & stronger(priority[other], global_site(other, shift, total), own_priority, own_global))
+    return target, wins

@@ -1,4 +1,4 @@
-"""Twins of ``kernels/motile.cu``: bids and leaving of one motile sub-step."""
+"""Twins of ``kernels/motile.cu``: bids and hops of one motile sub-step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from abm.cells import TISSUE_MASK, Event, Tissue
 from abm.philox import philox
-from abm.reference.lattice import U8, U32, claiming, filled, global_site, kind_of, neighbour, won
+from abm.reference.lattice import U8, U32, claiming, filled, global_site, kind_of, neighbour, winners
 
 
 def bid(
@@ -43,9 +43,26 @@ def bid(
     priority.reshape(-1)[site] = strength
 
 
-def leave(n: int, *, first: int, ny: int, nx: int, action: U8, winner: U8, mot_hot: U32, mot_cold: U32) -> None:
-    """Let each bidder that won leave its site."""
+def hop(
+    n: int,
+    *,
+    first: int,
+    ny: int,
+    nx: int,
+    total: int,
+    shift: int,
+    begin: int,
+    end: int,
+    action: U8,
+    priority: U32,
+    mot_hot: U32,
+    mot_cold: U32,
+) -> None:
+    """Let each bidder that wins hop; only sites from ``begin`` to ``end`` are written."""
     site = filled(action, first, n)
-    site = site[won(site, action.reshape(-1)[site], winner.reshape(-1), ny, nx)]
-    mot_hot.reshape(-1)[site] = 0
-    mot_cold.reshape(-1)[site] = 0
+    target, wins = winners(site, begin, end, ny, nx, total, shift, action, priority)
+    site, target = site[wins], target[wins]
+    there, here = (target >= begin) & (target < end), (site >= begin) & (site < end)
+    for layer in (mot_hot.reshape(-1), mot_cold.reshape(-1)):
+        layer[target[there]] = layer[site[there]]
+        layer[site[here]] = 0

@@ -76,17 +76,15 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     )
     for layer in ("res", "mot"):
         p.fate(layer, step, highest)
-        look(layer, "action", "priority", "winner", f"{layer}_hot", f"{layer}_cold")
+        look(layer, "action", "priority", f"{layer}_hot", f"{layer}_cold")
         seen[f"{layer}/leavers"] = np.stack(p.leavers())
     seen["events"] = p.read_counts()
     p.census()
     seen["counts"] = p.read_counts()
     p._run(p._draw("bid", 2, step, Stream.HOP, hop=p.constants["hop"]))  # the motile halo is valid up to here
     look("bid", "action", "priority")
-    p._run(p._draw("arrive", 1, step, Stream.HOP, hot=p.arrays["mot_hot"], cold=p.arrays["mot_cold"]))
-    look("arrive", "winner", "mot_hot", "mot_cold")
-    p._run(Stage("leave", 0, {}))
-    look("leave", "mot_hot", "mot_cold")
+    p._run(Stage("hop", 1, p.bounds))
+    look("hop", "mot_hot", "mot_cold")
     return seen, p.intact()
 
 
