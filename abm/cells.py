@@ -125,6 +125,8 @@ class Specificity(IntEnum):
 
 
 N_SPECIFICITIES = 64
+#: Different kill strengths that rule tables may have: the class of a lymphocyte's stands beside its target in a byte.
+HIT_CLASSES = 8
 
 
 class Tissue(IntEnum):

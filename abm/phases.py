@@ -77,6 +77,8 @@ class Phases:
         self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
         self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
         self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
+        self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
+        self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
         self.constants: dict[str, Any] = {}
         self.launches: dict[tuple[Any, ...], Callable[..., None]] = {}
         self.counted = False  # whether the histogram may hold anything but zeros
@@ -173,19 +175,15 @@ class Phases:
         bid = self._draw("bid", HOP_CHAIN["hop"], step, Stream.HOP, draw=substep, hop=hop)
         self._run(bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"]))
 
-    def clear_counts(self) -> None:
-        """Start the counts of a new step."""
-        self.backend.clear(self.counts)
-        self.backend.clear(self.arrays["n_leavers"])
-
     def read_counts(self) -> NDArray[np.int64]:
-        """Return the counts of this step over all ranks, int64 (N_COUNTS, 64, 4)."""
-        shape = N_PARTS, N_COUNTS, N_KINDS, N_ORIGINS
-        return self.comm.sum_int64(np.asarray(self.backend.to_host(self.counts)).reshape(shape).sum(axis=0))
+        """Return the counts since the last reading over all ranks, int64 (N_COUNTS, 64, 4)."""
+        self.collect(self.totals.size)
+        return self.comm.sum_int64(np.array(self.backend.to_host(self.totals)).reshape(N_COUNTS, N_KINDS, N_ORIGINS))
 
     def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Return hot and cold words of the chosen kinds that left in this step, in global site order."""
+        """Return hot and cold words of the chosen kinds that left since the last reading, in global site order."""
         found = int(np.asarray(self.backend.to_host(self.arrays["n_leavers"]))[0])
+        self.backend.clear(self.arrays["n_leavers"])
         if found > self.room:
             msg = f"{found} stem cells leave in one step; at most {self.room} can be kept"
             raise LedgerError(msg)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.streams import GATE_SITES
+
 U32 = NDArray[np.uint32]
 
 _M0 = np.uint64(0xD2511F53)
@@ -64,6 +66,16 @@ def _rounds(seed: int, site: NDArray[np.uint64], step: int, word: int, out: NDAr
         k0 = (k0 + _W0) & 0xFFFFFFFF
         k1 = (k1 + _W1) & 0xFFFFFFFF
     out[0], out[1], out[2], out[3] = c0, c1, c2, c3
+
+
+def gates(seed: int, site: NDArray[np.int64], step: int, word: int) -> U32:
+    """Return a random byte for each of the ascending global sites; GATE_SITES neighbours share a draw."""
+    group = site // GATE_SITES
+    first = np.flatnonzero(np.diff(group, prepend=-1))  # where another draw begins
+    words = np.stack(philox(seed, group[first], step, word), axis=1)
+    number = np.repeat(np.arange(first.size), np.diff(first, append=site.size))
+    j = site % GATE_SITES
+    return (words[number, j // 4] >> (8 * (j % 4)).astype(np.uint32)) & np.uint32(255)
 
 
 def philox_scalar(seed: int, site: int, step: int, word: int) -> tuple[int, int, int, int]:

@@ -85,11 +85,13 @@ class Simulation:
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total)
         rules = self.model.rules
         strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)
+        antigens = rules.antigens(self.body.donor.shares_antigens)
         self.lattice.set_constants(
             {
                 **rules.tables,
                 "strength": strength,
-                "antigens": rules.antigens(self.body.donor.shares_antigens),
+                "antigens": antigens,
+                "sees": rules.sees(antigens),
                 "receptors": rules.receptors,
                 "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }
@@ -113,7 +115,6 @@ class Simulation:
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
         lattice.set_constants(rates._asdict())
-        lattice.clear_counts()
         for layer, highest in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
             lattice.fate(layer, t, highest)
         lattice.census()  # 7: exact counts

@@ -10,6 +10,8 @@ from enum import IntEnum
 
 #: Draws of one stream in a step: beyond them lies the next stream.
 DRAWS = 256
+#: Draw of the fate streams that GATE_SITES sites share, a byte each (``kernels/lists.cuh``).
+GATE, GATE_SITES = 1, 16
 
 
 class Stream(IntEnum):
@@ -17,9 +19,9 @@ class Stream(IntEnum):
 
     TISSUE = 1  # static tissue (step is always 0)
     INITIAL = 2  # the cells at the first step
-    FATE = 3  # resident layer: event, claim direction, priority
+    FATE = 3  # resident layer: event, claim direction, priority; draw GATE: first byte of the event's
     OUTCOME = 4  # resident layer: daughters' fates and transitions
-    FATE_MOTILE = 5
+    FATE_MOTILE = 5  # the same for the motile layer
     OUTCOME_MOTILE = 6
     HOP = 7  # motile sub-steps; draw = sub-step
     ENGAGE = 8  # which target a lymphocyte engages
@@ -29,4 +31,5 @@ class Stream(IntEnum):
 
 def cpp_header() -> str:
     """Return the stream constants for kernels."""
-    return "".join(f"#define STREAM_{s.name} {s.value}u\n" for s in Stream)
+    streams = "".join(f"#define STREAM_{s.name} {s.value}u\n" for s in Stream)
+    return f"{streams}#define DRAW_GATE {GATE}u\n#define GATE {GATE_SITES}\n"

@@ -4,8 +4,6 @@
 #include "philox.cuh"
 #include "words.cuh"
 
-#define SLOTS (N_KINDS * N_ORIGINS)
-
 // The two words of a cell.
 struct Cell {
     uint32_t hot, cold;
@@ -19,8 +17,6 @@ struct Fates {
     const uint8_t* next;
     const uint32_t* share;
 };
-
-DEVICE uint32_t slot(uint32_t hot) { return GET(hot, HOT_KIND) * N_ORIGINS + GET(hot, HOT_ORIGIN); }
 
 // Turn into another kind, at its first stage.
 DEVICE void become(Cell& cell, uint32_t kind, const uint32_t* flags) {
@@ -83,7 +79,9 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};
     FOR_EACH_BLOCK_IN_PART(int64_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK];
+        uint8_t list[ROOM];
+        fetch_planes(b, hot, width);
+        fetch_planes(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
         const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {

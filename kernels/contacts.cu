@@ -1,6 +1,7 @@
 // Phase 1: who touches whom. Neighbourhood histogram and recognition.
 #include "lattice.cuh"
 #include "philox.cuh"
+#include "sight.cuh"
 #include "words.cuh"
 
 // Class word of each site: which histogram classes its two cells add to.
@@ -32,52 +33,39 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
     }
 }
 
-// Targets around p that a lymphocyte may engage, bit m for site m of the neighbourhood: any resident cell that shows an
-// antigen of its receptor for an effector, only antigen-presenting cells for another lymphocyte. This is the one
-// recognition rule: antigens & receptors != 0. Without branches, but for the rare cells that have lost antigens.
-DEVICE uint32_t matches_around(const Place& p, uint32_t receptor, bool effector, const uint32_t* res_hot,
-                               const uint32_t* flags, const uint32_t* antigens, const uint32_t* losses) {
-    uint32_t targets[27], matches = 0, lost = 0;
-    copy_near(p, res_hot, targets);
-    for (uint32_t m = 0; m < 27u; ++m) {
-        matches |= uint32_t((antigens[targets[m] & 255u] & receptor) != 0u) << m;
-        lost |= GET(targets[m], HOT_LOSS);
-    }
-    if (matches != 0u && lost != 0u)
-        for (uint32_t m = 0; m < 27u; ++m)
-            if ((antigens_of(targets[m], antigens, losses) & receptor) == 0u) matches &= ~(1u << m);
-    if (matches != 0u && !effector)
-        for (uint32_t m = 0; m < 27u; ++m)
-            if (!((flags[GET(targets[m], HOT_KIND)] >> FLAG_APC) & 1u)) matches &= ~(1u << m);
-    return matches;
-}
-
-// Each lymphocyte that meets its antigen engages one target, drawn evenly: 1 + index in the 27-neighbourhood, else 0.
+// Each lymphocyte that meets its antigen engages one target, drawn evenly (words.cuh says how it is noted): an effector
+// any resident cell that it sees (sight.cuh), another lymphocyte only antigen-presenting cells.
 // The target is marked as struck; struck must be clear before.
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
-               const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors, uint8_t* engaged,
-               uint8_t* struck) {
+               const uint8_t* sees, const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors,
+               const uint8_t* hit_class, uint8_t* engaged, uint8_t* struck) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK] = {0};
-        uint32_t matches[BLOCK], r[4][BLOCK];
+        uint8_t list[ROOM] = {0};
+        uint32_t targets[BLOCK], r[4][BLOCK];
+        const Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
+        fetch_planes(b, res_hot, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int meeting = 0;
         for (int i = 0; i < found; ++i) {
-            const uint32_t hot = mot_hot[b.l + list[i]], receptor = receptors[GET(hot, HOT_SPECIFICITY)];
-            if (receptor == 0u) continue;
+            const uint32_t hot = mot_hot[b.l + list[i]], specificity = GET(hot, HOT_SPECIFICITY);
+            if (receptors[specificity] == 0u) continue;
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
+            const uint32_t bit = effector ? SEEN_BY_EFFECTOR : SEEN_BY_OTHERS;
+            const Place p = lane(b, list[i], nx);
+            bool lost;
+            uint32_t around = seen_around(p, nx, rows, sees + 256u * specificity, bit, res_hot, &lost);
+            if (lost) around = still_showing(p, around, receptors[specificity], res_hot, antigens, losses);
             list[meeting] = list[i];
-            matches[meeting] =
-                matches_around(lane(b, list[i], nx), receptor, effector, res_hot, flags, antigens, losses);
-            meeting += matches[meeting] != 0u;
+            targets[meeting] = around;
+            meeting += around != 0u;
         }
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, meeting, r);
         for (int i = 0; i < meeting; ++i) {
             const Place p = lane(b, list[i], nx);
-            const uint32_t m = pick_bit(matches[i], r[0][i]);
-            engaged[p.l] = uint8_t(m + 1u);
+            const uint32_t m = pick_bit(targets[i], r[0][i]);
+            engaged[p.l] = uint8_t((m + 1u) | uint32_t(hit_class[GET(mot_hot[p.l], HOT_KIND)]) << AIM_BITS);
             mark(struck + near_site(p, m));
         }
     }

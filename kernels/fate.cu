@@ -1,22 +1,16 @@
 // Phase 3 for either layer: one event per cell.
 #include "lattice.cuh"
 #include "philox.cuh"
+#include "sight.cuh"
 #include "words.cuh"
 
 #define COUNT_OF(histogram, k) float(((histogram) >> (HISTOGRAM_BITS * (k))) & 31u)
 
 // Kill strength of all lymphocytes that engage the resident cell at p.
-DEVICE float hits_on(const Place& p, const uint8_t* engaged, const uint32_t* mot_hot, const float* strength) {
-    const int64_t planes[3] = {p.l - p.plane, p.l, p.l + p.plane}, rows[3] = {p.south, 0, p.north};
+DEVICE float hits_on(const Place& p, int64_t nx, const Rows& rows, const uint8_t* engaged, const float* strength) {
     float sum = 0.0f;
-    uint8_t aim = 27;  // 1 + index of p in the neighbourhood of the lymphocyte
-    for (int z = 0; z < 3; ++z)
-        for (int y = 0; y < 3; ++y, aim -= 3) {
-            const int64_t l = planes[z] + rows[y];
-            if (engaged[l + p.west] == aim) sum = sum + strength[GET(mot_hot[l + p.west], HOT_KIND)];
-            if (engaged[l] == aim - 1) sum = sum + strength[GET(mot_hot[l], HOT_KIND)];
-            if (engaged[l + p.east] == aim - 2) sum = sum + strength[GET(mot_hot[l + p.east], HOT_KIND)];
-        }
+    for (uint32_t left = aiming_at(p, nx, rows, engaged); left != 0u; left &= left - 1u)
+        sum = sum + strength[engaged[near_site(p, lowest_bit(left))] >> AIM_BITS];
     return sum;
 }
 
@@ -62,55 +56,60 @@ DEVICE uint32_t event_at(float pick, uint32_t set, const float* h) {
     return event;
 }
 
-// Keep the numbers of the listed cells whose draw is below the bound of the most active kind, and of those that are
-// touched: most cells are dismissed by this.
-DEVICE int list_candidates(int n, const uint32_t* draw, uint32_t highest, int width, const uint8_t* touched,
-                           const uint8_t* list, uint8_t* candidates) {
-    uint8_t any[BLOCK];
-    if (list_filled(touched, width, any) == 0) return list_below(n, draw, highest, candidates);
-    int found = 0;
-    for (int k = 0; k < n; ++k) {
-        candidates[found] = uint8_t(k);
-        found += draw[k] < highest || touched[list[k]] != 0u;
+// The bound of the probability of an event (x 2^-32) for a cell.
+DEVICE uint32_t bound_of(uint32_t hot, bool touched, const uint32_t* ceiling) {
+    return ceiling[rate_row(hot) + (touched ? N_KINDS * 2u : 0u)];
+}
+
+// Keep the listed cells whose gate does not exclude an event.
+DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uint8_t* touched, const uint32_t* ceiling,
+                      uint8_t* list) {
+    int kept = 0;
+    for (int i = 0; i < n; ++i) {  // without branches
+        const uint8_t j = list[i];
+        list[kept] = j;
+        kept += gate[j] <= bound_of(hot[j], touched[j] != 0u, ceiling) >> 24;
     }
-    return found;
+    return kept;
 }
 
 // Choose at most one event per cell from its competing hazards (per step).
 // A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
 // holds upper bounds of the probability of an event (x 2^32) for every row of the rate table, without and with a touch;
-// highest is the largest of those without; rated the set of behaviours with a rate, a bit each.
+// highest is the largest of those without; rated the set of behaviours with a rate, a bit each. The first byte of the
+// number that is compared with the probability comes from the gates: most cells are dismissed by it.
 // priority is written for claiming cells only.
 // layer_is_motile: ACTIVATE needs engagement, hits do not apply.
 KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
-             const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
-             const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
-             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
-             const uint32_t* rated, uint32_t highest, const uint32_t* ceiling, const int32_t* rule_start,
-             const uint8_t* rule_behaviour, const uint8_t* rule_signal, const uint8_t* rule_power,
-             const float* rule_gain, const float* rule_half, const float* escape, uint8_t* action, uint32_t* priority) {
+             const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram, const uint8_t* engaged,
+             const uint8_t* struck, const float* cxcl12, const float* inflammation, const uint32_t* flags,
+             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* rated, uint32_t highest,
+             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
+             const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
+             const float* escape, uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
-    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK] = {0}, candidates[BLOCK];
+    FOR_EACH_BLOCK_IN_PART(Gates gates, part, b, width, n, first, ny, nx) {
+        uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
+        const Rows rows(b);
+        const uint64_t site = global_site(b.l, shift, total);
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         // what a candidate will need when the draws are done
-        fetch(cold + b.l, width);
-        for (int64_t l = b.l - b.plane; l <= b.l + b.plane; l += b.plane) {
-            fetch(hot + l, width);
-            fetch(tissue + l, width);
-        }
-        const int filled = list_filled(hot + b.l, width, list);
-        philox_listed(seed, global_site(b.l, shift, total), step, word, list, filled, r);
-        const int found = list_candidates(filled, r[0], highest, width, touched + b.l, list, candidates);
-        for (int k = 0; k < found; ++k) {
-            const int i = candidates[k];
+        fetch(cold + b.l + AHEAD, width);
+        fetch_planes(b, hot, width);
+        fetch_planes(b, tissue, width);
+        const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
+        int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
+        found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);
+        philox_listed(seed, site, step, word, list, found, r);
+        for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
             const int64_t l = p.l;
             const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell);
+            const uint32_t drawn = (uint32_t(gate[list[i]]) << 24) | (r[0][i] >> 8);
+            if (drawn >= bound_of(cell, touched[l] != 0u, ceiling)) continue;
             const bool is_engaged = layer_is_motile != 0u && engaged[l] != 0u;
-            if (r[0][i] >= ceiling[row + (touched[l] != 0u ? N_KINDS * 2u : 0u)]) continue;
             const bool is_struck = layer_is_motile == 0u && struck[l] != 0u;
             uint32_t set = rated[row];  // bit b: behaviour b has a rate
             if (!is_struck) set &= ~(1u << BEHAVIOUR_KILL);
@@ -119,7 +118,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
             float h[N_HAZARDS];
             for (uint32_t left = set; left != 0u; left &= left - 1u)
                 h[lowest_bit(left)] = rates[row * N_BEHAVIOURS + lowest_bit(left)];
-            const float hits = is_struck ? hits_on(p, engaged, mot_hot, strength) : 0.0f;
+            const float hits = is_struck ? hits_on(p, nx, rows, engaged, strength) : 0.0f;
             if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
 
             for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
@@ -146,7 +145,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
 
             float hazard = 0.0f;
             for (uint32_t left = set; left != 0u; left &= left - 1u) hazard = hazard + h[lowest_bit(left)];
-            if (!(hazard > 0.0f) || r[0][i] >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
+            if (!(hazard > 0.0f) || drawn >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
             const uint32_t event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, set, h);
             if (event != EVENT_DIVIDE && event != EVENT_MOVE) {
                 action[l] = uint8_t(event);

@@ -90,14 +90,7 @@ template <typename T> DEVICE void fetch(const T* values, int width) {
     for (int j = 0; j < width; j += 64 / int(sizeof(T))) PREFETCH(values + j);
 }
 
-// The words of the 27-neighbourhood, in the order of near_site.
-DEVICE void copy_near(const Place& p, const uint32_t* words, uint32_t* out) {
-    const int64_t planes[3] = {p.l - p.plane, p.l, p.l + p.plane}, rows[3] = {p.south, 0, p.north};
-    for (int z = 0; z < 3; ++z)
-        for (int y = 0; y < 3; ++y) {
-            const uint32_t* middle = words + planes[z] + rows[y];
-            *out++ = middle[p.west];
-            *out++ = middle[0];
-            *out++ = middle[p.east];
-        }
+// The same for what a later block and those above and below it will need.
+template <typename T> DEVICE void fetch_planes(const Place& b, const T* values, int width) {
+    for (int64_t l = b.l - b.plane + AHEAD; l <= b.l + b.plane + AHEAD; l += b.plane) fetch(values + l, width);
 }

@@ -1,47 +1,67 @@
 // Lists of the sites of a block that matter, and their random numbers: where a host spends most of its time. The plain
 // forms serve every compiler; those for AVX-512 do the same in a few instructions.
 #pragma once
+#include "generated.cuh"
 #include "lattice.cuh"
 #include "portable.cuh"
 
-#ifdef __AVX512VBMI2__
-#include <immintrin.h>
+#ifdef HAS_AVX512
 
+// Number of the k-th set bit, k from 0.
+DEVICE uint32_t nth_bit(uint32_t bits, uint32_t k) { return lowest_bit(_pdep_u32(1u << k, bits)); }
+
+// Bit j for each j below the width, at most 64.
 DEVICE uint64_t lanes_of(int width) { return width >= 64 ? ~uint64_t(0) : (uint64_t(1) << width) - 1u; }
 
-// Write the numbers of the set bits, zeros after them.
-DEVICE int store_list(uint64_t set, uint8_t* list) {
+// Append `start` + the numbers of the set bits; what the list holds beyond them is overwritten.
+DEVICE int append(uint64_t set, int start, uint8_t* list, int found) {
     alignas(64) static const uint8_t numbers[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                                     16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
                                                     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
                                                     48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
-    _mm512_storeu_si512(list, _mm512_maskz_compress_epi8(set, _mm512_load_si512(numbers)));
-    return __builtin_popcountll(set);
+    const __m512i numbered = _mm512_add_epi8(_mm512_load_si512(numbers), _mm512_set1_epi8(char(start)));
+    _mm512_storeu_si512(list + found, _mm512_maskz_compress_epi8(set, numbered));
+    return found + __builtin_popcountll(set);
 }
 
-DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
-    const __m512i values = _mm512_maskz_loadu_epi8(lanes_of(width), bytes);
-    return store_list(_mm512_test_epi8_mask(values, values), list);
-}
-
-DEVICE int list_filled(const uint32_t* words, int width, uint8_t* list) {
-    const uint64_t lanes = lanes_of(width);
+// Bit j for each of up to 64 words that is not zero.
+DEVICE uint64_t filled_bits(const uint32_t* words, uint64_t lanes) {
     uint64_t set = 0;
-    for (int j = 0; j < width; j += 16) {
+    UNROLL_4 for (int j = 0; j < 64; j += 16) {
         const __m512i values = _mm512_maskz_loadu_epi32(__mmask16(lanes >> j), words + j);
         set |= uint64_t(_mm512_test_epi32_mask(values, values)) << j;
     }
-    return store_list(set, list);
+    return set;
 }
 
-DEVICE int list_below(int n, const uint32_t* draw, uint32_t limit, uint8_t* list) {
-    const uint64_t lanes = lanes_of(n);
-    uint64_t set = 0;
-    for (int j = 0; j < n; j += 16)
-        set |= uint64_t(_mm512_mask_cmplt_epu32_mask(__mmask16(lanes >> j), _mm512_loadu_si512(draw + j),
-                                                     _mm512_set1_epi32(int(limit))))
-               << j;
-    return store_list(set, list);
+DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
+    int found = 0;
+    for (int start = 0; start < width; start += 64) {
+        const __m512i values = _mm512_maskz_loadu_epi8(lanes_of(width - start), bytes + start);
+        found = append(_mm512_test_epi8_mask(values, values), start, list, found);
+    }
+    return found;
+}
+
+DEVICE int list_filled(const uint32_t* words, int width, uint8_t* list) {
+    int found = 0;
+    for (int start = 0; start < width; start += 64)
+        found = append(filled_bits(words + start, lanes_of(width - start)), start, list, found);
+    return found;
+}
+
+DEVICE int list_gated(const uint32_t* words, const uint8_t* touched, const uint8_t* gate, uint8_t limit, int width,
+                      uint8_t* list) {
+    int found = 0;
+    for (int start = 0; start < width; start += 64) {
+        const uint64_t lanes = lanes_of(width - start);
+        const __m512i touch = _mm512_maskz_loadu_epi8(lanes, touched + start);
+        const __m512i gates = _mm512_maskz_loadu_epi8(lanes, gate + start);
+        const uint64_t low = _mm512_cmple_epu8_mask(gates, _mm512_set1_epi8(char(limit)));
+        const uint64_t set = filled_bits(words + start, lanes) & (low | _mm512_test_epi8_mask(touch, touch));
+        found = append(set, start, list, found);
+    }
+    return found;
 }
 
 // Words of 64 bits whose upper halves do not matter: the multiplication ignores them.
@@ -69,6 +89,12 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
 
 #else
 
+// Number of the k-th set bit, k from 0.
+DEVICE uint32_t nth_bit(uint32_t bits, uint32_t k) {
+    for (; k != 0u; --k) bits &= bits - 1u;
+    return lowest_bit(bits);
+}
+
 // List the sites of a block whose byte is not zero; returns their number. Eight zeros in a row are passed over at once.
 DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
     int found = 0, j = 0;
@@ -93,14 +119,12 @@ DEVICE int list_filled(const uint32_t* words, int width, uint8_t* list) {
     return list_filled(filled, width, list);
 }
 
-// List the numbers below n whose draw is below the limit.
-DEVICE int list_below(int n, const uint32_t* draw, uint32_t limit, uint8_t* list) {
-    int found = 0;
-    for (int k = 0; k < n; ++k) {
-        list[found] = uint8_t(k);
-        found += draw[k] < limit;
-    }
-    return found;
+// List the filled sites of a block that are touched or whose gate is not above the limit.
+DEVICE int list_gated(const uint32_t* words, const uint8_t* touched, const uint8_t* gate, uint8_t limit, int width,
+                      uint8_t* list) {
+    uint8_t passed[BLOCK];
+    for (int j = 0; j < width; ++j) passed[j] = (words[j] != 0u) & ((gate[j] <= limit) | (touched[j] != 0u));
+    return list_filled(passed, width, list);
 }
 
 // The random words of several sites of a block (philox.cuh), out[k][j] for site number j of the list; site = global
@@ -134,3 +158,24 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
 }
 
 #endif
+
+// GATE neighbouring sites share a draw: a byte for each, for a part of the price of a draw, tells that most of them
+// have no event. Keeps a stretch of sites that follow each other.
+struct Gates {
+    uint32_t words[4 * GROUPS];
+    uint64_t first = ~uint64_t(0) - GROUPS;  // group of words[0]
+
+    // Those of a block; site = global site of its first.
+    METHOD const uint8_t* of(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, int width) {
+        if (site / GATE < first || (site + uint64_t(width) - 1u) / GATE >= first + GROUPS) {
+            uint8_t numbers[BLOCK];
+            uint32_t r[4][BLOCK];
+            for (int j = 0; j < GROUPS; ++j) numbers[j] = uint8_t(j);
+            first = site / GATE;
+            philox_listed(seed, first, step, word, numbers, GROUPS, r);
+            for (int group = 0; group < GROUPS; ++group)
+                for (int k = 0; k < 4; ++k) words[4 * group + k] = r[k][group];
+        }
+        return (const uint8_t*)words + (site - first * GATE);
+    }
+};

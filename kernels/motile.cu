@@ -10,9 +10,11 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* engaged,
             const uint32_t* hop, uint8_t* action, uint32_t* priority) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK] = {0};
+        uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
+        fetch_planes(b, mot_hot, width);
+        fetch_planes(b, tissue, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int free = 0;
         for (int i = 0; i < found; ++i) {
@@ -36,7 +38,10 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
 KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, int64_t begin, int64_t end,
             const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot, uint32_t* mot_cold) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint8_t list[BLOCK];
+        uint8_t list[ROOM];
+        fetch_planes(b, mot_hot, width);
+        fetch_planes(b, mot_cold, width);
+        fetch(priority + b.l, width);
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);

@@ -28,9 +28,12 @@ typedef unsigned long long uint64_t;
 #define FOR_EACH(i, n)                                                                                              \
     for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); i += int64_t(gridDim.x) * blockDim.x)
 #define BLOCK 1
+#define ROOM 1
 #define LANES 1
+#define GROUPS 1
 #define UNROLL_10 _Pragma("unroll")
 #define PREFETCH(address) (void)(address)
+#define AHEAD 0
 #define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                        \
     FOR_EACH (i_, n)                                                                           \
         if (const int64_t part = (i_ / ((ny) * (nx))) * N_PARTS / ((n) / ((ny) * (nx))); true) \
@@ -42,15 +45,20 @@ DEVICE void count(int64_t* counter) { next_of(counter); }
 DEVICE void mark(uint8_t* flag) { *flag = 1; }
 DEVICE bool eight_zeros(const uint8_t*) { return false; }
 DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
+DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
 #else
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
 #define METHOD inline
 #define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
-#define BLOCK 64
+#define BLOCK 128
+#define ROOM (BLOCK + 64)
 #define LANES 8
+#define GROUPS 16
 #define UNROLL_10 _Pragma("GCC unroll 10")
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)
+#define AHEAD 128  // sites
 #define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                                             \
     FOR_EACH (part, N_PARTS)                                                                                        \
         if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny), \
@@ -69,5 +77,10 @@ DEVICE bool eight_zeros(const uint8_t* bytes) {
     return word == 0u;
 }
 DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__builtin_ctz(bits)); }
+DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__builtin_popcount(bits)); }
+#if defined(__AVX512VBMI2__) && defined(__AVX512VBMI__) && defined(__BMI2__)
+#define HAS_AVX512
+#include <immintrin.h>
+#endif
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)

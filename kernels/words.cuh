@@ -8,19 +8,16 @@
 #define GET(word, field) (((word) >> field##_SHIFT) & field##_MASK)
 #define PUT(word, field, value) (((word) & ~(field##_MASK << field##_SHIFT)) | (uint32_t(value) << field##_SHIFT))
 
+// Column of a count: kind x origin.
+#define SLOTS (N_KINDS * N_ORIGINS)
+DEVICE uint32_t slot(uint32_t hot) { return GET(hot, HOT_KIND) * N_ORIGINS + GET(hot, HOT_ORIGIN); }
+
 // Row of the rate table: kind x (quiescent, cycling).
 DEVICE uint32_t rate_row(uint32_t hot) { return GET(hot, HOT_KIND) * 2u + (GET(hot, HOT_CYCLE) & 1u); }
 
-DEVICE uint32_t bit_count(uint32_t bits) {
-    uint32_t count = 0;
-    for (; bits != 0u; bits &= bits - 1u) ++count;
-    return count;
-}
-
-// The k-th set bit, k chosen evenly by the random word r.
+// A set bit, chosen evenly by the random word r.
 DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
-    for (uint32_t skip = uint32_t((uint64_t(r) * bit_count(bits)) >> 32); skip != 0u; --skip) bits &= bits - 1u;
-    return lowest_bit(bits);
+    return nth_bit(bits, uint32_t((uint64_t(r) * bit_count(bits)) >> 32));
 }
 
 // The action of a site in one byte: event in the low four bits, direction in the next three; the highest bit is set if
@@ -57,11 +54,7 @@ DEVICE bool wins(const Place& p, uint32_t d, int64_t total, int64_t shift, const
     return true;
 }
 
-// Antigens a cell shows: those of its kind and origin (the lowest eight bits of the hot word), less what it has lost.
-DEVICE uint32_t antigens_of(uint32_t hot, const uint32_t* antigens, const uint32_t* losses) {
-    uint32_t mask = antigens[hot & 255u];
-    const uint32_t loss = GET(hot, HOT_LOSS);
-    for (uint32_t j = 0; loss >> j; ++j)
-        if ((loss >> j) & 1u) mask &= ~losses[j];
-    return mask;
-}
+// What a lymphocyte engages, in one byte: 1 + index of the target in its 27-neighbourhood, above it the class of its
+// kill strength; 0 if nothing.
+#define AIM_BITS 5
+#define AIM_MASK 31u

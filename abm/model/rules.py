@@ -18,6 +18,7 @@ from abm.cells import (
     FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
+    HIT_CLASSES,
     LOSS_ANTIGENS,
     N_HAZARDS,
     N_KINDS,
@@ -180,6 +181,16 @@ class Rules:
                 table[origin, kind] = info.antigens | self.origin_antigens[source, donor_is_self]
         return table.reshape(-1)
 
+    def sees(self, antigens: NDArray[np.uint32]) -> NDArray[np.uint8]:
+        """Return who sees whom by receptor class and lowest byte of the target's hot word, uint8 (64 * 256,).
+
+        Bit 0: effectors do, bit 1: other lymphocytes do, which need an antigen-presenting cell.
+        """
+        kind = np.arange(antigens.size) % N_KINDS
+        binds = (antigens & self.receptors[:, None] != 0) & (kind != Kind.EMPTY)
+        table: NDArray[np.uint8] = binds.astype(np.uint8) | (binds & self.mask(Flag.APC)[kind]).astype(np.uint8) * 2
+        return table.reshape(-1)
+
     def mask(self, flag: Flag) -> NDArray[np.bool_]:
         """Return which kinds carry ``flag``, shape (64,)."""
         return np.array([k in self.kinds and bool(self.kinds[Kind(k)].flags >> flag & 1) for k in range(N_KINDS)])
@@ -234,10 +245,10 @@ def _tables(
     counts = np.bincount([rule.row for rule in local], minlength=N_KINDS * 2)
     flags = np.zeros(N_KINDS, np.uint32)
     stages = np.zeros(N_KINDS, np.uint8)
-    strength = np.zeros(N_KINDS, np.float32)
+    hit_class, strength = _hit_classes(kinds)
     active_form = np.arange(N_KINDS).astype(np.uint8)
     for kind, info in kinds.items():
-        flags[kind], stages[kind], strength[kind] = info.flags, info.stages, info.strength
+        flags[kind], stages[kind] = info.flags, info.stages
         active_form[kind] = active.get(kind, kind)
     fate_next = np.zeros((N_KINDS, N_FATES), np.uint8)
     fate_share = np.zeros((N_KINDS, N_FATES), np.uint32)
@@ -250,6 +261,7 @@ def _tables(
     return {
         "flags": flags,
         "stages": stages,
+        "hit_class": hit_class,
         "strength": strength,
         "classes": _class_words(kinds),
         "active_form": active_form,
@@ -264,6 +276,24 @@ def _tables(
         "rule_half": np.array([r.half for r in local], np.float32),
         "escape": escape_table(),
     }
+
+
+def _hit_classes(kinds: dict[Kind, KindInfo]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the class of kill strength of each kind, and the strength of each class."""
+    distinct = sorted({info.strength for info in kinds.values()} | {0.0})
+    if len(distinct) > HIT_CLASSES:
+        found = ", ".join(f"{value:g}" for value in distinct)
+        raise ConfigError(
+            f"expected at most {HIT_CLASSES} different kill strengths (0 is one), found {len(distinct)}: {found}",
+            file="kinds.csv",
+            key="strength",
+        )
+    strength = np.zeros(HIT_CLASSES, np.float32)
+    strength[: len(distinct)] = distinct
+    hit_class = np.zeros(N_KINDS, np.uint8)
+    for kind, info in kinds.items():
+        hit_class[kind] = distinct.index(info.strength)
+    return hit_class, strength
 
 
 def _class_words(kinds: dict[Kind, KindInfo]) -> NDArray[np.uint32]:

@@ -6,7 +6,19 @@ import numpy as np
 
 from abm import cells
 from abm.philox import philox
-from abm.reference.lattice import HOT, U8, U32, filled, get, global_site, kind_of, near_site, pick_set_bit, span
+from abm.reference.lattice import (
+    AIM_BITS,
+    HOT,
+    U8,
+    U32,
+    filled,
+    get,
+    global_site,
+    kind_of,
+    near_site,
+    pick_set_bit,
+    span,
+)
 
 
 def classify(n: int, *, first: int, res_hot: U32, mot_hot: U32, classes: U32, signature: U32) -> None:
@@ -50,13 +62,16 @@ def engage(
     res_hot: U32,
     mot_hot: U32,
     flags: U32,
+    sees: U8,
     antigens: U32,
     losses: U32,
     receptors: U32,
+    hit_class: U8,
     engaged: U8,
     struck: U8,
 ) -> None:
     """Let each lymphocyte that meets its antigen engage and strike one target (antigens & receptors)."""
+    del sees  # spares the kernel the antigens of cells that have lost none
     engaged.reshape(-1)[first : first + n] = 0
     res, mot = res_hot.reshape(-1), mot_hot.reshape(-1)
     site = filled(mot_hot, first, n)
@@ -72,7 +87,7 @@ def engage(
     site, matches = site[matches != 0], matches[matches != 0]
     r = philox(seed, global_site(site, shift, total), step, word)
     chosen = pick_set_bit(matches, r[0], 27)
-    engaged.reshape(-1)[site] = chosen + 1
+    engaged.reshape(-1)[site] = chosen + 1 | hit_class[kind_of(mot[site])].astype(np.int64) << AIM_BITS
     struck.reshape(-1)[near_site(site, chosen, ny, nx)] = 1
 
 

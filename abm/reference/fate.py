@@ -23,8 +23,10 @@ from abm.cells import (
     Signal,
     Tissue,
 )
-from abm.philox import philox
+from abm.philox import gates, philox
 from abm.reference.lattice import (
+    AIM_BITS,
+    AIM_MASK,
     COLD,
     F32,
     I64,
@@ -41,6 +43,7 @@ from abm.reference.lattice import (
     pick_set_bit,
     rate_row,
 )
+from abm.streams import GATE
 
 _COUNT_SIGNALS = {
     Signal.N_HSPC: "hspc",
@@ -66,7 +69,6 @@ def fate(
     layer_is_motile: int,
     hot: U32,
     cold: U32,
-    mot_hot: U32,
     tissue: U8,
     distance: U8,
     histogram: U32,
@@ -103,7 +105,7 @@ def fate(
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
     hits = np.zeros(site.shape, np.float32)
     hit = np.flatnonzero(touched[site]) if not layer_is_motile else np.zeros(0, np.int64)
-    hits[hit] = _hits_on(site[hit], ny, nx, engaged.reshape(-1), mot_hot.reshape(-1), strength)
+    hits[hit] = _hits_on(site[hit], ny, nx, engaged.reshape(-1), strength)
 
     h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
     h[Behaviour.KILL] *= hits
@@ -181,12 +183,12 @@ def _has_flag(flags: U32, flag: Flag) -> Bool:
     return ((flags >> np.uint32(flag)) & np.uint32(1)).astype(bool)
 
 
-def _hits_on(site: I64, ny: int, nx: int, engaged: U8, mot_hot: U32, strength: F32) -> F32:
+def _hits_on(site: I64, ny: int, nx: int, engaged: U8, strength: F32) -> F32:
     """Sum the kill strength of all lymphocytes that engage each site."""
     total = np.zeros(site.shape, np.float32)
     for m in range(27):
-        s = near_site(site, m, ny, nx)
-        total += np.where(engaged[s] == 27 - m, strength[kind_of(mot_hot[s])], np.float32(0.0))
+        byte = engaged[near_site(site, m, ny, nx)]
+        total += np.where(byte & AIM_MASK == 27 - m, strength[byte >> AIM_BITS], np.float32(0.0))
     return total
 
 
@@ -224,11 +226,16 @@ def _candidates(
 ) -> tuple[I64, tuple[U32, U32, U32, U32]]:
     """Return the cells that may act, with their draws: most are dismissed by the bound of their row and touch."""
     total, shift, seed, step, word = random
-    r = philox(seed, global_site(site, shift, total), step, word)
-    may = np.flatnonzero((r[0] < np.uint32(highest)) | (touched[site] != 0))
-    row = rate_row(hot[site[may]]) + np.where(touched[site[may]] != 0, 2 * N_KINDS, 0)
-    may = may[r[0][may] < ceiling[row]]
-    return site[may], (r[0][may], r[1][may], r[2][may], r[3][may])
+    gate = gates(seed, global_site(site, shift, total), step, word + GATE)
+    touch = touched[site] != 0
+    may = np.flatnonzero((gate <= highest >> 24) | touch)
+    bound = ceiling[rate_row(hot[site[may]]) + np.where(touch[may], 2 * N_KINDS, 0)]
+    gated = gate[may] <= bound >> np.uint32(24)
+    may, bound = may[gated], bound[gated]
+    r = philox(seed, global_site(site[may], shift, total), step, word)
+    drawn = (gate[may] << np.uint32(24)) | (r[0] >> np.uint32(8))
+    acts = drawn < bound
+    return site[may[acts]], (drawn[acts], r[1][acts], r[2][acts], r[3][acts])
 
 
 def _choose(h: F32, r: tuple[U32, U32, U32, U32], escape: F32) -> tuple[I64, U32, U32, U32]:

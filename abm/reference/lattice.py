@@ -20,6 +20,10 @@ HOT = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells
 COLD = {f.name: (np.uint32(f.shift), np.uint32((1 << f.bits) - 1)) for f in cells.COLD}
 
 
+#: Low bits of an engaged byte: 1 + index of the target in the 27-neighbourhood; above them the class of kill strength.
+AIM_BITS, AIM_MASK = 5, 31
+
+
 def get(word: U32, field: tuple[np.uint32, np.uint32]) -> U32:
     """Return a bit field of each word."""
     return (word >> field[0]) & field[1]

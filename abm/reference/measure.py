@@ -1,4 +1,4 @@
-"""Twin of ``kernels/measure.cu``: exact integer counts."""
+"""Twins of ``kernels/measure.cu``: exact integer counts."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def census(n: int, *, first: int, ny: int, nx: int, hot: U32, tissue: U8, counts
     resting = get(words, HOT["cycle"]) == 0
     for count, found in ((Count.POPULATION, slots), (Count.NICHE, slots[niche]), (Count.QUIESCENT, slots[resting])):
         counts.reshape(-1)[count * _SLOTS : (count + 1) * _SLOTS] += np.bincount(found, minlength=_SLOTS)
+
+
+def collect(n: int, *, counts: NDArray[np.int64], totals: NDArray[np.int64]) -> None:
+    """Add up the parts of each count, and clear them for the next step."""
+    totals[:n] = counts.reshape(-1, n).sum(axis=0)
+    counts[:] = 0

@@ -26,6 +26,7 @@ static unsigned long long atomicAdd(unsigned long long* at, unsigned long long b
     return old;
 }
 static int __ffs(int bits) { return __builtin_ffs(bits); }
+static int __popc(unsigned bits) { return __builtin_popcount(bits); }
 """
 AFTER = """
 extern "C" void abm_be_thread(int thread, int block, int threads, int blocks) {

@@ -100,6 +100,7 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
         **rules.tables,
         **rows_with_rules,
         **random,
-        "antigens": rules.antigens(donor_is_self=False),
+        "antigens": (antigens := rules.antigens(donor_is_self=False)),
+        "sees": rules.sees(antigens),
         "receptors": rules.receptors,
     }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from abm.backends.host import HostBackend
 from abm.errors import BackendError
-from abm.philox import philox, philox_scalar
+from abm.philox import gates, philox, philox_scalar
 
 Words = tuple[int, ...]
 
@@ -95,3 +95,13 @@ def test_all_forms_agree(host: HostBackend, seed: int, site: list[int], step: in
 def test_blocks_of_the_numpy_form_do_not_show() -> None:
     site = np.arange(20_000, dtype=np.int64)
     np.testing.assert_array_equal(np.stack(philox(5, site, 1, 2), -1)[-1], philox_scalar(5, 19_999, 1, 2))
+
+
+@pytest.mark.parametrize("first", [0, 5, 2**32 - 20])
+def test_gates_are_the_bytes_of_shared_draws(first: int) -> None:
+    sites = np.array([s for s in range(first, first + 70) if s % 3], np.int64)
+    found = gates(77, sites, 4, 769)
+    for site, gate in zip(sites.tolist(), found.tolist(), strict=True):
+        words = philox_scalar(77, site // 16, 4, 769)
+        assert gate == words[site % 16 // 4] >> 8 * (site % 4) & 255
+    assert gates(77, sites[:0], 4, 769).size == 0

@@ -68,7 +68,7 @@ def test_every_number_has_unit_and_source(table: Path) -> None:
 
 def test_only_portable_knows_the_compiler() -> None:
     assert [path.name for path in KERNELS if "__CUDACC" in code_of(path)] == ["portable.cuh"]
-    assert len((ROOT / "kernels" / "portable.cuh").read_text(encoding="utf-8").splitlines()) < 80
+    assert len((ROOT / "kernels" / "portable.cuh").read_text(encoding="utf-8").splitlines()) < 90
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=name)

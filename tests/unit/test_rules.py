@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from abm import resources
-from abm.cells import N_BEHAVIOURS, Antigen, Behaviour, Flag, Kind, Origin, Specificity
+from abm.cells import N_BEHAVIOURS, N_KINDS, Antigen, Behaviour, Flag, Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.model.meanfield import homeostasis
 from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
@@ -111,6 +111,34 @@ def test_antigens_depend_on_whose_cell_it_is() -> None:
     assert not table[False][Kind.BLAST, Origin.DONOR] & host_minor
     assert table[False][Kind.HSC, Origin.DONOR] & (1 << Antigen.DONOR_MINOR)
     assert table[True][Kind.HSC, Origin.DONOR] == table[True][Kind.HSC, Origin.HOST]
+
+
+def test_who_sees_whom_follows_antigens_and_receptors() -> None:
+    rules = load_rules(FOLDER / "human")
+    antigens = rules.antigens(donor_is_self=False)
+    sees = rules.sees(antigens).reshape(-1, 256)
+    host_blast, donor_blast = int(Kind.BLAST), int(Kind.BLAST) + N_KINDS * Origin.DONOR
+    dendritic = int(Kind.DENDRITIC)
+    against_host = sees[Specificity.HOST_HAEMATOPOIETIC]
+    assert (against_host[host_blast], against_host[donor_blast], against_host[dendritic]) == (1, 0, 3)
+    assert not sees[Specificity.NONE].any()
+    assert not sees[:, ::N_KINDS].any(), "an empty site is nobody's target"
+
+
+def test_more_kill_strengths_than_a_byte_holds_are_refused(folder: Path) -> None:
+    path = folder / "kinds.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    column = next(line for line in lines if line.startswith("kind,")).split(",").index("strength")
+    edited, strength = [], 0.1
+    for line in lines:
+        fields = line.split(",")
+        if len(fields) > column and not line.startswith(("#", "kind,")):
+            fields[column] = f"{strength:g}"
+            strength += 0.1
+        edited.append(",".join(fields))
+    path.write_text("\n".join(edited) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="at most 8 different kill strengths"):
+        load_rules(folder)
 
 
 def test_homeostasis_conserves_flux() -> None:

@@ -102,7 +102,7 @@ def test_arrays_are_those_that_are_allocated(ranks: int) -> None:
     model = model_of(20, 11, 13)
     domain = slab(model, ranks)
     lattice = Phases(NumpyBackend(), domain, SerialComm(), 1)
-    held = [*lattice.arrays.values(), lattice.counts]
+    held = [*lattice.arrays.values(), lattice.counts, lattice.totals]
     assert count(model, domain).arrays == sum(array.nbytes for array in held)
 
 

@@ -1,0 +1,126 @@
+// What lymphocytes see: the one recognition rule, antigens & receptor != 0, over the 27 sites around each of them. It
+// is read from a table made for each step: sees[receptor class][lowest byte of a hot word, which is kind and origin].
+#pragma once
+#include "lattice.cuh"
+#include "words.cuh"
+
+// Bits of the table: whether an effector of this receptor may engage the cell, whether another lymphocyte may.
+#define SEEN_BY_EFFECTOR 1u
+#define SEEN_BY_OTHERS 2u
+
+// Antigens a cell shows: those of its kind and origin, less what it has lost.
+DEVICE uint32_t antigens_of(uint32_t hot, const uint32_t* antigens, const uint32_t* losses) {
+    uint32_t mask = antigens[hot & 255u];
+    const uint32_t loss = GET(hot, HOT_LOSS);
+    for (uint32_t j = 0; loss >> j; ++j)
+        if ((loss >> j) & 1u) mask &= ~losses[j];
+    return mask;
+}
+
+// Of the targets around p (bits, as in near_site) those that still show what the receptor binds.
+DEVICE uint32_t still_showing(const Place& p, uint32_t targets, uint32_t receptor, const uint32_t* res_hot,
+                              const uint32_t* antigens, const uint32_t* losses) {
+    for (uint32_t left = targets; left != 0u; left &= left - 1u) {
+        const uint32_t m = lowest_bit(left);
+        if ((antigens_of(res_hot[near_site(p, m)], antigens, losses) & receptor) == 0u) targets &= ~(1u << m);
+    }
+    return targets;
+}
+
+// The offsets of the rows of a neighbourhood from its middle, in the order of near_site.
+struct Rows {
+    int64_t offset[9];
+    METHOD explicit Rows(const Place& p) {
+        const int64_t planes[3] = {-p.plane, 0, p.plane}, rows[3] = {p.south, 0, p.north};
+        for (int k = 0; k < 9; ++k) offset[k] = planes[k / 3] + rows[k % 3];
+    }
+};
+
+// Sites around p (bits) whose resident cell is seen; row: of the table, bit: by whom. lost: whether any of them may
+// have lost antigens. Without branches.
+DEVICE uint32_t seen_around(const Place& p, const Rows& rows, const uint8_t* row, uint32_t bit, const uint32_t* res_hot,
+                            bool* lost) {
+    uint32_t targets = 0, all = 0;
+    for (uint32_t k = 0; k < 9u; ++k) {
+        const uint32_t* middle = res_hot + p.l + rows.offset[k];
+        const uint32_t words[3] = {middle[p.west], middle[0], middle[p.east]};
+        for (uint32_t x = 0; x < 3u; ++x) {
+            targets |= uint32_t((row[words[x] & 255u] & bit) != 0u) << (3u * k + x);
+            all |= words[x];
+        }
+    }
+    *lost = GET(all, HOT_LOSS) != 0u;
+    return targets;
+}
+
+// Sites around p (bits) whose lymphocyte engages the cell at p. Without branches.
+DEVICE uint32_t aiming_at(const Place& p, const Rows& rows, const uint8_t* engaged) {
+    uint32_t found = 0;
+    for (uint32_t k = 0; k < 9u; ++k) {
+        const uint8_t* middle = engaged + p.l + rows.offset[k];
+        const uint32_t aim = 27u - 3u * k;  // 1 + index of p, seen from the west of this row
+        const uint32_t three = uint32_t((middle[p.west] & AIM_MASK) == aim) |
+                               uint32_t((middle[0] & AIM_MASK) == aim - 1u) << 1 |
+                               uint32_t((middle[p.east] & AIM_MASK) == aim - 2u) << 2;
+        found |= three << (3u * k);
+    }
+    return found;
+}
+
+#ifdef HAS_AVX512
+
+// Away from the ends of a row, four neighbours are read at once; the fourth does not count.
+DEVICE bool inside_row(const Place& p, int64_t nx) { return p.x > 0 && p.x + 2 < nx; }
+DEVICE uint32_t three_of_four(uint64_t bits) { return uint32_t(_pext_u64(bits, 0x777777777u)); }
+
+DEVICE __m128i four(const uint32_t* words) { return _mm_loadu_si128((const __m128i*)words); }
+
+DEVICE __m512i four_rows(const uint32_t* west, const int64_t* offset) {
+    __m512i words = _mm512_castsi128_si512(four(west + offset[0]));
+    words = _mm512_inserti32x4(words, four(west + offset[1]), 1);
+    words = _mm512_inserti32x4(words, four(west + offset[2]), 2);
+    return _mm512_inserti32x4(words, four(west + offset[3]), 3);
+}
+
+DEVICE uint32_t seen_around(const Place& p, int64_t nx, const Rows& rows, const uint8_t* row, uint32_t bit,
+                            const uint32_t* res_hot, bool* lost) {
+    if (!inside_row(p, nx)) return seen_around(p, rows, row, bit, res_hot, lost);
+    const uint32_t* west = res_hot + p.l - 1;
+    const __m512i a = four_rows(west, rows.offset), b = four_rows(west, rows.offset + 4);
+    const __m128i c = four(west + rows.offset[8]);
+    __m512i keys = _mm512_castsi128_si512(_mm512_cvtepi32_epi8(a));
+    keys = _mm512_inserti32x4(keys, _mm512_cvtepi32_epi8(b), 1);
+    keys = _mm512_inserti32x4(keys, _mm_cvtepi32_epi8(c), 2);
+    const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(row), keys, _mm512_loadu_si512(row + 64));
+    const __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(row + 128), keys, _mm512_loadu_si512(row + 192));
+    const __m512i found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(keys), low, high);
+    const __m512i all = _mm512_or_si512(_mm512_or_si512(a, b), _mm512_zextsi128_si512(c));
+    *lost = _mm512_test_epi32_mask(all, _mm512_set1_epi32(int(HOT_LOSS_MASK << HOT_LOSS_SHIFT))) != 0;
+    return three_of_four(_mm512_test_epi8_mask(found, _mm512_set1_epi8(char(bit))));
+}
+
+DEVICE uint32_t aiming_at(const Place& p, int64_t nx, const Rows& rows, const uint8_t* engaged) {
+    if (!inside_row(p, nx)) return aiming_at(p, rows, engaged);
+    alignas(64) static const uint8_t aims[64] = {27, 26, 25, 0,  24, 23, 22, 0, 21, 20, 19, 0, 18, 17, 16, 0, 15, 14,
+                                                 13, 0,  12, 11, 10, 0,  9,  8, 7,  0,  6,  5, 4,  0,  3,  2, 1,  0};
+    const uint8_t* west = engaged + p.l - 1;
+    int b[9];
+    for (int k = 0; k < 9; ++k) memcpy(b + k, west + rows.offset[k], 4);
+    const __m256i eight = _mm256_setr_epi32(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
+    const __m512i all = _mm512_inserti32x4(_mm512_zextsi256_si512(eight), _mm_cvtsi32_si128(b[8]), 2);
+    const __m512i aim = _mm512_and_si512(all, _mm512_set1_epi8(AIM_MASK));
+    return three_of_four(_mm512_cmpeq_epi8_mask(aim, _mm512_load_si512(aims)));
+}
+
+#else
+
+DEVICE uint32_t seen_around(const Place& p, int64_t, const Rows& rows, const uint8_t* row, uint32_t bit,
+                            const uint32_t* res_hot, bool* lost) {
+    return seen_around(p, rows, row, bit, res_hot, lost);
+}
+
+DEVICE uint32_t aiming_at(const Place& p, int64_t, const Rows& rows, const uint8_t* engaged) {
+    return aiming_at(p, rows, engaged);
+}
+
+#endif

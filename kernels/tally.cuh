@@ -1,0 +1,70 @@
+// Counts of cells by kind and origin, part by part: plain forms, one for AVX-512.
+#pragma once
+#include "lists.cuh"
+#include "words.cuh"
+
+#if BLOCK == 1
+// Counts cells of a part.
+struct Tally {
+    int64_t* counts;
+    METHOD explicit Tally(int64_t* row) : counts(row) {}
+    METHOD void add(uint32_t hot, int) {
+        count(counts + COUNT_POPULATION * SLOTS + slot(hot));
+        if (GET(hot, HOT_CYCLE) == 0u) count(counts + COUNT_QUIESCENT * SLOTS + slot(hot));
+    }
+};
+#else
+// Counts cells of a part by the lowest byte of their hot word, kind and origin, and by whether they are quiescent. In
+// two tables: neighbours are often alike, and a counter that has just been written is slow to read.
+struct Tally {
+    int64_t* counts;
+    uint32_t number[2][512] = {};
+    METHOD explicit Tally(int64_t* row) : counts(row) {}
+    METHOD ~Tally() {
+        for (uint32_t key = 0; key < 512u; ++key) {
+            const uint32_t found = number[0][key] + number[1][key];
+            if (found == 0u) continue;
+            counts[COUNT_POPULATION * SLOTS + slot(key & 255u)] += found;
+            if (key >= 256u) counts[COUNT_QUIESCENT * SLOTS + slot(key & 255u)] += found;
+        }
+    }
+    METHOD void add(uint32_t hot, int i) {
+        number[i % 2][(hot & 255u) + (GET(hot, HOT_CYCLE) == 0u ? 256u : 0u)] += 1u;
+    }
+};
+#endif
+
+// Add up the cells of a block.
+#ifdef HAS_AVX512
+// Up to 64 cells: those of one byte at a time, as neighbours are often alike, the rest one by one.
+DEVICE void tally_up_to_64(Tally& tally, const uint32_t* hot, int width) {
+    const uint64_t lanes = lanes_of(width);
+    alignas(64) uint8_t keys[64];
+    uint64_t quiet = 0;
+    UNROLL_4 for (int j = 0; j < 64; j += 16) {
+        const __m512i words = _mm512_maskz_loadu_epi32(__mmask16(lanes >> j), hot + j);
+        _mm_store_si128((__m128i*)(keys + j), _mm512_cvtepi32_epi8(words));
+        quiet |= uint64_t(_mm512_testn_epi32_mask(words, _mm512_set1_epi32(HOT_CYCLE_MASK << HOT_CYCLE_SHIFT))) << j;
+    }
+    const __m512i all = _mm512_load_si512(keys);
+    uint64_t left = _mm512_test_epi8_mask(all, all);
+    for (int kinds = 0; kinds < 4 && left != 0u; ++kinds) {
+        const uint8_t key = keys[__builtin_ctzll(left)];
+        const uint64_t same = _mm512_cmpeq_epi8_mask(all, _mm512_set1_epi8(char(key)));
+        tally.number[0][key] += uint32_t(__builtin_popcountll(same & ~quiet));
+        tally.number[0][key + 256u] += uint32_t(__builtin_popcountll(same & quiet));
+        left &= ~same;
+    }
+    for (int i = 0; left != 0u; left &= left - 1u, ++i) tally.add(hot[__builtin_ctzll(left)], i);
+}
+
+DEVICE void tally_block(Tally& tally, const uint32_t* hot, int width) {
+    for (int start = 0; start < width; start += 64) tally_up_to_64(tally, hot + start, width - start);
+}
+#else
+DEVICE void tally_block(Tally& tally, const uint32_t* hot, int width) {
+    uint8_t list[ROOM];
+    const int found = list_filled(hot, width, list);
+    for (int i = 0; i < found; ++i) tally.add(hot[list[i]], i);
+}
+#endif
