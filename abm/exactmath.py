@@ -6,6 +6,7 @@ IEEE-754 machine, so that scalars of the body never change a trajectory. Relativ
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import frexp, ldexp
 
 _LN2_HIGH = 0.693147180369123816490
@@ -13,6 +14,7 @@ _LN2_LOW = 1.90821492927058770002e-10
 LN2 = 0.6931471805599453
 
 
+@lru_cache(maxsize=1024)  # most exponents are a rate times the step
 def exp(x: float) -> float:
     """Return e**x. Overflows to ValueError above 700; below -700 returns 0."""
     if x > 700.0:

@@ -76,7 +76,7 @@ class Phases:
         self.arrays["n_leavers"] = backend.alloc(1, np.int64)
         self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
         self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
-        self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
+        self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.uint32)
         self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
         self.constants: dict[str, Any] = {}

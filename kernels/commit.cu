@@ -60,7 +60,7 @@ DEVICE Cell changed(Cell cell, uint32_t event, const uint32_t r[4], const uint8_
 }
 
 // Count a cell that changes its kind.
-DEVICE void count_change(uint32_t before, uint32_t after, int64_t* counts) {
+DEVICE void count_change(uint32_t before, uint32_t after, uint32_t* counts) {
     if (after == 0u || slot(before) == slot(after)) return;
     count(counts + COUNT_LEFT * SLOTS + slot(before));
     count(counts + COUNT_BECAME * SLOTS + slot(after));
@@ -75,10 +75,10 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                uint32_t step, uint32_t word, int64_t begin, int64_t end, int64_t room, const uint8_t* action,
                const uint32_t* priority, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
                const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen,
-               uint32_t* hot, uint32_t* cold, int64_t* counts, int64_t* n_leavers, int64_t* leaver_site,
+               uint32_t* hot, uint32_t* cold, uint32_t* counts, int64_t* n_leavers, int64_t* leaver_site,
                uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};
-    FOR_EACH_BLOCK_IN_PART(int64_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_IN_PART(uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
         fetch_planes(b, hot, width);
         fetch_planes(b, cold, width);

@@ -64,23 +64,25 @@ DEVICE int list_gated(const uint32_t* words, const uint8_t* touched, const uint8
     return found;
 }
 
-// Words of 64 bits whose upper halves do not matter: the multiplication ignores them.
-DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const uint8_t* list, int n,
-                          uint32_t out[4][BLOCK]) {
+// Words of 64 bits whose upper halves do not matter: the multiplication ignores them. Not inlined, or the keys of all
+// rounds would be made before the loops around it and kept in memory.
+APART void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const uint8_t* list, int n,
+                         uint32_t out[4][BLOCK]) {
     const __m512i m0 = _mm512_set1_epi64(0xD2511F53u), m1 = _mm512_set1_epi64(0xCD9E8D57u);
+    const __m512i w0 = _mm512_set1_epi64(0x9E3779B9u), w1 = _mm512_set1_epi64(0xBB67AE85u);
     for (int j = 0; j < n; j += 8) {
         const __m512i at = _mm512_add_epi64(_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)(list + j))),
                                             _mm512_set1_epi64(int64_t(site)));
         __m512i c0 = at, c1 = _mm512_srli_epi64(at, 32), c2 = _mm512_set1_epi64(step), c3 = _mm512_set1_epi64(word);
-        uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+        __m512i k0 = _mm512_set1_epi64(int64_t(seed)), k1 = _mm512_set1_epi64(int64_t(seed >> 32));
         UNROLL_10 for (int round = 0; round < 10; ++round) {
             const __m512i p0 = _mm512_mul_epu32(c0, m0), p1 = _mm512_mul_epu32(c2, m1);
-            c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), c1, _mm512_set1_epi64(k0), 0x96);
-            c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c3, _mm512_set1_epi64(k1), 0x96);
+            c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p1, 32), c1, k0, 0x96);
+            c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c3, k1, 0x96);
             c1 = p1;
             c3 = p0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
+            k0 = _mm512_add_epi32(k0, w0);
+            k1 = _mm512_add_epi32(k1, w1);
         }
         const __m512i words[4] = {c0, c1, c2, c3};
         for (int k = 0; k < 4; ++k) _mm256_storeu_si256((__m256i*)(out[k] + j), _mm512_cvtepi64_epi32(words[k]));

@@ -5,7 +5,7 @@
 
 // Add the cells of one layer to counts[part][count][kind][origin]: all, those on a niche, the quiescent ones.
 KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* hot, const uint8_t* tissue,
-               int64_t* counts) {
+               uint32_t* counts) {
     FOR_EACH_BLOCK_IN_PART(Tally tally(counts + part * N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
         uint8_t list[ROOM], niche[BLOCK];
         tally_block(tally, hot + b.l, width);
@@ -19,11 +19,11 @@ KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t*
 }
 
 // Add up the parts of each count, and clear them for the next step; n: counts of a part, a multiple of BLOCK.
-KERNEL(collect)(int64_t n, int64_t* counts, int64_t* totals) {
+KERNEL(collect)(int64_t n, uint32_t* counts, int64_t* totals) {
     FOR_EACH (block, n / BLOCK) {
         int64_t sum[BLOCK] = {0};
         for (int64_t part = 0; part < N_PARTS; ++part) {
-            int64_t* row = counts + part * n + block * BLOCK;
+            uint32_t* row = counts + part * n + block * BLOCK;
             for (int j = 0; j < BLOCK; ++j) sum[j] += row[j];
             for (int j = 0; j < BLOCK; ++j) row[j] = 0;
         }

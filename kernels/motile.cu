@@ -22,14 +22,14 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             free += engaged[b.l + list[i]] == 0u;
         }
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, free, r);
-        for (int i = 0; i < free; ++i) {
+        for (int i = 0; i < free; ++i) {  // without branches: random ones are predicted wrong
             const int64_t l = b.l + list[i];
-            if (r[0][i] >= hop[GET(mot_hot[l], HOT_KIND)]) continue;
             const uint32_t d = uint32_t((uint64_t(r[1][i]) * 6u) >> 32);
             const int64_t s = neighbour(lane(b, list[i], nx), d);
-            if (mot_hot[s] != 0u || (tissue[s] & TISSUE_MASK) != TISSUE_MARROW) continue;
-            action[l] = claiming(EVENT_MOVE, d);
-            priority[l] = r[2][i];
+            const bool goes = (r[0][i] < hop[GET(mot_hot[l], HOT_KIND)]) & (mot_hot[s] == 0u) &
+                              ((tissue[s] & TISSUE_MASK) == TISSUE_MARROW);
+            action[l] = goes ? claiming(EVENT_MOVE, d) : uint8_t(EVENT_NONE);
+            priority[l] = goes ? r[2][i] : priority[l];
         }
     }
 }

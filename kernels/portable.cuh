@@ -41,7 +41,7 @@ typedef unsigned long long uint64_t;
                 if (Place b = place_at((first) + i_, ny, nx); true)                            \
                     if (constexpr int width = 1; true)
 DEVICE int64_t next_of(int64_t* counter) { return int64_t(atomicAdd((unsigned long long*)counter, 1ull)); }
-DEVICE void count(int64_t* counter) { next_of(counter); }
+DEVICE void count(uint32_t* counter) { atomicAdd(counter, 1u); }
 DEVICE void mark(uint8_t* flag) { *flag = 1; }
 DEVICE bool eight_zeros(const uint8_t*) { return false; }
 DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
@@ -49,6 +49,7 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
 #else
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
+#define APART static __attribute__((noinline))
 #define METHOD inline
 #define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
 #define BLOCK 128
@@ -69,7 +70,7 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
                     for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))                  \
                         if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
 DEVICE int64_t next_of(int64_t* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
-DEVICE void count(int64_t* counter) { *counter += 1; }
+DEVICE void count(uint32_t* counter) { *counter += 1u; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
 DEVICE bool eight_zeros(const uint8_t* bytes) {
     uint64_t word;

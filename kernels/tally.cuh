@@ -6,8 +6,8 @@
 #if BLOCK == 1
 // Counts cells of a part.
 struct Tally {
-    int64_t* counts;
-    METHOD explicit Tally(int64_t* row) : counts(row) {}
+    uint32_t* counts;
+    METHOD explicit Tally(uint32_t* row) : counts(row) {}
     METHOD void add(uint32_t hot, int) {
         count(counts + COUNT_POPULATION * SLOTS + slot(hot));
         if (GET(hot, HOT_CYCLE) == 0u) count(counts + COUNT_QUIESCENT * SLOTS + slot(hot));
@@ -17,9 +17,9 @@ struct Tally {
 // Counts cells of a part by the lowest byte of their hot word, kind and origin, and by whether they are quiescent. In
 // two tables: neighbours are often alike, and a counter that has just been written is slow to read.
 struct Tally {
-    int64_t* counts;
+    uint32_t* counts;
     uint32_t number[2][512] = {};
-    METHOD explicit Tally(int64_t* row) : counts(row) {}
+    METHOD explicit Tally(uint32_t* row) : counts(row) {}
     METHOD ~Tally() {
         for (uint32_t key = 0; key < 512u; ++key) {
             const uint32_t found = number[0][key] + number[1][key];

@@ -66,7 +66,7 @@ def commit(
     chosen: U8,
     hot: U32,
     cold: U32,
-    counts: NDArray[np.int64],
+    counts: U32,
     n_leavers: NDArray[np.int64],
     leaver_site: NDArray[np.int64],
     leaver_words: U32,
@@ -103,7 +103,7 @@ def _take_sites(
     words: tuple[U32, U32],
     random: tuple[int, int, int, int, int],
     fates: _Fates,
-    counts: NDArray[np.int64],
+    counts: U32,
 ) -> None:
     """Let cells that won their claim move or divide."""
     total, shift, seed, step, word = random
@@ -129,7 +129,7 @@ def _change(
     random: tuple[int, int, int, int, int],
     active_form: U8,
     fates: _Fates,
-    counts: NDArray[np.int64],
+    counts: U32,
 ) -> None:
     """Let cells die, leave for the blood, mature, switch or be activated."""
     total, shift, seed, step, word = random
@@ -160,14 +160,14 @@ def _list_leavers(
     number[0] = start + site.size
 
 
-def _count_changes(counts: NDArray[np.int64], before: U32, after: U32) -> None:
+def _count_changes(counts: U32, before: U32, after: U32) -> None:
     """Count the cells that changed their kind."""
     changed: Bool = slot_of(before) != slot_of(after)
     _add(counts, Count.LEFT, slot_of(before[changed]))
     _add(counts, Count.BECAME, slot_of(after[changed]))
 
 
-def _add(counts: NDArray[np.int64], count: int | I64, slots: I64) -> None:
+def _add(counts: U32, count: int | I64, slots: I64) -> None:
     """Add one to counts[0][count][slot] for each element: one part is enough."""
     np.add.at(counts.reshape(-1), count * _SLOTS + slots, 1)
 

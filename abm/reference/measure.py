@@ -11,7 +11,7 @@ from abm.reference.lattice import HOT, U8, U32, filled, get, slot_of
 _SLOTS = N_KINDS * N_ORIGINS
 
 
-def census(n: int, *, first: int, ny: int, nx: int, hot: U32, tissue: U8, counts: NDArray[np.int64]) -> None:
+def census(n: int, *, first: int, ny: int, nx: int, hot: U32, tissue: U8, counts: U32) -> None:
     """Add the cells of one layer to counts[0][count][kind][origin]: all, on a niche, quiescent (one part is enough)."""
     site = filled(hot, first, n)
     words = hot.reshape(-1)[site]
@@ -19,10 +19,10 @@ def census(n: int, *, first: int, ny: int, nx: int, hot: U32, tissue: U8, counts
     niche = (tissue.reshape(-1)[site] & NICHE_MASK) != 0
     resting = get(words, HOT["cycle"]) == 0
     for count, found in ((Count.POPULATION, slots), (Count.NICHE, slots[niche]), (Count.QUIESCENT, slots[resting])):
-        counts.reshape(-1)[count * _SLOTS : (count + 1) * _SLOTS] += np.bincount(found, minlength=_SLOTS)
+        counts.reshape(-1)[count * _SLOTS : (count + 1) * _SLOTS] += np.bincount(found, minlength=_SLOTS).astype(np.uint32)
 
 
-def collect(n: int, *, counts: NDArray[np.int64], totals: NDArray[np.int64]) -> None:
+def collect(n: int, *, counts: U32, totals: NDArray[np.int64]) -> None:
     """Add up the parts of each count, and clear them for the next step."""
-    totals[:n] = counts.reshape(-1, n).sum(axis=0)
+    totals[:n] = counts.reshape(-1, n).sum(axis=0, dtype=np.int64)
     counts[:] = 0

@@ -25,6 +25,11 @@ static unsigned long long atomicAdd(unsigned long long* at, unsigned long long b
     *at += by;
     return old;
 }
+static unsigned atomicAdd(unsigned* at, unsigned by) {
+    const unsigned old = *at;
+    *at += by;
+    return old;
+}
 static int __ffs(int bits) { return __builtin_ffs(bits); }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
 """
