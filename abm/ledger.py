@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Count, Kind, Origin
+from abm.cells import N_COUNTS, Count, Kind, Origin
 from abm.errors import LedgerError
 
-_LOSSES = (Count.DIE, Count.DRUG, Count.KILL, Count.EGRESS, Count.LEFT)
-_GAINS = (Count.BIRTH, Count.BECAME)
+#: What each count adds to the cells that the events account for, less those that are there.
+_SIGNS = np.zeros(N_COUNTS, np.int64)
+_SIGNS[[Count.BIRTH, Count.BECAME]] = 1
+_SIGNS[[Count.DIE, Count.DRUG, Count.KILL, Count.EGRESS, Count.LEFT, Count.POPULATION]] = -1
 
 
 def check(before: NDArray[np.int64], arrived: NDArray[np.int64], counts: NDArray[np.int64], step: int) -> None:
@@ -24,12 +26,12 @@ def check(before: NDArray[np.int64], arrived: NDArray[np.int64], counts: NDArray
     Raises:
         LedgerError: naming the first kind and origin that do not add up.
     """
-    expected = before + arrived + counts[list(_GAINS)].sum(axis=0) - counts[list(_LOSSES)].sum(axis=0)
-    wrong = np.argwhere(expected != counts[Count.POPULATION])
-    if wrong.size:
-        kind, origin = (int(v) for v in wrong[0])
+    missing = before + arrived + (_SIGNS @ counts.reshape(N_COUNTS, -1)).reshape(before.shape)
+    if missing.any():
+        kind, origin = (int(v) for v in np.argwhere(missing)[0])
+        found = counts[Count.POPULATION][kind, origin]
         msg = (
-            f"step {step}: {counts[Count.POPULATION][kind, origin]} cells of {Kind(kind).name} "
-            f"({Origin(origin).name.lower()}) are on the lattice, the events account for {expected[kind, origin]}"
+            f"step {step}: {found} cells of {Kind(kind).name} ({Origin(origin).name.lower()}) are on the lattice, "
+            f"the events account for {found + missing[kind, origin]}"
         )
         raise LedgerError(msg)

@@ -8,6 +8,7 @@ evaluated by the ``fate`` kernel for each cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -167,10 +168,14 @@ class Rules:
 
         Where not, counting is left out: the counts would all be zero, or nobody would look at them.
         """
-        present = population.any(axis=1)
-        classes = np.asarray(self.tables["classes"], np.int64)
-        member = classes[:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
-        return bool((self.counting[present].any(axis=0) & member[present].any(axis=0)).any())
+        present = _bits(population.any(axis=1))
+        return any(present & looking and present & member for looking, member in self._lookers)
+
+    @cached_property
+    def _lookers(self) -> list[tuple[int, int]]:
+        """For each histogram class the kinds on whose account it is looked at, and those it counts, as sets of bits."""
+        member = self.tables["classes"].astype(np.int64)[:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
+        return [(_bits(a), _bits(b != 0)) for a, b in zip(self.counting.T, member.T, strict=True)]
 
     def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
         """Return the antigen mask by the lowest byte of the hot word (kind, origin above it), uint32 (256,)."""
@@ -198,6 +203,11 @@ class Rules:
     def lineage(self, *names: str) -> NDArray[np.bool_]:
         """Return which kinds belong to the lineages, shape (64,)."""
         return np.array([k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)])
+
+
+def _bits(chosen: NDArray[np.bool_]) -> int:
+    """Return a set of numbers as an integer: bit k if element k is set."""
+    return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
 
 
 def escape_table() -> NDArray[np.float32]:
