@@ -24,6 +24,16 @@ DEVICE int append(uint64_t set, int start, uint8_t* list, int found) {
     return found + __builtin_popcountll(set);
 }
 
+// Put 16 bytes into a quarter of 64.
+DEVICE __m512i insert_quarter(__m512i all, __m128i bytes, int quarter) {
+    switch (quarter) {
+        case 0: return _mm512_inserti32x4(all, bytes, 0);
+        case 1: return _mm512_inserti32x4(all, bytes, 1);
+        case 2: return _mm512_inserti32x4(all, bytes, 2);
+        default: return _mm512_inserti32x4(all, bytes, 3);
+    }
+}
+
 // Bit j for each of up to 64 words that is not zero.
 DEVICE uint64_t filled_bits(const uint32_t* words, uint64_t lanes) {
     uint64_t set = 0;

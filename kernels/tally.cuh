@@ -19,6 +19,7 @@ struct Tally {
 struct Tally {
     uint32_t* counts;
     uint32_t number[2][512] = {};
+    uint8_t common = 0;  // lowest byte of many words
     METHOD explicit Tally(uint32_t* row) : counts(row) {}
     METHOD ~Tally() {
         for (uint32_t key = 0; key < 512u; ++key) {
@@ -36,26 +37,25 @@ struct Tally {
 
 // Add up the cells of a block.
 #ifdef HAS_AVX512
-// Up to 64 cells: those of one byte at a time, as neighbours are often alike, the rest one by one.
+// Up to 64 cells: those of the byte that was common last at once, as neighbours are often alike, the rest one by one.
 DEVICE void tally_up_to_64(Tally& tally, const uint32_t* hot, int width) {
     const uint64_t lanes = lanes_of(width);
-    alignas(64) uint8_t keys[64];
-    uint64_t quiet = 0;
+    __m512i keys = _mm512_setzero_si512();
+    uint64_t filled = 0, quiet = 0;
     UNROLL_4 for (int j = 0; j < 64; j += 16) {
         const __m512i words = _mm512_maskz_loadu_epi32(__mmask16(lanes >> j), hot + j);
-        _mm_store_si128((__m128i*)(keys + j), _mm512_cvtepi32_epi8(words));
+        filled |= uint64_t(_mm512_test_epi32_mask(words, words)) << j;
         quiet |= uint64_t(_mm512_testn_epi32_mask(words, _mm512_set1_epi32(HOT_CYCLE_MASK << HOT_CYCLE_SHIFT))) << j;
+        keys = insert_quarter(keys, _mm512_cvtepi32_epi8(words), j / 16);
     }
-    const __m512i all = _mm512_load_si512(keys);
-    uint64_t left = _mm512_test_epi8_mask(all, all);
-    for (int kinds = 0; kinds < 4 && left != 0u; ++kinds) {
-        const uint8_t key = keys[__builtin_ctzll(left)];
-        const uint64_t same = _mm512_cmpeq_epi8_mask(all, _mm512_set1_epi8(char(key)));
-        tally.number[0][key] += uint32_t(__builtin_popcountll(same & ~quiet));
-        tally.number[0][key + 256u] += uint32_t(__builtin_popcountll(same & quiet));
-        left &= ~same;
-    }
-    for (int i = 0; left != 0u; left &= left - 1u, ++i) tally.add(hot[__builtin_ctzll(left)], i);
+    const uint64_t same = _mm512_cmpeq_epi8_mask(keys, _mm512_set1_epi8(char(tally.common))) & filled;
+    tally.number[0][tally.common] += uint32_t(__builtin_popcountll(same & ~quiet));
+    tally.number[0][tally.common + 256u] += uint32_t(__builtin_popcountll(same & quiet));
+    const uint64_t others = filled & ~same;
+    uint8_t list[ROOM];
+    const int found = append(others, 0, list, 0);
+    for (int i = 0; i < found; ++i) tally.add(hot[list[i]], i);
+    if (found > __builtin_popcountll(same)) tally.common = uint8_t(hot[list[0]]);
 }
 
 DEVICE void tally_block(Tally& tally, const uint32_t* hot, int width) {

@@ -168,7 +168,7 @@ class Rules:
 
         Where not, counting is left out: the counts would all be zero, or nobody would look at them.
         """
-        present = _bits(population.any(axis=1))
+        present = _bits(np.asarray(population.any(axis=1)))
         return any(present & looking and present & member for looking, member in self._lookers)
 
     @cached_property
