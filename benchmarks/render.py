@@ -45,7 +45,9 @@ def newest(folder: Path) -> tuple[Newest, Newest]:
     """Return the newest result of every case and of every peer."""
     rows: Newest = {}
     peers: Newest = {}
-    files = [results.read(path) for path in folder.glob("*.json") if "-scaling-" not in path.name]
+    files = [
+        results.read(path) for path in folder.glob("*.json") if not {"scaling", "linearity"} & set(path.name.split("-"))
+    ]
     for document, found in sorted(files, key=lambda file: str(file[0]["date"])):
         rows |= {(row["workload"], row["shape"][0], row["backend"]): (row, document) for row in found}
         peers |= {(row["peer"], row["backend"]): (row, document) for row in document.get("peers", []) if "ratio" in row}
