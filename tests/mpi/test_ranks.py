@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -105,6 +106,14 @@ def test_a_signal_stops_all_ranks_with_a_checkpoint(scenario: str, undisturbed: 
     assert last_word(abm(1, "resume", str(out), "--quiet")) == undisturbed["periodic"]
 
 
+def test_the_summary_tells_the_shares_of_exchange_and_checkpoints(scenario: str, tmp_path: Path) -> None:
+    done = abm(2, "run", scenario, "--out", str(tmp_path / "run"), "--steps", "20")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"halo exchange ([\d.]+)%, checkpoints ([\d.]+)% \(the highest of 2 ranks\)", done.stdout)
+    assert found is not None, done.stdout
+    assert all(0.0 < float(share) < 100.0 for share in found.groups())
+
+
 def test_a_wall_time_limit_ends_in_a_checkpoint(scenario: str, undisturbed: dict[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     done = abm(2, "run", scenario, "--quiet", "--out", out, "--max-walltime", "0:01")
@@ -118,6 +127,7 @@ def test_a_wall_time_limit_ends_in_a_checkpoint(scenario: str, undisturbed: dict
     [
         (["--set", "patch.shape=[8,9,9]"], "patch.shape: expected at least 4 planes (the halo) for each of 3 ranks"),
         (["--set", "patch.shap=[8,9,9]"], "unknown key"),
+        (["--steps", "0"], "Invalid value for '--steps'"),
         (["--out", "/proc/nowhere"], "cannot be an output directory"),
     ],
 )
