@@ -12,6 +12,7 @@ import click
 
 import abm
 from abm.cli_options import BACKEND, QUIET, SEED, SET, STEPS, SUBMIT, WALLTIME, options
+from abm.comm import launched_rank
 from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
 from abm.scale.options import CHECK
@@ -40,7 +41,8 @@ class Commands(click.Group):
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "abm"
-            click.echo(f"error: {error.format_message()} (see `{command} --help`)", err=True)
+            if launched_rank() == 0:  # all ranks have the same arguments
+                click.echo(f"error: {error.format_message()} (see `{command} --help`)", err=True)
             ctx.exit(error.exit_code)
         except MemoryError as error:
             click.echo(f"error: not enough memory: {error or 'take a smaller patch.shape'}", err=True)

@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 #: Variables in which launchers tell the number of ranks, in the order they are believed: under an mpiexec inside a
 #: batch job the variable of the batch system counts the mpiexec itself.
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 LOCAL_RANK_VARIABLES = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 #: Seconds that a rank with an error waits to see whether all others have it too.
 PATIENCE_S = 3.0
@@ -31,14 +32,22 @@ PATIENCE_S = 3.0
 
 def launched_ranks() -> int:
     """Return how many ranks the launcher says there are; 1 without a launcher."""
-    found = (os.environ.get(name, "") for name in SIZE_VARIABLES)
-    return next((int(text) for text in found if text.isdigit()), 1)
+    return _launcher_says(SIZE_VARIABLES, 1)
+
+
+def launched_rank() -> int:
+    """Return the number of this rank before MPI is started, as far as the launcher tells; else 0."""
+    return _launcher_says(RANK_VARIABLES, 0)
 
 
 def local_rank() -> int:
     """Return the number of this rank among those of its node, as far as the launcher tells; else 0."""
-    found = (os.environ.get(name, "") for name in LOCAL_RANK_VARIABLES)
-    return next((int(text) for text in found if text.isdigit()), 0)
+    return _launcher_says(LOCAL_RANK_VARIABLES, 0)
+
+
+def _launcher_says(names: Sequence[str], otherwise: int) -> int:
+    found = (os.environ.get(name, "") for name in names)
+    return next((int(text) for text in found if text.isdigit()), otherwise)
 
 
 def connect() -> SerialComm:
@@ -70,9 +79,18 @@ class SerialComm:
 
     rank = 0
     size = 1
+    #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
+    exchange_s = 0.0
 
     def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
         """Fill the nearest ``depth`` halo planes of local arrays (nz + 2 halo, ny, nx) on both sides (nz >= depth)."""
+        if self.size > 1:
+            backend.sync()  # what a GPU still computes is not time of the exchange, which would wait for it anyway
+        began = time.perf_counter()
+        self._exchange(backend, domain, arrays, depth)
+        self.exchange_s += time.perf_counter() - began
+
+    def _exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
         nz, halo = domain.n_owned, domain.halo
         below, above = slice(halo - depth, halo), slice(halo + nz, halo + nz + depth)
         for array in arrays:
@@ -124,7 +142,7 @@ class MpiComm(SerialComm):
         self.rank, self.size = int(self.world.rank), int(self.world.size)
         self._buffers: dict[tuple[Any, ...], list[NDArray[np.uint8]]] = {}
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
+    def _exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
         """Send the outermost planes of all arrays as one message a side; arrays of a GPU go through host memory."""
         nz, halo, arrays = domain.n_owned, domain.halo, list(arrays)
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size

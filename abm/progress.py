@@ -52,6 +52,11 @@ class Stopwatch:
         finally:
             self.spent[purpose] = self.spent.get(purpose, 0.0) + time.monotonic() - start
 
+    def shares(self, exchange_s: float) -> dict[str, float]:
+        """Return which part of the time so far went into halo exchange and into checkpoints, as fractions."""
+        whole = max(self.total, 1e-9)
+        return {"halo exchange": exchange_s / whole, "checkpoints": self.spent.get("checkpoints", 0.0) / whole}
+
     @property
     def total(self) -> float:
         """Seconds since the watch was made."""
@@ -124,7 +129,7 @@ class Heartbeat:
         """Beat into ``out/heartbeat.json``."""
         self.path, self.last = out / HEARTBEAT, -BEAT_INTERVAL_S
 
-    def beat(self, step: int, steps: int, day: float, *, last: bool = False) -> None:
+    def beat(self, step: int, steps: int, day: float, shares: Mapping[str, float], *, last: bool = False) -> None:
         """Write the file if it is time; a disk that is full must not end the run here."""
         if not last and time.monotonic() - self.last < BEAT_INTERVAL_S:
             return
@@ -136,6 +141,7 @@ class Heartbeat:
             "day": day,
             "pid": os.getpid(),
             "running": not last,
+            "shares": {name: round(share, 4) for name, share in shares.items()},
         }
         with suppress(CheckpointError):
             write_bytes(self.path, (json.dumps(values) + "\n").encode())

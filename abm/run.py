@@ -23,7 +23,7 @@ from abm.errors import EXIT_CONTINUE, CheckpointError
 from abm.memory import refusal
 from abm.model import body
 from abm.progress import Heartbeat, Progress, Stopwatch
-from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
+from abm.run_folder import check_free, check_writable, claim, log_file, logger, open_series, read_config
 from abm.setup import make_domain
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
@@ -91,9 +91,13 @@ def resume_run(
     if not comm.on_root(lambda: io.holds_checkpoint(out)):
         # it ended before its first checkpoint was whole
         return start_run(config, out, overwrite=True, options=options, stop=stop, comm=comm)
+    comm.on_root(lambda: check_writable(out))
     path, skipped = comm.on_root(lambda: io.newest_good(out))
-    snapshot = io.read_checkpoint(path, *make_domain(config, comm).slab(comm.rank))
-    check_same(config, snapshot.meta, path, force=options.force)
+    domain, manifest = make_domain(config, comm), comm.on_root(lambda: io.read_manifest(path))
+    check_same(config, manifest.meta, path, force=options.force)
+    if manifest.shape != domain.shape:
+        raise config.error("patch.shape", f"{list(domain.shape)}, but {path} holds {list(manifest.shape)} sites")
+    snapshot = io.read_checkpoint(path, *domain.slab(comm.rank))
     backend, reason = choose_in_turn(options.backend, comm)
     watch = Stopwatch()
     with watch("setup"):
@@ -222,12 +226,12 @@ class Run:
                 self.advance()
                 progress.show(self.simulation.step, self.simulation.day, self.latest)
                 if heart:
-                    heart.beat(self.simulation.step, steps, self.simulation.day)
+                    heart.beat(self.simulation.step, steps, self.simulation.day, self.shares())
             progress.line(self.simulation.step, self.simulation.day, self.latest)
         finally:
             progress.close()
             if heart:
-                heart.beat(self.simulation.step, steps, self.simulation.day, last=True)
+                heart.beat(self.simulation.step, steps, self.simulation.day, self.shares(), last=True)
         if self.simulation.step == steps:
             return self.finish()
         return self.pause(signal)
@@ -272,25 +276,51 @@ class Run:
         """Write the lattice to look at; all of it comes together on rank 0."""
         snapshot = self.simulation.snapshot()
         parts = self.comm.gather(snapshot.arrays)
-        if parts is not None:
+
+        def write() -> None:
+            assert parts is not None
             arrays = {name: np.concatenate([part[name] for part in parts]) for name in snapshot.arrays}
             io.write_snapshot(self.out, replace(snapshot, z0=0, z1=snapshot.shape[0], arrays=arrays))
+
+        self.comm.on_root(write)
 
     def save(self) -> Path:
         """Write series and checkpoint, unless this very step is saved already."""
         if self.saved is None:
             began = time.monotonic()
-            with self.watch("output"):
-                if self.root:
-                    self.series.write(self.out)
-                keep, rank, size = self.config.output.keep, self.comm.rank, self.comm.size
-                snapshot = self.simulation.snapshot()
-                self.saved = io.write_checkpoint(
-                    self.out, snapshot, keep=keep, rank=rank, n_ranks=size, gather=self.comm.gather
-                )
-                self.comm.wait()  # the manifest is there before any rank goes on
+            with self.watch("checkpoints"):
+                self.comm.on_root(lambda: self.series.write(self.out))
+                self.saved = self.write_checkpoint()
             self.longest_save_s = max(self.longest_save_s, time.monotonic() - began)
         return self.saved
+
+    def write_checkpoint(self) -> Path:
+        """Write the shards and the manifest, which is there before any rank goes on; if one fails, all do."""
+        path: Path | None = None
+        failure: CheckpointError | None = None
+        try:
+            path = io.write_checkpoint(
+                self.out,
+                self.simulation.snapshot(),
+                keep=self.config.output.keep,
+                rank=self.comm.rank,
+                n_ranks=self.comm.size,
+                gather=self.comm.gather,
+            )
+        except CheckpointError as error:
+            failure = error
+
+        def outcome() -> Path:
+            if failure is not None:
+                raise failure
+            assert path is not None
+            return path
+
+        return self.comm.on_root(outcome)  # rank 0 writes the manifest, so it knows of every failure
+
+    def shares(self) -> dict[str, float]:
+        """Return which parts of the time of this rank went into what does not advance the patient."""
+        return self.watch.shares(self.comm.exchange_s)
 
     def pause(self, signal: str) -> int:
         """Save a run that is not finished and say how to go on."""
@@ -322,7 +352,9 @@ class Run:
             self.say(text)
 
     def say_timing(self) -> None:
-        """Print speed and memory."""
+        """Print speed, memory and where the time went; all ranks come here."""
+        every = self.comm.gather(self.shares()) or [self.shares()]
+        most = {name: max(shares[name] for shares in every) for name in every[0]}
         steps, spent = self.simulation.step - self.first, self.watch.spent
         per_site = Simulation.memory(self.config)[-1][1]
         rate = self.config.n_sites * steps / max(spent.get("steps", 0.0), 1e-9)
@@ -333,8 +365,13 @@ class Run:
             ("Speed", f"{rate:.3g} site-updates/s"),
             ("Memory", f"{per_site} bytes per site, {per_site * self.config.n_sites / 2**20:.0f} MiB"),
             ("Wall time", f"{self.watch.total:.1f} s ({parts})"),
+            ("Of it", ", ".join(f"{name} {share:.1%}" for name, share in most.items()) + self.of_whom()),
         ]
         self.say_table("Timing", rows)
+
+    def of_whom(self) -> str:
+        """Return whose shares are told, if there are several ranks."""
+        return f" (the highest of {self.comm.size} ranks)" if self.comm.size > 1 else ""
 
     def say_hash(self, path: Path) -> None:
         """Print the state hash, also in quiet runs: it is the last line and its last word."""

@@ -38,11 +38,7 @@ def check_free(out: Path, overwrite: bool) -> None:
     Raises:
         ConfigError: with what the user can do instead.
     """
-    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
-    if not os.path.isdir(place):
-        raise ConfigError(f"cannot be an output directory: {place} is not a directory", file=out)
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ConfigError(f"cannot be an output directory: no permission to write in {place}", file=out)
+    check_writable(out)
     try:
         taken = holds_run(out)
     except OSError as error:  # such as a name that is too long
@@ -52,6 +48,19 @@ def check_free(out: Path, overwrite: bool) -> None:
             f"already holds a run; continue it with `abm resume {out}`, replace it with --overwrite, or choose --out"
         )
         raise ConfigError(message, file=out)
+
+
+def check_writable(out: Path) -> None:
+    """Refuse, without writing anything, a directory that cannot be written or made.
+
+    Raises:
+        ConfigError: why it cannot.
+    """
+    place = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+    if not os.path.isdir(place):
+        raise ConfigError(f"cannot be an output directory: {place} is not a directory", file=out)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot be an output directory: no permission to write in {place}", file=out)
 
 
 def holds_run(out: Path) -> bool:

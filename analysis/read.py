@@ -158,7 +158,7 @@ def open_run(folder: str | Path) -> Run:
         msg = f"{file}: not a readable time series ({problem})"
         raise RunError(msg) from problem
     kinds, origins, rows = (_names(attributes.pop(name, {})) for name in ("kinds", "origins", "count_rows"))
-    checkpoints = sorted(path.glob("checkpoint-*[0-9]"))
+    checkpoints = sorted(p for p in path.glob("checkpoint-*[0-9]") if p.is_dir())
     text = _config_text(path, attributes)
     return Run(
         path, _parse(text, path), text, {**_log_facts(path), **_manifest(checkpoints), **attributes},

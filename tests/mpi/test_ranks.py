@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from abm.phases import HALO
-from tests.conftest import mpiexec
+from tests.mpi.launches import abm, last_word, launch, started
 
 pytestmark = pytest.mark.mpi
 
-ROOT = Path(__file__).resolve().parents[2]
 PLANES = 4 * HALO + 3  # uneven slabs on 2, 3 and 4 ranks, on 4 one of exactly the halo width
 SCENARIO = f"""
 seed = 7
@@ -44,29 +42,6 @@ source = "blood"
 cd34_per_kg = 2e8
 cd3_per_kg = 2e9
 """
-#: Without these a test under a launcher of its own would look launched itself.
-QUIET = {name: value for name, value in os.environ.items() if not name.startswith(("PMI_", "PMIX_", "OMPI_", "SLURM_"))}
-ENVIRONMENT = {**QUIET, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-
-def launch(ranks: int, *arguments: str) -> list[str]:
-    """Return the command of ``abm`` on so many ranks."""
-    program = [sys.executable, "-m", "abm", *arguments]
-    return [mpiexec(), "-n", str(ranks), *program] if ranks > 1 else program
-
-
-def abm(ranks: int, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``abm`` to its end; never for longer than a minute."""
-    return subprocess.run(
-        launch(ranks, *arguments), env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def last_word(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
-    assert done.returncode == code, done.stderr or done.stdout
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1, f"one rank speaks, not {done.stdout}"
-    return lines[0].split()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -115,52 +90,28 @@ def test_a_halo_that_is_too_short_is_noticed(scenario: str, undisturbed: dict[st
         "from abm.cli import main\n"
         f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
     )
-    command = [mpiexec(), "-n", "3", sys.executable, "-c", code]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    done = abm(3, program=["-c", code])
     assert done.returncode != 0 or done.stdout.split()[-1] != undisturbed["periodic"]
-
-
-@pytest.mark.parametrize("who", ["one rank", "all ranks"])
-def test_killed_ranks_lose_nothing(scenario: str, undisturbed: dict[str, str], tmp_path: Path, who: str) -> None:
-    out = tmp_path / "run"
-    command = launch(2, "run", scenario, "--quiet", "--out", str(out), "--set", "output.checkpoint_h=1")
-    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 30
-    while not any(out.glob("checkpoint-*/manifest.json")) and time.monotonic() < end:
-        time.sleep(0.01)
-    victims = [pid for pid in _group(process.pid) if pid != process.pid]
-    for pid in victims if who == "all ranks" else victims[-1:]:
-        os.kill(pid, signal.SIGKILL)
-    process.wait(30)
-    assert last_word(abm(2, "resume", str(out), "--quiet")) == undisturbed["periodic"]
-
-
-def _group(leader: int) -> list[int]:
-    """Return the processes of a session, the youngest last."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == leader:
-            found.append(int(folder.name))
-    return sorted(found)
 
 
 def test_a_signal_stops_all_ranks_with_a_checkpoint(scenario: str, undisturbed: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        launch(2, "run", scenario, "--quiet", "--out", str(out)),
-        env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    end = time.monotonic() + 30
-    while not (out / "heartbeat.json").exists() and time.monotonic() < end:
-        time.sleep(0.005)
-    os.kill(max(_group(process.pid)), signal.SIGUSR1)  # one rank is told, all stop
-    process.communicate(timeout=30)
-    assert process.returncode in (75, 0), "75, or the run was faster than the signal"
+    with started(launch(2, "run", scenario, "--quiet", "--out", str(out))) as process:
+        end = time.monotonic() + 30
+        while not (out / "heartbeat.json").exists() and time.monotonic() < end:
+            time.sleep(0.005)
+        os.kill(process.ranks()[-1], signal.SIGUSR1)  # one rank is told, all stop
+        process.communicate(timeout=30)
+        assert process.returncode in (75, 0), "75, or the run was faster than the signal"
     assert last_word(abm(1, "resume", str(out), "--quiet")) == undisturbed["periodic"]
+
+
+def test_the_summary_tells_the_shares_of_exchange_and_checkpoints(scenario: str, tmp_path: Path) -> None:
+    done = abm(2, "run", scenario, "--out", str(tmp_path / "run"), "--steps", "20")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"halo exchange ([\d.]+)%, checkpoints ([\d.]+)% \(the highest of 2 ranks\)", done.stdout)
+    assert found is not None, done.stdout
+    assert all(0.0 < float(share) < 100.0 for share in found.groups())
 
 
 def test_a_wall_time_limit_ends_in_a_checkpoint(scenario: str, undisturbed: dict[str, str], tmp_path: Path) -> None:
@@ -176,6 +127,7 @@ def test_a_wall_time_limit_ends_in_a_checkpoint(scenario: str, undisturbed: dict
     [
         (["--set", "patch.shape=[8,9,9]"], "patch.shape: expected at least 4 planes (the halo) for each of 3 ranks"),
         (["--set", "patch.shap=[8,9,9]"], "unknown key"),
+        (["--steps", "0"], "Invalid value for '--steps'"),
         (["--out", "/proc/nowhere"], "cannot be an output directory"),
     ],
 )
@@ -201,8 +153,7 @@ def test_an_error_on_one_rank_ends_all(scenario: str, tmp_path: Path) -> None:
         "from abm.cli import main\n"
         f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
     )
-    command = [mpiexec(), "-n", "3", sys.executable, "-c", code]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    done = abm(3, program=["-c", code])
     assert done.returncode != 0
     assert "a broken rank" in done.stderr
 

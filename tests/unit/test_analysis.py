@@ -252,6 +252,14 @@ def test_slice_skips_torn_checkpoints(tmp_path):
     assert slices.newest(read.open_run(place)).step == 720
 
 
+def test_a_merged_file_is_no_folder_of_shards(tmp_path):
+    place = make_run(tmp_path / "a", every_h=24, last_day=20)
+    (place / "checkpoint-00000900.h5").write_bytes(b"merged")
+    run = read.open_run(place)
+    assert [path.name for path in run.checkpoints] == ["checkpoint-00000720"]
+    assert slices.newest(run).step == 720
+
+
 def test_schedule_as_bars():
     events = [
         {

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from abm import comm
-from abm.comm import SerialComm, connect, launched_ranks, local_rank
+from abm.comm import SerialComm, connect, launched_rank, launched_ranks, local_rank
 from abm.ranks import wall_time
 
 PARAMETER: Any = None
-LAUNCHERS = (*comm.SIZE_VARIABLES, *comm.LOCAL_RANK_VARIABLES)
+LAUNCHERS = (*comm.SIZE_VARIABLES, *comm.RANK_VARIABLES, *comm.LOCAL_RANK_VARIABLES)
 
 
 @pytest.fixture(autouse=True)
@@ -41,15 +41,17 @@ def test_no_wall_time_is_none() -> None:
 
 
 def test_without_a_launcher_there_is_one_rank() -> None:
-    assert (launched_ranks(), local_rank()) == (1, 0)
+    assert (launched_ranks(), launched_rank(), local_rank()) == (1, 0, 0)
     assert type(connect()) is SerialComm
 
 
 def test_a_launcher_inside_a_batch_job_is_believed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "2")
     monkeypatch.setenv("MPI_LOCALRANKID", "3")
-    assert (launched_ranks(), local_rank()) == (4, 3)
+    assert (launched_ranks(), launched_rank(), local_rank()) == (4, 2, 3)
 
 
 def test_messages_hold_the_planes_of_all_arrays() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io as text_io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import pytest
 
 from abm import cli, io, run
 from abm import progress as progress_of
+from abm.comm import SerialComm
 from abm.config import load_config
 from abm.errors import BackendError, LedgerError
+from abm.io.manifest import Part
 from tests.unit.fake_run import OUT, Fake, abm, at_step, last_word, prepare, run_case, send
 
 
@@ -41,6 +45,40 @@ def test_run_writes_one_directory_and_ends_with_the_hash() -> None:
     log = (OUT / "run.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} INFO ", line) for line in log)
     assert [r.step for r in io.Series.load(OUT, 99).records()] == list(range(0, 49, 6))
+
+
+class OfTwo(SerialComm):
+    """The first of two ranks, of which the other spends its time differently."""
+
+    size = 2
+    exchange_s = 2.5
+
+    def gather(self, value: Any) -> list[Any] | None:
+        return [value] if isinstance(value, Part) else [value, {"halo exchange": 0.125, "checkpoints": 0.75}]
+
+
+def test_shares_of_the_time_are_those_of_the_rank_that_has_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_of.Stopwatch, "total", 10.0)
+    watch = progress_of.Stopwatch()
+    watch.spent["checkpoints"] = 1.0
+    assert watch.shares(2.5) == {"halo exchange": 0.25, "checkpoints": 0.1}
+    options = run.Options(backend="numpy", steps=3)
+    config = load_config(Path("case.toml"))
+    assert run.start_run(config, OUT, overwrite=False, options=options, stop=str, comm=OfTwo()) == 0
+    assert "Of it      halo exchange 25.0%, checkpoints 75.0% (the highest of 2 ranks)" in (OUT / "run.log").read_text()
+    beat = json.loads((OUT / "heartbeat.json").read_text())
+    assert beat["shares"] == {"halo exchange": 0.25, "checkpoints": 0.0}
+
+
+def test_time_of_checkpoints_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: dict[str, float] = {}
+    monkeypatch.setattr(run.Run, "say_timing", lambda self: spent.update(self.watch.spent))
+    write = io.write_checkpoint
+    monkeypatch.setattr(io, "write_checkpoint", lambda *args, **more: time.sleep(0.05) or write(*args, **more))
+    run_case("--steps", "3", "--set", "output.checkpoint_h=1")
+    assert spent["checkpoints"] >= 3 * 0.05
+    assert spent["output"] < 0.05
+    assert spent["steps"] < 0.05
 
 
 def test_output_settings_never_change_the_state() -> None:
