@@ -82,20 +82,19 @@ class SerialComm:
     #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
     exchange_s = 0.0
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
-        """Fill the nearest ``depth`` halo planes of local arrays (nz + 2 halo, ny, nx) on both sides (nz >= depth)."""
+    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
+        """Fill the nearest halo planes of local arrays (nz + 2 halo, ny, nx) on both sides, so many of each (<= nz)."""
         if self.size > 1:
             backend.sync()  # what a GPU still computes is not time of the exchange, which would wait for it anyway
         began = time.perf_counter()
-        self._exchange(backend, domain, arrays, depth)
+        self._exchange(backend, domain, arrays, depths)
         self.exchange_s += time.perf_counter() - began
 
-    def _exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
+    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         nz, halo = domain.n_owned, domain.halo
-        below, above = slice(halo - depth, halo), slice(halo + nz, halo + nz + depth)
-        for array in arrays:
-            backend.copy(array[below], array[halo + nz - depth : halo + nz])
-            backend.copy(array[above], array[halo : halo + depth])
+        for array, depth in zip(arrays, depths, strict=True):
+            backend.copy(array[halo - depth : halo], array[halo + nz - depth : halo + nz])
+            backend.copy(array[halo + nz : halo + nz + depth], array[halo : halo + depth])
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum over ranks."""
@@ -142,29 +141,31 @@ class MpiComm(SerialComm):
         self.rank, self.size = int(self.world.rank), int(self.world.size)
         self._buffers: dict[tuple[Any, ...], list[NDArray[np.uint8]]] = {}
 
-    def _exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
+    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         """Send the outermost planes of all arrays as one message a side; arrays of a GPU go through host memory."""
-        nz, halo, arrays = domain.n_owned, domain.halo, list(arrays)
+        nz, halo = domain.n_owned, domain.halo
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
-        from_below, from_above, to_below, to_above = self._buffers_for(arrays, depth)
+        from_below, from_above, to_below, to_above = self._buffers_for(arrays, depths)
         waiting = [
             self.world.Irecv(from_below, source=lower, tag=1),
             self.world.Irecv(from_above, source=upper, tag=2),
         ]
-        for buffer, first in ((to_above, halo + nz - depth), (to_below, halo)):
-            for part, array in _parts(buffer, arrays, depth):
-                part[...] = backend.to_host(array[first : first + depth])
+        for part, array, depth in _parts(to_above, arrays, depths):
+            part[...] = backend.to_host(array[halo + nz - depth : halo + nz])
+        for part, array, depth in _parts(to_below, arrays, depths):
+            part[...] = backend.to_host(array[halo : halo + depth])
         waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
         self.mpi.Request.Waitall(waiting)
-        for buffer, first in ((from_below, halo - depth), (from_above, halo + nz)):
-            for part, array in _parts(buffer, arrays, depth):
-                backend.copy(array[first : first + depth], backend.to_device(part))
+        for part, array, depth in _parts(from_below, arrays, depths):
+            backend.copy(array[halo - depth : halo], backend.to_device(part))
+        for part, array, depth in _parts(from_above, arrays, depths):
+            backend.copy(array[halo + nz : halo + nz + depth], backend.to_device(part))
 
-    def _buffers_for(self, arrays: list[Any], depth: int) -> list[NDArray[np.uint8]]:
+    def _buffers_for(self, arrays: Sequence[Any], depths: Sequence[int]) -> list[NDArray[np.uint8]]:
         """Return four buffers for so many planes of these arrays, the same ones every time."""
-        key = (depth, *((array.dtype, array.shape) for array in arrays))
+        key = (*depths, *((array.dtype, array.shape) for array in arrays))
         if key not in self._buffers:
-            size = sum(depth * array[0].nbytes for array in arrays)
+            size = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
             self._buffers[key] = [np.empty(size, np.uint8) for _ in range(4)]
         return self._buffers[key]
 
@@ -227,11 +228,11 @@ class MpiComm(SerialComm):
         self.world.Abort(code)
 
 
-def _parts(buffer: NDArray[np.uint8], arrays: list[Any], depth: int) -> Iterable[tuple[Array, Any]]:
-    """Return for each array its part of a buffer, seen as ``depth`` planes."""
+def _parts(buffer: NDArray[np.uint8], arrays: Sequence[Any], depths: Sequence[int]) -> Iterable[tuple[Array, Any, int]]:
+    """Return for each array its part of a buffer, seen as planes, and their number."""
     start = 0
-    for array in arrays:
+    for array, depth in zip(arrays, depths, strict=True):
         shape = (depth, *array.shape[1:])
         size = int(np.prod(shape)) * np.dtype(array.dtype).itemsize
-        yield buffer[start : start + size].view(array.dtype).reshape(shape), array
+        yield buffer[start : start + size].view(array.dtype).reshape(shape), array, depth
         start += size

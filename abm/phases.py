@@ -26,6 +26,9 @@ FIELD_DEPTH = max(SWEEP_REACH, FATE_CHAIN["commit"])
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
 
+#: Planes of the cold words that are read beyond a slab: a kernel looks at those of its own cells only.
+COLD_DEPTH, COLD_DEPTH_OF_HOP = FATE_CHAIN["commit"], 1
+
 #: Scratch arrays besides the state: name -> type.
 SCRATCH: dict[str, str] = {
     "spare_cxcl12": "f4",
@@ -109,18 +112,19 @@ class Phases:
         """Return host copies of all state arrays."""
         return {f.name: self.owned(f.name) for f in checkpoint_fields()}
 
-    def exchange(self, *names: str, depth: int = HALO) -> None:
-        """Bring halo planes up to date."""
-        self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depth)
+    def exchange(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> None:
+        """Bring so many halo planes up to date, of cold words fewer."""
+        depths = [cold_depth if name.endswith("_cold") else depth for name in names]
+        self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
         if self.domain.closed:
-            self._close_ends(names, depth)
+            self._close_ends(names, depths)
 
-    def _close_ends(self, names: tuple[str, ...], depth: int) -> None:
+    def _close_ends(self, names: tuple[str, ...], depths: list[int]) -> None:
         """Let empty bone be what lies beyond the first and the last plane of the lattice."""
         halo, nz = self.domain.halo, self.domain.n_owned
-        ends = [slice(halo - depth, halo)] if self.domain.rank == 0 else []
-        ends += [slice(halo + nz, halo + nz + depth)] if self.domain.rank == self.domain.size - 1 else []
-        for name in names:
+        for name, depth in zip(names, depths, strict=True):
+            ends = [slice(halo - depth, halo)] if self.domain.rank == 0 else []
+            ends += [slice(halo + nz, halo + nz + depth)] if self.domain.rank == self.domain.size - 1 else []
             for planes in ends:
                 beyond = self.arrays[name][planes]
                 self.backend.clear(beyond)
@@ -171,7 +175,7 @@ class Phases:
 
     def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
         """Phase 6: one step of the random walk."""
-        self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()))
+        self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
         bid = self._draw("bid", HOP_CHAIN["hop"], step, Stream.HOP, draw=substep, hop=hop)
         self._run(bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"]))
 

@@ -19,7 +19,8 @@ def census(n: int, *, first: int, ny: int, nx: int, hot: U32, tissue: U8, counts
     niche = (tissue.reshape(-1)[site] & NICHE_MASK) != 0
     resting = get(words, HOT["cycle"]) == 0
     for count, found in ((Count.POPULATION, slots), (Count.NICHE, slots[niche]), (Count.QUIESCENT, slots[resting])):
-        counts.reshape(-1)[count * _SLOTS : (count + 1) * _SLOTS] += np.bincount(found, minlength=_SLOTS).astype(np.uint32)
+        number = np.bincount(found, minlength=_SLOTS).astype(np.uint32)
+        counts.reshape(-1)[count * _SLOTS : (count + 1) * _SLOTS] += number
 
 
 def collect(n: int, *, counts: U32, totals: NDArray[np.int64]) -> None:

@@ -6,7 +6,7 @@ computes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
@@ -80,13 +80,12 @@ class PaperComm(SerialComm):
         self.sides: list[tuple[int, int]] = []
         self.buffers: dict[tuple[Any, ...], int] = {}
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
+    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         """Note bytes and arrays of the message to either side, and the buffers for it."""
         del backend, domain
-        arrays = list(arrays)
-        side = sum(depth * array[0].nbytes for array in arrays)
+        side = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
         self.sides.append((side, len(arrays)))
-        self.buffers[depth, *((a.dtype, a.shape) for a in arrays)] = 4 * side
+        self.buffers[*depths, *((a.dtype, a.shape) for a in arrays)] = 4 * side
 
 
 class Counted(NamedTuple):

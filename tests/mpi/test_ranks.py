@@ -86,7 +86,7 @@ def test_a_halo_that_is_too_short_is_noticed(scenario: str, undisturbed: dict[st
     code = (
         "import sys, abm.phases as p\n"
         "exchange = p.Phases.exchange\n"
-        "p.Phases.exchange = lambda self, *names, depth=p.HALO: exchange(self, *names, depth=1)\n"
+        "p.Phases.exchange = lambda self, *names, **depths: exchange(self, *names, depth=1, cold_depth=1)\n"
         "from abm.cli import main\n"
         f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
     )

@@ -72,7 +72,7 @@ def test_the_halo_wraps() -> None:
     array = np.zeros(domain.local_shape, np.uint32)
     array[2:8] = np.arange(6)[:, None, None]
     comm = SerialComm()
-    comm.exchange(backend, domain, [array], 2)
+    comm.exchange(backend, domain, [array], [2])
     assert comm.exchange_s > 0.0
     assert array[:, 0, 0].tolist() == [4, 5, 0, 1, 2, 3, 4, 5, 0, 1]
 

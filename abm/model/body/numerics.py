@@ -68,7 +68,8 @@ def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
     """
     keep, stay = _kept(exponent)
     left, passed = 1.0 - keep, 1.0 - stay
-    columns, leaving = stages.T.tolist(), inflow.tolist()  # numbers of Python: for so few, NumPy takes three times as long
+    # numbers of Python: for so few, NumPy takes three times as long
+    columns, leaving = stages.T.tolist(), inflow.tolist()
     for j, column in enumerate(columns):
         entering = leaving[j]
         for i, cells in enumerate(column):
