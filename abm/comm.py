@@ -176,7 +176,12 @@ class MpiComm(SerialComm):
 
     def gather_planes(self, values: Array) -> Array:
         """Return the rows of all ranks; slabs follow each other in the order of ranks."""
-        return np.concatenate(self.world.allgather(values))
+        rows = np.ascontiguousarray(values)
+        n_bytes = np.array(self.world.allgather(rows.nbytes))
+        flat = np.empty(n_bytes.sum(), np.uint8)
+        parts = [flat, n_bytes, np.cumsum(n_bytes) - n_bytes, self.mpi.BYTE]
+        self.world.Allgatherv(rows.reshape(-1).view(np.uint8), parts)
+        return flat.view(rows.dtype).reshape(-1, *rows.shape[1:])
 
     def gather(self, value: Any) -> list[Any] | None:  # noqa: ANN401
         """Return the values of all ranks on rank 0."""
