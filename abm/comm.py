@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 LOCAL_RANK_VARIABLES = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+#: Set to 1 where MPI itself reads and writes the memory of GPUs; else messages of GPUs go through host memory.
+GPU_AWARE = "ABM_GPU_AWARE_MPI"
 #: Seconds that a rank with an error waits to see whether all others have it too.
 PATIENCE_S = 3.0
 
@@ -43,6 +45,18 @@ def launched_rank() -> int:
 def local_rank() -> int:
     """Return the number of this rank among those of its node, as far as the launcher tells; else 0."""
     return _launcher_says(LOCAL_RANK_VARIABLES, 0)
+
+
+def gpu_aware() -> bool:
+    """Return whether the user says that MPI may be given arrays of a GPU; an MPI that cannot crashes on them.
+
+    Raises:
+        BackendError: neither 0 nor 1.
+    """
+    if (text := os.environ.get(GPU_AWARE, "")) not in ("", "0", "1"):
+        msg = f"{GPU_AWARE}={text}: expected 1 (MPI reads the memory of GPUs) or 0"
+        raise BackendError(msg)
+    return text == "1"
 
 
 def _launcher_says(names: Sequence[str], otherwise: int) -> int:
@@ -140,32 +154,41 @@ class MpiComm(SerialComm):
         """Use all ranks of the launch."""
         self.mpi, self.world = mpi, mpi.COMM_WORLD
         self.rank, self.size = int(self.world.rank), int(self.world.size)
-        self._buffers: dict[tuple[Any, ...], list[NDArray[np.uint8]]] = {}
+        self.gpu_aware = gpu_aware()
+        self._buffers: dict[tuple[Any, ...], list[Any]] = {}
 
     def _exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
-        """Send the outermost planes of all arrays as one message a side; arrays of a GPU go through host memory."""
-        nz, halo, arrays = domain.n_owned, domain.halo, list(arrays)
+        """Send the outermost planes of all arrays as one message a side.
+
+        The buffers are pinned where arrays live on a GPU, or on it if MPI is aware of GPUs. Nothing still reads or
+        writes them: :meth:`exchange` has waited for all that was queued before.
+        """
+        nz, halo = domain.n_owned, domain.halo
+        arrays = sorted(
+            arrays, key=lambda array: -array.dtype.itemsize
+        )  # so that each begins at a multiple of its item
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
-        from_below, from_above, to_below, to_above = self._buffers_for(arrays, depth)
+        from_below, from_above, to_below, to_above = self._buffers_for(backend, arrays, depth)
         waiting = [
             self.world.Irecv(from_below, source=lower, tag=1),
             self.world.Irecv(from_above, source=upper, tag=2),
         ]
         for buffer, first in ((to_above, halo + nz - depth), (to_below, halo)):
             for part, array in _parts(buffer, arrays, depth):
-                part[...] = backend.to_host(array[first : first + depth])
+                backend.copy(part, array[first : first + depth])
+        backend.sync()  # MPI reads the buffers outside the order of the stream
         waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
         self.mpi.Request.Waitall(waiting)
         for buffer, first in ((from_below, halo - depth), (from_above, halo + nz)):
             for part, array in _parts(buffer, arrays, depth):
-                backend.copy(array[first : first + depth], backend.to_device(part))
+                backend.copy(array[first : first + depth], part)
 
-    def _buffers_for(self, arrays: list[Any], depth: int) -> list[NDArray[np.uint8]]:
+    def _buffers_for(self, backend: Any, arrays: list[Any], depth: int) -> list[Any]:  # noqa: ANN401
         """Return four buffers for so many planes of these arrays, the same ones every time."""
         key = (depth, *((array.dtype, array.shape) for array in arrays))
         if key not in self._buffers:
             size = sum(depth * array[0].nbytes for array in arrays)
-            self._buffers[key] = [np.empty(size, np.uint8) for _ in range(4)]
+            self._buffers[key] = [backend.buffer(size, on_device=self.gpu_aware) for _ in range(4)]
         return self._buffers[key]
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -232,7 +255,7 @@ class MpiComm(SerialComm):
         self.world.Abort(code)
 
 
-def _parts(buffer: NDArray[np.uint8], arrays: list[Any], depth: int) -> Iterable[tuple[Array, Any]]:
+def _parts(buffer: Any, arrays: list[Any], depth: int) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401
     """Return for each array its part of a buffer, seen as ``depth`` planes."""
     start = 0
     for array in arrays:
