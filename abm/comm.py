@@ -99,7 +99,7 @@ class SerialComm:
     def exchange(self, backend: Any, domain: Domain, arrays: Iterable[Any], depth: int) -> None:  # noqa: ANN401
         """Fill the nearest ``depth`` halo planes of local arrays (nz + 2 halo, ny, nx) on both sides (nz >= depth)."""
         if self.size > 1:
-            backend.sync()  # what a GPU still computes is not time of the exchange, which would wait for it anyway
+            backend.sync()  # what a GPU still computes is no time of the exchange, and buffers may still be in use
         began = time.perf_counter()
         self._exchange(backend, domain, arrays, depth)
         self.exchange_s += time.perf_counter() - began

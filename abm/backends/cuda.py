@@ -63,7 +63,7 @@ class CudaBackend:
         return self._cupy.zeros(shape, dtype)
 
     def buffer(self, n_bytes: int, *, on_device: bool) -> Any:
-        """Return memory for messages: of the device, or of the host, pinned: the driver then copies without a detour."""
+        """Return memory for messages: of the device, or pinned on the host: the driver copies it without a detour."""
         if on_device:
             return self._cupy.empty(n_bytes, np.uint8)
         pinned = self._cupy.cuda.alloc_pinned_memory(n_bytes)  # may be larger; lives as long as the array
