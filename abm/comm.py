@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 LOCAL_RANK_VARIABLES = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+#: Set to 1 where MPI itself reads and writes the memory of GPUs; else messages of GPUs go through host memory.
+GPU_AWARE = "ABM_GPU_AWARE_MPI"
 #: Seconds that a rank with an error waits to see whether all others have it too.
 PATIENCE_S = 3.0
 
@@ -43,6 +45,18 @@ def launched_rank() -> int:
 def local_rank() -> int:
     """Return the number of this rank among those of its node, as far as the launcher tells; else 0."""
     return _launcher_says(LOCAL_RANK_VARIABLES, 0)
+
+
+def gpu_aware() -> bool:
+    """Return whether the user says that MPI may be given arrays of a GPU; an MPI that cannot crashes on them.
+
+    Raises:
+        BackendError: neither 0 nor 1.
+    """
+    if (text := os.environ.get(GPU_AWARE, "")) not in ("", "0", "1"):
+        msg = f"{GPU_AWARE}={text}: expected 1 (MPI reads the memory of GPUs) or 0"
+        raise BackendError(msg)
+    return text == "1"
 
 
 def _launcher_says(names: Sequence[str], otherwise: int) -> int:
@@ -85,7 +99,7 @@ class SerialComm:
     def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         """Fill the nearest halo planes of local arrays (nz + 2 halo, ny, nx) on both sides, so many of each (<= nz)."""
         if self.size > 1:
-            backend.sync()  # what a GPU still computes is not time of the exchange, which would wait for it anyway
+            backend.sync()  # what a GPU still computes is no time of the exchange, and buffers may still be in use
         began = time.perf_counter()
         self._exchange(backend, domain, arrays, depths)
         self.exchange_s += time.perf_counter() - began
@@ -139,34 +153,42 @@ class MpiComm(SerialComm):
         """Use all ranks of the launch."""
         self.mpi, self.world = mpi, mpi.COMM_WORLD
         self.rank, self.size = int(self.world.rank), int(self.world.size)
-        self._buffers: dict[tuple[Any, ...], list[NDArray[np.uint8]]] = {}
+        self.gpu_aware = gpu_aware()
+        self._buffers: dict[tuple[Any, ...], list[Any]] = {}
 
     def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
-        """Send the outermost planes of all arrays as one message a side; arrays of a GPU go through host memory."""
+        """Send the outermost planes of all arrays as one message a side.
+
+        The buffers are pinned where arrays live on a GPU, or on it if MPI is aware of GPUs. Nothing still reads or
+        writes them: :meth:`exchange` has waited for all that was queued before.
+        """
         nz, halo = domain.n_owned, domain.halo
+        # wide items first, so that each array begins at a multiple of its own
+        pairs = sorted(zip(arrays, depths, strict=True), key=lambda pair: -pair[0].dtype.itemsize)
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
-        from_below, from_above, to_below, to_above = self._buffers_for(arrays, depths)
+        from_below, from_above, to_below, to_above = self._buffers_for(backend, pairs)
         waiting = [
             self.world.Irecv(from_below, source=lower, tag=1),
             self.world.Irecv(from_above, source=upper, tag=2),
         ]
-        for part, array, depth in _parts(to_above, arrays, depths):
-            part[...] = backend.to_host(array[halo + nz - depth : halo + nz])
-        for part, array, depth in _parts(to_below, arrays, depths):
-            part[...] = backend.to_host(array[halo : halo + depth])
+        for part, array, depth in _parts(to_above, pairs):
+            backend.copy(part, array[halo + nz - depth : halo + nz])
+        for part, array, depth in _parts(to_below, pairs):
+            backend.copy(part, array[halo : halo + depth])
+        backend.sync()  # MPI reads the buffers outside the order of the stream
         waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
         self.mpi.Request.Waitall(waiting)
-        for part, array, depth in _parts(from_below, arrays, depths):
-            backend.copy(array[halo - depth : halo], backend.to_device(part))
-        for part, array, depth in _parts(from_above, arrays, depths):
-            backend.copy(array[halo + nz : halo + nz + depth], backend.to_device(part))
+        for part, array, depth in _parts(from_below, pairs):
+            backend.copy(array[halo - depth : halo], part)
+        for part, array, depth in _parts(from_above, pairs):
+            backend.copy(array[halo + nz : halo + nz + depth], part)
 
-    def _buffers_for(self, arrays: Sequence[Any], depths: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def _buffers_for(self, backend: Any, pairs: list[tuple[Any, int]]) -> list[Any]:  # noqa: ANN401
         """Return four buffers for so many planes of these arrays, the same ones every time."""
-        key = (*depths, *((array.dtype, array.shape) for array in arrays))
+        key = tuple((array.dtype, array.shape, depth) for array, depth in pairs)
         if key not in self._buffers:
-            size = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
-            self._buffers[key] = [np.empty(size, np.uint8) for _ in range(4)]
+            size = sum(depth * array[0].nbytes for array, depth in pairs)
+            self._buffers[key] = [backend.buffer(size, on_device=self.gpu_aware) for _ in range(4)]
         return self._buffers[key]
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -177,7 +199,12 @@ class MpiComm(SerialComm):
 
     def gather_planes(self, values: Array) -> Array:
         """Return the rows of all ranks; slabs follow each other in the order of ranks."""
-        return np.concatenate(self.world.allgather(values))
+        rows = np.ascontiguousarray(values)
+        n_bytes = np.array(self.world.allgather(rows.nbytes))
+        flat = np.empty(n_bytes.sum(), np.uint8)
+        parts = [flat, n_bytes, np.cumsum(n_bytes) - n_bytes, self.mpi.BYTE]
+        self.world.Allgatherv(rows.reshape(-1).view(np.uint8), parts)
+        return flat.view(rows.dtype).reshape(-1, *rows.shape[1:])
 
     def gather(self, value: Any) -> list[Any] | None:  # noqa: ANN401
         """Return the values of all ranks on rank 0."""
@@ -228,10 +255,10 @@ class MpiComm(SerialComm):
         self.world.Abort(code)
 
 
-def _parts(buffer: NDArray[np.uint8], arrays: Sequence[Any], depths: Sequence[int]) -> Iterable[tuple[Array, Any, int]]:
+def _parts(buffer: Any, pairs: list[tuple[Any, int]]) -> Iterable[tuple[Any, Any, int]]:  # noqa: ANN401
     """Return for each array its part of a buffer, seen as planes, and their number."""
     start = 0
-    for array, depth in zip(arrays, depths, strict=True):
+    for array, depth in pairs:
         shape = (depth, *array.shape[1:])
         size = int(np.prod(shape)) * np.dtype(array.dtype).itemsize
         yield buffer[start : start + size].view(array.dtype).reshape(shape), array, depth

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind nine calls."""
+"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind ten calls."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class Backend(Protocol):
 
     def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
         """Return a zeroed array."""
+
+    def buffer(self, n_bytes: int, *, on_device: bool) -> Any:
+        """Return bytes for the messages of ranks: on the device if asked, else where copies from it are fastest."""
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites."""

@@ -62,6 +62,13 @@ class CudaBackend:
         """Return a zeroed array."""
         return self._cupy.zeros(shape, dtype)
 
+    def buffer(self, n_bytes: int, *, on_device: bool) -> Any:
+        """Return memory for messages: of the device, or pinned on the host: the driver copies it without a detour."""
+        if on_device:
+            return self._cupy.empty(n_bytes, np.uint8)
+        pinned = self._cupy.cuda.alloc_pinned_memory(n_bytes)  # may be larger; lives as long as the array
+        return np.frombuffer(pinned, np.uint8, n_bytes)
+
     def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
         """Return a launch that may be repeated with other numbers of sites and other scalars."""
         kernel = find_kernel(self.kernels, kernel_name)

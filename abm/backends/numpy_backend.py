@@ -29,6 +29,11 @@ class NumpyArrays:
         """Return a zeroed array."""
         return np.zeros(shape, dtype)
 
+    def buffer(self, n_bytes: int, *, on_device: bool) -> NDArray[np.uint8]:
+        """Return memory for messages, of the host in either case."""
+        del on_device
+        return np.empty(n_bytes, np.uint8)
+
     def to_host(self, array: Array) -> Array:
         """Return the array itself: it is on the host already."""
         return array

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import COLD, HOT, N_COUNTS, Count, Kind, Origin, Specificity, cpp_header, pack_cold, pack_hot
@@ -14,7 +18,8 @@ from abm.config import Config, load_config
 from abm.domain import Domain
 from abm.errors import ConfigError, LedgerError
 from abm.ledger import check
-from abm.model.traffic import Circulation, arrivals_by_slot, not_lodged
+from abm.model import traffic
+from abm.model.traffic import Circulation, Requests, arrivals_by_slot, not_lodged
 from abm.phases import HALO, bytes_per_site
 from abm.setup import load_model
 from abm.step import Simulation
@@ -131,6 +136,51 @@ def test_two_cells_never_take_one_site() -> None:
     place = requests.assign(np.ones(requests.sites.size, bool))
     taken = place[place >= 0]
     assert taken.size == len(set(taken.tolist())) <= 2
+
+
+@given(seed=st.integers(0, 2**32), n_sites=st.sampled_from([3, 40, 1000, 10**6, 10**12]), share=st.floats(0, 1))
+def test_cells_are_served_in_their_order(seed: int, n_sites: int, share: float) -> None:
+    """Against the rule as it is told: one cell after the other takes the first place that is still free."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(0, 60))
+    owner = np.repeat(np.arange(n), rng.integers(1, 9, n))
+    motile, sites, words = rng.random(n) < 0.5, rng.integers(0, n_sites, owner.size), np.ones(n, np.uint32)
+    is_open = rng.random(owner.size) < share
+    expected, taken = [-1] * n, set()
+    for cell, site, free in zip(owner.tolist(), sites.tolist(), is_open, strict=True):
+        if free and expected[cell] < 0 and (site, motile[cell]) not in taken:
+            expected[cell] = site
+            taken.add((site, motile[cell]))
+    requests = Requests(words, words, np.zeros(n, np.uint8), motile, sites, owner)
+    assert requests.assign(is_open).tolist() == expected
+
+
+class OneOfThree(SerialComm):
+    """A rank that notes what it gives to the others."""
+
+    size = 3
+
+    def __init__(self, rank: int) -> None:
+        self.rank, self.given = rank, np.zeros(0, np.int64)
+
+    def gather_planes(self, values: NDArray[Any]) -> NDArray[Any]:
+        self.given = values
+        return values
+
+
+@pytest.mark.parametrize("shared_from", [0, 10**9])
+def test_ranks_that_share_the_draw_get_what_one_alone_draws(monkeypatch: pytest.MonkeyPatch, shared_from: int) -> None:
+    monkeypatch.setattr(traffic, "SHARED_FROM", shared_from)
+    cells = [(Kind.CD8_NAIVE, Origin.DONOR, Specificity.NONE, 25)]
+    alone = Circulation(TRIALS, 3, 10**6).requests(cells, 2, 1.0).sites
+    ranks = [OneOfThree(rank) for rank in range(3)]
+    found = [Circulation(TRIALS, 3, 10**6, comm).requests(cells, 2, 1.0).sites for comm in ranks]
+    if shared_from:
+        assert all((sites == alone).all() for sites in found)
+        assert not any(comm.given.size for comm in ranks)
+    else:
+        assert (np.concatenate([comm.given for comm in ranks]) == alone).all()
+        assert all(comm.given.size == alone.size // 3 for comm in ranks)
 
 
 def test_clearance_empties_the_blood() -> None:

@@ -57,7 +57,7 @@ def test_a_launcher_inside_a_batch_job_is_believed_first(monkeypatch: pytest.Mon
 def test_messages_hold_the_planes_of_all_arrays() -> None:
     arrays = [np.zeros((9, 2, 3), np.uint32), np.zeros((9, 2, 3), np.uint8)]
     buffer = np.zeros(2 * 6 * (4 + 1), np.uint8)
-    parts = [part for part, _ in comm._parts(buffer, arrays, 2)]
+    parts = [part for part, *_ in comm._parts(buffer, [(array, 2) for array in arrays])]
     assert [(part.shape, part.dtype) for part in parts] == [((2, 2, 3), np.uint32), ((2, 2, 3), np.uint8)]
     parts[0][...] = 0x01010101
     parts[1][...] = 2

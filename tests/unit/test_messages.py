@@ -1,0 +1,141 @@
+"""The exchange of halo planes through an MPI and a GPU that only pretend: what is copied where, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from abm import comm
+from abm.backends.cuda import CudaBackend
+from abm.backends.numpy_backend import NumpyBackend
+from abm.comm import MpiComm, SerialComm
+from abm.domain import Domain
+from abm.errors import BackendError
+
+DTYPES = ("u1", "u4", "u1", "f4")  # in this order words would not begin at multiples of their size
+
+
+class DeviceArray:
+    """Memory that NumPy cannot see; copies are queued and done when the stream is waited for."""
+
+    queue: list[tuple[Any, Any]] = []  # noqa: RUF012 - one device
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        assert data.ctypes.data % data.itemsize == 0, "a GPU reads words only where they are aligned"
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    nbytes = property(lambda self: self.data.nbytes)
+
+    def __getitem__(self, key: Any) -> Self:
+        return type(self)(self.data[key])
+
+    def __setitem__(self, key: Any, value: DeviceArray) -> None:
+        self.queue.append((self.data[key], value.data))
+
+    def view(self, dtype: Any) -> Self:
+        return type(self)(self.data.view(dtype))
+
+    def reshape(self, shape: Sequence[int]) -> Self:
+        return type(self)(self.data.reshape(shape))
+
+    def set(self, source: Any) -> None:
+        self.queue.append((self.data, source))
+
+    def get(self, out: Any) -> None:
+        self.queue.append((out, self.data))
+
+    @classmethod
+    def synchronize(cls) -> None:
+        while cls.queue:
+            target, source = cls.queue.pop(0)
+            target[...] = source
+
+
+class Gpu(CudaBackend):
+    """The backend as it is, on a CuPy that pretends."""
+
+    def __init__(self) -> None:
+        self.pinned: list[int] = []
+        stream = SimpleNamespace(synchronize=DeviceArray.synchronize)
+        self._cupy = SimpleNamespace(
+            empty=lambda n, dtype: DeviceArray(np.full(n, 0xEE, dtype)),
+            cuda=SimpleNamespace(alloc_pinned_memory=self.pin, get_current_stream=lambda: stream),
+        )
+
+    def pin(self, n_bytes: int) -> memoryview:
+        self.pinned.append(n_bytes)
+        return memoryview(bytearray(2 * n_bytes))  # CuPy rounds up
+
+
+class Loop:
+    """The MPI of two ranks of which the other sends what this one does; it arrives when all is waited for."""
+
+    COMM_WORLD = property(lambda self: self)
+    Request = property(lambda self: self)
+    rank, size = 0, 2
+
+    def __init__(self) -> None:
+        self.into: dict[int, Any] = {}
+        self.sent: dict[int, Any] = {}
+
+    def Irecv(self, buffer: Any, source: int, tag: int) -> None:  # noqa: N802
+        assert source == 1
+        assert not DeviceArray.queue, "MPI writes into a buffer that is still being read"
+        self.into[tag] = buffer
+
+    def Isend(self, buffer: Any, dest: int, tag: int) -> None:  # noqa: N802
+        assert dest == 1
+        assert not DeviceArray.queue, "MPI reads a buffer that is still being written"
+        self.sent[tag] = plain(buffer).copy()
+
+    def Waitall(self, waiting: list[None]) -> None:  # noqa: N802
+        assert len(waiting) == 4
+        for tag, data in self.sent.items():
+            plain(self.into[tag])[...] = data
+
+
+def plain(array: Any) -> Any:
+    return array.data if isinstance(array, DeviceArray) else array
+
+
+def made_up(domain: Domain) -> list[Any]:
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 200, domain.local_shape).astype(dtype) for dtype in DTYPES]
+
+
+@pytest.mark.parametrize("gpu_aware", ["0", "1"])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_messages_carry_the_planes(monkeypatch: pytest.MonkeyPatch, on_gpu: bool, gpu_aware: str) -> None:
+    monkeypatch.setenv(comm.GPU_AWARE, gpu_aware)
+    domain = Domain((5, 3, 3), 2)  # planes of 9 sites: odd numbers of bytes
+    expected, arrays = made_up(domain), made_up(domain)
+    backend, ranks = Gpu() if on_gpu else NumpyBackend(), MpiComm(Loop())
+    given = [DeviceArray(array) for array in arrays] if on_gpu else arrays
+    same, mixed = [2] * len(DTYPES), [1 + i % 2 for i in range(len(DTYPES))]
+    for depths in (same, mixed, same):
+        SerialComm().exchange(NumpyBackend(), domain, expected, depths)
+        for _ in range(2):  # the second finds the copies of the first still queued
+            ranks.exchange(backend, domain, given, depths)
+        backend.sync()
+        assert all((one == other).all() for one, other in zip(arrays, expected, strict=True))
+        for array in (*arrays, *expected):
+            array[domain.halo : -domain.halo] += 1  # the next message is another one
+    if on_gpu and gpu_aware == "0":
+        sizes = [
+            sum(9 * d * np.dtype(t).itemsize for d, t in zip(depths, DTYPES, strict=True)) for depths in (same, mixed)
+        ]
+        assert backend.pinned == [sizes[0]] * 4 + [sizes[1]] * 4, "four for each kind of message, made once"
+    elif on_gpu:
+        assert backend.pinned == []
+
+
+def test_a_wish_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(comm.GPU_AWARE, "yes")
+    with pytest.raises(BackendError, match=r"ABM_GPU_AWARE_MPI=yes: expected 1"):
+        MpiComm(Loop())
