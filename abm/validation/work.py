@@ -1,0 +1,145 @@
+"""Simulate the patients of all protocols over the cores; every finished one is kept in a small file.
+
+A second call runs only what is missing, because a file's name holds the digest of all that decides its content.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from abm import io, resources
+from abm.backends import choose
+from abm.config import load_config
+from abm.errors import AbmError
+from abm.io.atomic import write_bytes
+from abm.run import UNITS, provenance
+from abm.step import Simulation
+from abm.validation.cases import Case
+
+FORMAT_VERSION = 1
+FOLDER = "patients"
+
+Result = dict[str, Any]
+
+
+def simulate(case: Case) -> Result:
+    """Run one patient and return all its observables."""
+    began = time.monotonic()
+    if case.experiment:
+        from abm.validation.experiments import EXPERIMENTS
+
+        measured = EXPERIMENTS[case.experiment](case.seed)
+    else:
+        measured = _measure(case)
+    spent = round(time.monotonic() - began, 2)
+    facts = {"protocol": case.protocol, "seed": case.seed, "key": case.key, "drawn": [list(p) for p in case.drawn]}
+    return {"format_version": FORMAT_VERSION, **facts, "wall_s": spent, **measured}
+
+
+def _measure(case: Case) -> Result:
+    """Run a scenario into files as a user would, and read them as a report does."""
+    config = load_config(Path(case.scenario), case.overrides, case.seed)
+    backend, _ = choose("auto")
+    simulation = Simulation.start(config, backend)
+    exits = {kind.name.lower(): cells for kind, cells in simulation.scale.exit_cells.items()}
+    made = {**provenance(config, backend.name), "exit_cells": json.dumps(exits)}
+    series = io.Series(UNITS, made)
+    series.append(simulation.record())
+    every = config.output.series_h * 60 // config.time.step_min
+    while simulation.step < config.n_steps:
+        simulation.advance()
+        if simulation.step % every == 0 or simulation.step == config.n_steps:
+            series.append(simulation.record())
+    resources.load_analysis()
+    observables, read = import_module("abm_analysis.observables"), import_module("abm_analysis.read")
+    with TemporaryDirectory(prefix="abm-validate-") as name:
+        folder = Path(name)
+        series.write(folder)
+        io.write_checkpoint(folder, simulation.snapshot(), keep=1)
+        measured: Result = observables.measure(read.open_run(folder))
+    return measured
+
+
+def one_thread() -> None:
+    """Give every worker one core: patients, not planes, are what runs side by side."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when the kernels are loaded
+
+
+@dataclass(frozen=True)
+class Store:
+    """Folder of finished patients."""
+
+    folder: Path
+
+    def get(self, case: Case) -> Result | None:
+        """Return a finished patient; ``None`` if it is not there, or not whole."""
+        try:
+            found = json.loads((self.folder / case.file).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        good = (
+            isinstance(found, dict) and found.get("format_version") == FORMAT_VERSION and found.get("key") == case.key
+        )
+        return found if good else None
+
+    def put(self, case: Case, result: Result) -> None:
+        """Keep a finished patient; the file is whole or not there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self.folder / case.file, (json.dumps(result, allow_nan=False) + "\n").encode())
+
+
+def run_all(
+    wanted: Sequence[Case],
+    store: Store,
+    jobs: int,
+    progress: Callable[[int, int, float], None],
+    work: Callable[[Case], Result] = simulate,
+) -> dict[Case, Result]:
+    """Return the result of every case, from the store or by work.
+
+    Args:
+        wanted: all patients.
+        store: where finished ones are kept.
+        jobs: processes side by side; with 1 the work is done in this one.
+        progress: is told how many of how many are done, and the seconds spent.
+        work: what to do for a case.
+    """
+    results = {case: found for case in wanted if (found := store.get(case)) is not None}
+    left = [case for case in wanted if case not in results]
+    began = time.monotonic()
+    progress(len(results), len(wanted), 0.0)
+    for case, result in _do(left, jobs, work):
+        store.put(case, result)
+        results[case] = result
+        progress(len(results), len(wanted), time.monotonic() - began)
+    return results
+
+
+def _do(left: Sequence[Case], jobs: int, work: Callable[[Case], Result]) -> Iterator[tuple[Case, Result]]:
+    if jobs == 1 or len(left) < 2:
+        one_thread()
+        yield from ((case, work(case)) for case in left)
+        return
+    # spawned, not forked: a forked child would inherit threads and open HDF5 files
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=context, initializer=one_thread) as pool:
+        pending: dict[Future[Result], Case] = {pool.submit(work, case): case for case in left}
+        try:
+            for done in as_completed(pending):
+                yield pending[done], done.result()
+        except BrokenProcessPool:
+            msg = "a worker process was ended from outside (memory?); finished patients are kept: try fewer --jobs"
+            raise AbmError(msg) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
