@@ -24,7 +24,7 @@ _ASIDE = ("validation", "bench", "scale", "backends", "submit.py", "cli.py", "cl
           "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py", "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
 _INSIDE = ("validation/work.py", "validation/experiments.py")
-_MEASURED_BY = ("observables.py", "read.py")
+_MEASURED_BY = "observables/*.py"
 _TRIES = 1000
 
 
@@ -141,7 +141,7 @@ def code_digest() -> str:
     found = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
     texts = {name: path for name, path in found.items() if name.split("/")[0] not in _ASIDE or name in _INSIDE}
     analysis = resources.folder("analysis")
-    texts |= {f"analysis/{name}": analysis / name for name in _MEASURED_BY}
+    texts |= {f"analysis/{path.name}": path for path in (analysis / "read.py", *analysis.glob(_MEASURED_BY))}
     return _digest([kernel.digest(), {name: _file_digest(path) for name, path in sorted(texts.items())}])
 
 

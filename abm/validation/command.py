@@ -33,7 +33,7 @@ Examples:
 A row passes if the observed value lies in the published band; near: it misses by less than half the band's
 width; undecided: the cohort is too small for this band; not modelled: says why, and counts as not in band.
 Finished patients are kept in OUT/patients: a second call runs what is missing, or what a change of rules,
-kernels or code has made out of date. The targets are analysis/targets/*.toml; add your own there.
+kernels or code has made out of date. The targets stand in analysis/targets/*.toml; --targets takes your own.
 """
 )
 @click.option("--only", callback=_names, metavar="IDS", help="These rows (O04) or parts (O04.anc), with commas.")
@@ -44,6 +44,9 @@ kernels or code has made out of date. The targets are analysis/targets/*.toml; a
 @click.option(
     "--seeds", type=click.IntRange(1), metavar="N", help="Patients of each cohort, instead of its own number."
 )
+@click.option(
+    "--targets", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Target files instead of the shipped ones."
+)
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs side by side.  [default: all cores]")
 def validate(
     only: tuple[str, ...],
@@ -52,6 +55,7 @@ def validate(
     quick: bool,
     out: Path,
     seeds: int | None,
+    folder: Path | None,
     jobs: int | None,
 ) -> None:
     """Compare the model with published data: simulate cohorts, print a table, write validation.json and a page.
@@ -67,7 +71,7 @@ def validate(
             f"expected one of {', '.join(targets.SPECIES)}, found {species!r}{did_you_mean(species, targets.SPECIES)}"
         )
         raise ConfigError(message, file="--species")
-    catalogue = targets.read_catalogue()
+    catalogue = targets.read_catalogue(folder)
     wanted = targets.choose(catalogue, only, sections, species)
     if not wanted:
         raise ConfigError("no target is left by these options", file="--only, --section, --species")

@@ -44,7 +44,7 @@ def value_of(result: Result, target: Target) -> float:
     entry = registry()[target.observable]
     if not entry.curve:
         value = result["values"].get(entry.name)
-        return (inf if entry.late else nan) if value is None else float(value)
+        return nan if value is None else inf if value == "never" else float(value)
     curve = result["curves"].get(entry.name)
     if curve is None:
         return nan

@@ -60,8 +60,9 @@ def share(hits: int, n: int) -> Estimate:
     p, spread = hits / n, Z95 * Z95 / n
     centre = (p + 0.5 * spread) / (1.0 + spread)
     half = Z95 * sqrt(p * (1.0 - p) / n + 0.25 * spread / n) / (1.0 + spread)
-    # rounding must not push the ends of 0 of n and n of n beyond the possible
-    return Estimate(100.0 * p, (100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half)), n)
+    # exactly so, where rounding would leave it a little to either side
+    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
+    return Estimate(100.0 * p, (100.0 * low, 100.0 * high), n)
 
 
 def middle(values: Floats, axis: int = -1) -> Floats:

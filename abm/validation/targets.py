@@ -80,7 +80,7 @@ class Target(Table):
     ] = ()
     reference: Annotated[str, parameter("", "cohort to compare with")] = ""
     contrast: Annotated[Literal["", "difference", "ratio"], parameter("", "protocol against reference")] = ""
-    observable: Annotated[str, parameter("", "name of analysis/observables.py")] = ""
+    observable: Annotated[str, parameter("", "name of analysis/observables")] = ""
     day: Annotated[float | None, parameter("d", "day whose value counts")] = None
     days: Annotated[
         Pair | None, parameter("d", "days whose mean counts", form="two days [first, last]", strict=False)
@@ -117,7 +117,7 @@ class Target(Table):
     def _known(cls, value: str, info: ValidationInfo) -> str:
         known = (info.context or {}).get("observables", {})
         if value not in known and not info.data.get("not_modelled"):
-            raise ValueError("an observable of analysis/observables.py", did_you_mean(value, known))
+            raise ValueError("an observable of analysis/observables", did_you_mean(value, known))
         return value
 
     @property
@@ -194,7 +194,7 @@ def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target,
     source = read_source(path)
     for name in source.data:
         if name != "target":
-            raise ConfigError(f"unknown table{did_you_mean(name, ['target'])}", file=source.place((name,)), key=name)
+            raise ConfigError(f"unknown table{did_you_mean(name, ['target'])}", file=source.place((name, 0)), key=name)
     if not isinstance(source.data.get("target"), list):
         raise ConfigError("expected at least one [[target]]", file=path)
     places = [_inside(source, ("target", index), Target) for index in range(len(source.data["target"]))]

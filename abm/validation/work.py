@@ -104,7 +104,7 @@ def run_all(
     store: Store,
     jobs: int,
     progress: Callable[[int, int, float], None],
-    work: Callable[[Case], Result] = simulate,
+    work: Callable[[Case], Result] | None = None,
 ) -> dict[Case, Result]:
     """Return the result of every case, from the store or by work.
 
@@ -113,13 +113,13 @@ def run_all(
         store: where finished ones are kept.
         jobs: processes side by side; with 1 the work is done in this one.
         progress: is told how many of how many are done, and the seconds spent.
-        work: what to do for a case.
+        work: what to do for a case, instead of :func:`simulate`.
     """
     results = {case: found for case in wanted if (found := store.get(case)) is not None}
     left = [case for case in wanted if case not in results]
     began = time.monotonic()
     progress(len(results), len(wanted), 0.0)
-    for case, result in _do(left, jobs, work):
+    for case, result in _do(left, jobs, work or simulate):
         store.put(case, result)
         results[case] = result
         progress(len(results), len(wanted), time.monotonic() - began)

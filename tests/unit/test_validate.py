@@ -1,0 +1,365 @@
+"""`abm validate`: cohorts drawn from priors, results kept and reused, rows, files and messages; no run is simulated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from math import inf, nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from abm import cli, resources
+from abm.errors import AbmError, ConfigError
+from abm.validation import cases, experiments, score, targets, work
+from abm.validation.cases import Case
+from abm.validation.statistics import RESULTS
+from tests.unit.test_validation_targets import PROTOCOLS, TARGET, write
+
+ENGRAFTED = """
+[[target]]
+id = "O28"
+what = "day of ANC 0.5"
+species = "human"
+protocol = "adults"
+observable = "anc_engraftment_day"
+statistic = "share"
+at_most = 14
+unit = "%"
+band = [60, 100]
+weight = 2
+source = "made up"
+status = "read"
+suspect = "a slow graft"
+
+[[target]]
+id = "O20"
+what = "serial transplantation"
+species = "mouse"
+not_modelled = "nobody has written it"
+unit = "1"
+band = [2, 10]
+weight = 2
+source = "made up"
+status = "recalled"
+
+[[target]]
+id = "O15"
+what = "donor share"
+species = "human"
+protocol = "planned"
+observable = "donor_myeloid"
+day = 2
+statistic = "mean"
+unit = "%"
+band = [4, 12]
+weight = 3
+source = "made up"
+status = "read"
+"""
+PLANNED = """
+[planned]
+scenario = "nobody_wrote_this"
+species = "human"
+what = "planned"
+seeds = 3
+quick_seeds = 2
+"""
+
+
+def fake(case: Case) -> work.Result:
+    """A patient whose ANC is 3 plus a tenth of the seed, and who engrafts on the day of the seed; seed 3 never."""
+    days = {"values": {"anc_engraftment_day": "never" if case.seed == 3 else case.seed}, "first_day": 0}
+    curves = {"anc": [1.0, 3 + case.seed / 10, 3 + case.seed / 10, None]}
+    facts = {"format_version": work.FORMAT_VERSION, "protocol": case.protocol, "seed": case.seed, "key": case.key}
+    return {**facts, "drawn": [list(pair) for pair in case.drawn], "wall_s": 1.5, **days, "curves": curves}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """Replace the simulation; return the patients that were asked for."""
+    seen: list[Case] = []
+
+    def simulate(case: Case) -> work.Result:
+        seen.append(case)
+        return fake(case)
+
+    monkeypatch.setattr(work, "simulate", simulate)
+    return seen
+
+
+def run(folder: Path, *args: str) -> Result:
+    own = ["--targets", str(folder), "--out", str(folder / "out"), "--jobs", "1"]
+    return CliRunner().invoke(cli.main, ["validate", *own, *args], catch_exceptions=False, prog_name="abm")
+
+
+def adults(seeds: int = 3, *, protocols: dict[str, targets.Protocol]) -> list[Case]:
+    return cases.cases("adults", protocols["adults"], quick=False, seeds=seeds)
+
+
+@pytest.fixture
+def protocols(tmp_path: Path) -> dict[str, targets.Protocol]:
+    return dict(targets.read_catalogue(write(tmp_path)).protocols)
+
+
+# ---------------------------------------------------------------------------------------------- patients
+
+
+def test_patients_differ_within_the_limits_and_stay_the_same(protocols: dict[str, targets.Protocol]) -> None:
+    first, again = (adults(200, protocols=protocols) for _ in range(2))
+    assert first == again
+    weights = np.array([dict(case.drawn)["patient.weight_kg"] for case in first])
+    assert 50 <= weights.min() < weights.max() <= 90
+    # normal 70 +- 10, cut at 2 standard deviations: 70 +- 8.8; the mean of 200 has an error of 0.62
+    assert weights.mean() == pytest.approx(70, abs=2.5)
+    assert weights.std() == pytest.approx(8.8, abs=1.5)
+    assert first[0].overrides == (f"patient.weight_kg={weights[0]:.4g}",)
+
+
+def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, targets.Protocol]) -> None:
+    other = protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})
+    assert [case.drawn for case in cases.cases("other", other, quick=False, seeds=4)] == [
+        case.drawn for case in adults(4, protocols=protocols)
+    ]
+
+
+def test_lognormal_prior_has_its_median() -> None:
+    prior = targets.Prior(distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read")
+    drawn = np.array([cases.draw(prior, "key", seed) for seed in range(400)])
+    # the median of 400 has an error of 1.25 * 0.5 / sqrt(400) in ln
+    assert np.log(np.median(drawn) / 5e6) == pytest.approx(0, abs=0.1)
+    assert np.log(drawn).std() == pytest.approx(0.5, abs=0.06)
+
+
+def test_limits_that_cannot_be_met_are_told() -> None:
+    prior = targets.Prior(distribution="normal", centre=0, spread=1, limits=(50, 60), source="x", status="read")
+    with pytest.raises(ConfigError, match="next to no draw lies inside the limits 50 to 60"):
+        cases.draw(prior, "key", 1)
+
+
+def test_the_key_follows_all_that_decides_a_result(
+    protocols: dict[str, targets.Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = adults(1, protocols=protocols)
+    changed = {**protocols, "adults": protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})}
+    keys = {before.key, adults(1, protocols=changed)[0].key}
+    monkeypatch.setattr(cases, "rules_digest", lambda folder: "other rules")
+    keys.add(adults(1, protocols=protocols)[0].key)
+    monkeypatch.setattr(cases, "code_digest", lambda: "other code")
+    keys.add(adults(1, protocols=protocols)[0].key)
+    assert len(keys) == 4
+
+
+def test_events_are_found_by_action_or_drug() -> None:
+    path = resources.folder("scenarios") / "aml_hsct.toml"
+    assert cases.resolve("events.graft.cd34_per_kg=1e6", path) == "events.3.cd34_per_kg=1e6"
+    assert cases.resolve("events.ciclosporin.level=0.5", path) == "events.2.level=0.5"
+    assert cases.resolve("events.0.day=-8", path) == "events.0.day=-8"
+    with pytest.raises(ConfigError, match=r"no such event \(did you mean graft\?\)"):
+        cases.resolve("events.craft.cd34_per_kg=1e6", path)
+
+
+def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
+    wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
+    with pytest.raises(ConfigError, match=r"protocols.toml: adults: does not fit homeostasis.toml: .*wieght_kg"):
+        cases.cases("adults", wrong, quick=False, seeds=1)
+
+
+# ---------------------------------------------------------------------------------------------- keeping results
+
+
+def test_only_what_is_missing_is_run_again(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+    store, wanted = work.Store(tmp_path / "kept"), adults(4, protocols=protocols)
+    told: list[tuple[int, int]] = []
+    run_all = _counting(store, told)
+    done: list[int] = []
+    first = run_all(wanted, lambda case: done.append(case.seed) or fake(case))
+    assert (done, told[-1]) == ([1, 2, 3, 4], (4, 4))
+    (store.folder / wanted[1].file).write_text('{"format_version": 1, "key": ')  # torn
+    (store.folder / wanted[2].file).unlink()
+    done.clear()
+    assert run_all(wanted, lambda case: done.append(case.seed) or fake(case)) == first
+    assert done == [2, 3]
+    assert not list(store.folder.glob("*.tmp"))
+
+
+def _counting(store: work.Store, told: list[tuple[int, int]]) -> Callable[..., dict[Case, work.Result]]:
+    return lambda wanted, do: work.run_all(wanted, store, 1, lambda done, of, spent: told.append((done, of)), do)
+
+
+def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+    store, wanted = work.Store(tmp_path), adults(3, protocols=protocols)
+
+    def breaks(case: Case) -> work.Result:
+        if case.seed == 3:
+            raise AbmError("no more")
+        return fake(case)
+
+    with pytest.raises(AbmError, match="no more"):
+        work.run_all(wanted, store, 1, lambda *told: None, breaks)
+    assert [store.get(case) is not None for case in wanted] == [True, True, False]
+
+
+def test_a_result_of_other_rules_is_not_taken(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+    store, (case,) = work.Store(tmp_path), adults(1, protocols=protocols)
+    store.put(case, fake(case))
+    assert store.get(case) == fake(case)
+    other = dataclasses.replace(case, key="0" * 64)
+    (store.folder / case.file).rename(store.folder / other.file)  # as if two digests began alike
+    assert store.get(other) is None
+
+
+def test_processes_side_by_side_give_every_result(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+    wanted = adults(3, protocols=protocols)
+    found = work.run_all(wanted, work.Store(tmp_path), 2, lambda *told: None, dataclasses.asdict)
+    assert [found[case]["seed"] for case in wanted] == [1, 2, 3]
+
+
+# ---------------------------------------------------------------------------------------------- scores
+
+
+def target(**changes: object) -> targets.Target:
+    stated = {"id": "O01", "what": "x", "species": "human", "protocol": "adults", "unit": "%", "band": [0, 1], "weight": 3,
+              "source": "x", "status": "read", "observable": "anc", **changes}  # fmt: skip
+    return targets.Target.model_validate(stated, context={"observables": list(targets.registry())})
+
+
+def test_value_of_a_curve_is_the_mean_of_its_days() -> None:
+    result = {"first_day": -1, "values": {}, "curves": {"anc": [9.0, 1.0, 2.0, None, 6.0]}}
+    assert score.value_of(result, target(days=[0, 1])) == 1.5
+    assert score.value_of(result, target(days=[1, 3])) == 4.0
+    assert score.value_of(result, target(day=-1)) == 9.0
+    for beyond in (target(day=4), target(days=[-2, 1]), target(day=2)):
+        assert np.isnan(score.value_of(result, beyond))
+
+
+def test_value_tells_never_from_not_asked() -> None:
+    wanted = target(observable="anc_engraftment_day")
+    for stored, expected in ((12.0, 12.0), ("never", inf), (None, nan)):
+        found = score.value_of({"first_day": 0, "values": {"anc_engraftment_day": stored}, "curves": {}}, wanted)
+        assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_hits_of_a_share() -> None:
+    values = np.array([3.0, 5.0, 95.0, 97.0, inf])
+    assert list(score.is_hit(values, target(at_least=5, at_most=95))) == [False, True, True, False, False]
+    assert list(score.is_hit(np.array([0.0, 1.0]), target())) == [False, True]
+
+
+def test_cohorts_are_pooled_and_compared() -> None:
+    days = {"a": [18, 19, 20, 21, 22, 23], "b": [13, 14, 15, 16, 17, 18]}
+    results = {
+        name: [{"first_day": 0, "values": {"anc_engraftment_day": d}, "curves": {}, "wall_s": 1} for d in members]
+        for name, members in days.items()
+    }
+    pooled = target(observable="anc_engraftment_day", protocol=["a", "b"], band=[0, 40])
+    row = score.score(pooled, results, {})
+    assert (row.estimate.value, row.estimate.n, row.wall_s) == (18.0, 12, 12.0)
+    apart = target(observable="anc_engraftment_day", protocol="a", reference="b", contrast="difference", band=[0, 10])
+    assert score.score(apart, results, {}).estimate.value == 5.0
+
+
+def test_displacements_are_followed_around_the_box() -> None:
+    """Two walkers, one a step of 3 along x every hour and across the border, one at rest: mean of 12**2 and 0."""
+    hours = np.arange(25)
+    tracks = np.zeros((25, 2, 3), np.int64)
+    tracks[:, 0, 2] = (40 + 3 * hours) % 48
+    assert experiments.mean_square(tracks) == pytest.approx(12**2 / 2)
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+def test_command_prints_every_row_and_writes_both_files(tmp_path: Path, asked: list[Case]) -> None:
+    result = run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS + PLANNED))
+    assert result.exit_code == 0, result.output
+    assert sorted(case.seed for case in asked) == [1, 2, 3]
+    out = result.stdout
+    for words in ("O04.anc", "3.2", "O20: not modelled: nobody has written it", "in band, weight 3: 1 of 2 (50 %)",
+                  "O15: not modelled: there is no scenario nobody_wrote_this yet", "in band, all rows: 1 of 4 (25 %)"):  # fmt: skip
+        assert words in out
+    document = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert document["format_version"] == 1
+    assert {"code_version", "code_digest", "kernel_digest", "rules_hash"} <= document["provenance"].keys()
+    rows = {row["id"]: row for row in document["targets"]}
+    assert rows["O04"]["observed"] == pytest.approx(3.2)
+    assert (rows["O04"]["band"], rows["O04"]["weight"], rows["O04"]["result"]) == ([2, 7], 3, "pass")
+    assert rows["O04"]["ci"][0] < 3.2 < rows["O04"]["ci"][1]
+    assert rows["O28"]["observed"] == pytest.approx(200 / 3), "two of three engraft"
+    assert (rows["O28"]["result"], rows["O28"]["values"]) == ("undecided", [1, 2, None])
+    assert (rows["O20"]["observed"], rows["O20"]["ci"]) == (None, None)
+    assert {row["result"] for row in document["targets"]} <= set(RESULTS)
+
+
+def test_second_call_simulates_nothing_and_new_rules_everything(
+    tmp_path: Path, asked: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path)
+    run(folder)
+    first = json.loads((tmp_path / "out" / "validation.json").read_text())["targets"]
+    asked.clear()
+    result = run(folder)
+    assert not asked
+    assert "3 of them already there" in result.stderr
+    assert json.loads((tmp_path / "out" / "validation.json").read_text())["targets"] == first
+    monkeypatch.setattr(cases, "rules_digest", lambda folder: "other rules")
+    run(folder)
+    assert len(asked) == 3
+
+
+def test_quick_and_seeds_set_the_size_of_the_cohort(tmp_path: Path, asked: list[Case]) -> None:
+    folder = write(tmp_path)
+    run(folder, "--quick")
+    assert len(asked) == 2
+    run(folder, "--seeds", "5")
+    assert sorted(case.seed for case in asked) == [1, 2, 3, 4, 5], "the first two were there"
+
+
+def test_page_shows_bands_curves_and_reasons(tmp_path: Path, asked: list[Case]) -> None:
+    run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS + PLANNED))
+    page = (tmp_path / "out" / "validation.html").read_text()
+    assert page.count("<svg") == 2
+    assert page.count('class="patient"') == 3 + 1, "three curves and the legend"
+    assert page.count('class="band"') == 2 + 1
+    for words in ("nobody has written it", "3 patients are too few", "1 of 2", "not for clinical decisions"):
+        assert words in page
+    assert "http" not in page.replace("http://www.w3.org", ""), "self-contained"
+    assert "$" not in page
+
+
+def test_a_miss_states_what_we_suspect(tmp_path: Path, asked: list[Case]) -> None:
+    narrow = TARGET.replace("band = [2, 7]", 'band = [9, 10]\nsuspect = "a leak & more"')
+    result = run(write(tmp_path, narrow))
+    assert "miss" in result.stdout
+    assert "a leak &amp; more" in (tmp_path / "out" / "validation.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--only", "O99"], "--only: expected a target, found 'O99'"),
+        (["--only", "O04.amc"], "found 'O04.amc' (did you mean O04.anc?)"),
+        (["--section", "Q"], "--section: expected a section, found 'Q'"),
+        (["--species", "hunam"], "--species: expected one of human, mouse, found 'hunam' (did you mean human?)"),
+        (["--species", "mouse"], "no target is left by these options"),
+        (["--seeds", "0"], "Invalid value for '--seeds'"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path: Path, asked: list[Case], args: list[str], words: str) -> None:
+    result = run(write(tmp_path), *args)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not asked
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_target_file_ends_the_command(tmp_path: Path, asked: list[Case]) -> None:
+    result = run(write(tmp_path, TARGET.replace('"anc"\ndays', '"ancc"\ndays')))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path / 'A.toml'}:7: observable: expected an observable")
+    assert "did you mean anc?" in result.stderr
+    assert not asked
