@@ -66,7 +66,10 @@ def _verdict(entry: Entry) -> str:
 
 
 def _range(ends: Sequence[float | None] | None) -> str:
-    return "–" if ends is None else " to ".join(text(end) for end in ends)
+    """Return both ends of an interval; an end that is not a number lies where the event is never reached."""
+    if ends is None:
+        return "–"
+    return " to ".join("not reached" if end is None else text(end) for end in ends)
 
 
 def _sections(entries: Sequence[Entry], results: Mapping[str, Sequence[Entry]]) -> str:
@@ -134,4 +137,6 @@ def _front(content: Mapping[str, Any]) -> str:
         *((f"Rules, {species}", digest[:HASH_LENGTH]) for species, digest in made["rules_hash"].items()),
         ("Cohorts", "quick: small patches, few patients" if how["quick"] else "whole"),
     ]
+    if how["left_out"]:
+        facts.append(("Left out of the quick cohorts", ", ".join(how["left_out"])))
     return "".join(f"<div><dt>{label}</dt><dd>{escape(str(value))}</dd></div>" for label, value in facts)

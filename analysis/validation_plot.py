@@ -171,9 +171,10 @@ def _of_cohort(entry: Entry) -> bool:
 
 def _statistic(entry: Entry, x: Scale, ends: Sequence[float], y: float) -> Iterator[str]:
     colour = COLOURS[entry["result"]]
-    if len(ends) == 2:
-        yield f'<path class="line {colour}" d="M{x(ends[0]):.1f} {y:.1f}H{x(ends[1]):.1f}"/>'
-        yield f'<path class="line {colour}" d="M{x(ends[0]):.1f} {y - 5:.1f}v10M{x(ends[1]):.1f} {y - 5:.1f}v10"/>'
+    if ends:
+        right = x(ends[1]) if len(ends) == 2 else x.end  # an open end: some of the cohort never get there
+        caps = f"M{x(ends[0]):.1f} {y - 5:.1f}v10" + (f"M{right:.1f} {y - 5:.1f}v10" if len(ends) == 2 else "")
+        yield f'<path class="line {colour}" d="M{x(ends[0]):.1f} {y:.1f}H{right:.1f}{caps}"/>'
     if entry["observed"] is not None:
         yield f'<circle class="fill {colour}" cx="{x(entry["observed"]):.1f}" cy="{y:.1f}" r="5"/>'
     late = sum(value is None for value in entry["values"])

@@ -45,7 +45,11 @@ kernels or code has made out of date. The targets stand in analysis/targets/*.to
     "--seeds", type=click.IntRange(1), metavar="N", help="Patients of each cohort, instead of its own number."
 )
 @click.option(
-    "--targets", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Target files instead of the shipped ones."
+    "--targets",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Target files instead of the shipped ones.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs side by side.  [default: all cores]")
 def validate(
@@ -64,7 +68,7 @@ def validate(
     differ by stated priors only.
     """
     from abm.tables import did_you_mean
-    from abm.validation import output, targets
+    from abm.validation import output, score, targets
 
     if species is not None and species not in targets.SPECIES:
         message = (
@@ -73,12 +77,24 @@ def validate(
         raise ConfigError(message, file="--species")
     catalogue = targets.read_catalogue(folder)
     wanted = targets.choose(catalogue, only, sections, species)
+    left_out = score.too_large(wanted, catalogue.protocols) if quick and seeds is None else []
+    wanted = [target for target in wanted if target not in left_out]
     if not wanted:
         raise ConfigError("no target is left by these options", file="--only, --section, --species")
     rows, results = compare(catalogue, wanted, out, quick=quick, seeds=seeds, jobs=jobs or os.cpu_count() or 1)
     for line in output.table(rows):
         click.echo(line)
-    how = {"quick": quick, "seeds": seeds, "only": list(only), "sections": list(sections), "species": species}
+    names = [target.name for target in left_out]
+    if names:
+        click.echo(f"left out of --quick, their cohorts are too large: {', '.join(names)}")
+    how = {
+        "left_out": names,
+        "quick": quick,
+        "seeds": seeds,
+        "only": list(only),
+        "sections": list(sections),
+        "species": species,
+    }
     for path in output.write(out, output.document(rows, catalogue, how), results):
         click.echo(f"{path}: written")
 

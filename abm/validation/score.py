@@ -108,6 +108,12 @@ def totals(rows: Sequence[Row]) -> dict[str, int]:
     }
 
 
+def too_large(targets: Sequence[Target], protocols: Mapping[str, Protocol]) -> list[Target]:
+    """Return the targets that --quick leaves out: a cohort of theirs cannot be made small."""
+    large = {name for name, protocol in protocols.items() if not protocol.quick_seeds}
+    return [target for target in targets if not target.not_modelled and large.intersection(target.cohorts)]
+
+
 def needed(targets: Sequence[Target], protocols: Mapping[str, Protocol]) -> list[str]:
     """Return the protocols that the targets need, in the order of the file."""
     wanted = {name for target in targets if not target.not_modelled for name in target.cohorts}

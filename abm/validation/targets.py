@@ -63,7 +63,7 @@ class Protocol(Table):
         tuple[str, ...], parameter("", "more of them for --quick", form="a list of texts", strict=False)
     ] = ()
     seeds: Annotated[int, parameter("1", "patients", ge=1, le=100_000)]
-    quick_seeds: Annotated[int, parameter("1", "patients of --quick", ge=1, le=100_000)]
+    quick_seeds: Annotated[int, parameter("1", "patients of --quick; 0: left out", ge=0, le=100_000)]
     priors: dict[str, Prior] = {}
 
 

@@ -53,14 +53,22 @@ def test_differential_adds_up(run: Any) -> None:
     for name, kinds in parts.items():
         share = 100 * sum(SHARES[kind] for kind in kinds) / NUCLEATED
         assert last(run, name) == pytest.approx(share, rel=0.01), name
-    assert last(run, "marrow_blasts") == pytest.approx(100 * (1.5 + 0.5 + 0.5 + 0.8 + 0.6 + 0.3 + 0.4) / NUCLEATED, rel=0.05)
+    assert last(run, "marrow_blasts") == pytest.approx(
+        100 * (1.5 + 0.5 + 0.5 + 0.8 + 0.6 + 0.3 + 0.4) / NUCLEATED, rel=0.05
+    )
     myeloid = last(run, "granulopoiesis") + 100 * SHARES["monocyte"] / NUCLEATED
     assert last(run, "myeloid_erythroid_ratio") == pytest.approx(myeloid / last(run, "erythroblasts"), rel=0.01)
 
 
 def test_every_nucleated_kind_has_one_place_in_the_differential() -> None:
     marrow = observables.marrow
-    places = [*marrow.GRANULOPOIESIS, *marrow.ERYTHROBLASTS, *marrow.BLASTS, *marrow.MEGAKARYOCYTES, *marrow.LYMPHOCYTES]
+    places = [
+        *marrow.GRANULOPOIESIS,
+        *marrow.ERYTHROBLASTS,
+        *marrow.BLASTS,
+        *marrow.MEGAKARYOCYTES,
+        *marrow.LYMPHOCYTES,
+    ]
     twice = {name for name in places if places.count(name) > 1}
     assert twice == {"myeloblast"}, "a blast, and the first of granulopoiesis"
     known = {kind.name.lower() for kind in Kind if kind != Kind.EMPTY}

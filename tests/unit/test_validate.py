@@ -127,7 +127,9 @@ def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, tar
 
 
 def test_lognormal_prior_has_its_median() -> None:
-    prior = targets.Prior(distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read")
+    prior = targets.Prior(
+        distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read"
+    )
     drawn = np.array([cases.draw(prior, "key", seed) for seed in range(400)])
     # the median of 400 has an error of 1.25 * 0.5 / sqrt(400) in ln
     assert np.log(np.median(drawn) / 5e6) == pytest.approx(0, abs=0.1)
@@ -222,8 +224,9 @@ def test_processes_side_by_side_give_every_result(tmp_path: Path, protocols: dic
 
 
 def target(**changes: object) -> targets.Target:
-    stated = {"id": "O01", "what": "x", "species": "human", "protocol": "adults", "unit": "%", "band": [0, 1], "weight": 3,
-              "source": "x", "status": "read", "observable": "anc", **changes}  # fmt: skip
+    facts = {"id": "O01", "what": "x", "species": "human", "weight": 3, "source": "x", "status": "read"}
+    asked_for = {"protocol": "adults", "observable": "anc", "unit": "%", "band": [0, 1]}
+    stated = facts | asked_for | changes
     return targets.Target.model_validate(stated, context={"observables": list(targets.registry())})
 
 
@@ -278,8 +281,13 @@ def test_command_prints_every_row_and_writes_both_files(tmp_path: Path, asked: l
     assert result.exit_code == 0, result.output
     assert sorted(case.seed for case in asked) == [1, 2, 3]
     out = result.stdout
-    for words in ("O04.anc", "3.2", "O20: not modelled: nobody has written it", "in band, weight 3: 1 of 2 (50 %)",
-                  "O15: not modelled: there is no scenario nobody_wrote_this yet", "in band, all rows: 1 of 4 (25 %)"):  # fmt: skip
+    lines = (
+        "O20: not modelled: nobody has written it",
+        "O15: not modelled: there is no scenario nobody_wrote_this yet",
+        "in band, weight 3: 1 of 2 (50 %)",
+        "in band, all rows: 1 of 4 (25 %)",
+    )
+    for words in ("O04.anc", "3.2", *lines):
         assert words in out
     document = json.loads((tmp_path / "out" / "validation.json").read_text())
     assert document["format_version"] == 1
@@ -316,6 +324,22 @@ def test_quick_and_seeds_set_the_size_of_the_cohort(tmp_path: Path, asked: list[
     assert len(asked) == 2
     run(folder, "--seeds", "5")
     assert sorted(case.seed for case in asked) == [1, 2, 3, 4, 5], "the first two were there"
+
+
+def test_what_quick_leaves_out_is_said(tmp_path: Path, asked: list[Case]) -> None:
+    large = PROTOCOLS.replace("quick_seeds = 2", "quick_seeds = 0", 1).replace("[adults", "[crowd")
+    folder = write(
+        tmp_path,
+        TARGET + ENGRAFTED.replace('"adults"', '"crowd"'),
+        large.replace("[mice]", "[rats]") + PROTOCOLS + PLANNED,
+    )
+    result = run(folder, "--quick")
+    assert "left out of --quick, their cohorts are too large: O28" in result.stdout
+    assert {case.protocol for case in asked} == {"adults"}
+    document = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert document["how"]["left_out"] == ["O28"]
+    assert [row["id"] for row in document["targets"]] == ["O04", "O20", "O15"]
+    assert "O28" in (tmp_path / "out" / "validation.html").read_text()
 
 
 def test_page_shows_bands_curves_and_reasons(tmp_path: Path, asked: list[Case]) -> None:

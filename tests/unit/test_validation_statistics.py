@@ -67,7 +67,9 @@ def test_bootstrap_gives_the_same_interval_again() -> None:
     assert stats.median(values) == stats.median(values.copy())
 
 
-@pytest.mark.parametrize(("of", "ratio", "expected"), [("median", False, 5.0), ("median", True, 1.5), ("mean", True, 1.5)])
+@pytest.mark.parametrize(
+    ("of", "ratio", "expected"), [("median", False, 5.0), ("median", True, 1.5), ("mean", True, 1.5)]
+)
 def test_contrast_of_two_cohorts(of: str, ratio: bool, expected: float) -> None:
     other = np.arange(5.0, 16.0)
     found = stats.contrast(other * 1.5 if ratio else other + 5.0, other, of=of, ratio=ratio)

@@ -121,7 +121,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("weight = 3", "wieght = 3", 12, "wieght: unknown key (did you mean weight?)"),
         ("weight = 3", "weight = 4", 12, "weight: expected a whole number >= 1 and <= 3, found 4"),
         ('unit = "1e9/L"', 'unit = "g/L"', 10, "O04.anc.unit: expected '1e9/L', that of anc as mean, found 'g/L'"),
-        ('species = "human"', 'species = "rat"', 5, "species: expected one of human, mouse, found \"rat\""),
+        ('species = "human"', 'species = "rat"', 5, 'species: expected one of human, mouse, found "rat"'),
         ('species = "human"', 'species = "mouse"', 5, "O04.anc.species: expected human, that of adults, found mouse"),
         ('protocol = "adults"', 'protocol = "adult"', 6, "expected a protocol of protocols.toml, found 'adult' (did"),
         ("days = [1, 2]\n", "", 7, "anc is a curve: expected day or days"),
@@ -144,10 +144,14 @@ def test_wrong_target(tmp_path: Path, old: str, new: str, line: int, words: str)
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('distribution = "normal"', 'distribution = "normol"', "distribution: expected one of normal, lognormal, uniform"),
+        (
+            'distribution = "normal"',
+            'distribution = "normol"',
+            "distribution: expected one of normal, lognormal, uniform",
+        ),
         ("spread = 10\n", "", "centre and spread of a normal distribution"),
         ('scenario = "homeostasis"\n', "", "adults: expected exactly one of scenario, experiment"),
-        ("quick_seeds = 2", "quick_seeds = 0", "quick_seeds: expected a whole number >= 1"),
+        ("quick_seeds = 2", "quick_seeds = -1", "quick_seeds: expected a whole number >= 0"),
     ],
 )
 def test_wrong_protocol(tmp_path: Path, old: str, new: str, words: str) -> None:
