@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,8 +75,23 @@ def _measure(case: Case) -> Result:
 
 
 def one_thread() -> None:
-    """Give every worker one core: patients, not planes, are what runs side by side."""
+    """Give a process one core: patients, not planes, are what runs side by side."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when the kernels are loaded
+
+
+def begin_worker() -> None:
+    """Prepare a worker process: one core, an end without a traceback at Ctrl-C, and no life without its parent."""
+    one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """Wait for the parent to end, however it does; a worker whose parent was killed would wait for work for ever."""
+    parent.join()
+    os._exit(1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ def _do(left: Sequence[Case], jobs: int, work: Callable[[Case], Result]) -> Iter
         return
     # spawned, not forked: a forked child would inherit threads and open HDF5 files
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=context, initializer=one_thread) as pool:
+    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=context, initializer=begin_worker) as pool:
         pending: dict[Future[Result], Case] = {pool.submit(work, case): case for case in left}
         try:
             for done in as_completed(pending):
