@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,11 +85,12 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     path = scenario_file(protocol)
     drawn = tuple((key, draw(prior, key, seed)) for key, prior in protocol.priors.items())
     texts = (*changes, *(f"{key}={value!r}" for key, value in drawn))
+    events = event_list(protocol, path)
     if path is None:
         case = Case(name, seed, "", protocol.experiment, texts, drawn)
         return Case(**{**vars(case), "key": _digest([vars(case), code_digest()])})
     try:
-        overrides = tuple(resolve(text, path) for text in texts)
+        overrides = (*_as_override(protocol, events), *(resolve(text, events) for text in texts))
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
@@ -98,13 +100,28 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     return Case(name, seed, str(path), "", overrides, drawn, _digest(decides))
 
 
-def resolve(override: str, path: Path) -> str:
+def event_list(protocol: Protocol, path: Path | None) -> list[Mapping[str, Any]]:
+    """Return the events of a protocol: those of its scenario but for the dropped ones, then its own."""
+    shipped = read_source(path).data.get("events", []) if path else []
+    kept = [event for event in shipped if not {event.get("action"), event.get("drug")} & set(protocol.drop)]
+    return [*kept, *protocol.events]
+
+
+def _as_override(protocol: Protocol, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the events as one override, nothing if they are the scenario's own."""
+    if not (protocol.drop or protocol.events):
+        return []
+    # JSON's texts, numbers and truth values are TOML's
+    tables = (", ".join(f"{key} = {json.dumps(value)}" for key, value in event.items()) for event in events)
+    return [f"events=[{', '.join(f'{{{table}}}' for table in tables)}]"]
+
+
+def resolve(override: str, events: Sequence[Mapping[str, Any]]) -> str:
     """Turn ``events.graft.cd34_per_kg=...`` into ``events.3.cd34_per_kg=...``: events by action, or by drug."""
     key, equals, value = override.partition("=")
     parts = key.split(".")
     if len(parts) != 3 or parts[0] != "events" or parts[1].isdigit():
         return override
-    events = read_source(path).data.get("events", [])
     for index, event in enumerate(events):
         if parts[1] in (event.get("action"), event.get("drug")):
             return f"events.{index}.{parts[2]}{equals}{value}"

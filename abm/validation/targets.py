@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from abm import resources
 from abm.config_errors import Explainer
@@ -62,6 +62,10 @@ class Protocol(Table):
     quick: Annotated[
         tuple[str, ...], parameter("", "more of them for --quick", form="a list of texts", strict=False)
     ] = ()
+    drop: Annotated[
+        tuple[str, ...], parameter("", "events left out, by action or drug", form="a list of texts", strict=False)
+    ] = ()
+    events: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="events added to the scenario")
     seeds: Annotated[int, parameter("1", "patients", ge=1, le=100_000)]
     quick_seeds: Annotated[int, parameter("1", "patients of --quick; 0: left out", ge=0, le=100_000)]
     priors: dict[str, Prior] = {}

@@ -12,7 +12,7 @@ from abm import endpoints as ends
 from ..read import Run, in_unit
 from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 
-ACUTE_DAYS = 3  #: days in a row that make a recovery, as for engraftment
+NADIR_WITHIN = 42  #: days after the first treatment; a later fall is that of the next course, or of a relapse
 
 
 def _endpoint(run: Run, name: str) -> Made:
@@ -69,30 +69,36 @@ def _treated_days(run: Run) -> tuple[NDArray[np.int64], Floats] | None:
     return days[days >= 0], low[days >= 0]
 
 
+def _nadir(run: Run) -> tuple[int, float] | None:
+    """Return day and value of the lowest ANC in the weeks after the first treatment."""
+    found = _treated_days(run)
+    if found is None:
+        return None
+    days, low = (values[found[0] < NADIR_WITHIN] for values in found)
+    at = int(np.nanargmin(low))
+    return int(days[at]), float(low[at])
+
+
 @observable(COUNT)
 def anc_nadir(run: Run) -> Made:
-    """Lowest ANC after the first treatment."""
-    found = _treated_days(run)
-    return None if found is None else float(np.nanmin(found[1]))
+    """Lowest ANC in the six weeks after the first treatment."""
+    found = _nadir(run)
+    return None if found is None else found[1]
 
 
 @observable(DAY)
 def anc_nadir_day(run: Run) -> Made:
     """Day of the lowest ANC, from the first treatment."""
-    found = _treated_days(run)
-    return None if found is None else float(found[0][int(np.nanargmin(found[1]))])
+    found = _nadir(run)
+    return None if found is None else float(found[0])
 
 
 def _back_to(run: Run, level: float) -> Made:
     """Return the first of 3 successive days at or above ``level`` after the nadir, from the first treatment."""
-    found = _treated_days(run)
-    if found is None:
+    nadir, found = _nadir(run), _treated_days(run)
+    if nadir is None or found is None or nadir[1] >= level:
         return None
-    days, low = found
-    nadir = int(np.nanargmin(low))
-    if low[nadir] >= level:
-        return None
-    day = ends.first_successive(days, low >= level, after=int(days[nadir]), successive=ACUTE_DAYS)
+    day = ends.first_successive(found[0], found[1] >= level, after=nadir[0])
     return inf if day is None else float(day)
 
 
@@ -106,6 +112,23 @@ def anc_back_to_1_5_day(run: Run) -> Made:
 def anc_back_to_1_day(run: Run) -> Made:
     """Day of ANC >= 1.0e9/L after the nadir, from the first treatment."""
     return _back_to(run, 1.0)
+
+
+@observable(DAY)
+def anc_back_to_0_5_day(run: Run) -> Made:
+    """Day of ANC >= 0.5e9/L after the nadir, from the first treatment."""
+    return _back_to(run, 0.5)
+
+
+@observable(DAY)
+def platelets_back_to_50_day(run: Run) -> Made:
+    """First of 3 successive days with untransfused platelets >= 50e9/L after a fall, from the first treatment."""
+    events = run.config.get("events", [])
+    if "platelets" not in run.body or not events:
+        return None
+    course = run.course()._replace(graft_day=min(float(event["day"]) for event in events))
+    found = ends.recovery(course, "platelets", ends.PLATELETS_STABLE, ends.transfusion_supported(course))
+    return inf if found.status == "not recovered" else None if found.day is None else float(found.day)
 
 
 @observable(PERCENT)

@@ -27,14 +27,13 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> work.Result:
 
 def test_every_observable_of_a_healthy_patient_is_there(patient: work.Result) -> None:
     absent = {name for name, value in patient["values"].items() if value is None}
-    treated = {"anc_nadir", "anc_nadir_day", "anc_back_to_1_5_day", "anc_back_to_1_day", "days_below_1"}
-    grafted = {
-        "anc_engraftment_day",
-        "platelet_engraftment_day",
-        "platelet_50_day",
-        "primary_graft_failure",
-        "graft_lost",
+    treated = {name for name in targets.registry() if "_back_to_" in name} | {
+        "anc_nadir",
+        "anc_nadir_day",
+        "days_below_1",
     }
+    grafted = {"anc_engraftment_day", "platelet_engraftment_day", "platelet_50_day"}
+    grafted |= {"primary_graft_failure", "graft_lost"}
     assert absent == treated | grafted | {"gvhd_grade", "relapse", "motility_ratio"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())

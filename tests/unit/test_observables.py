@@ -117,6 +117,25 @@ def test_nadir_without_recovery_or_without_fall(run: Any) -> None:
     assert MADE["anc_back_to_1_day"].make(with_anc(run, at=[0, 5], values=[3.0, 2.0])) is None
 
 
+def test_a_later_fall_is_no_nadir(run: Any) -> None:
+    relapsed = with_anc(run, at=[0, 8, 8.8, 20, 100, 110, 200], values=[4.0, 0.4, 0.4, 2.0, 2.0, 0.1, 0.1])
+    assert MADE["anc_nadir"].make(relapsed) == pytest.approx(0.4)
+    assert MADE["anc_back_to_1_5_day"].make(relapsed) == 17
+
+
+def test_platelets_back_means_without_transfusion(run: Any) -> None:
+    column = run.body["platelets"]._replace(
+        values=np.interp(run.day + 7.0, [0, 10, 10.9, 25, 200], [200, 9, 9, 200, 200])
+    )
+    none = run.body["platelet_transfusions"]._replace(values=np.zeros(len(run.day)))
+    bare = dataclasses.replace(run, body={**run.body, "platelets": column, "platelet_transfusions": none})
+    # 50 is passed 41 / 191 of the way from day 10.9 to day 25: on day 13.9
+    assert MADE["platelets_back_to_50_day"].make(bare) == 14
+    given = none._replace(values=(run.day + 7.0 >= 12.0).astype(float))
+    helped = dataclasses.replace(bare, body={**bare.body, "platelet_transfusions": given})
+    assert MADE["platelets_back_to_50_day"].make(helped) == 20, "one on day 12, and 7 days without"
+
+
 def test_production_is_per_day_and_70_kg(run: Any) -> None:
     assert MADE["neutrophil_production"].make(run) is None, "an ordinary run does not say what an agent stands for"
     told = dataclasses.replace(

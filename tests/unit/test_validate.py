@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from abm import cli, resources
+from abm.config import load_config
+from abm.config_lines import read_source
 from abm.errors import AbmError, ConfigError
 from abm.validation import cases, experiments, score, targets, work
 from abm.validation.cases import Case
@@ -156,12 +158,26 @@ def test_the_key_follows_all_that_decides_a_result(
 
 
 def test_events_are_found_by_action_or_drug() -> None:
-    path = resources.folder("scenarios") / "aml_hsct.toml"
-    assert cases.resolve("events.graft.cd34_per_kg=1e6", path) == "events.3.cd34_per_kg=1e6"
-    assert cases.resolve("events.ciclosporin.level=0.5", path) == "events.2.level=0.5"
-    assert cases.resolve("events.0.day=-8", path) == "events.0.day=-8"
+    events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
+    assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
+    assert cases.resolve("events.ciclosporin.level=0.5", events) == "events.2.level=0.5"
+    assert cases.resolve("events.0.day=-8", events) == "events.0.day=-8"
     with pytest.raises(ConfigError, match=r"no such event \(did you mean graft\?\)"):
-        cases.resolve("events.craft.cd34_per_kg=1e6", path)
+        cases.resolve("events.craft.cd34_per_kg=1e6", events)
+
+
+def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) -> None:
+    changes = {
+        "scenario": "aml_hsct",
+        "drop": ("busulfan", "cyclophosphamide"),
+        "events": ({"day": -1, "action": "tbi", "dose_gy": 2.0},),
+        "set": ("events.graft.cd34_per_kg=4e6", "events.tbi.day=0"),
+    }
+    (case,) = cases.cases("ric", protocols["adults"].model_copy(update=changes), quick=False, seeds=1)
+    config = load_config(Path(case.scenario), case.overrides, case.seed)
+    assert [event.action for event in config.events] == ["drug", "graft", "tbi"]
+    assert config.events[1].cd34_per_kg == 4e6  # type: ignore[union-attr]
+    assert config.events[2].day == 0
 
 
 def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
