@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from abm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from abm.validation.score import Row
+    from abm.validation.targets import Catalogue, Target
+    from abm.validation.work import Result
 
 #: Fewer than this many seconds between two progress lines are not worth a line.
 EVERY_S = 5.0
@@ -67,39 +72,38 @@ def validate(
     Each target is a number with a band from the literature. One set of rules per species serves all of them; patients
     differ by stated priors only.
     """
-    from abm.tables import did_you_mean
     from abm.validation import output, score, targets
 
-    if species is not None and species not in targets.SPECIES:
-        message = (
-            f"expected one of {', '.join(targets.SPECIES)}, found {species!r}{did_you_mean(species, targets.SPECIES)}"
-        )
-        raise ConfigError(message, file="--species")
+    _check_species(species)
     catalogue = targets.read_catalogue(folder)
-    wanted = targets.choose(catalogue, only, sections, species)
-    left_out = score.too_large(wanted, catalogue.protocols) if quick and seeds is None else []
-    wanted = [target for target in wanted if target not in left_out]
+    chosen = targets.choose(catalogue, only, sections, species)
+    left_out = score.too_large(chosen, catalogue.protocols) if quick else []
+    wanted = [target for target in chosen if target not in left_out]
     if not wanted:
-        raise ConfigError("no target is left by these options", file="--only, --section, --species")
+        raise ConfigError("no target is left by these options", file="--only, --section, --species, --quick")
     rows, results = compare(catalogue, wanted, out, quick=quick, seeds=seeds, jobs=jobs or os.cpu_count() or 1)
     for line in output.table(rows):
         click.echo(line)
     names = [target.name for target in left_out]
     if names:
         click.echo(f"left out of --quick, their cohorts are too large: {', '.join(names)}")
-    how = {
-        "left_out": names,
-        "quick": quick,
-        "seeds": seeds,
-        "only": list(only),
-        "sections": list(sections),
-        "species": species,
-    }
-    for path in output.write(out, output.document(rows, catalogue, how), results):
+    options = {"quick": quick, "seeds": seeds, "only": list(only), "sections": list(sections), "species": species}
+    for path in output.write(out, output.document(rows, catalogue, {**options, "left_out": names}), results):
         click.echo(f"{path}: written")
 
 
-def compare(catalogue: Any, wanted: list[Any], out: Path, *, quick: bool, seeds: int | None, jobs: int) -> Any:  # noqa: ANN401
+def _check_species(name: str | None) -> None:
+    from abm.tables import did_you_mean
+    from abm.validation.targets import SPECIES
+
+    if name is not None and name not in SPECIES:
+        message = f"expected one of {', '.join(SPECIES)}, found {name!r}{did_you_mean(name, SPECIES)}"
+        raise ConfigError(message, file="--species")
+
+
+def compare(
+    catalogue: Catalogue, wanted: list[Target], out: Path, *, quick: bool, seeds: int | None, jobs: int
+) -> tuple[list[Row], dict[str, list[Result]]]:
     """Run what the targets need; return a row for each, and the results of all patients by protocol."""
     from abm.validation import cases, score, work
 

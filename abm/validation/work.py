@@ -113,7 +113,6 @@ class Store:
 
     def put(self, case: Case, result: Result) -> None:
         """Keep a finished patient; the file is whole or not there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(self.folder / case.file, (json.dumps(result, allow_nan=False) + "\n").encode())
 
 
@@ -133,6 +132,7 @@ def run_all(
         progress: is told how many of how many are done, and the seconds spent.
         work: what to do for a case, instead of :func:`simulate`.
     """
+    store.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before the work
     results = {case: found for case in wanted if (found := store.get(case)) is not None}
     left = [case for case in wanted if case not in results]
     began = time.monotonic()

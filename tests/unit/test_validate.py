@@ -397,6 +397,15 @@ def test_wrong_options_are_one_line(tmp_path: Path, asked: list[Case], args: lis
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path: Path, asked: list[Case]) -> None:
+    folder = write(tmp_path)
+    (tmp_path / "out").write_text("in the way")
+    result = run(folder)
+    assert result.exit_code == 1
+    assert str(tmp_path / "out") in result.stderr
+    assert not asked
+
+
 def test_a_wrong_target_file_ends_the_command(tmp_path: Path, asked: list[Case]) -> None:
     result = run(write(tmp_path, TARGET.replace('"anc"\ndays', '"ancc"\ndays')))
     assert result.exit_code == 2
