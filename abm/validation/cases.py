@@ -24,7 +24,7 @@ from abm.validation.targets import PROTOCOLS, Prior, Protocol
 _ASIDE = ("validation", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py", "doctor.py",
           "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py", "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
-_INSIDE = ("validation/work.py", "validation/experiments.py")
+_INSIDE = ("validation/patient.py", "validation/experiments.py")
 _MEASURED_BY = "observables/*.py"
 _TRIES = 1000
 

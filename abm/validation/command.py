@@ -12,9 +12,9 @@ import click
 from abm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from abm.validation.patient import Result
     from abm.validation.score import Row
     from abm.validation.targets import Catalogue, Target
-    from abm.validation.work import Result
 
 #: Fewer than this many seconds between two progress lines are not worth a line.
 EVERY_S = 5.0

@@ -16,9 +16,9 @@ from abm.io.atomic import write_bytes
 from abm.tables import rules_digest
 from abm.validation import statistics as stats
 from abm.validation.cases import code_digest
+from abm.validation.patient import Result
 from abm.validation.score import Row, totals
 from abm.validation.targets import Catalogue
-from abm.validation.work import Result
 
 FORMAT_VERSION = 1
 JSON_FILE, PAGE_FILE = "validation.json", "validation.html"

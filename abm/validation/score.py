@@ -11,8 +11,8 @@ import numpy as np
 
 from abm.validation import statistics as stats
 from abm.validation.cases import parameter_of
+from abm.validation.patient import Result
 from abm.validation.targets import Protocol, Target, registry
-from abm.validation.work import Result
 
 NOT_MODELLED = "not modelled"
 IN_BAND = "pass"

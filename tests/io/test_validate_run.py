@@ -9,6 +9,7 @@ import pytest
 
 from abm import config
 from abm.validation import cases, experiments, targets, work
+from abm.validation.patient import Result, simulate
 from tests.conftest import absence
 from tests.unit.test_validation_targets import PROTOCOLS, write
 
@@ -16,16 +17,16 @@ SMALL = 'set = ["patch.shape=[16,16,16]", "time.end_day=3"]\nseeds = 3'
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> work.Result:
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = write(tmp_path_factory.mktemp("targets"), protocols=PROTOCOLS.replace("seeds = 3", SMALL, 1))
     protocol = targets.read_catalogue(folder).protocols["adults"]
     (case,) = cases.cases("adults", protocol, quick=False, seeds=1)
-    found = work.simulate(case)
+    found = simulate(case)
     assert json.loads(json.dumps(found, allow_nan=False))["key"] == case.key
     return found
 
 
-def test_every_observable_of_a_healthy_patient_is_there(patient: work.Result) -> None:
+def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None:
     absent = {name for name, value in patient["values"].items() if value is None}
     treated = {name for name in targets.registry() if "_back_to_" in name} | {
         "anc_nadir",
@@ -39,7 +40,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: work.Result) ->
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())
 
 
-def test_a_healthy_patch_starts_near_normal(patient: work.Result) -> None:
+def test_a_healthy_patch_starts_near_normal(patient: Result) -> None:
     """The first day of a patch that holds a dozen stem cells: within a third for counts, a half for production."""
     first = {name: curve[0] for name, curve in patient["curves"].items()}
     assert first["anc"] == pytest.approx(4.0, rel=0.33)
@@ -48,11 +49,11 @@ def test_a_healthy_patch_starts_near_normal(patient: work.Result) -> None:
     assert 100 > first["granulopoiesis"] + first["erythroblasts"] > 70
 
 
-def test_no_cell_appears_or_vanishes(patient: work.Result) -> None:
+def test_no_cell_appears_or_vanishes(patient: Result) -> None:
     assert patient["values"]["unbalanced_cells"] == 0
 
 
-def test_files_are_read_back_as_the_same_patient(tmp_path: Path, patient: work.Result) -> None:
+def test_files_are_read_back_as_the_same_patient(tmp_path: Path, patient: Result) -> None:
     weight = dict(patient["drawn"])["patient.weight_kg"]
     path = cases.scenario_file(targets.read_catalogue().protocols["healthy_adult"])
     assert path is not None

@@ -16,7 +16,7 @@ from abm import cli, resources
 from abm.config import load_config
 from abm.config_lines import read_source
 from abm.errors import AbmError, ConfigError
-from abm.validation import cases, experiments, score, targets, work
+from abm.validation import cases, experiments, patient, score, targets, work
 from abm.validation.cases import Case
 from abm.validation.statistics import RESULTS
 from tests.unit.test_validation_targets import PROTOCOLS, TARGET, write
@@ -72,11 +72,11 @@ quick_seeds = 2
 """
 
 
-def fake(case: Case) -> work.Result:
+def fake(case: Case) -> patient.Result:
     """A patient whose ANC is 3 plus a tenth of the seed, and who engrafts on the day of the seed; seed 3 never."""
     days = {"values": {"anc_engraftment_day": "never" if case.seed == 3 else case.seed}, "first_day": 0}
     curves = {"anc": [1.0, 3 + case.seed / 10, 3 + case.seed / 10, None]}
-    facts = {"format_version": work.FORMAT_VERSION, "protocol": case.protocol, "seed": case.seed, "key": case.key}
+    facts = {"format_version": patient.FORMAT_VERSION, "protocol": case.protocol, "seed": case.seed, "key": case.key}
     return {**facts, "drawn": [list(pair) for pair in case.drawn], "wall_s": 1.5, **days, "curves": curves}
 
 
@@ -85,7 +85,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     """Replace the simulation; return the patients that were asked for."""
     seen: list[Case] = []
 
-    def simulate(case: Case) -> work.Result:
+    def simulate(case: Case) -> patient.Result:
         seen.append(case)
         return fake(case)
 
@@ -204,14 +204,14 @@ def test_only_what_is_missing_is_run_again(tmp_path: Path, protocols: dict[str, 
     assert not list(store.folder.glob("*.tmp"))
 
 
-def _counting(store: work.Store, told: list[tuple[int, int]]) -> Callable[..., dict[Case, work.Result]]:
+def _counting(store: work.Store, told: list[tuple[int, int]]) -> Callable[..., dict[Case, patient.Result]]:
     return lambda wanted, do: work.run_all(wanted, store, 1, lambda done, of, spent: told.append((done, of)), do)
 
 
 def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
     store, wanted = work.Store(tmp_path), adults(3, protocols=protocols)
 
-    def breaks(case: Case) -> work.Result:
+    def breaks(case: Case) -> patient.Result:
         if case.seed == 3:
             raise AbmError("no more")
         return fake(case)
