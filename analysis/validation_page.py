@@ -98,12 +98,12 @@ def _unit(unit: str) -> str:
 
 def _row(entry: Entry) -> str:
     numbers = (observed(entry), _range(entry["ci"]), _range(entry["band"]))
+    source = f"<small>{escape(entry['source'])} ({entry['status']})</small>"
     return (
-        f"<tr><td>{name(entry)}</td><td>{escape(entry['what'])}</td>"
+        f"<tr><td>{name(entry)}</td><td>{escape(entry['what'])}{source}</td>"
         + "".join(f'<td class="num">{number}</td>' for number in numbers)
         + f'<td>{escape(_unit(entry["unit"]))}</td><td class="num">{entry["weight"]}</td>'
-        f'<td class="num">{entry["n"]}</td>'
-        f"<td>{_verdict(entry)}</td><td>{escape(entry['source'])} ({entry['status']})</td></tr>"
+        f'<td class="num">{entry["n"]}</td><td>{_verdict(entry)}</td></tr>'
     )
 
 

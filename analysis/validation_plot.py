@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from math import ceil, floor, isfinite, log10
@@ -17,6 +18,7 @@ Entry = Mapping[str, Any]
 
 WIDTH, HEIGHT = 350.0, 170.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 8.0, 22.0
+DOT, PILE = 3, 13  #: radius of a patient's dot, and how many fit on each other
 MOST_CURVES = 40  #: patients drawn; the median is that of all
 #: Colour of each result, a class of the page's palette.
 COLOURS = {"pass": "green", "near": "orange", "miss": "red", "undecided": "purple", "not modelled": "grey"}
@@ -86,7 +88,7 @@ def _over_time(entry: Entry, curves: Sequence[tuple[Floats, Floats]]) -> Iterato
     low = 0.0 if 0.0 <= low < 0.5 * high else low - 0.05 * (high - low)
     x, y = Scale(first, last, LEFT, WIDTH - RIGHT), Scale(low, high + 0.04 * (high - low), HEIGHT - BOTTOM, TOP)
     yield from _axes(x, y, day_ticks(first, last, 6))
-    yield f'<text class="soft end" x="{LEFT - 5}" y="{HEIGHT - BOTTOM + 15}">day</text>'
+    yield f'<text class="soft end" x="{LEFT - 10}" y="{HEIGHT - BOTTOM + 15}">day</text>'
     yield from _target(entry, x, y)
     for days, values in curves[:MOST_CURVES]:
         yield f'<path class="patient" d="{_path(x, y, days, values)}"/>'
@@ -158,9 +160,12 @@ def _strip(entry: Entry) -> Iterator[str]:
     yield from (f'<text class="mid" x="{x(v):.1f}" y="{foot + 15:.1f}">{text(v)}</text>' for v in x.ticks(5))
     if "centre" in entry:
         yield f'<path class="threshold" d="M{x(entry["centre"]):.1f} {top}V{foot}"/>'
-    for index, value in enumerate(single):
-        y = foot - 12 - 9 * (index * 7 % 5)  # spread, so that equal values do not hide each other
-        yield f'<circle class="dot" cx="{x(value):.1f}" cy="{y:.1f}" r="3"/>'
+    piled: Counter[int] = Counter()  # patients of nearly the same value stand on each other, as high as there is room
+    for value in single:
+        column = round(x(value) / (2 * DOT))
+        y = foot - 2 * DOT - 2 * DOT * min(piled[column], PILE)
+        piled[column] += 1
+        yield f'<circle class="dot" cx="{x(value):.1f}" cy="{y:.1f}" r="{DOT}"/>'
     yield from _statistic(entry, x, ends, top + 26)
 
 
