@@ -29,7 +29,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     epilog="""\b
 Examples:
   abm validate --quick                     what can be said in ten minutes on 2 cores
-  abm validate                             whole cohorts: hours on 2 cores, minutes on a node
+  abm validate                             whole cohorts: a day on 2 cores, an hour on a node
   abm validate --section A --species human
   abm validate --only O04,O28.difference   rows, or single numbers of them
   abm validate --section V                 checks of the engine itself
@@ -113,6 +113,7 @@ def compare(
         name: [] if absent[name] else cases.cases(name, catalogue.protocols[name], quick=quick, seeds=seeds)
         for name in names
     }
+    click.echo(f"backend {work.prepare()}", err=True)
     every = [case for members in cohorts.values() for case in members]
     found = work.run_all(every, work.Store(out / work.FOLDER), jobs, Progress())
     results = {name: [found[case] for case in members] for name, members in cohorts.items()}

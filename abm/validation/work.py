@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from abm.backends import choose
 from abm.errors import AbmError
 from abm.io.atomic import write_bytes
 from abm.validation.cases import Case
@@ -29,6 +30,13 @@ FOLDER = "patients"
 def one_thread() -> None:
     """Give a process one core: patients, not planes, are what runs side by side."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when the kernels are loaded
+
+
+def prepare() -> str:
+    """Make the backend ready before the workers start, so that one process compiles it; return which it is, and why."""
+    one_thread()
+    backend, reason = choose("auto")
+    return f"{backend.name}: {reason}" if not reason.startswith(backend.name) else reason
 
 
 def begin_worker() -> None:
@@ -98,7 +106,6 @@ def run_all(
 
 def _do(left: Sequence[Case], jobs: int, work: Callable[[Case], Result]) -> Iterator[tuple[Case, Result]]:
     if jobs == 1 or len(left) < 2:
-        one_thread()
         yield from ((case, work(case)) for case in left)
         return
     # spawned, not forked: a forked child would inherit threads and open HDF5 files
