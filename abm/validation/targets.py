@@ -181,11 +181,15 @@ def read_catalogue(folder: Path | None = None) -> Catalogue:
 
 def read_protocols(path: Path) -> dict[str, Protocol]:
     """Read the cohorts; every table of the file is one."""
+    if not path.is_file():
+        raise ConfigError("no such file; a folder of targets holds it beside the sections", file=path)
     source = read_source(path)
     found = {}
     for name in source.data:
         sub = _inside(source, (name,), Protocol)
         priors = sub.data.pop("priors", {})
+        if not isinstance(priors, dict):
+            raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
         checked = {key: _check(Prior, _inside(source, (name, "priors", key), Prior)) for key in priors}
         found[name] = _check(Protocol, sub).model_copy(update={"priors": checked})
         if bool(found[name].scenario) == bool(found[name].experiment):
@@ -210,33 +214,49 @@ def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target,
 
 def _check_together(target: Target, place: Source, protocols: Mapping[str, Protocol]) -> None:
     """Check what involves several keys, the protocols or the registry."""
-
-    def wrong(key: str, message: str) -> ConfigError:
-        return ConfigError(message, file=place.place((key,)), key=f"{target.name}.{key}")
-
     if target.not_modelled:
         return
-    if target.band is None:
-        raise wrong("band", "missing; expected [low, high] with low <= high")
+    problem = _cohort_problem(target, protocols) or _number_problem(target)
+    if problem:
+        key, message = problem
+        raise ConfigError(message, file=place.place((key,)), key=f"{target.name}.{key}")
+
+
+def _cohort_problem(target: Target, protocols: Mapping[str, Protocol]) -> tuple[str, str] | None:
+    """Return the key and what is wrong about the cohorts of a target."""
     for key, names in (("protocol", target.protocol or ("",)), ("reference", target.cohorts[len(target.protocol) :])):
         for name in names:
             if name not in protocols:
-                raise wrong(key, f"expected a protocol of {PROTOCOLS}, found {name!r}{did_you_mean(name, protocols)}")
+                return key, f"expected a protocol of {PROTOCOLS}, found {name!r}{did_you_mean(name, protocols)}"
             if protocols[name].species != target.species:
-                raise wrong("species", f"expected {protocols[name].species}, that of {name}, found {target.species}")
-    observable = registry()[target.observable]
+                return "species", f"expected {protocols[name].species}, that of {name}, found {target.species}"
+    if bool(target.reference) != bool(target.contrast):
+        return "contrast", "expected contrast and reference, or neither"
+    if target.contrast and target.statistic not in ("median", "mean"):
+        return "statistic", f'expected median or mean, of which a {target.contrast} is made, found "{target.statistic}"'
+    if (target.statistic == "correlation") != bool(target.correlate):
+        return "correlate", 'expected with statistic = "correlation", and only with it'
+    for name in target.protocol if target.correlate else ():
+        if target.correlate not in (priors := protocols[name].priors):
+            hint = did_you_mean(target.correlate, priors)
+            return "correlate", f"expected a parameter with a prior in {name}, found {target.correlate!r}{hint}"
+    return None
+
+
+def _number_problem(target: Target) -> tuple[str, str] | None:
+    """Return the key and what is wrong about the number itself."""
+    if target.band is None:
+        return "band", "missing; expected [low, high] with low <= high"
+    name, observable = target.observable, registry()[target.observable]
     expected = expected_unit(target, observable.unit)
     if target.unit != expected:
-        raise wrong(
-            "unit", f"expected {expected!r}, that of {target.observable} as {_statistic(target)}, found {target.unit!r}"
-        )
+        return "unit", f"expected {expected!r}, that of {name} as {_statistic(target)}, found {target.unit!r}"
     if observable.curve != (target.day is not None or target.days is not None):
-        message = "is a curve: expected day or days" if observable.curve else "is one number: expected no day or days"
-        raise wrong("observable", f"{target.observable} {message}")
-    if bool(target.reference) != bool(target.contrast):
-        raise wrong("contrast", "expected contrast and reference, or neither")
-    if (target.statistic == "correlation") != bool(target.correlate):
-        raise wrong("correlate", 'expected with statistic = "correlation", and only with it')
+        wanted = "a curve: expected day or days" if observable.curve else "one number: expected no day or days"
+        return "observable", f"{name} is {wanted}"
+    if target.statistic != "share" and (target.at_least, target.at_most) != (None, None):
+        return "statistic", f'expected "share", to which at_least and at_most belong, found "{target.statistic}"'
+    return None
 
 
 def _statistic(target: Target) -> str:

@@ -129,6 +129,24 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('source = "made up"\n', "", 1, "source: missing; expected text"),
         ('statistic = "mean"', 'statistic = "mode"', 9, "statistic: expected one of median, mean, share, correlation"),
         ('statistic = "mean"', 'statistic = "mean"\nreference = "adults"', 1, "expected contrast and reference"),
+        (
+            'statistic = "mean"',
+            'statistic = "mean"\nat_least = 3',
+            9,
+            'expected "share", to which at_least and at_most',
+        ),
+        (
+            'statistic = "mean"',
+            'statistic = "correlation"\ncorrelate = "patient.wieght_kg"',
+            10,
+            "expected a parameter with a prior in adults, found 'patient.wieght_kg' (did you mean patient.weight_kg?)",
+        ),
+        (
+            'statistic = "mean"',
+            'statistic = "share"\nreference = "adults"\ncontrast = "ratio"',
+            9,
+            "expected median or mean, of which a ratio is made",
+        ),
         ("[[target]]", "[[targets]]", 1, "targets: unknown table (did you mean target?)"),
         ("weight = 3", "weight = ", 12, "not valid TOML"),
     ],
@@ -151,6 +169,7 @@ def test_wrong_target(tmp_path: Path, old: str, new: str, line: int, words: str)
         ),
         ("spread = 10\n", "", "centre and spread of a normal distribution"),
         ('scenario = "homeostasis"\n', "", "adults: expected exactly one of scenario, experiment"),
+        ("[mice]\n", "[mice]\npriors = 1\n", "priors: expected tables"),
         ("quick_seeds = 2", "quick_seeds = -1", "quick_seeds: expected a whole number >= 0"),
     ],
 )
@@ -165,7 +184,7 @@ def test_a_row_that_stands_twice(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_told(tmp_path: Path) -> None:
-    assert "protocols.toml" in complaint(tmp_path / "nowhere")
+    assert "protocols.toml: no such file" in complaint(tmp_path / "nowhere")
 
 
 def test_choice_by_row_part_section_and_species(shipped: targets.Catalogue) -> None:
