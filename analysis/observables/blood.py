@@ -64,3 +64,11 @@ def red_cell_production(run: Run) -> Made:
 def platelet_production(run: Run) -> Made:
     """Platelets that enter the blood per day and 70 kg."""
     return _production(run, "platelet_forming_mk")
+
+
+@observable(PERCENT, curve=True)
+def first_donor(run: Run) -> Made:
+    """Share of the first of two donors in blood neutrophils and monocytes; with one donor, that one's."""
+    both = _body(run, "donor_myeloid", "percent")
+    second = _body(run, "donor2_myeloid", "percent")
+    return both if both is None or second is None else both - second

@@ -82,6 +82,13 @@ def hsc_turnover(run: Run) -> Made:
     return percent(per_day(run, run.events("birth", "hsc")), run.population("hsc"))
 
 
+@observable(PERCENT, curve=True)
+def host_hsc_left(run: Run) -> Made:
+    """Stem cells of the host, of those there were at the start."""
+    host = run.population("hsc", "host")
+    return percent(host, np.full(len(host), host[0]))
+
+
 @observable("cells")
 def unbalanced_cells(run: Run) -> Made:
     """Cells that appear or vanish without an event, all records and kinds added up.

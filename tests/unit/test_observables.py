@@ -146,6 +146,18 @@ def test_production_is_per_day_and_70_kg(run: Any) -> None:
     assert MADE["neutrophil_production"].make(told)[1:] == pytest.approx([4e10, 1.2e11])
 
 
+def test_donors_are_told_apart(run: Any) -> None:
+    assert last(run, "first_donor") == last(run, "donor_myeloid"), "one donor"
+    second = run.body["donor_myeloid"]._replace(values=np.full(len(run.day), 0.25))
+    two = dataclasses.replace(run, body={**run.body, "donor2_myeloid": second})
+    assert last(two, "first_donor") == pytest.approx(last(run, "donor_myeloid") - 25)
+
+
+def test_host_stem_cells_left(run: Any) -> None:
+    told = with_counts(run, population={"hsc": [200, 50, 10]})
+    assert list(MADE["host_hsc_left"].make(told)) == [100.0, 25.0, 5.0]
+
+
 def test_turnover_of_stem_cells(run: Any) -> None:
     told = with_counts(run, population={"hsc": [100, 100, 200]}, birth={"hsc": [0, 1, 4]})
     assert MADE["hsc_turnover"].make(told)[1:] == pytest.approx([2.0, 4.0])
