@@ -11,7 +11,7 @@ from abm import config
 from abm.validation import cases, experiments, targets, work
 from abm.validation.patient import Result, simulate
 from tests.conftest import absence
-from tests.unit.test_validation_targets import PROTOCOLS, write
+from tests.unit.validation_case import PROTOCOLS, write
 
 SMALL = 'set = ["patch.shape=[16,16,16]", "time.end_day=3"]\nseeds = 3'
 

@@ -10,57 +10,12 @@ import pytest
 from abm import resources
 from abm.errors import ConfigError
 from abm.validation import targets
-
-PROTOCOLS = """\
-[adults]
-scenario = "homeostasis"
-species = "human"
-what = "healthy"
-seeds = 3
-quick_seeds = 2
-
-[adults.priors."patient.weight_kg"]
-distribution = "normal"
-centre = 70
-spread = 10
-limits = [50, 90]
-source = "made up"
-status = "assumption"
-
-[mice]
-scenario = "homeostasis_mouse"
-species = "mouse"
-what = "healthy"
-seeds = 3
-quick_seeds = 2
-"""
-TARGET = """\
-[[target]]
-id = "O04"
-part = "anc"
-what = "neutrophils"
-species = "human"
-protocol = "adults"
-observable = "anc"
-days = [1, 2]
-statistic = "mean"
-unit = "1e9/L"
-band = [2, 7]
-weight = 3
-source = "made up"
-status = "recalled"
-"""
+from tests.unit.validation_case import PROTOCOLS, TARGET, write
 
 
 @pytest.fixture(scope="module")
 def shipped() -> targets.Catalogue:
     return targets.read_catalogue()
-
-
-def write(folder: Path, target: str = TARGET, protocols: str = PROTOCOLS) -> Path:
-    (folder / "protocols.toml").write_text(protocols, encoding="utf-8")
-    (folder / "A.toml").write_text(target, encoding="utf-8")
-    return folder
 
 
 def complaint(folder: Path) -> str:
