@@ -35,8 +35,8 @@ def page(content: Mapping[str, Any], results: Mapping[str, Sequence[Entry]]) -> 
         tiles=_tiles(content["totals"], entries),
         sections=_sections(entries, results),
         rows="".join(_row(entry) for entry in entries),
-        misses=_reasons(entries, ("near", "miss", "undecided")),
-        absent=_reasons(entries, ("not modelled",)),
+        misses=_misses(entries),
+        absent=_absent(entries),
         front=_front(content),
     )
 
@@ -83,7 +83,7 @@ def _sections(entries: Sequence[Entry], results: Mapping[str, Sequence[Entry]]) 
 
 
 def _figure(entry: Entry, results: Mapping[str, Sequence[Entry]]) -> str:
-    unit = "" if entry["unit"] == "1" else f" {escape(_unit(entry['unit']))}"
+    unit = "" if entry["unit"] == "1" else f"\N{NO-BREAK SPACE}{escape(_unit(entry['unit']))}"
     return (
         f'<figure class="panel" id="{name(entry)}"><figcaption><b>{name(entry)}</b>{_verdict(entry)}'
         f"<h3>{escape(entry['what'])}</h3></figcaption>{svg(entry, results)}"
@@ -107,24 +107,39 @@ def _row(entry: Entry) -> str:
     )
 
 
-def _reasons(entries: Iterable[Entry], wanted: Sequence[str]) -> str:
-    chosen = [entry for entry in entries if entry["result"] in wanted]
-    if not chosen:
-        return "<dd>none</dd>"
-    return "".join(
+def _misses(entries: Iterable[Entry]) -> str:
+    """Return every row that is not in its band, with what we suspect."""
+    chosen = [entry for entry in entries if entry["result"] in ("near", "miss", "undecided")]
+    rows = (
         f"<dt>{_verdict(entry)} {name(entry)}, weight {entry['weight']}: {escape(entry['what'])}</dt>"
-        f"<dd>{escape(_reason(entry))}</dd>"
+        f"<dd>{escape(_suspicion(entry))}</dd>"
         for entry in chosen
     )
+    return "".join(rows) or "<dd>none</dd>"
 
 
-def _reason(entry: Entry) -> str:
-    if entry["result"] == "not modelled":
-        return str(entry["reason"])
+def _suspicion(entry: Entry) -> str:
     found = f"observed {observed(entry)}, band {_range(entry['band'])} {_unit(entry['unit'])}".rstrip()
     if entry["result"] == "undecided":
         return f"{found}: {entry['n']} patients are too few for a band this narrow"
     return f"{found}. {entry.get('suspect') or 'No suspect named yet.'}"
+
+
+def _absent(entries: Iterable[Entry]) -> str:
+    """Return the reasons why rows are not modelled, each with its rows."""
+    reasons: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry["result"] == "not modelled":
+            reasons.setdefault(entry["reason"], []).append(entry)
+    rows = (
+        f"<dt>{escape(reason)}</dt><dd>{', '.join(_weighted(e) for e in members)}</dd>"
+        for reason, members in reasons.items()
+    )
+    return "".join(rows) or "<dd>none</dd>"
+
+
+def _weighted(entry: Entry) -> str:
+    return f"{name(entry)} (weight {entry['weight']})"
 
 
 def _front(content: Mapping[str, Any]) -> str:

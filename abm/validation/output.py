@@ -41,9 +41,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     for line in cells:
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+    reasons: dict[str, list[str]] = {}
     for row in rows:
         if row.reason:
-            yield f"{row.target.name}: not modelled: {row.reason}"
+            reasons.setdefault(row.reason, []).append(row.target.name)
+    yield from (f"not modelled, {reason}: {', '.join(names)}" for reason, names in reasons.items())
     found = totals(rows)
     yield f"in band, weight 3: {_of(found['weight_3_in_band'], found['weight_3_rows'])}"
     yield f"in band, all rows: {_of(found['in_band'], found['rows'])}"

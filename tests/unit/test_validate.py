@@ -150,8 +150,8 @@ def test_command_prints_every_row_and_writes_both_files(tmp_path: Path, asked: l
     assert sorted(case.seed for case in asked) == [1, 2, 3]
     out = result.stdout
     lines = (
-        "O20: not modelled: nobody has written it",
-        "O15: not modelled: there is no scenario nobody_wrote_this yet",
+        "not modelled, nobody has written it: O20",
+        "not modelled, there is no scenario nobody_wrote_this yet: O15",
         "in band, weight 3: 1 of 2 (50 %)",
         "in band, all rows: 1 of 4 (25 %)",
     )
