@@ -17,6 +17,7 @@ from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
 from abm.scale.options import CHECK
 from abm.stop_signals import StopSignals
+from abm.validation.command import validate
 
 #: Exit code of a program that Ctrl-C ended before there was anything to save.
 EXIT_INTERRUPTED = 130
@@ -314,6 +315,9 @@ def report(directory: Path) -> None:
         raise ConfigError(str(error)) from None
     for path in files:
         click.echo(path)
+
+
+main.add_command(validate)
 
 
 @main.command()

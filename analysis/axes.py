@@ -48,7 +48,7 @@ def value_ticks(panel: Panel, low: float, high: float) -> list[tuple[float, str]
         ticks = [(10.0**k, power(k, plain=plain)) for k in decades if k % every == 0]
         cut = any((line.values < low).any() for line in panel.lines)
         return [(value, f"≤ {text}" if cut and value <= low * 1.001 else text) for value, text in ticks]
-    step = _round_step((high - low) / 5)
+    step = round_step((high - low) / 5)
     return [(k * step, signed(k * step)) for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
@@ -85,6 +85,7 @@ def short(value: float, decimals: int | None = None) -> str:
     return f"{value:,.{digits}f}".replace(",", " ")
 
 
-def _round_step(least: float) -> float:
+def round_step(least: float) -> float:
+    """Return the smallest round number that is not below ``least``: 1, 2, 2.5 or 5 times a power of ten."""
     scale = 10.0 ** floor(log10(least))
     return next(m * scale for m in (1, 2, 2.5, 5, 10) if m * scale >= least * (1 - 1e-9))

@@ -38,10 +38,10 @@ def page(run: Run, panels: Sequence[Panel], plane: slices.Slice | None, notice: 
     """Return the whole page; ``notice`` is a line for the reader at its foot."""
     bars = therapy.bars(run.config, float(run.day[-1]) if len(run.day) else 0.0)
     found = run.endpoints()
-    return Template(_part("template.html")).substitute(
+    return Template(part("template.html")).substitute(
         title=escape(title(run)),
-        style=_palette() + _part("style.css"),
-        script=_part("script.js"),
+        style=palette() + part("style.css"),
+        script=part("script.js"),
         question=_question(run),
         front=_front(run),
         tiles=_tiles(found),
@@ -62,11 +62,13 @@ def title(run: Run) -> str:
 # ---------------------------------------------------------------------------------------------- head of the page
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """Return the text of a file that pages are made of."""
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def _palette() -> str:
+def palette() -> str:
+    """Return the colours by role, for light and dark pages, as CSS."""
     light = "".join(f"--{name}:{pair[0]};" for name, pair in PALETTE.items())
     dark = "".join(f"--{name}:{pair[1]};" for name, pair in PALETTE.items())
     classes = "".join(f".{name}{{--c:var(--{name})}}" for name in PALETTE)

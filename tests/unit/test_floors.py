@@ -19,7 +19,7 @@ FLOORS = (
     {"domain", "comm", "backends"},
     {"model"},
     {"step", "setup", "phases", "ledger", "observe", "io", "memory"},
-    {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit"},
+    {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
     {"cli", "cli_options", "__main__"},
 )
 

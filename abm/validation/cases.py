@@ -1,0 +1,177 @@
+"""From protocols to single patients: scenario, overrides drawn from the priors, and the key of the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from abm import kernel, resources
+from abm.config import load_config, rules_of
+from abm.config_lines import read_source
+from abm.errors import ConfigError
+from abm.tables import Overlay, did_you_mean, rules_digest
+from abm.validation.targets import PROTOCOLS, Prior, Protocol
+
+#: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
+_ASIDE = ("validation", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py", "doctor.py",
+          "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py", "stop_signals.py")  # fmt: skip
+#: Of these packages left out above, what decides results all the same.
+_INSIDE = ("validation/patient.py", "validation/experiments.py")
+_MEASURED_BY = "observables/*.py"
+_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient of a protocol.
+
+    Attributes:
+        protocol: name of the cohort.
+        seed: number of the patient, and key of the run's random numbers.
+        scenario: the file; empty for an experiment.
+        experiment: name of a check of the engine, or empty.
+        overrides: what is changed in the scenario.
+        drawn: what the priors gave, by parameter.
+        key: digest of all that decides the result.
+    """
+
+    protocol: str
+    seed: int
+    scenario: str
+    experiment: str
+    overrides: tuple[str, ...]
+    drawn: tuple[tuple[str, float], ...]
+    key: str = ""
+
+    @property
+    def file(self) -> str:
+        """Name of the file that keeps the result."""
+        return f"{self.protocol}-{self.seed}-{self.key[:16]}.json"
+
+
+def scenario_file(protocol: Protocol) -> Path | None:
+    """Return the scenario of a protocol, ``None`` if it is not shipped."""
+    path = resources.folder("scenarios") / f"{protocol.scenario}.toml"
+    return path if path.is_file() else None
+
+
+def missing(protocol: Protocol) -> str:
+    """Return why a protocol cannot be run, or nothing."""
+    if protocol.experiment or scenario_file(protocol):
+        return ""
+    return f"there is no scenario {protocol.scenario} yet"
+
+
+def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int | None) -> list[Case]:
+    """Return the patients of a protocol.
+
+    Raises:
+        ConfigError: an override or prior does not fit the scenario.
+    """
+    number = seeds or (protocol.quick_seeds if quick else protocol.seeds)
+    changes = protocol.set + (protocol.quick if quick else ())
+    return [_case(name, protocol, changes, seed) for seed in range(1, number + 1)]
+
+
+def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) -> Case:
+    path = scenario_file(protocol)
+    drawn = tuple((key, draw(prior, key, seed)) for key, prior in protocol.priors.items())
+    texts = (*changes, *(f"{key}={value!r}" for key, value in drawn))
+    events = event_list(protocol, path)
+    if path is None:
+        case = Case(name, seed, "", protocol.experiment, texts, drawn)
+        return Case(**{**vars(case), "key": _digest([vars(case), code_digest()])})
+    try:
+        overrides = (*_as_override(protocol, events), *(resolve(text, events) for text in texts))
+        config = load_config(path, overrides, seed)
+    except ConfigError as error:
+        raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
+    rules = rules_of(config.patch)
+    folders = (rules.base, rules.over) if isinstance(rules, Overlay) else (rules,)
+    decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
+    return Case(name, seed, str(path), "", overrides, drawn, _digest(decides))
+
+
+def event_list(protocol: Protocol, path: Path | None) -> list[Mapping[str, Any]]:
+    """Return the events of a protocol: those of its scenario but for the dropped ones, then its own."""
+    shipped = read_source(path).data.get("events", []) if path else []
+    kept = [event for event in shipped if not {event.get("action"), event.get("drug")} & set(protocol.drop)]
+    return [*kept, *protocol.events]
+
+
+def _as_override(protocol: Protocol, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the events as one override, nothing if they are the scenario's own."""
+    if not (protocol.drop or protocol.events):
+        return []
+    # JSON's texts, numbers and truth values are TOML's
+    tables = (", ".join(f"{key} = {json.dumps(value)}" for key, value in event.items()) for event in events)
+    return [f"events=[{', '.join(f'{{{table}}}' for table in tables)}]"]
+
+
+def resolve(override: str, events: Sequence[Mapping[str, Any]]) -> str:
+    """Turn ``events.graft.cd34_per_kg=...`` into ``events.3.cd34_per_kg=...``: events by action, or by drug."""
+    key, equals, value = override.partition("=")
+    parts = key.split(".")
+    if len(parts) != 3 or parts[0] != "events" or parts[1].isdigit():
+        return override
+    for index, event in enumerate(events):
+        if parts[1] in (event.get("action"), event.get("drug")):
+            return f"events.{index}.{parts[2]}{equals}{value}"
+    names = {str(event.get(what)) for event in events for what in ("action", "drug") if event.get(what)}
+    raise ConfigError(f"no such event{did_you_mean(parts[1], names)}", key=key)
+
+
+def draw(prior: Prior, key: str, seed: int) -> float:
+    """Return the value of one parameter of one patient.
+
+    It depends on seed and parameter only: patient 7 is the same person in every protocol, so that arms are compared
+    in the same patients. Values beyond the limits are drawn again.
+    """
+    stream = int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "little")
+    random = np.random.Generator(np.random.Philox(key=stream))
+    low, high = prior.limits
+    centre, spread = prior.centre or 0.0, prior.spread or 0.0
+    for _ in range(_TRIES):
+        if prior.distribution == "uniform":
+            value = float(random.uniform(low, high))
+        elif prior.distribution == "normal":
+            value = float(random.normal(centre, spread))
+        else:
+            value = math.exp(float(random.normal(math.log(centre), spread)))
+        if low <= value <= high:
+            return float(f"{value:.4g}")
+    raise ConfigError(f"next to no draw lies inside the limits {low:g} to {high:g}", file=PROTOCOLS, key=key)
+
+
+@cache
+def code_digest() -> str:
+    """Return the digest of the program text that shapes and measures a run, kernels included."""
+    package = Path(__file__).resolve().parents[1]
+    found = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
+    texts = {name: path for name, path in found.items() if name.split("/")[0] not in _ASIDE or name in _INSIDE}
+    analysis = resources.folder("analysis")
+    texts |= {f"analysis/{path.name}": path for path in (analysis / "read.py", *analysis.glob(_MEASURED_BY))}
+    return _digest([kernel.digest(), {name: _file_digest(path) for name, path in sorted(texts.items())}])
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def parameter_of(result: Mapping[str, object], key: str) -> float:
+    """Return what a prior gave in a stored result; not a number if it gave nothing."""
+    drawn = result.get("drawn")
+    pairs: Iterable[tuple[str, float]] = drawn if isinstance(drawn, list) else ()
+    return next((float(value) for name, value in pairs if name == key), float("nan"))

@@ -1,0 +1,72 @@
+"""Checks of the engine that no scenario can make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.backends import choose
+from abm.cells import COLD, Kind, pack_hot
+from abm.config import Config
+from abm.phases import Phases
+from abm.setup import SITE_UM
+from abm.step import Simulation
+
+_SIDE = 48  #: sites along each edge
+_APART = 6  #: sites between walkers at the start: they hardly meet, and an empty neighbour is nearly always there
+_HOURS = 24
+_LAG_H = 4  #: displacements are taken over so long, many hops, and short against the way around the box
+
+
+def random_walk(seed: int) -> dict[str, Any]:
+    """Let lone lymphocytes walk through empty marrow; compare their spread with the motility of the rule table."""
+    config = Config.model_validate({"seed": seed, "patch": {"shape": [_SIDE] * 3}})
+    simulation = Simulation.start(config, choose("auto")[0])
+    simulation.advance()  # brings the tables of a step to where the kernels run
+    lattice = simulation.lattice
+    for name, words in _walkers().items():
+        lattice.load(name, words)
+    lattice.exchange("tissue", "distance", "res_hot", "res_cold", "mot_hot", "mot_cold")
+    tracks = [_positions(lattice)]
+    for hour in range(_HOURS):
+        for substep in range(simulation.model.substeps):
+            lattice.motile_substep(hour, substep, simulation.hop)
+        tracks.append(_positions(lattice))
+    expected = 6.0 * float(simulation.model.rules.motility[Kind.CD8_NAIVE]) * 60.0 * _LAG_H
+    ratio = mean_square(np.array(tracks)) * SITE_UM * SITE_UM / expected
+    return {"first_day": 0, "values": {"motility_ratio": ratio}, "curves": {}}
+
+
+def _walkers() -> dict[str, NDArray[Any]]:
+    """Return an empty marrow with numbered lymphocytes at regular distances."""
+    shape = (_SIDE,) * 3
+    hot, cold = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
+    places = (slice(None, None, _APART),) * 3
+    hot[places] = pack_hot(kind=Kind.CD8_NAIVE)
+    cold[places] = np.arange(hot[places].size, dtype=np.uint32).reshape(hot[places].shape)  # the clone is the number
+    nobody = np.zeros(shape, np.uint32)
+    bare = {name: np.zeros(shape, np.uint8) for name in ("tissue", "distance")}
+    return {**bare, "res_hot": nobody, "res_cold": nobody.copy(), "mot_hot": hot, "mot_cold": cold}
+
+
+def _positions(lattice: Phases) -> NDArray[np.int64]:
+    """Return the site of every walker by its number, shape (n, 3)."""
+    cold = lattice.owned("mot_cold")
+    sites = np.argwhere(lattice.owned("mot_hot") != 0)
+    clone = next(field for field in COLD if field.name == "clone")
+    number = (cold[tuple(sites.T)] >> clone.shift) & ((1 << clone.bits) - 1)
+    return np.asarray(sites[np.argsort(number)], np.int64)
+
+
+def mean_square(tracks: NDArray[np.int64]) -> float:
+    """Return the mean square displacement over the lag in sites squared, from hourly positions (T, n, 3) in the box."""
+    moved = np.diff(tracks, axis=0)
+    moved = (moved + _SIDE // 2) % _SIDE - _SIDE // 2  # the shorter way around
+    windows = moved.reshape(-1, _LAG_H, *moved.shape[1:]).sum(axis=1)
+    return float((windows * windows).sum(axis=-1).mean())
+
+
+EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {"random_walk": random_walk}

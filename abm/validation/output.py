@@ -1,0 +1,118 @@
+"""What a comparison prints and leaves: a table, ``validation.json`` and a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from math import isinf, isnan
+from pathlib import Path
+from typing import Any
+
+import abm
+from abm import kernel, resources
+from abm.io.atomic import write_bytes
+from abm.tables import rules_digest
+from abm.validation import statistics as stats
+from abm.validation.cases import code_digest
+from abm.validation.patient import Result
+from abm.validation.score import Row, totals
+from abm.validation.targets import Catalogue
+
+FORMAT_VERSION = 1
+JSON_FILE, PAGE_FILE = "validation.json", "validation.html"
+_WHAT = 46  #: characters of the description in the table
+
+
+def number(value: float) -> str:
+    """Return a number with three digits, as the table shows it."""
+    if isnan(value):
+        return "-"
+    if isinf(value):
+        return "not reached"
+    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:.2e}"
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of the table, aligned, and the totals."""
+    head = ("id", "what", "observed", "95 % interval", "band", "unit", "weight", "n", "result", "CPU s")
+    cells = [head, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    for line in cells:
+        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            reasons.setdefault(row.reason, []).append(row.target.name)
+    yield from (f"not modelled, {reason}: {', '.join(names)}" for reason, names in reasons.items())
+    found = totals(rows)
+    yield f"in band, weight 3: {_of(found['weight_3_in_band'], found['weight_3_rows'])}"
+    yield f"in band, all rows: {_of(found['in_band'], found['rows'])}"
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}" + (f" ({100 * part / whole:.0f} %)" if whole else "")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    target, estimate = row.target, row.estimate
+    what = target.what if len(target.what) <= _WHAT else f"{target.what[: _WHAT - 3]}..."
+    ci = "-" if estimate.ci is None else f"{number(estimate.ci[0])} to {number(estimate.ci[1])}"
+    band = "-" if target.band is None else f"{number(target.band[0])} to {number(target.band[1])}"
+    spent = f"{row.wall_s:.0f}" if row.values else "-"
+    return (target.name, what, number(estimate.value), ci, band, target.unit, str(target.weight), str(estimate.n),
+            row.result, spent)  # fmt: skip
+
+
+def document(rows: Sequence[Row], catalogue: Catalogue, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything but the curves as one JSON object."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "provenance": provenance(),
+        "how": dict(how),
+        "totals": totals(rows),
+        "targets": [_entry(row, catalogue.section_of(row.target)) for row in rows],
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Return what the numbers depend on."""
+    rules = resources.folder("scenarios") / "rules"
+    return {
+        "code_version": abm.__version__,
+        "code_digest": code_digest(),
+        "kernel_digest": kernel.digest(),
+        "rules_hash": {path.name: rules_digest(path) for path in sorted(rules.iterdir()) if path.is_dir()},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _entry(row: Row, section: str) -> dict[str, Any]:
+    target, (value, ci, n) = row.target, row.estimate
+    stated = target.model_dump(exclude={"protocol", "not_modelled"}, exclude_none=True)
+    return {
+        **{key: text for key, text in stated.items() if text != "" or key == "part"},
+        "section": section,
+        "protocols": list(target.protocol),
+        "band": None if target.band is None else list(target.band),
+        "observed": stats.finite(value),
+        "not_reached": stats.not_reached(value),
+        "ci": None if ci is None else [stats.finite(end) for end in ci],
+        "n": n,
+        "values": [stats.finite(value) for value in row.values],
+        "result": row.result,
+        "reason": row.reason,
+        "wall_s": round(row.wall_s, 1),
+    }
+
+
+def write(out: Path, content: Mapping[str, Any], results: Mapping[str, Sequence[Result]]) -> list[Path]:
+    """Write JSON and page into ``out``; return the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    resources.load_analysis()
+    page = import_module("abm_analysis.validation_page").page(content, results)
+    files = [(JSON_FILE, json.dumps(content, indent=1, allow_nan=False) + "\n"), (PAGE_FILE, page)]
+    for name, text in files:
+        write_bytes(out / name, text.encode("utf-8"))
+    return [out / name for name, _ in files]

@@ -1,0 +1,120 @@
+"""From the results of all patients to one verdict per target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isinf, nan
+from typing import Any
+
+import numpy as np
+
+from abm.validation import statistics as stats
+from abm.validation.cases import parameter_of
+from abm.validation.patient import Result
+from abm.validation.targets import Protocol, Target, registry
+
+NOT_MODELLED = "not modelled"
+IN_BAND = "pass"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target with what was observed.
+
+    Attributes:
+        target: what was asked.
+        result: one of ``statistics.RESULTS``.
+        reason: why it is not modelled, or nothing.
+        estimate: the statistic with its interval.
+        values: what every patient contributed.
+        wall_s: processor time of the patients it needed; they may serve other targets too.
+    """
+
+    target: Target
+    result: str
+    reason: str
+    estimate: stats.Estimate
+    values: tuple[float, ...] = ()
+    wall_s: float = 0.0
+
+
+def value_of(result: Result, target: Target) -> float:
+    """Return what one patient contributes; infinite if an event never happened, not a number if there is nothing."""
+    entry = registry()[target.observable]
+    if not entry.curve:
+        value = result["values"].get(entry.name)
+        return nan if value is None else inf if value == "never" else float(value)
+    curve = result["curves"].get(entry.name)
+    if curve is None:
+        return nan
+    first, last = target.days or (target.day, target.day)
+    if first is None or last is None:
+        return nan
+    low, high = int(np.floor(first)) - result["first_day"], int(np.floor(last)) - result["first_day"]
+    if low < 0 or high >= len(curve):
+        return nan  # the run does not cover these days
+    days = [value for value in curve[low : high + 1] if value is not None]
+    return float(np.mean(days)) if days else nan
+
+
+def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mapping[str, str]) -> Row:
+    """Return the verdict on one target.
+
+    Args:
+        target: the target.
+        results: finished patients by protocol.
+        absent: why a protocol cannot be run, by its name.
+    """
+    reason = target.not_modelled or next((absent[name] for name in target.cohorts if absent.get(name)), "")
+    if reason or target.band is None:
+        return Row(target, NOT_MODELLED, reason, stats.NOTHING)
+    mine = [result for name in target.protocol for result in results.get(name, ())]
+    other = list(results.get(target.reference, ()))
+    values = np.array([value_of(result, target) for result in mine], dtype=np.float64)
+    estimate = _estimate(target, values, np.array([value_of(r, target) for r in other]), mine)
+    wall = sum(float(result["wall_s"]) for result in (*mine, *other))
+    return Row(target, stats.verdict(estimate, target.band), "", estimate, tuple(values.tolist()), wall)
+
+
+def _estimate(target: Target, values: stats.Floats, other: stats.Floats, mine: Sequence[Result]) -> stats.Estimate:
+    if target.contrast:
+        return stats.contrast(values, other, of=target.statistic, ratio=target.contrast == "ratio")
+    if target.statistic == "share":
+        known = values[~np.isnan(values)]
+        return stats.share(int(is_hit(known, target).sum()), known.size)
+    if target.statistic == "correlation":
+        return stats.correlation(np.array([parameter_of(result, target.correlate) for result in mine]), values)
+    return stats.mean(values) if target.statistic == "mean" else stats.median(values)
+
+
+def is_hit(values: stats.Floats, target: Target) -> Any:  # noqa: ANN401 - an array of truth values
+    """Return which values count for a share: those inside ``at_least`` and ``at_most``; of yes-or-no ones the yes."""
+    low = -inf if target.at_least is None else target.at_least
+    high = inf if target.at_most is None else target.at_most
+    if isinf(low) and isinf(high):
+        low = 0.5
+    return (values >= low) & (values <= high)
+
+
+def totals(rows: Sequence[Row]) -> dict[str, int]:
+    """Return how many rows there are, how many lie in their band, and the same for weight 3."""
+    strong = [row for row in rows if row.target.weight == 3]
+    return {
+        "rows": len(rows),
+        "in_band": sum(row.result == IN_BAND for row in rows),
+        "weight_3_rows": len(strong),
+        "weight_3_in_band": sum(row.result == IN_BAND for row in strong),
+    }
+
+
+def too_large(targets: Sequence[Target], protocols: Mapping[str, Protocol]) -> list[Target]:
+    """Return the targets that --quick leaves out: a cohort of theirs cannot be made small."""
+    large = {name for name, protocol in protocols.items() if not protocol.quick_seeds}
+    return [target for target in targets if not target.not_modelled and large.intersection(target.cohorts)]
+
+
+def needed(targets: Sequence[Target], protocols: Mapping[str, Protocol]) -> list[str]:
+    """Return the protocols that the targets need, in the order of the file."""
+    wanted = {name for target in targets if not target.not_modelled for name in target.cohorts}
+    return [name for name in protocols if name in wanted]

@@ -1,0 +1,160 @@
+"""Statistics of a cohort with their 95 % intervals, and the verdict on a band.
+
+Intervals: Student's t for means, Wilson's score for shares, percentile bootstrap for medians, correlations and
+contrasts of two cohorts. An endpoint that was not reached is infinite: a median counts it as "later than all others".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf, isfinite, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+Z95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
+RESAMPLES = 2000
+#: Below this many values even the whole range covers the median with less than 95 %: 1 - 2 * 0.5**n.
+FEWEST_FOR_BOOTSTRAP = 6
+RESULTS = ("pass", "near", "miss", "undecided", "not modelled")
+
+
+class Estimate(NamedTuple):
+    """A statistic and its 95 % interval; ``ci`` is ``None`` where too few values bound it."""
+
+    value: float
+    ci: tuple[float, float] | None
+    n: int
+
+
+NOTHING = Estimate(float("nan"), None, 0)
+
+
+def t_quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t; with x = sqrt(f) tan(a) its density goes as cos(a)^(f-1)."""
+    angle = np.linspace(0.0, 0.5 * np.pi, 40001)
+    density = np.cos(angle) ** (freedom - 1)
+    area = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]))])
+    return sqrt(freedom) * float(np.tan(np.interp(0.95, area / area[-1], angle)))
+
+
+def mean(values: Floats) -> Estimate:
+    """Return the mean of the finite values with Student's interval."""
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return NOTHING
+    centre = float(values.mean())
+    if values.size < 2:
+        return Estimate(centre, None, values.size)
+    half = t_quantile(values.size - 1) * float(values.std(ddof=1)) / sqrt(values.size)
+    return Estimate(centre, (centre - half, centre + half), values.size)
+
+
+def share(hits: int, n: int) -> Estimate:
+    """Return ``hits`` of ``n`` in percent with Wilson's interval."""
+    if n == 0:
+        return NOTHING
+    p, spread = hits / n, Z95 * Z95 / n
+    centre = (p + 0.5 * spread) / (1.0 + spread)
+    half = Z95 * sqrt(p * (1.0 - p) / n + 0.25 * spread / n) / (1.0 + spread)
+    # exactly so, where rounding would leave it a little to either side
+    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
+    return Estimate(100.0 * p, (100.0 * low, 100.0 * high), n)
+
+
+def middle(values: Floats, axis: int = -1) -> Floats:
+    """Return medians of values that may be infinite, where the mean of two infinite ones is infinite again."""
+    return np.asarray(np.median(values, axis=axis), dtype=np.float64)
+
+
+def average(values: Floats, axis: int = -1) -> Floats:
+    """Return means along ``axis``."""
+    return np.asarray(values.mean(axis=axis), dtype=np.float64)
+
+
+def bootstrap(samples: Sequence[Floats], of: Callable[..., Floats]) -> tuple[float, float] | None:
+    """Return the percentile interval of ``of``, which takes one array of resamples (R, n) for every sample.
+
+    The draws are the same in every call, so that equal data give an equal interval.
+    """
+    if min(sample.size for sample in samples) < FEWEST_FOR_BOOTSTRAP:
+        return None
+    random = np.random.default_rng(20240229)
+    drawn = [sample[random.integers(0, sample.size, (RESAMPLES, sample.size))] for sample in samples]
+    found = of(*drawn)
+    found = found[~np.isnan(found)]
+    if not found.size:
+        return None
+    # no interpolation: between a finite and an infinite value there is nothing
+    return float(np.quantile(found, 0.025, method="lower")), float(np.quantile(found, 0.975, method="higher"))
+
+
+def median(values: Floats) -> Estimate:
+    """Return the median with its bootstrap interval; not a number counts as not observed."""
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return NOTHING
+    return Estimate(float(middle(values)), bootstrap([values], middle), values.size)
+
+
+def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool) -> Estimate:
+    """Return difference or ratio of the medians or means (``of``) of two independent cohorts."""
+    mine, other = mine[~np.isnan(mine)], other[~np.isnan(other)]
+    if not mine.size or not other.size:
+        return NOTHING
+    centre = average if of == "mean" else middle
+
+    def compare(a: Floats, b: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):  # both cohorts may never reach an endpoint
+            return np.asarray(centre(a) / centre(b) if ratio else centre(a) - centre(b))
+
+    return Estimate(float(compare(mine, other)), bootstrap([mine, other], compare), min(mine.size, other.size))
+
+
+def correlation(x: Floats, y: Floats) -> Estimate:
+    """Return Pearson's correlation of pairs with its bootstrap interval over the pairs."""
+    both = np.isfinite(x) & np.isfinite(y)
+    pairs = np.stack([x[both], y[both]], axis=-1)
+    if len(pairs) < 3:
+        return NOTHING
+    rows = np.arange(len(pairs), dtype=np.float64)
+
+    def pearson(chosen: Floats) -> Floats:
+        a, b = (pairs[chosen.astype(np.int64), side] for side in (0, 1))
+        a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a resample of one and the same pair has no correlation
+            return np.asarray((a * b).sum(axis=-1) / np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1)))
+
+    return Estimate(float(pearson(rows)), bootstrap([rows], pearson), len(pairs))
+
+
+def verdict(estimate: Estimate, band: tuple[float, float]) -> str:
+    """Return "pass", "near", "miss" or "undecided".
+
+    An interval that is wider than the band cannot show that the value lies in it: undecided. It can show that the
+    value does not, if it lies outside as a whole; such a row is judged by its value like the others.
+    """
+    low, high = band
+    value, ci = estimate.value, estimate.ci
+    if np.isnan(value) or ci is None:
+        return "undecided"
+    outside = ci[0] > high or ci[1] < low
+    if not outside and ci[1] - ci[0] > high - low:
+        return "undecided"
+    away = max(low - value, value - high)
+    if away <= 0.0:
+        return "pass"
+    return "near" if away < 0.5 * (high - low) else "miss"
+
+
+def finite(value: float) -> float | None:
+    """Return a number that JSON can hold; ``None`` for infinite and not a number."""
+    return value if isfinite(value) else None
+
+
+def not_reached(value: float) -> bool:
+    """Whether more than half of a cohort never reached an endpoint."""
+    return value == inf

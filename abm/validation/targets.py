@@ -1,0 +1,320 @@
+"""Targets and protocols as they stand in ``analysis/targets/*.toml``: reading, checking, choosing.
+
+A target is one number with a band from published data. A protocol is a cohort: a scenario, what is changed in it, and
+how its patients differ. Everything wrong is one line with file, line, key, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from abm import resources
+from abm.config_errors import Explainer
+from abm.config_lines import KeyPath, Source, read_source
+from abm.config_models import Table, parameter
+from abm.errors import ConfigError
+from abm.tables import did_you_mean
+
+PROTOCOLS = "protocols.toml"
+SPECIES = ("human", "mouse")
+#: Units of statistics that are not in the unit of their observable.
+SHARE_UNIT, PURE_UNIT = "%", "1"
+
+Pair = tuple[float, float]
+T = TypeVar("T", bound=BaseModel)
+
+
+class Prior(Table):
+    """How one parameter of the scenario differs between patients."""
+
+    distribution: Annotated[Literal["normal", "lognormal", "uniform"], parameter("", "shape")]
+    centre: Annotated[float | None, parameter("as the key", "mean; of a lognormal the median")] = None
+    spread: Annotated[float | None, parameter("as the key", "standard deviation; of a lognormal that of ln", ge=0)] = (
+        None
+    )
+    limits: Annotated[Pair, parameter("as the key", "ends", form="two numbers [low, high]", strict=False)]
+    source: Annotated[str, parameter("", "where it comes from", min_length=1)]
+    status: Annotated[Literal["read", "recalled", "derived", "assumption"], parameter("", "how it is known")]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.distribution != "uniform" and (self.centre is None or self.spread is None):
+            msg = f"centre and spread of a {self.distribution} distribution"
+            raise ValueError(msg)
+        return self
+
+
+class Protocol(Table):
+    """A cohort of simulated patients."""
+
+    scenario: Annotated[str, parameter("", "shipped scenario")] = ""
+    experiment: Annotated[str, parameter("", "a check of the engine, instead of a scenario")] = ""
+    species: Annotated[Literal["human", "mouse"], parameter("", "whose data it is compared with")]
+    what: Annotated[str, parameter("", "one line")]
+    set: Annotated[tuple[str, ...], parameter("", "overrides", form="a list of texts", strict=False)] = ()
+    quick: Annotated[
+        tuple[str, ...], parameter("", "more of them for --quick", form="a list of texts", strict=False)
+    ] = ()
+    drop: Annotated[
+        tuple[str, ...], parameter("", "events left out, by action or drug", form="a list of texts", strict=False)
+    ] = ()
+    events: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="events added to the scenario")
+    seeds: Annotated[int, parameter("1", "patients", ge=1, le=100_000)]
+    quick_seeds: Annotated[int, parameter("1", "patients of --quick; 0: left out", ge=0, le=100_000)]
+    priors: dict[str, Prior] = {}
+
+
+class Target(Table):
+    """One published number."""
+
+    id: Annotated[str, parameter("", "row, such as O04", pattern=r"^[OV]\d\d?$")]
+    part: Annotated[str, parameter("", "which number of the row")] = ""
+    what: Annotated[str, parameter("", "one line", min_length=1)]
+    species: Annotated[Literal["human", "mouse"], parameter("", "whose")]
+    not_modelled: Annotated[str, parameter("", "why it cannot be computed")] = ""
+    protocol: Annotated[
+        tuple[str, ...], parameter("", "cohort, or cohorts taken together", form="a name, or a list", strict=False)
+    ] = ()
+    reference: Annotated[str, parameter("", "cohort to compare with")] = ""
+    contrast: Annotated[Literal["", "difference", "ratio"], parameter("", "protocol against reference")] = ""
+    observable: Annotated[str, parameter("", "name of analysis/observables")] = ""
+    day: Annotated[float | None, parameter("d", "day whose value counts")] = None
+    days: Annotated[
+        Pair | None, parameter("d", "days whose mean counts", form="two days [first, last]", strict=False)
+    ] = None
+    at_least: Annotated[float | None, parameter("as the observable", "a hit is not less")] = None
+    at_most: Annotated[float | None, parameter("as the observable", "a hit is not more")] = None
+    statistic: Annotated[Literal["median", "mean", "share", "correlation"], parameter("", "of the cohort")] = "median"
+    correlate: Annotated[str, parameter("", "parameter with a prior, for a correlation")] = ""
+    unit: Annotated[str, parameter("", "of the statistic")]
+    centre: Annotated[float | None, parameter("as unit", "published centre")] = None
+    band: Annotated[
+        Pair | None, parameter("as unit", "pass range", form="[low, high] with low <= high", strict=False)
+    ] = None
+    weight: Annotated[int, parameter("1", "3 strong evidence, 2 fair, 1 weak", ge=1, le=3)]
+    source: Annotated[str, parameter("", "citation", min_length=1)]
+    status: Annotated[Literal["read", "recalled", "derived"], parameter("", "how it is known")]
+    suspect: Annotated[str, parameter("", "what we think a miss is due to")] = ""
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("band")
+    @classmethod
+    def _ordered(cls, value: Pair | None) -> Pair | None:
+        if value is not None and value[0] > value[1]:
+            msg = "[low, high] with low <= high"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("observable")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        known = (info.context or {}).get("observables", {})
+        if value not in known and not info.data.get("not_modelled"):
+            raise ValueError("an observable of analysis/observables", did_you_mean(value, known))
+        return value
+
+    @property
+    def name(self) -> str:
+        """Row and part: ``O04.anc``."""
+        return f"{self.id}.{self.part}" if self.part else self.id
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """All cohorts it needs."""
+        return self.protocol + ((self.reference,) if self.reference else ())
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All targets, by section, and all protocols."""
+
+    sections: Mapping[str, tuple[Target, ...]]
+    protocols: Mapping[str, Protocol]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every target in the order of the files."""
+        return tuple(target for members in self.sections.values() for target in members)
+
+    def section_of(self, target: Target) -> str:
+        """Return the section a target stands in."""
+        return next(name for name, members in self.sections.items() if target in members)
+
+
+@cache
+def registry() -> Mapping[str, Any]:
+    """Return the observables by name."""
+    resources.load_analysis()
+    found: Mapping[str, Any] = import_module("abm_analysis.observables").REGISTRY
+    return found
+
+
+def read_catalogue(folder: Path | None = None) -> Catalogue:
+    """Read and check all target files.
+
+    Raises:
+        ConfigError: one line per problem of the first file that has any.
+    """
+    folder = folder or resources.folder("analysis") / "targets"
+    protocols = read_protocols(folder / PROTOCOLS)
+    files = sorted(path for path in folder.glob("*.toml") if path.name != PROTOCOLS)
+    sections = {path.stem: read_targets(path, protocols) for path in files}
+    seen: dict[str, str] = {}
+    for section, members in sections.items():
+        for target in members:
+            if target.name in seen:
+                raise ConfigError(f"{target.name} stands twice", file=folder / f"{section}.toml", key="id")
+            seen[target.name] = section
+    return Catalogue(sections, protocols)
+
+
+def read_protocols(path: Path) -> dict[str, Protocol]:
+    """Read the cohorts; every table of the file is one."""
+    if not path.is_file():
+        raise ConfigError("no such file; a folder of targets holds it beside the sections", file=path)
+    source = read_source(path)
+    found = {}
+    for name in source.data:
+        sub = _inside(source, (name,), Protocol)
+        priors = sub.data.pop("priors", {})
+        if not isinstance(priors, dict):
+            raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
+        checked = {key: _check(Prior, _inside(source, (name, "priors", key), Prior)) for key in priors}
+        found[name] = _check(Protocol, sub).model_copy(update={"priors": checked})
+        if bool(found[name].scenario) == bool(found[name].experiment):
+            raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
+    return found
+
+
+def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target, ...]:
+    """Read one section; every ``[[target]]`` is one number."""
+    source = read_source(path)
+    for name in source.data:
+        if name != "target":
+            raise ConfigError(f"unknown table{did_you_mean(name, ['target'])}", file=source.place((name, 0)), key=name)
+    if not isinstance(source.data.get("target"), list):
+        raise ConfigError("expected at least one [[target]]", file=path)
+    places = [_inside(source, ("target", index), Target) for index in range(len(source.data["target"]))]
+    targets = tuple(_check(Target, place, observables=list(registry())) for place in places)
+    for target, place in zip(targets, places, strict=True):
+        _check_together(target, place, protocols)
+    return targets
+
+
+def _check_together(target: Target, place: Source, protocols: Mapping[str, Protocol]) -> None:
+    """Check what involves several keys, the protocols or the registry."""
+    if target.not_modelled:
+        return
+    problem = _cohort_problem(target, protocols) or _number_problem(target)
+    if problem:
+        key, message = problem
+        raise ConfigError(message, file=place.place((key,)), key=f"{target.name}.{key}")
+
+
+def _cohort_problem(target: Target, protocols: Mapping[str, Protocol]) -> tuple[str, str] | None:
+    """Return the key and what is wrong about the cohorts of a target."""
+    for key, names in (("protocol", target.protocol or ("",)), ("reference", target.cohorts[len(target.protocol) :])):
+        for name in names:
+            if name not in protocols:
+                return key, f"expected a protocol of {PROTOCOLS}, found {name!r}{did_you_mean(name, protocols)}"
+            if protocols[name].species != target.species:
+                return "species", f"expected {protocols[name].species}, that of {name}, found {target.species}"
+    if bool(target.reference) != bool(target.contrast):
+        return "contrast", "expected contrast and reference, or neither"
+    if target.contrast and target.statistic not in ("median", "mean"):
+        return "statistic", f'expected median or mean, of which a {target.contrast} is made, found "{target.statistic}"'
+    if (target.statistic == "correlation") != bool(target.correlate):
+        return "correlate", 'expected with statistic = "correlation", and only with it'
+    for name in target.protocol if target.correlate else ():
+        if target.correlate not in (priors := protocols[name].priors):
+            hint = did_you_mean(target.correlate, priors)
+            return "correlate", f"expected a parameter with a prior in {name}, found {target.correlate!r}{hint}"
+    return None
+
+
+def _number_problem(target: Target) -> tuple[str, str] | None:
+    """Return the key and what is wrong about the number itself."""
+    if target.band is None:
+        return "band", "missing; expected [low, high] with low <= high"
+    name, observable = target.observable, registry()[target.observable]
+    expected = expected_unit(target, observable.unit)
+    if target.unit != expected:
+        return "unit", f"expected {expected!r}, that of {name} as {_statistic(target)}, found {target.unit!r}"
+    if observable.curve != (target.day is not None or target.days is not None):
+        wanted = "a curve: expected day or days" if observable.curve else "one number: expected no day or days"
+        return "observable", f"{name} is {wanted}"
+    if target.statistic != "share" and (target.at_least, target.at_most) != (None, None):
+        return "statistic", f'expected "share", to which at_least and at_most belong, found "{target.statistic}"'
+    return None
+
+
+def _statistic(target: Target) -> str:
+    return target.contrast or target.statistic
+
+
+def expected_unit(target: Target, unit: str) -> str:
+    """Return the unit in which the statistic of an observable in ``unit`` comes out."""
+    if target.contrast == "ratio" or target.statistic == "correlation":
+        return PURE_UNIT
+    return SHARE_UNIT if target.statistic == "share" else unit
+
+
+def _inside(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:
+    """Return the part of a file below ``path``, with the lines of its keys; a key that is missing has its table's."""
+    data: Any = source.data
+    for part in path:
+        data = data[part]
+    if not isinstance(data, dict):
+        raise ConfigError("expected a table", file=source.place(path), key=str(path[-1]))
+    depth = len(path)
+    lines = {key[depth:]: line for key, line in source.lines.items() if key[:depth] == path and len(key) > depth}
+    head: dict[KeyPath, int] = {(name,): source.lines.get(path, 1) for name in model.model_fields}
+    return Source(source.file, dict(data), {**head, **lines})
+
+
+def _check(model: type[T], source: Source, **context: Any) -> T:  # noqa: ANN401 - what validators need
+    try:
+        return model.model_validate(source.data, context=context)
+    except ValidationError as error:
+        raise ConfigError("\n".join(Explainer(model, {}).lines(error, source))) from None
+
+
+def choose(
+    catalogue: Catalogue, only: Sequence[str] = (), sections: Sequence[str] = (), species: str | None = None
+) -> list[Target]:
+    """Return the targets asked for; ``only`` takes rows (O04) and parts (O04.anc).
+
+    Raises:
+        ConfigError: an id or section that is not there.
+    """
+    names = {target.id for target in catalogue.targets} | {target.name for target in catalogue.targets}
+    _all_known(only, names, "--only", "a target")
+    _all_known(sections, catalogue.sections, "--section", "a section")
+    # the checks of the engine are no biology: they run when they are asked for
+    wanted = sections or (
+        [name for name in catalogue.sections if name != "V"] if not only else list(catalogue.sections)
+    )
+    return [
+        target
+        for section in wanted
+        for target in catalogue.sections[section]
+        if (not only or target.id in only or target.name in only) and species in (None, target.species)
+    ]
+
+
+def _all_known(found: Iterable[str], known: Iterable[str], option: str, what: str) -> None:
+    options = list(known)
+    for name in found:
+        if name not in options:
+            raise ConfigError(f"expected {what}, found {name!r}{did_you_mean(name, options)}", file=option)

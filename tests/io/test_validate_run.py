@@ -1,0 +1,71 @@
+"""A cohort of `abm validate` that is truly simulated, small and short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from abm import config
+from abm.validation import cases, experiments, targets, work
+from abm.validation.patient import Result, simulate
+from tests.conftest import absence
+from tests.unit.validation_case import PROTOCOLS, write
+
+SMALL = 'set = ["patch.shape=[16,16,16]", "time.end_day=3"]\nseeds = 3'
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    folder = write(tmp_path_factory.mktemp("targets"), protocols=PROTOCOLS.replace("seeds = 3", SMALL, 1))
+    protocol = targets.read_catalogue(folder).protocols["adults"]
+    (case,) = cases.cases("adults", protocol, quick=False, seeds=1)
+    found = simulate(case)
+    assert json.loads(json.dumps(found, allow_nan=False))["key"] == case.key
+    return found
+
+
+def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None:
+    absent = {name for name, value in patient["values"].items() if value is None}
+    treated = {name for name in targets.registry() if "_back_to_" in name} | {
+        "anc_nadir",
+        "anc_nadir_day",
+        "days_below_1",
+    }
+    grafted = {"anc_engraftment_day", "platelet_engraftment_day", "platelet_50_day"}
+    grafted |= {"primary_graft_failure", "graft_lost"}
+    assert absent == treated | grafted | {"gvhd_grade", "relapse", "motility_ratio"}
+    assert all(len(curve) == 4 for curve in patient["curves"].values())
+    assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())
+
+
+def test_a_healthy_patch_starts_near_normal(patient: Result) -> None:
+    """The first day of a patch that holds a dozen stem cells: within a third for counts, a half for production."""
+    first = {name: curve[0] for name, curve in patient["curves"].items()}
+    assert first["anc"] == pytest.approx(4.0, rel=0.33)
+    assert first["neutrophil_production"] == pytest.approx(6e10, rel=0.5)
+    assert first["red_cell_production"] == pytest.approx(2.1e11, rel=0.5)
+    assert 100 > first["granulopoiesis"] + first["erythroblasts"] > 70
+
+
+def test_no_cell_appears_or_vanishes(patient: Result) -> None:
+    assert patient["values"]["unbalanced_cells"] == 0
+
+
+def test_files_are_read_back_as_the_same_patient(tmp_path: Path, patient: Result) -> None:
+    weight = dict(patient["drawn"])["patient.weight_kg"]
+    path = cases.scenario_file(targets.read_catalogue().protocols["healthy_adult"])
+    assert path is not None
+    assert config.load_config(path, [f"patient.weight_kg={weight}"]).patient.weight_kg == weight
+    case = cases.Case("adults", 1, "", "", (), (), patient["key"])
+    work.Store(tmp_path).put(case, patient)
+    assert work.Store(tmp_path).get(case) == patient
+
+
+@pytest.mark.science
+@pytest.mark.skipif(bool(absence("host")), reason="slow without a compiler")
+def test_lone_lymphocytes_spread_as_fast_as_set() -> None:
+    """3072 displacements: their mean square has an error of sqrt(2 / 3 / 3072) = 1.5 %; three of them are 4.4 %."""
+    ratio = experiments.random_walk(11)["values"]["motility_ratio"]
+    assert ratio == pytest.approx(1.0, abs=0.045)

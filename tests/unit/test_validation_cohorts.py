@@ -1,0 +1,150 @@
+"""Patients drawn from priors, and the scores of their cohorts."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abm import resources
+from abm.config import load_config
+from abm.config_lines import read_source
+from abm.errors import ConfigError
+from abm.validation import cases, experiments, score, targets
+from tests.unit.validation_case import adults, write
+
+
+@pytest.fixture
+def protocols(tmp_path: Path) -> dict[str, targets.Protocol]:
+    return dict(targets.read_catalogue(write(tmp_path)).protocols)
+
+
+def test_patients_differ_within_the_limits_and_stay_the_same(protocols: dict[str, targets.Protocol]) -> None:
+    first, again = (adults(200, protocols=protocols) for _ in range(2))
+    assert first == again
+    weights = np.array([dict(case.drawn)["patient.weight_kg"] for case in first])
+    assert 50 <= weights.min() < weights.max() <= 90
+    # normal 70 +- 10, cut at 2 standard deviations: 70 +- 8.8; the mean of 200 has an error of 0.62
+    assert weights.mean() == pytest.approx(70, abs=2.5)
+    assert weights.std() == pytest.approx(8.8, abs=1.5)
+    assert first[0].overrides == (f"patient.weight_kg={weights[0]:.4g}",)
+
+
+def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, targets.Protocol]) -> None:
+    other = protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})
+    assert [case.drawn for case in cases.cases("other", other, quick=False, seeds=4)] == [
+        case.drawn for case in adults(4, protocols=protocols)
+    ]
+
+
+def test_lognormal_prior_has_its_median() -> None:
+    prior = targets.Prior(
+        distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read"
+    )
+    drawn = np.array([cases.draw(prior, "key", seed) for seed in range(400)])
+    # the median of 400 has an error of 1.25 * 0.5 / sqrt(400) in ln
+    assert np.log(np.median(drawn) / 5e6) == pytest.approx(0, abs=0.1)
+    assert np.log(drawn).std() == pytest.approx(0.5, abs=0.06)
+
+
+def test_limits_that_cannot_be_met_are_told() -> None:
+    prior = targets.Prior(distribution="normal", centre=0, spread=1, limits=(50, 60), source="x", status="read")
+    with pytest.raises(ConfigError, match="next to no draw lies inside the limits 50 to 60"):
+        cases.draw(prior, "key", 1)
+
+
+def test_the_key_follows_all_that_decides_a_result(
+    protocols: dict[str, targets.Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = adults(1, protocols=protocols)
+    changed = {**protocols, "adults": protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})}
+    keys = {before.key, adults(1, protocols=changed)[0].key}
+    monkeypatch.setattr(cases, "rules_digest", lambda folder: "other rules")
+    keys.add(adults(1, protocols=protocols)[0].key)
+    monkeypatch.setattr(cases, "code_digest", lambda: "other code")
+    keys.add(adults(1, protocols=protocols)[0].key)
+    assert len(keys) == 4
+
+
+def test_events_are_found_by_action_or_drug() -> None:
+    events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
+    assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
+    assert cases.resolve("events.ciclosporin.level=0.5", events) == "events.2.level=0.5"
+    assert cases.resolve("events.0.day=-8", events) == "events.0.day=-8"
+    with pytest.raises(ConfigError, match=r"no such event \(did you mean graft\?\)"):
+        cases.resolve("events.craft.cd34_per_kg=1e6", events)
+
+
+def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) -> None:
+    changes = {
+        "scenario": "aml_hsct",
+        "drop": ("busulfan", "cyclophosphamide"),
+        "events": ({"day": -1, "action": "tbi", "dose_gy": 2.0},),
+        "set": ("events.graft.cd34_per_kg=4e6", "events.tbi.day=0"),
+    }
+    (case,) = cases.cases("ric", protocols["adults"].model_copy(update=changes), quick=False, seeds=1)
+    config = load_config(Path(case.scenario), case.overrides, case.seed)
+    assert [event.action for event in config.events] == ["drug", "graft", "tbi"]
+    assert config.events[1].cd34_per_kg == 4e6  # type: ignore[union-attr]
+    assert config.events[2].day == 0
+
+
+def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
+    wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
+    with pytest.raises(ConfigError, match=r"protocols.toml: adults: does not fit homeostasis.toml: .*wieght_kg"):
+        cases.cases("adults", wrong, quick=False, seeds=1)
+
+
+# ---------------------------------------------------------------------------------------------- scores
+
+
+def target(**changes: object) -> targets.Target:
+    facts = {"id": "O01", "what": "x", "species": "human", "weight": 3, "source": "x", "status": "read"}
+    asked_for = {"protocol": "adults", "observable": "anc", "unit": "%", "band": [0, 1]}
+    stated = facts | asked_for | changes
+    return targets.Target.model_validate(stated, context={"observables": list(targets.registry())})
+
+
+def test_value_of_a_curve_is_the_mean_of_its_days() -> None:
+    result = {"first_day": -1, "values": {}, "curves": {"anc": [9.0, 1.0, 2.0, None, 6.0]}}
+    assert score.value_of(result, target(days=[0, 1])) == 1.5
+    assert score.value_of(result, target(days=[1, 3])) == 4.0
+    assert score.value_of(result, target(day=-1)) == 9.0
+    for beyond in (target(day=4), target(days=[-2, 1]), target(day=2)):
+        assert np.isnan(score.value_of(result, beyond))
+
+
+def test_value_tells_never_from_not_asked() -> None:
+    wanted = target(observable="anc_engraftment_day")
+    for stored, expected in ((12.0, 12.0), ("never", inf), (None, nan)):
+        found = score.value_of({"first_day": 0, "values": {"anc_engraftment_day": stored}, "curves": {}}, wanted)
+        assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_hits_of_a_share() -> None:
+    values = np.array([3.0, 5.0, 95.0, 97.0, inf])
+    assert list(score.is_hit(values, target(at_least=5, at_most=95))) == [False, True, True, False, False]
+    assert list(score.is_hit(np.array([0.0, 1.0]), target())) == [False, True]
+
+
+def test_cohorts_are_pooled_and_compared() -> None:
+    days = {"a": [18, 19, 20, 21, 22, 23], "b": [13, 14, 15, 16, 17, 18]}
+    results = {
+        name: [{"first_day": 0, "values": {"anc_engraftment_day": d}, "curves": {}, "wall_s": 1} for d in members]
+        for name, members in days.items()
+    }
+    pooled = target(observable="anc_engraftment_day", protocol=["a", "b"], band=[0, 40])
+    row = score.score(pooled, results, {})
+    assert (row.estimate.value, row.estimate.n, row.wall_s) == (18.0, 12, 12.0)
+    apart = target(observable="anc_engraftment_day", protocol="a", reference="b", contrast="difference", band=[0, 10])
+    assert score.score(apart, results, {}).estimate.value == 5.0
+
+
+def test_displacements_are_followed_around_the_box() -> None:
+    """Two walkers, one a step of 3 along x every hour and across the border, one at rest: mean of 12**2 and 0."""
+    hours = np.arange(25)
+    tracks = np.zeros((25, 2, 3), np.int64)
+    tracks[:, 0, 2] = (40 + 3 * hours) % 48
+    assert experiments.mean_square(tracks) == pytest.approx(12**2 / 2)
