@@ -17,11 +17,12 @@ import abm
 from abm import io, kernel, observe, resources
 from abm.backends import Backend, choose
 from abm.comm import SerialComm, local_rank
-from abm.config import Config, rules_folder
+from abm.config import Config, rules_folder, rules_of
 from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
 from abm.memory import refusal
 from abm.model import body
+from abm.model.body.drugs import out_of_range
 from abm.progress import Heartbeat, Progress, Stopwatch
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
 from abm.setup import make_domain
@@ -318,7 +319,7 @@ class Run:
         facts += [("output", str(self.out)), ("seed", str(self.config.seed)), ("backend", backend)]
         facts += [fact for fact in self.simulation.facts() if fact[0] != "backend"]
         self.say_table(f"abm {abm.__version__}", facts)
-        for text in more:
+        for text in (*more, *(f"note: {text}" for text in out_of_range(rules_of(self.config.patch)))):
             self.say(text)
 
     def say_timing(self) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import Floats, Packed
-from abm.tables import Folder, Row, read_table
+from abm.tables import RANGE, Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
 DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_resting", "t_cycling",
@@ -90,7 +90,7 @@ class Radiation:
 def read_drugs(folder: Folder) -> dict[str, Drug]:
     """Return the drugs of ``drugs.csv`` by name, in the order of the table."""
     blocks: dict[str, list[Row]] = {}
-    for row in read_table(folder / "drugs.csv", ("drug", "target", "value")):
+    for row in read_table(folder / "drugs.csv", ("drug", "target", "value"), RANGE):
         blocks.setdefault(row.text("drug"), []).append(row)
     return {name: _drug(name, rows) for name, rows in blocks.items()}
 
@@ -124,11 +124,18 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
     )
 
 
+def out_of_range(folder: Folder) -> tuple[str, ...]:
+    """Return a line for every number of ``drugs.csv`` and ``radiation.csv`` outside the range its source states."""
+    tables = {"drugs.csv": ("drug", "target", "value"), "radiation.csv": ("target", "parameter", "value")}
+    rows = [row for name, columns in tables.items() for row in read_table(folder / name, columns, RANGE)]
+    return tuple(text for row in rows if (text := row.outside("value")) is not None)
+
+
 def read_radiation(folder: Folder) -> Radiation:
     """Return the linear-quadratic parameters of ``radiation.csv``."""
     units = {"alpha": "1/Gy", "beta": "1/Gy2"}
     values: dict[tuple[str, str], float] = {}
-    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"))
+    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"), RANGE)
     for row in rows:
         target = row.choice("target", [*RADIATION_TARGETS, "body"])
         parameter = row.choice("parameter", ["injury"] if target == "body" else list(units))
