@@ -13,15 +13,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from abm.backends import Backend, choose
-from abm.config import Config, rules_folder, rules_of, species_names
+from abm.config import Config, rules_folder, species_names
 from abm.config_errors import expectation, model_of
 from abm.config_models import ACTIONS, Timed
 from abm.errors import ConfigError
 from abm.memory import refusal
-from abm.model.body.drugs import out_of_range
 from abm.run_folder import own_tables
 from abm.scale.machines import Options
 from abm.scale.text import lines
+from abm.setup import notes
 from abm.step import Simulation
 from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
 
@@ -81,7 +81,7 @@ def plan(config: Config, backend_name: str, *, timed: bool, **scale: Any) -> Ite
     yield f"scenario   valid; {config.patch.species}, {len(config.events)} events"
     if tables := own_tables(config):
         yield f"own tables {', '.join(tables)} of {config.patch.rules}"
-    yield from (f"note       {text}" for text in out_of_range(rules_of(config.patch)))
+    yield from (f"note       {text}" for text in notes(config))
     yield f"patch      {nz} x {ny} x {nx} = {config.n_sites} sites of 10 um ({config.n_sites * 1e-6:g} mm3)"
     days = f"day {config.time.start_day:g} to {config.time.end_day:g}"
     yield f"time       {days}, {config.n_steps} steps of {config.step_h:g} h"

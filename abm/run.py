@@ -17,15 +17,14 @@ import abm
 from abm import io, kernel, observe, resources
 from abm.backends import Backend, choose
 from abm.comm import SerialComm, local_rank
-from abm.config import Config, rules_folder, rules_of
+from abm.config import Config, rules_folder
 from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
 from abm.memory import refusal
 from abm.model import body
-from abm.model.body.drugs import out_of_range
 from abm.progress import Heartbeat, Progress, Stopwatch
 from abm.run_folder import check_free, claim, log_file, logger, open_series, read_config
-from abm.setup import make_domain
+from abm.setup import make_domain, notes
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
 from abm.tables import rules_digest
@@ -319,7 +318,7 @@ class Run:
         facts += [("output", str(self.out)), ("seed", str(self.config.seed)), ("backend", backend)]
         facts += [fact for fact in self.simulation.facts() if fact[0] != "backend"]
         self.say_table(f"abm {abm.__version__}", facts)
-        for text in (*more, *(f"note: {text}" for text in out_of_range(rules_of(self.config.patch)))):
+        for text in (*more, *(f"note: {text}" for text in notes(self.config))):
             self.say(text)
 
     def say_timing(self) -> None:

@@ -15,6 +15,7 @@ from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, daily_production
+from abm.model.body.drugs import out_of_range
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -67,6 +68,13 @@ def load_model(config: Config) -> Model:
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
     )
+
+
+def notes(config: Config) -> list[str]:
+    """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
+    folder = rules_of(config.patch)
+    doses = therapy.unusual(config.events, Tables.load(folder))
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
 
 
 def _schedule(config: Config, tables: Tables) -> therapy.Schedule:

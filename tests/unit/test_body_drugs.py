@@ -179,7 +179,8 @@ def test_conditioning_hurts_gut_and_thymus_and_heals() -> None:
 def test_tables_load(species: str) -> None:
     found = tables(species)
     assert len(found.drugs) == 14
-    assert set(found.grafts) == {"marrow", "blood", "cord", "dli"}
+    assert set(found.sources) == {"marrow", "blood", "cord", "marrow_t_depleted", "cd34_selected", "edited"}
+    assert set(found.grafts) == {*found.sources, "dli"}
     assert len(found.donors) == 7
     for name in ("twin", "autologous"):
         assert found.donors[name].graft_versus_host == found.donors[name].host_versus_graft == 0.0
