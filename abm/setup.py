@@ -8,7 +8,7 @@ from math import ceil, fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import NICHE_MASK, TISSUE_MASK, Kind, Tissue
+from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Kind, Tissue
 from abm.comm import SerialComm
 from abm.config import Config, rules_of
 from abm.domain import Domain
@@ -228,6 +228,7 @@ def make_scale(model: Model, census: Census) -> Scale:
         cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
         exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
         reference_cellularity=resident,
+        division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
 
 

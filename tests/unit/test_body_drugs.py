@@ -207,6 +207,8 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
         ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,5,4", "low: expected at most"),
         ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,x,4", "low: expected a number"),
+        ("drugs.csv", read_drugs, "phase_reference,1", "phase_reference,0", "expected a number >= 1e-09"),
+        ("drugs.csv", read_drugs, "phase_reference,1,,,1/d", "phase_reference,1,,,1/h", "unknown name '1/h'"),
         ("drugs.csv", read_drugs, "value,low,high,unit", "value,lo,high,unit", "did you mean low"),
         ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
         ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
@@ -264,3 +266,19 @@ def test_log_kill_per_course_is_what_the_literature_gives() -> None:
     assert 0.2 <= induction["hsc_cycling"] <= 0.5
     assert 2.5 <= induction["progenitor"] <= 3.0
     assert 2.0 <= induction["leukaemia_cycling"] <= 5.0
+
+
+def test_a_drug_of_one_phase_kills_as_often_as_cells_pass_it() -> None:
+    found = tables()
+    drugs = Drugs(found.drugs, found.radiation, {Kind.MYELOCYTE: 1.0, Kind.MPP: 0.2, Kind.MEGAKARYOCYTE: 0.0})
+    for name, scales in (("docetaxel", True), ("busulfan", False)):
+        drugs.remaining[:] = 0.0
+        drugs.give(name, 1.0)
+        log10 = drugs.cell_kills(1e4) / math.log(10)
+        full = found.drugs[name].log10_kill[DRUG_TARGETS.index("progenitor")]
+        assert log10[Kind.MYELOCYTE, 1] == pytest.approx(full)
+        assert log10[Kind.CMP, 1] == pytest.approx(full)  # rate not known: as the class
+        assert log10[Kind.MPP, 1] == pytest.approx(full * (0.2 if scales else 1.0))
+        assert log10[Kind.MEGAKARYOCYTE, 0] == pytest.approx(0.0 if scales else full)
+        hsc = found.drugs[name].log10_kill[DRUG_TARGETS.index("hsc_cycling")]
+        assert log10[Kind.HSC, 1] == pytest.approx(hsc)

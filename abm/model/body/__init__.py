@@ -7,7 +7,7 @@ cells that left. Body to lattice: a few signals, a table of hazards, and whole a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
@@ -75,11 +75,13 @@ class Scale:
         cells_per_agent: real cells for which one lattice agent stands.
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
+        division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
     cells_per_agent: float
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
+    division: Mapping[Kind, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Body:
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.drugs = Drugs(tables.drugs, tables.radiation)
+        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
