@@ -164,7 +164,7 @@ def _locate_rules(source: Source) -> None:
 
 
 def _context(data: dict[str, Any]) -> dict[str, Any]:
-    """Return what checks of one table need from others: the days of the run and the drugs of the species."""
+    """Return what checks of one table need from others: days of the run, drugs and sources of the species."""
     time, patch = data.get("time", {}), data.get("patch", {})
     context: dict[str, Any] = {}
     if isinstance(time, dict):
@@ -175,6 +175,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         over = patch.get("rules", "")
         folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
         context["drugs"] = read_names(folder / "drugs.csv")
+        context["sources"] = read_names(folder / "sources.csv")
     return context
 
 

@@ -236,16 +236,34 @@ class Tbi(Timed):
     every_h: Every = 12
 
 
+Whose = Annotated[Literal["first", "second"], parameter("", "which of two donors of the type patient.donor")]
+
+
+def _known_source(value: str, info: ValidationInfo) -> str:
+    names = (info.context or {}).get("sources")
+    if names is not None and value not in names:
+        raise ValueError("a source of sources.csv", did_you_mean(value, names))
+    return value
+
+
 class Graft(Timed):
-    """Stem-cell graft."""
+    """Stem-cell graft; what is not stated is that of sources.csv."""
 
     action: Literal["graft"]
-    source: Annotated[Literal["marrow", "blood", "cord"], parameter("", "where the stem cells come from")]
-    cd34_per_kg: Annotated[float, parameter("1/kg", "CD34+ cells per recipient weight, such as 5e6", ge=0, le=1e9)]
+    source: Annotated[str, parameter("", "where the stem cells come from: a name in the rule table sources.csv")]
+    cd34_per_kg: Annotated[
+        float | None, parameter("1/kg", "CD34+ cells per recipient weight, such as 5e6", gt=0, le=1e9)
+    ] = None
     cd3_per_kg: Annotated[
-        float, parameter("1/kg", "CD3+ T cells per recipient weight, before depletion", ge=0, le=1e10)
-    ]
+        float | None, parameter("1/kg", "CD3+ T cells per recipient weight, before depletion", ge=0, le=1e10)
+    ] = None
+    nucleated_per_kg: Annotated[
+        float | None,
+        parameter("1/kg", "nucleated cells per recipient weight; sets CD34+ and CD3+ cells left open", gt=0, le=1e11),
+    ] = None
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
+    donor: Whose = "first"
+    _check_source = field_validator("source")(_known_source)
 
 
 class Cells(Timed):
@@ -253,7 +271,8 @@ class Cells(Timed):
 
     action: Literal["cells"]
     product: Annotated[Literal["dli"], parameter("", "dli: donor lymphocytes")]
-    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", ge=0, le=1e10)]
+    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", gt=0, le=1e10)]
+    donor: Whose = "first"
 
 
 class Drug(OfDrug):

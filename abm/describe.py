@@ -21,6 +21,7 @@ from abm.memory import refusal
 from abm.run_folder import own_tables
 from abm.scale.machines import Options
 from abm.scale.text import lines
+from abm.setup import notes
 from abm.step import Simulation
 from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
 
@@ -80,6 +81,7 @@ def plan(config: Config, backend_name: str, *, timed: bool, **scale: Any) -> Ite
     yield f"scenario   valid; {config.patch.species}, {len(config.events)} events"
     if tables := own_tables(config):
         yield f"own tables {', '.join(tables)} of {config.patch.rules}"
+    yield from (f"note       {text}" for text in notes(config))
     yield f"patch      {nz} x {ny} x {nx} = {config.n_sites} sites of 10 um ({config.n_sites * 1e-6:g} mm3)"
     days = f"day {config.time.start_day:g} to {config.time.end_day:g}"
     yield f"time       {days}, {config.n_steps} steps of {config.step_h:g} h"

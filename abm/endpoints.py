@@ -34,7 +34,7 @@ UNITS: dict[str, str] = {
     "platelets": "1e9/L",
     "hb": "g/dL",
     **dict.fromkeys(("cd4", "cd8", "b", "nk"), "1/uL"),
-    **dict.fromkeys(("donor_myeloid", "donor_t", "donor_b", "donor_nk", "donor_red"), "percent"),
+    **dict.fromkeys(("donor_myeloid", "donor_t", "donor_b", "donor_nk", "donor_red", "donor2_myeloid"), "percent"),
     **dict.fromkeys(("platelet_transfusions", "red_cell_transfusions", "gvhd_grade"), "1"),
 }
 
@@ -242,10 +242,10 @@ def leukaemic_fraction(counts: Ints) -> tuple[Floats, Ints]:
 
 
 def _landmarks(course: Course) -> dict[str, Value]:
-    """Donor percent by lineage (blood: body; HSC, CD34+: marrow patch) and lymphocytes per uL at the landmarks."""
+    """Donor percent by lineage (blood: body; HSC, CD34+: patch; second: myeloid of donor 2), lymphocytes per uL."""
     series = {f"chimerism_{name}": course.body.get(f"donor_{name}") for name in LINEAGES}
-    series["chimerism_hsc"] = donor_percent(course.counts, (Kind.HSC,))
-    series["chimerism_cd34"] = donor_percent(course.counts, CD34)
+    hsc, cd34 = (donor_percent(course.counts, kinds) for kinds in ((Kind.HSC,), CD34))
+    series |= {"chimerism_hsc": hsc, "chimerism_cd34": cd34, "chimerism_second": course.body.get("donor2_myeloid")}
     if course.graft_day is None:
         series = dict.fromkeys(series)
     series |= {name: course.body.get(name) for name in LYMPHOCYTES}

@@ -24,7 +24,7 @@ from abm.memory import refusal
 from abm.model import body
 from abm.progress import Heartbeat, Progress, Stopwatch
 from abm.run_folder import check_free, check_writable, claim, log_file, logger, open_series, read_config
-from abm.setup import make_domain
+from abm.setup import make_domain, notes
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
 from abm.tables import rules_digest
@@ -348,7 +348,7 @@ class Run:
         facts += [("output", str(self.out)), ("seed", str(self.config.seed)), ("backend", backend)]
         facts += [fact for fact in self.simulation.facts() if fact[0] != "backend"]
         self.say_table(f"abm {abm.__version__}", facts)
-        for text in more:
+        for text in (*more, *(f"note: {text}" for text in notes(self.config))):
             self.say(text)
 
     def say_timing(self) -> None:

@@ -8,13 +8,14 @@ from math import ceil, fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import NICHE_MASK, TISSUE_MASK, Kind, Tissue
+from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Kind, Tissue
 from abm.comm import SerialComm
 from abm.config import Config, rules_of
 from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, daily_production
+from abm.model.body.drugs import out_of_range
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -67,6 +68,13 @@ def load_model(config: Config) -> Model:
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
     )
+
+
+def notes(config: Config) -> list[str]:
+    """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
+    folder = rules_of(config.patch)
+    doses = therapy.unusual(config.events, Tables.load(folder))
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
 
 
 def _schedule(config: Config, tables: Tables) -> therapy.Schedule:
@@ -220,6 +228,7 @@ def make_scale(model: Model, census: Census) -> Scale:
         cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
         exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
         reference_cellularity=resident,
+        division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
 
 

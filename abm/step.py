@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, ledger, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, Count, Kind, Origin
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, Count, Kind
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.io.series import Record
@@ -179,7 +179,7 @@ class Simulation:
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for index, dose in enumerate(doses):
             if dose.kind == "graft":
-                self.circulation.infuse(self.body.graft_agents(dose), Origin.DONOR, step, index)
+                self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
 
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""

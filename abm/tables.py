@@ -18,6 +18,8 @@ from abm.errors import ConfigError
 
 #: Columns every table has.
 PROVENANCE = ("unit", "source", "status")
+#: Optional columns: the range that the source states for a number.
+RANGE = ("low", "high")
 #: How a number is known: read in the cited source, recalled, derived from others, or assumed.
 STATUSES = ("read", "recalled", "derived", "assumption")
 
@@ -88,6 +90,20 @@ class Row:
             value = math.nan
         return self._inside(column, value, "a number", minimum, maximum)
 
+    def outside(self, column: str) -> str | None:
+        """Return what is to be said of a number outside its stated range ``low``-``high``; ``None`` if nothing.
+
+        A range is what the source allows a calibration, not what the model can bear: to leave it is no error.
+        """
+        value, ends = self.number(column), [self.values.get(name, "") for name in RANGE]
+        low, high = (self.number(name) if text else None for name, text in zip(RANGE, ends, strict=True))
+        if low is not None and high is not None and low > high:
+            raise self.error(RANGE[0], f"expected at most {RANGE[1]} = {high:g}, found {low:g}")
+        if (low is None or value >= low) and (high is None or value <= high):
+            return None
+        place = f"{self.file}:{self.line}: {column}"
+        return f"{place}: found {value:g}, outside {ends[0]}-{ends[1]} {self.text('unit')} ({self.text('source')})"
+
     def integer(self, column: str, minimum: int | None = None, maximum: int | None = None) -> int:
         """Return the cell as a whole number inside ``[minimum, maximum]``."""
         text = self.values[column]
@@ -111,14 +127,14 @@ class Row:
         raise self.error(column, f"expected {expected}, found {self.values[column]!r}")
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Read a rule table with exactly these ``columns`` (``unit, source, status`` are implied)."""
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
+    """Read a rule table with these ``columns`` (``unit, source, status`` are implied) and any ``optional`` ones."""
     wanted = (*columns, *(name for name in PROVENANCE if name not in columns))
     lines = _physical_lines(path)
     if not lines:
         raise ConfigError(f"the table is empty; expected a header row: {','.join(wanted)}", file=path)
     number, header = lines[0]
-    _check_header(path, number, header, wanted)
+    _check_header(path, number, header, wanted, optional)
     rows = [_row(path, line, header, cells) for line, cells in lines[1:]]
     if not rows:
         raise ConfigError("the table has a header but no rows", file=path, line=number)
@@ -206,10 +222,10 @@ def _text(path: Path) -> str:
     return text
 
 
-def _check_header(path: Path, line: int, header: list[str], wanted: Sequence[str]) -> None:
+def _check_header(path: Path, line: int, header: list[str], wanted: Sequence[str], optional: Sequence[str]) -> None:
     for name in header:
-        if name not in wanted:
-            message = f"unknown column{did_you_mean(name, wanted)}"
+        if name not in wanted and name not in optional:
+            message = f"unknown column{did_you_mean(name, [*wanted, *optional])}"
             raise ConfigError(message, file=path, line=line, key=name or "''")
         if header.count(name) > 1:
             raise ConfigError("this column stands twice", file=path, line=line, key=name)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from abm.cells import Origin
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables
 from abm.model.body.dose import ORDER
 from abm.model.body.drugs import LN10
+from abm.tables import did_you_mean
 
 __all__ = ["Dose", "Schedule", "compile"]
 
@@ -24,6 +26,7 @@ MakeError = Callable[[str, str], ConfigError]
 
 #: Unit of each dose key of a chemo event.
 UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg_h_per_l": "mg h/L"}
+ORIGINS = {"first": Origin.DONOR, "second": Origin.DONOR2}
 HOURS_PER_DAY = 24.0
 TAPER_STEP_DAYS = 1.0  #: an immunosuppressant is tapered once a day
 
@@ -59,6 +62,20 @@ def compile(
     return [tuple(e.dose for e in sorted(found, key=lambda e: ORDER.index(e.dose.kind))) for found in schedule]
 
 
+def unusual(events: Sequence[Timed], tables: Tables) -> list[tuple[str, str]]:
+    """Return (key, message) for every graft dose outside the usual range of its source; it is given all the same."""
+    found = []
+    for index, event in enumerate(events):
+        if not isinstance(event, Graft):
+            continue
+        for name, (low, high) in tables.sources[event.source].ranges.items():
+            dose = getattr(event, f"{name}_per_kg")
+            if dose is not None and not low <= dose <= high:
+                message = f"found {dose:g} 1/kg, outside {low:g}-{high:g} for {event.source} (sources.csv)"
+                found.append((f"events.{index}.{name}_per_kg", message))
+    return found
+
+
 @dataclass(frozen=True)
 class _Entry:
     step: int
@@ -85,7 +102,9 @@ class _Plan:
             self._repeat(event.day, event.every_h, event.fractions, fraction)
         elif isinstance(event, Gcsf):
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
-        elif isinstance(event, Graft | Cells):
+        elif isinstance(event, Graft):
+            self._graft(event, key)
+        elif isinstance(event, Cells):
             self._repeat(event.day, HOURS_PER_DAY, 1, self._cells(event, key))
         elif isinstance(event, Drug):
             self._immunosuppress(event, key)
@@ -111,17 +130,32 @@ class _Plan:
             raise self.error(f"{key}.{dose_key}", message)
         return Dose("drug", drug.name, amount / (drug.reference[UNIT_OF_KEY[dose_key]] * drug.doses))
 
-    def _cells(self, event: Graft | Cells, key: str) -> Dose:
-        """Return a graft or cell product as numbers of cells."""
+    def _graft(self, event: Graft, key: str) -> None:
+        """Add a graft: its T cells at once, its CD34+ cells when they can lodge."""
+        if event.source not in self.tables.sources:
+            message = f"{event.source} is not in sources.csv{did_you_mean(event.source, self.tables.sources)}"
+            raise self.error(f"{key}.source", message)
+        source = self.tables.sources[event.source]
+        share = (event.nucleated_per_kg or source.dose["nucleated"]) / source.dose["nucleated"]
+        cd34 = source.dose["cd34"] * share if event.cd34_per_kg is None else event.cd34_per_kg
+        cd3 = source.dose["cd3"] * share if event.cd3_per_kg is None else event.cd3_per_kg
         weight = self.patient.weight_kg
-        name = event.source if isinstance(event, Graft) else event.product
-        if name not in self.tables.grafts:
-            place = "source" if isinstance(event, Graft) else "product"
-            raise self.error(f"{key}.{place}", f"{name} is not in grafts.csv ({', '.join(self.tables.grafts)})")
-        if isinstance(event, Cells):
-            return Dose("cells", name, cd3=event.cd3_per_kg * weight)
-        kept = exp(-LN10 * event.t_depletion_log10)
-        return Dose("graft", name, cd34=event.cd34_per_kg * weight, cd3=event.cd3_per_kg * weight * kept)
+        stem = cd34 * weight * source.seeding
+        cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
+        whose = ORIGINS[event.donor]
+        if source.delay == 0.0:
+            doses = [(0.0, Dose("graft", event.source, cd34=stem, cd3=cd3, origin=whose))]
+        else:
+            doses = [(0.0, Dose("graft", event.source, cd3=cd3, origin=whose))]
+            doses += [(source.delay / HOURS_PER_DAY, Dose("graft", event.source, cd34=stem, origin=whose))]
+        self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
+
+    def _cells(self, event: Cells, key: str) -> Dose:
+        """Return a cell product as a number of cells."""
+        if event.product not in self.tables.grafts:
+            message = f"{event.product} is not in grafts.csv{did_you_mean(event.product, self.tables.grafts)}"
+            raise self.error(f"{key}.product", message)
+        return Dose("cells", event.product, cd3=event.cd3_per_kg * self.patient.weight_kg, origin=ORIGINS[event.donor])
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""

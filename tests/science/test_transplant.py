@@ -53,7 +53,7 @@ def test_a_graft_ends_the_aplasia() -> None:
 
 
 def test_without_a_graft_nothing_recovers() -> None:
-    course = Course(f"events.{GRAFT}.cd34_per_kg=0", f"events.{GRAFT}.cd3_per_kg=0")
+    course = Course(f"events.{GRAFT}.cd34_per_kg=1e-3", f"events.{GRAFT}.cd3_per_kg=0")
     assert course.after("anc", 12).max() < 0.5
     assert course.donor_cells == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ from abm import resources
 from abm.cells import Cycle, Kind, Origin, is_motile
 from abm.errors import ConfigError
 from abm.model.body import Dose
-from abm.model.body.drugs import DRUG_TARGETS, Drugs, drug_target, radiation_target, read_drugs, read_radiation
+from abm.model.body.drugs import (
+    DRUG_TARGETS,
+    Drugs,
+    drug_target,
+    out_of_range,
+    radiation_target,
+    read_drugs,
+    read_radiation,
+)
 from abm.model.body.grafts import read_grafts
 from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import total
@@ -170,7 +179,8 @@ def test_conditioning_hurts_gut_and_thymus_and_heals() -> None:
 def test_tables_load(species: str) -> None:
     found = tables(species)
     assert len(found.drugs) == 14
-    assert set(found.grafts) == {"marrow", "blood", "cord", "dli"}
+    assert set(found.sources) == {"marrow", "blood", "cord", "marrow_t_depleted", "cd34_selected", "edited"}
+    assert set(found.grafts) == {*found.sources, "dli"}
     assert len(found.donors) == 7
     for name in ("twin", "autologous"):
         assert found.donors[name].graft_versus_host == found.donors[name].host_versus_graft == 0.0
@@ -184,16 +194,22 @@ def broken(tmp_path: Path, table: str, old: str, new: str) -> Path:
 
 
 def test_wrong_tables_are_named(tmp_path: Path) -> None:
+    shutil.copy(RULES / "human" / "radiation.csv", tmp_path / "radiation.csv")
     for table, read, old, new, message in (
-        ("drugs.csv", read_drugs, "busulfan,progenitor,3.5,log10", "busulfan,progenitr,3.5,log10", "mean progenitor"),
-        ("drugs.csv", read_drugs, "busulfan,progenitor,3.5,log10", "busulfan,hsc_cycling,3.5,log10", "stands twice"),
-        ("drugs.csv", read_drugs, "busulfan,reference_dose,3.2,mg/kg", "busulfan,reference_dose,3.2,g", "name 'g'"),
+        ("drugs.csv", read_drugs, "busulfan,progenitor,", "busulfan,progenitr,", "mean progenitor"),
+        ("drugs.csv", read_drugs, "busulfan,progenitor,", "busulfan,hsc_cycling,", "stands twice"),
+        ("drugs.csv", read_drugs, "busulfan,reference_dose,3.2,,,mg/kg", "busulfan,reference_dose,3.2,,,g", "name 'g'"),
         ("drugs.csv", read_drugs, "ciclosporin,activation,1.0", "ciclosporin,activation,1.5", "<= 1"),
         ("drugs.csv", read_drugs, "ciclosporin,activation", "ciclosporin,half_life", "unknown name '1'"),
-        ("drugs.csv", read_drugs, "tacrolimus,activation,1.0,1", "tacrolimus,half_life,1.0,h", "tacrolimus lacks"),
+        ("drugs.csv", read_drugs, "tacrolimus,activation,1.0,,,1", "tacrolimus,half_life,1.0,,,h", "tacrolimus lacks"),
         ("radiation.csv", read_radiation, "progenitor,alpha,0.8", "progenitor,alpha,-1", ">= 0"),
         ("radiation.csv", read_radiation, "progenitor,beta", "progenitor,injury", "unknown name"),
         ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
+        ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,5,4", "low: expected at most"),
+        ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,x,4", "low: expected a number"),
+        ("drugs.csv", read_drugs, "phase_reference,1", "phase_reference,0", "expected a number >= 1e-09"),
+        ("drugs.csv", read_drugs, "phase_reference,1,,,1/d", "phase_reference,1,,,1/h", "unknown name '1/h'"),
+        ("drugs.csv", read_drugs, "value,low,high,unit", "value,lo,high,unit", "did you mean low"),
         ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
         ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
         ("body.csv", read_body, "red_cell_stages,12", "red_cell_stages,1.5", "red_cell_stages: expected a whole"),
@@ -211,3 +227,58 @@ def test_missing_row_of_a_drug(tmp_path: Path) -> None:
     row = next(line for line in (RULES / "human" / "drugs.csv").read_text().splitlines() if "busulfan,maturing" in line)
     with pytest.raises(ConfigError, match="busulfan lacks maturing"):
         read_drugs(broken(tmp_path, "drugs.csv", row + "\n", ""))
+
+
+def test_leaving_a_stated_range_is_said_with_its_source_and_is_no_error(tmp_path: Path) -> None:
+    for name in ("drugs.csv", "radiation.csv"):
+        shutil.copy(RULES / "human" / name, tmp_path / name)
+    assert out_of_range(tmp_path) == ()
+    broken(tmp_path, "drugs.csv", "busulfan,progenitor,3.5,3,4", "busulfan,progenitor,6,3,4")
+    (said,) = out_of_range(tmp_path)
+    line = 1 + (tmp_path / "drugs.csv").read_text().splitlines().index(
+        next(x for x in (tmp_path / "drugs.csv").read_text().splitlines() if x.startswith("busulfan,progenitor"))
+    )
+    assert said.startswith(f"{tmp_path / 'drugs.csv'}:{line}: value: found 6, outside 3-4 log10 (")
+    assert "3-4 log per course" in said
+    assert read_drugs(tmp_path)["busulfan"].log10_kill[DRUG_TARGETS.index("progenitor")] == 6
+
+
+@pytest.mark.parametrize("species", ["human", "mouse"])
+def test_shipped_numbers_lie_in_their_ranges(species: str) -> None:
+    assert out_of_range(RULES / species) == ()
+
+
+def test_log_kill_per_course_is_what_the_literature_gives() -> None:
+    """Courses as given: (drug, share of the reference course, target, log10 range)."""
+    found = tables().drugs
+    for name, courses, target, low, high in (
+        ("busulfan", 0.5, "hsc_quiescent", 1.5, 2.0),
+        ("melphalan", 200 / 140, "hsc_quiescent", 2.0, 2.5),
+        ("melphalan", 1.0, "progenitor", 2.9, 3.1),
+        ("atg", 1.0, "t_resting", 1.9, 2.1),
+        ("alemtuzumab", 1.0, "t_resting", 2.9, 3.1),
+        ("docetaxel", 1.0, "progenitor", 1.5, 2.0),
+        ("fludarabine", 1.0, "t_resting", 1.0, 1.5),
+    ):
+        assert low <= courses * found[name].log10_kill[DRUG_TARGETS.index(target)] <= high, (name, target)
+    seven_three = [found["cytarabine"].log10_kill[i] + found["daunorubicin"].log10_kill[i] for i in range(8)]
+    induction = dict(zip(DRUG_TARGETS, seven_three, strict=True))
+    assert 0.2 <= induction["hsc_cycling"] <= 0.5
+    assert 2.5 <= induction["progenitor"] <= 3.0
+    assert 2.0 <= induction["leukaemia_cycling"] <= 5.0
+
+
+def test_a_drug_of_one_phase_kills_as_often_as_cells_pass_it() -> None:
+    found = tables()
+    drugs = Drugs(found.drugs, found.radiation, {Kind.MYELOCYTE: 1.0, Kind.MPP: 0.2, Kind.MEGAKARYOCYTE: 0.0})
+    for name, scales in (("docetaxel", True), ("busulfan", False)):
+        drugs.remaining[:] = 0.0
+        drugs.give(name, 1.0)
+        log10 = drugs.cell_kills(1e4) / math.log(10)
+        full = found.drugs[name].log10_kill[DRUG_TARGETS.index("progenitor")]
+        assert log10[Kind.MYELOCYTE, 1] == pytest.approx(full)
+        assert log10[Kind.CMP, 1] == pytest.approx(full)  # rate not known: as the class
+        assert log10[Kind.MPP, 1] == pytest.approx(full * (0.2 if scales else 1.0))
+        assert log10[Kind.MEGAKARYOCYTE, 0] == pytest.approx(0.0 if scales else full)
+        hsc = found.drugs[name].log10_kill[DRUG_TARGETS.index("hsc_cycling")]
+        assert log10[Kind.HSC, 1] == pytest.approx(hsc)

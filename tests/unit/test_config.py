@@ -40,6 +40,8 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         rows = "".join(f"{drug},1,1,x,assumption\n" for drug in ("busulfan", "ciclosporin"))
         (folder / "drugs.csv").write_text("drug,p,unit,source,status\n" + rows)
+        rows = "".join(f"{graft},1,1,x,assumption\n" for graft in ("blood", "cord"))
+        (folder / "sources.csv").write_text("graft,p,unit,source,status\n" + rows)
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
     return tmp_path
 
@@ -90,7 +92,7 @@ def test_resolved_toml_round_trips(tmp_path: Path) -> None:
     shape=st.tuples(*[st.integers(1, 10**6)] * 3),
     weight=st.floats(1e-3, 300),
     days=st.tuples(st.integers(-3650, 0), st.integers(1, 3650)),
-    cd34=st.floats(0, 1e9),
+    cd34=st.floats(1e-9, 1e9),
     title=st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
 )
 def test_any_valid_config_round_trips(
@@ -211,7 +213,10 @@ dose_gy = -3
         (CHEMO.replace("3.2", "0"), "events[0].dose_mg_per_kg: expected a number > 0 and <= 10000 (mg/kg), found 0"),
         (CHEMO.replace("-5", "181"), "events[0].day: expected a day up to end_day = 180, found 181"),
         (GRAFT.replace("source", "sorce"), "events[0].sorce: unknown key (did you mean source?)"),
-        (GRAFT + GRAFT.replace("5e6", "-5e6"), "case.toml:13: events[1].cd34_per_kg: expected a number >= 0"),
+        (GRAFT + GRAFT.replace("5e6", "-5e6"), "case.toml:13: events[1].cd34_per_kg: expected a number > 0"),
+        (GRAFT.replace("5e6", "0"), "events[0].cd34_per_kg: expected a number > 0 and <= 1000000000 (1/kg), found 0"),
+        (GRAFT.replace('"blood"', '"bloods"'), "events[0].source: expected a source of sources.csv, found"),
+        (GRAFT + 'donor = "third"', "events[0].donor: expected one of"),
         ('[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\nuntil_day = 0', "expected a day after day = 0"),
         (
             '[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\ntaper_days = 9',

@@ -214,3 +214,19 @@ def test_summary_reads_like_a_letter():
     assert "Leukaemic cells in marrow, at end" not in rows
     assert rows["GVHD, highest grade"] == "II, onset day +24"
     assert all(text.isascii() for row in rows.items() for text in row)
+
+
+def test_the_second_donor_has_its_share_at_the_landmarks():
+    found = ends.endpoints(course(anc=APLASIA, donor_myeloid=steps((-10, 0.0), (15, 99.0)),
+                                  donor2_myeloid=steps((-10, 0.0), (15, 60.0), (40, 85.0))))  # fmt: skip
+    assert (found["chimerism_second_d30"], found["chimerism_second_d100"]) == (60.0, None)
+    assert found["graft_outcome"] == "engrafted"
+
+
+@pytest.mark.parametrize(("source", "day", "outcome"), [
+    ("cord", 40, "engrafted"), ("cord", 44, "primary failure"),
+    ("cd34_selected", 28, "engrafted"), ("edited", 33, "primary failure"),
+])  # fmt: skip
+def test_graft_failure_is_judged_on_the_day_of_its_source(source, day, outcome):
+    anc = steps((-10, 4.0), (3, 0.05), (day, 0.8))
+    assert ends.endpoints(course(last_day=80, source=source, anc=anc))["graft_outcome"] == outcome

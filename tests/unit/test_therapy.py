@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from abm.cells import Origin
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
 from abm.errors import ConfigError
 from abm.model import therapy
@@ -73,6 +74,46 @@ def test_graft_and_cells_are_numbers_of_cells() -> None:
     assert dose.cd3 == pytest.approx(1.4e8)
     infusion = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7))
     assert infusion == {1680: (Dose("cells", "dli", cd3=7e8),)}
+
+
+def test_what_a_graft_leaves_open_is_that_of_its_source() -> None:
+    usual = tables().sources["marrow"]
+    dose = schedule(Graft(day=0, action="graft", source="marrow"))[240][0]
+    assert (dose.cd34, dose.cd3) == (pytest.approx(usual.dose["cd34"] * 70), pytest.approx(usual.dose["cd3"] * 70))
+    half = Graft(day=0, action="graft", source="marrow", nucleated_per_kg=usual.dose["nucleated"] / 2, cd3_per_kg=1e6)
+    dose = schedule(half)[240][0]
+    assert (dose.cd34, dose.cd3) == (pytest.approx(usual.dose["cd34"] * 35), pytest.approx(7e7))
+
+
+@pytest.mark.parametrize("name", ["cord", "edited"])
+def test_stem_cells_of_a_slow_source_arrive_later_and_fewer(name: str) -> None:
+    source = tables().sources[name]
+    found = schedule(Graft(day=0, action="graft", source=name, cd34_per_kg=1e6, cd3_per_kg=1e4))
+    later = 240 + round(source.delay)
+    assert list(found) == [240, later]
+    assert (found[240][0].cd34, found[240][0].cd3) == (0.0, pytest.approx(7e5))
+    assert (found[later][0].cd34, found[later][0].cd3) == (pytest.approx(7e7 * source.seeding), 0.0)
+
+
+def test_two_units_keep_their_origin() -> None:
+    units = [Graft(day=0, action="graft", source="cord", donor=whose) for whose in ("first", "second")]
+    found = schedule(*units, Cells(day=50, action="cells", product="dli", cd3_per_kg=1e6, donor="second"))
+    assert [dose.origin for dose in found[240]] == [Origin.DONOR, Origin.DONOR2]
+    assert [dose.origin for dose in found[1440]] == [Origin.DONOR2]
+
+
+def test_unusual_doses_are_noted_and_given() -> None:
+    usual = Graft(day=0, action="graft", source="blood", cd34_per_kg=5e6, cd3_per_kg=2e8)
+    huge = Graft(day=0, action="graft", source="blood", cd34_per_kg=5e8, cd3_per_kg=2e8)
+    assert therapy.unusual([busulfan(), usual, huge], tables()) == [
+        ("events.2.cd34_per_kg", "found 5e+08 1/kg, outside 2e+06-1e+07 for blood (sources.csv)")
+    ]
+    assert schedule(huge)[240][0].cd34 == pytest.approx(3.5e10)
+
+
+def test_unknown_source_is_an_error_with_its_key() -> None:
+    with pytest.raises(ConfigError, match=r"events.0.source: cords is not in sources.csv \(did you mean cord\?\)"):
+        schedule(Graft(day=0, action="graft", source="cords"))
 
 
 def test_gcsf() -> None:

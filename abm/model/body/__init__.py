@@ -7,7 +7,7 @@ cells that left. Body to lattice: a few signals, a table of hazards, and whole a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from abm.model.body.blood import Blood
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
-from abm.model.body.grafts import Graft, read_grafts
+from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.immune import POOLS, Arrival, Lymphocytes
 from abm.model.body.numerics import Floats
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
@@ -75,11 +75,13 @@ class Scale:
         cells_per_agent: real cells for which one lattice agent stands.
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
+        division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
     cells_per_agent: float
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
+    division: Mapping[Kind, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,20 @@ class Tables:
     drugs: dict[str, Drug]
     radiation: Radiation
     grafts: dict[str, Graft]
+    sources: dict[str, Source]
     donors: dict[str, Donor]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
-        """Read body.csv, drugs.csv, radiation.csv, grafts.csv and donors.csv of a species folder."""
+        """Read body.csv, drugs.csv, radiation.csv, grafts.csv, sources.csv and donors.csv of a species folder."""
+        grafts = read_grafts(folder)
         return cls(
-            read_body(folder), read_drugs(folder), read_radiation(folder), read_grafts(folder), read_donors(folder)
+            read_body(folder),
+            read_drugs(folder),
+            read_radiation(folder),
+            grafts,
+            read_sources(folder, grafts),
+            read_donors(folder),
         )
 
 
@@ -121,7 +130,7 @@ class Body:
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.drugs = Drugs(tables.drugs, tables.radiation)
+        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -202,7 +211,7 @@ class Body:
         """Advance pools, thymus, alloreactive cells and organs."""
         lymphopenia = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
         self.lymphocytes.advance(exits, lymphopenia, step_h)
-        for direction, victims, mirror in ((GVH, Origin.HOST, HVG), (HVG, Origin.DONOR, GVH)):
+        for direction, victims, mirror in ((GVH, [Origin.HOST], HVG), (HVG, [Origin.DONOR, Origin.DONOR2], GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
             self.lymphocytes.pools[:, victims] *= survival
             self.allo.survive(mirror, survival, survival)
@@ -241,7 +250,7 @@ class Body:
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
         for kind, share in self.tables.grafts[graft.name].cd3.items():
-            self.lymphocytes.add(kind, Origin.DONOR, share * graft.cd3)
+            self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from abm.cells import Origin
+
 DoseKind = Literal["immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells"]
 #: Kinds in the order in which they are given when they fall into the same step.
 ORDER: tuple[DoseKind, ...] = ("immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells")
@@ -18,8 +20,9 @@ class Dose:
         kind: what it is.
         name: drug, graft source, cell product, or "tbi".
         amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level: 0-1.
-        cd34: CD34+ cells of a graft.
+        cd34: CD34+ cells of a graft that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
+        origin: whose cells a graft or product holds.
     """
 
     kind: DoseKind
@@ -27,3 +30,4 @@ class Dose:
     amount: float = 0.0
     cd34: float = 0.0
     cd3: float = 0.0
+    origin: Origin = Origin.DONOR

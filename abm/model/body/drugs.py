@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import Floats, Packed
-from abm.tables import Folder, Row, read_table
+from abm.tables import RANGE, Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
 DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_resting", "t_cycling",
@@ -26,6 +26,8 @@ RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "
 #: What immunosuppressants inhibit.
 EFFECTS = ("activation", "proliferation", "killing")
 DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
+
+NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference")
 
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
 #: Kinds that divide no more: spared by drugs that kill in cycle (megakaryocytes still copy their DNA).
@@ -67,6 +69,8 @@ class Drug:
         log10_kill: per reference course, in the order of ``DRUG_TARGETS``.
         injury: conditioning injury per reference course.
         inhibition: at level 1, in the order of ``EFFECTS``.
+        phase_reference: division rate (1/d) of progenitors for which ``log10_kill`` holds; it scales with that of the
+            kind where the drug acts in one phase of the cycle only. 0: it acts in all.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Drug:
     log10_kill: tuple[float, ...]
     injury: float
     inhibition: tuple[float, ...]
+    phase_reference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,13 @@ class Radiation:
 def read_drugs(folder: Folder) -> dict[str, Drug]:
     """Return the drugs of ``drugs.csv`` by name, in the order of the table."""
     blocks: dict[str, list[Row]] = {}
-    for row in read_table(folder / "drugs.csv", ("drug", "target", "value")):
+    for row in read_table(folder / "drugs.csv", ("drug", "target", "value"), RANGE):
         blocks.setdefault(row.text("drug"), []).append(row)
     return {name: _drug(name, rows) for name, rows in blocks.items()}
 
 
 def _drug(name: str, rows: Sequence[Row]) -> Drug:
-    units = {"half_life": "h", "reference_doses": "1", "injury": "1"}
+    units = {"half_life": "h", "reference_doses": "1", "injury": "1", "phase_reference": "1/d"}
     units |= dict.fromkeys(DRUG_TARGETS, "log10") | dict.fromkeys(EFFECTS, "1")
     values: dict[str, float] = {}
     reference: dict[str, float] = {}
@@ -106,7 +111,7 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
         into, key = (reference, unit) if target == "reference_dose" else (values, target)
         if key in into:
             raise row.error("target", f"{target} of {name} stands twice")
-        least = 1e-9 if target in ("reference_dose", "half_life", "reference_doses") else 0.0
+        least = 1e-9 if target in NEVER_ZERO else 0.0
         into[key] = row.number("value", least, 1.0 if target in EFFECTS else None)
     needed = ("half_life", "reference_doses", "injury", *DRUG_TARGETS) if reference else ()
     missing = [target for target in needed if target not in values]
@@ -121,14 +126,22 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
         tuple(values.get(target, 0.0) for target in DRUG_TARGETS),
         values.get("injury", 0.0),
         tuple(values.get(effect, 0.0) for effect in EFFECTS),
+        values.get("phase_reference", 0.0),
     )
+
+
+def out_of_range(folder: Folder) -> tuple[str, ...]:
+    """Return a line for every number of ``drugs.csv`` and ``radiation.csv`` outside the range its source states."""
+    tables = {"drugs.csv": ("drug", "target", "value"), "radiation.csv": ("target", "parameter", "value")}
+    rows = [row for name, columns in tables.items() for row in read_table(folder / name, columns, RANGE)]
+    return tuple(text for row in rows if (text := row.outside("value")) is not None)
 
 
 def read_radiation(folder: Folder) -> Radiation:
     """Return the linear-quadratic parameters of ``radiation.csv``."""
     units = {"alpha": "1/Gy", "beta": "1/Gy2"}
     values: dict[tuple[str, str], float] = {}
-    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"))
+    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"), RANGE)
     for row in rows:
         target = row.choice("target", [*RADIATION_TARGETS, "body"])
         parameter = row.choice("parameter", ["injury"] if target == "body" else list(units))
@@ -155,8 +168,10 @@ class Drugs(Packed):
 
     STATE = ("remaining", "level", "radiation")
 
-    def __init__(self, drugs: Mapping[str, Drug], radiation: Radiation) -> None:
-        """Start without any drug."""
+    def __init__(
+        self, drugs: Mapping[str, Drug], radiation: Radiation, division: Mapping[Kind, float] | None = None
+    ) -> None:
+        """Start without any drug; ``division`` holds the division rate at homeostasis (1/d) by kind, where known."""
         self.drugs = tuple(drugs.values())
         self._index = {name: i for i, name in enumerate(drugs)}
         self._lq = radiation
@@ -164,6 +179,7 @@ class Drugs(Packed):
         self.level: Floats = np.zeros(len(drugs))
         self.radiation: Floats = np.zeros(2)
         self._drug_class = _classes(drug_target, DRUG_TARGETS)
+        self._passage = {drug.name: _passage(drug, self._drug_class, division or {}) for drug in self.drugs}
         self._radiation_class = _classes(radiation_target, RADIATION_TARGETS)
 
     def give(self, name: str, courses: float) -> None:
@@ -201,8 +217,12 @@ class Drugs(Packed):
 
     def cell_kills(self, step_h: float) -> Floats:
         """Return -ln(survival) in the coming step by kind and cycle state, shape (N_KINDS, 2)."""
-        by_drug, by_radiation = self.kills(step_h)
-        return np.where(self._drug_class >= 0, by_drug[self._drug_class] + by_radiation[self._radiation_class], 0.0)
+        table = np.zeros(self._drug_class.shape)
+        for drug, exposure in self.exposures(step_h):
+            by_class = np.array(drug.log10_kill) * (LN10 * exposure)
+            table = table + by_class[self._drug_class] * self._passage[drug.name]
+        _, by_radiation = self.kills(step_h)
+        return np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""
@@ -231,4 +251,17 @@ def _classes(target: Callable[[Kind, Cycle], str], names: Sequence[str]) -> NDAr
         if kind is not Kind.EMPTY:
             for cycle in Cycle:
                 table[kind, cycle] = names.index(target(kind, cycle))
+    return table
+
+
+def _passage(drug: Drug, classes: NDArray[np.int64], division: Mapping[Kind, float]) -> Floats:
+    """Return by what the kill of every kind differs from that of its class, shape (N_KINDS, 2).
+
+    A drug that acts in one phase kills progenitors as often as they pass it (Bruce, Meeker & Valeriote 1966).
+    """
+    table = np.ones(classes.shape)
+    if drug.phase_reference > 0.0:
+        for kind, rate in division.items():
+            scaled = classes[kind] == DRUG_TARGETS.index("progenitor")
+            table[kind] = np.where(scaled, rate / drug.phase_reference, 1.0)
     return table

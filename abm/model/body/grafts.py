@@ -1,4 +1,4 @@
-"""What a graft or a cell product holds: shares of its CD34+ and CD3+ cells by kind."""
+"""What a graft or a cell product holds: shares of its cells by kind; usual doses and homing by source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from abm.cells import Kind, is_motile
-from abm.tables import Folder, Row, read_table
+from abm.tables import RANGE, Folder, Row, read_table
 
 CD34_UNIT, CD3_UNIT = "1/CD34", "1/CD3"
 _TOLERANCE = 1e-4  #: by which the shares of one source may differ from 1
@@ -25,6 +25,56 @@ class Graft:
 
     cd34: Mapping[Kind, float]
     cd3: Mapping[Kind, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How much of a graft is infused, and how it homes.
+
+    Attributes:
+        dose: usual dose per recipient weight by quantity of ``DOSES``, 1/kg.
+        ranges: its usual range, likewise.
+        seeding: share of the CD34+ cells that can lodge, relative to fresh adult cells.
+        delay: hours from infusion until they can.
+    """
+
+    dose: Mapping[str, float]
+    ranges: Mapping[str, tuple[float, float]]
+    seeding: float
+    delay: float
+
+
+#: Quantities of ``sources.csv`` that are cells per kg, and all of them with their units.
+DOSES = ("nucleated", "cd34", "cd3")
+SOURCE_UNITS = dict.fromkeys(DOSES, "1/kg") | {"seeding": "1", "delay": "h"}
+MOST_DELAY_H = 240.0
+
+
+def read_sources(folder: Folder, grafts: Mapping[str, Graft]) -> dict[str, Source]:
+    """Return the stem-cell sources of ``sources.csv`` by name; each must have its composition in ``grafts``."""
+    blocks: dict[str, dict[str, Row]] = {}
+    rows = read_table(folder / "sources.csv", ("graft", "quantity", "value"), RANGE)
+    for row in rows:
+        name = row.choice("graft", [name for name, graft in grafts.items() if graft.cd34])
+        quantity = row.choice("quantity", SOURCE_UNITS)
+        row.choice("unit", [SOURCE_UNITS[quantity]])
+        if quantity in blocks.setdefault(name, {}):
+            raise row.error("quantity", f"{quantity} of {name} stands twice")
+        row.outside("value")  # checks that the range is one
+        blocks[name][quantity] = row
+    for name, found in blocks.items():
+        if missing := [quantity for quantity in SOURCE_UNITS if quantity not in found]:
+            raise rows[0].error("graft", f"{name} lacks {', '.join(missing)}")
+    return {name: _source(found) for name, found in blocks.items()}
+
+
+def _source(rows: Mapping[str, Row]) -> Source:
+    """Make one source of its rows by quantity."""
+    dose = {name: rows[name].number("value", 0.0 if name == "cd3" else 1e-9) for name in DOSES}
+    stated = {name: rows[name] for name in DOSES if all(rows[name].values.get(end) for end in RANGE)}
+    ranges = {name: (row.number("low"), row.number("high")) for name, row in stated.items()}
+    seeding, delay = rows["seeding"].number("value", 0.0, 1.0), rows["delay"].number("value", 0.0, MOST_DELAY_H)
+    return Source(dose, ranges, seeding, delay)
 
 
 def read_grafts(folder: Folder) -> dict[str, Graft]:

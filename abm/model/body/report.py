@@ -42,6 +42,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "b": (_COUNT, "B cells"),
     "nk": (_COUNT, "NK cells"),
     **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
+    **{f"donor2_{name}": ("fraction", f"share of the second donor in {_LINEAGES[name]}") for name in ("myeloid", "t")},
     "gcsf": ("fold", f"G-CSF, injected included, {_FOLD}"),
     "epo": ("fold", f"erythropoietin, {_FOLD}"),
     "tpo": ("fold", f"thrombopoietin, {_FOLD}"),
@@ -65,14 +66,19 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _factors(body) | _damage(body)
-    values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in body.chimerism().items()}
+    shares = body.chimerism()
+    values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
+    values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
     return {name: values[name] for name in OBSERVABLES}
 
 
 def chimerism(blood: Blood, lymphocytes: Lymphocytes, allo: Alloimmunity) -> dict[str, Floats]:
     """Return the share of every origin in each lineage, each of shape (4,); 0 where no cell is."""
     t_cells = lymphocytes.cells(T_CELLS)
-    t_cells[Origin.DONOR] += allo.effectors[GVH]
+    first, second = float(t_cells[Origin.DONOR]), float(t_cells[Origin.DONOR2])
+    of_second = second / (first + second) if second > 0.0 else 0.0  # both donors' cells expand alike
+    t_cells[Origin.DONOR] += allo.effectors[GVH] * (1.0 - of_second)
+    t_cells[Origin.DONOR2] += allo.effectors[GVH] * of_second
     t_cells[Origin.HOST] += allo.effectors[HVG]
     b_cells, nk_cells = (lymphocytes.cells([kind]) for kind in (Kind.IMMATURE_B, Kind.NK))
     cells = blood.by_origin() | {"t": t_cells, "b": b_cells, "nk": nk_cells}

@@ -1,0 +1,69 @@
+"""Stem-cell sources and two donors: tables, composition, chimerism."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from abm import resources
+from abm.cells import Kind, Origin
+from abm.errors import ConfigError
+from abm.model.body import Dose
+from abm.model.body.grafts import read_grafts, read_sources
+from tests.unit.body_case import live, make_body, tables
+
+HUMAN = resources.folder("scenarios") / "rules" / "human"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("cord,seeding,0.5", "cord,seeding,1.5", "value: expected a number >= 0 and <= 1, found '1.5'"),
+        ("cord,seeding,0.5", "cord,seed,0.5", "unknown name 'seed' (did you mean seeding?)"),
+        ("cord,delay,24,0,48,h", "cord,delay,24,0,48,d", "unknown name 'd'"),
+        ("cord,delay,24,0,48,h", "cord,delay,24,48,0,h", "low: expected at most high = 0, found 48"),
+        ("cord,cd34,200000", "cord,nucleated,200000", "nucleated of cord stands twice"),
+        ("cord,cd34,200000", "cord,cd34,0", "expected a number >= 1e-09"),
+        ("cord,cd34,200000", "chord,cd34,200000", "unknown name 'chord' (did you mean cord?)"),
+        ("cord,cd34,200000", "dli,cd34,200000", "unknown name 'dli'"),
+    ],
+)
+def test_wrong_sources_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (HUMAN / "sources.csv").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "sources.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"sources.csv:\d+: ") as caught:
+        read_sources(tmp_path, read_grafts(HUMAN))
+    assert message in str(caught.value)
+
+
+def test_a_source_must_be_complete(tmp_path: Path) -> None:
+    lines = (HUMAN / "sources.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "sources.csv").write_text("".join(x for x in lines if not x.startswith("edited,delay")))
+    with pytest.raises(ConfigError, match="edited lacks delay"):
+        read_sources(tmp_path, read_grafts(HUMAN))
+
+
+@pytest.mark.parametrize("species", ["human", "mouse"])
+def test_doses_stand_in_their_ranges_and_order(species: str) -> None:
+    sources = tables(species).sources
+    for source in sources.values():
+        assert all(low <= source.dose[name] <= high for name, (low, high) in source.ranges.items())
+        assert source.dose["cd34"] <= source.dose["nucleated"]
+    assert sources["blood"].dose["cd3"] > 5 * sources["marrow"].dose["cd3"] > 0
+    assert sources["cord"].dose["cd34"] < sources["marrow"].dose["cd34"] / 5
+    assert sources["cd34_selected"].dose["cd3"] < sources["blood"].dose["cd3"] / 1000
+
+
+def test_two_donors_are_told_apart() -> None:
+    body = make_body()
+    for origin, cells in ((Origin.DONOR, 3e9), (Origin.DONOR2, 1e9)):
+        live(body, 1 / 24, doses=[Dose("graft", "cord", cd34=1e7, cd3=cells, origin=origin)])
+    pools = body.lymphocytes.pools
+    assert pools[:, Origin.DONOR].sum() == pytest.approx(3 * pools[:, Origin.DONOR2].sum(), rel=1e-3)
+    seen = body.observables()
+    assert seen["donor2_t"] == pytest.approx(seen["donor_t"] / 4, rel=1e-2)
+    agents = body.graft_agents(Dose("graft", "cord", cd34=1e7, origin=Origin.DONOR2))
+    assert sum(agents.values()) == pytest.approx(1e7 / body.scale.cells_per_agent, rel=1e-4)
+    assert agents[Kind.HSC] > agents[Kind.GMP]
