@@ -184,6 +184,8 @@ class Body:
 
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
+        if not self.drugs.acting:
+            return
         by_drug, by_radiation = self.drugs.kills(step_h)
         resting, cycling = (float(by_drug[DRUG_TARGETS.index(name)]) for name in ("t_resting", "t_cycling"))
         naive, memory = (
@@ -281,7 +283,7 @@ class Body:
         hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
         """
         table = np.zeros((N_KINDS, 2))
-        if self.step_h > 0.0:
+        if self.step_h > 0.0 and self.drugs.acting:
             rows = [int(kind) for kind in kinds]
             table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
         return table

@@ -202,6 +202,11 @@ class Drugs(Packed):
                 self.remaining[i] = left if left > _TRACE else 0.0
         self.radiation[:] = 0.0
 
+    @property
+    def acting(self) -> bool:
+        """Whether any cytotoxic drug or radiation acts in the coming step."""
+        return bool(self.remaining.any() or self.radiation.any())
+
     def exposures(self, step_h: float) -> list[tuple[Drug, float]]:
         """Return the share of its reference course with which each drug on board acts in the coming step."""
         on_board = [(drug, float(self.remaining[i])) for i, drug in enumerate(self.drugs) if self.remaining[i] > 0.0]
