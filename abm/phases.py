@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS, Tissue
+from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.errors import LedgerError
@@ -52,19 +52,6 @@ def bytes_per_site() -> list[tuple[str, int]]:
     return [*sizes, ("total", sum(size for _, size in sizes))]
 
 
-class Stage(NamedTuple):
-    """One kernel over the owned planes and ``beyond`` more on either side, with arguments of its own.
-
-    ``behind``: planes it must stay behind the stage before, if both work on some planes at a time: so far it reads, or
-    writes, beyond the planes it is at.
-    """
-
-    kernel: str
-    beyond: int
-    special: dict[str, Any]
-    behind: int = 1
-
-
 class Phases:
     """The arrays of one slab and the launches that advance them."""
 
@@ -83,7 +70,7 @@ class Phases:
         self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
         self.constants: dict[str, Any] = {}
-        self.launches: dict[tuple[Any, ...], Callable[..., None]] = {}
+        self.chains: dict[tuple[Any, ...], Chain] = {}
         self.counted = False  # whether the histogram may hold anything but zeros
 
     # -- data in and out
@@ -135,49 +122,61 @@ class Phases:
 
     def contacts(self, step: int, *, counted: bool) -> None:
         """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
-        beyond = HALO - FATE_CHAIN["contacts"]
-        engage = self._draw("engage", beyond, step, Stream.ENGAGE)
         self.backend.clear(self.arrays["struck"])
-        if counted:
-            signature = {"signature": self.arrays["priority"]}
-            self._run(Stage("classify", HALO, signature), Stage("contacts", beyond, signature), engage)
-        else:
-            if self.counted:
-                self.backend.clear(self.arrays["histogram"])
-            self._run(engage)
+        if self.counted and not counted:
+            self.backend.clear(self.arrays["histogram"])
+        self._chain(self._contacts, counted)(step=step)
         self.counted = counted
+
+    def _contacts(self, counted: bool) -> list[Stage]:
+        beyond = HALO - FATE_CHAIN["contacts"]
+        signature = {"signature": self.arrays["priority"]}
+        count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)]
+        return [*(count if counted else []), self._draw("engage", beyond, Stream.ENGAGE)]
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
         spare = f"spare_{name}"
-        fields = {"field": self.arrays[name], "next": self.arrays[spare]}
-        self._run(Stage(f"sweep_{name}", 0, fields | settings))
-        self._swap(name, spare)
+        self._chain(self._sweep, name, tuple(settings.items()))()
+        self.arrays[name], self.arrays[spare] = self.arrays[spare], self.arrays[name]
         self.exchange(name, depth=FIELD_DEPTH)
+
+    def _sweep(self, name: str, settings: tuple[tuple[str, Any], ...]) -> list[Stage]:
+        fields = {"field": self.arrays[name], "next": self.arrays[f"spare_{name}"]}
+        return [Stage(f"sweep_{name}", 0, fields | dict(settings))]
 
     def fate(self, layer: str, step: int, highest: int) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
 
         ``highest`` bounds the event probability of untouched cells, in 2^-32.
         """
+        self._chain(self._fate, layer)(step=step, highest=highest)
+
+    def _fate(self, layer: str) -> list[Stage]:
         motile = layer == "mot"
         own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
-        fate = self._draw("fate", beyond, step, stream, layer_is_motile=int(motile), highest=highest, **own)
-        commit = self._draw("commit", 1, step, outcome, room=self.room, counts=self.counts, **self.bounds, **own)
-        self._run(fate, commit._replace(behind=FATE_CHAIN["commit"]))
+        fate = self._draw("fate", beyond, stream, layer_is_motile=int(motile), **own)
+        commit = self._draw("commit", 1, outcome, room=self.room, counts=self.counts, **self.bounds, **own)
+        return [fate._replace(varies=("step", "highest")), commit._replace(behind=FATE_CHAIN["commit"])]
 
     def census(self) -> None:
         """Phase 7: count who is there now."""
         for layer in ("res", "mot"):
-            self._run(Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"], "counts": self.counts}))
+            self._chain(self._census, layer)()
 
-    def motile_substep(self, step: int, substep: int, hop: Any) -> None:  # noqa: ANN401
+    def _census(self, layer: str) -> list[Stage]:
+        return [Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"], "counts": self.counts})]
+
+    def motile_substep(self, step: int, substep: int) -> None:
         """Phase 6: one step of the random walk."""
         self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
-        bid = self._draw("bid", HOP_CHAIN["hop"], step, Stream.HOP, draw=substep, hop=hop)
-        self._run(bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"]))
+        self._chain(self._hop, substep)(step=step)
+
+    def _hop(self, substep: int) -> list[Stage]:
+        bid = self._draw("bid", HOP_CHAIN["hop"], Stream.HOP, draw=substep)
+        return [bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts since the last reading over all ranks, int64 (N_COUNTS, 64, 4)."""
@@ -231,59 +230,26 @@ class Phases:
 
     # -- launching
 
-    def _swap(self, one: str, other: str) -> None:
-        self.arrays[one], self.arrays[other] = self.arrays[other], self.arrays[one]
+    def _chain(self, stages: Callable[..., list[Stage]], *arguments: Any) -> Chain:  # noqa: ANN401
+        """Return the chain of some stages; it is made once for each place where the fields, which swap, may be."""
+        fields = id(self.arrays["cxcl12"]), id(self.arrays["inflammation"])
+        key = (stages.__name__, *arguments, *fields)
+        if key not in self.chains:
+            self.chains[key] = Chain(self.backend, self.domain, stages(*arguments), self._known())
+        return self.chains[key]
 
-    def _draw(self, kernel: str, beyond: int, step: int, stream: Stream, draw: int = 0, **special: Any) -> Stage:  # noqa: ANN401
+    def _draw(self, kernel: str, beyond: int, stream: Stream, draw: int = 0, **special: Any) -> Stage:  # noqa: ANN401
         """Return the stage of a kernel that draws random numbers."""
-        random: dict[str, Any] = {"seed": self.seed, "step": step, "word": stream * 256 + draw}
-        return Stage(kernel, beyond, random | special)
+        random: dict[str, Any] = {"seed": self.seed, "word": stream * 256 + draw}
+        return Stage(kernel, beyond, random | special, varies=("step",))
 
-    def _run(self, *stages: Stage) -> None:
-        """Launch kernels one after the other, some planes at a time where the backend wants that.
-
-        What one stage leaves in the caches the next one then finds there. Each stage stays behind the one before: what
-        it reads is there, and what it writes in place no earlier stage still reads.
-        """
-        plane, halo, owned = self.domain.plane, self.domain.halo, self.domain.n_owned
-        launches = [self._prepared(stage) for stage in stages]
-        done = [halo - stage.beyond for stage in stages]
-        ends = [halo + owned + stage.beyond for stage in stages]
-        lags = list(accumulate(stage.behind if k else 0 for k, stage in enumerate(stages)))
-        planes = self.backend.chunk(plane, len(stages)) or ends[0] + lags[-1]
-        reached = done[0]
-        while done != ends:
-            reached += planes
-            for k, launch in enumerate(launches):
-                upto = min(ends[k], reached - lags[k])
-                if upto > done[k]:
-                    launch((upto - done[k]) * plane, first=done[k] * plane)
-                    done[k] = upto
-
-    def _prepared(self, stage: Stage) -> Callable[..., None]:
-        """Return the launch of a stage with its scalars set.
-
-        It is checked once and repeated with the same arrays; what varies is in ``special``, but for the fields, which
-        swap.
-        """
-        scalars = {name: value for name, value in stage.special.items() if isinstance(value, (int, float))}
-        arrays = [id(value) for name, value in stage.special.items() if name not in scalars]
-        key = (stage.kernel, id(self.arrays["cxcl12"]), id(self.arrays["inflammation"]), *arrays)
-        if key not in self.launches:
-            arguments = self._arguments(stage.kernel, {"first": 0} | stage.special)
-            self.launches[key] = self.backend.prepare(stage.kernel, **arguments)
-        self.launches[key](0, **scalars)
-        return self.launches[key]
-
-    def _arguments(self, kernel: str, special: dict[str, Any]) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
         domain = self.domain
-        known = {
+        return {
             "ny": domain.shape[1],
             "nx": domain.shape[2],
             "total": domain.total,
             "shift": domain.shift,
             **self.constants,
             **self.arrays,
-            **special,
         }
-        return {arg.name: known[arg.name] for arg in self.backend.kernels[kernel].args}

@@ -93,10 +93,10 @@ class Simulation:
                 "antigens": antigens,
                 "sees": rules.sees(antigens),
                 "receptors": rules.receptors,
+                "hop": self.model.hop,
                 "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }
         )
-        self.hop = self.backend.to_device(self.model.hop)
         self.lattice.exchange("tissue", "distance", *self.model.fields)
         read = {signal.name.lower() for signal in rules.local_signals}  # a field that no rule looks at stays zero
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items() if name in read}
@@ -122,7 +122,7 @@ class Simulation:
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
         for substep in range(self.model.substeps):  # 6: random walk of the motile layer
-            lattice.motile_substep(t, substep, self.hop)
+            lattice.motile_substep(t, substep)
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._advance_body(t, counts, doses)  # acts from t + 1 on

@@ -140,7 +140,7 @@ def advance(model: Model, lattice: Phases) -> None:
         lattice.fate(layer, 0, 0)
     lattice.census()
     for substep in range(model.substeps):
-        lattice.motile_substep(0, substep, model.hop)
+        lattice.motile_substep(0, substep)
 
 
 def sees_neighbours(model: Model) -> bool:

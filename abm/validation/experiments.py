@@ -33,7 +33,7 @@ def random_walk(seed: int) -> dict[str, Any]:
     tracks = [_positions(lattice)]
     for hour in range(_HOURS):
         for substep in range(simulation.model.substeps):
-            lattice.motile_substep(hour, substep, simulation.hop)
+            lattice.motile_substep(hour, substep)
         tracks.append(_positions(lattice))
     expected = 6.0 * float(simulation.model.rules.motility[Kind.CD8_NAIVE]) * 60.0 * _LAG_H
     ratio = mean_square(np.array(tracks)) * SITE_UM * SITE_UM / expected

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from abm import cells
 from abm.backends.numpy_backend import NumpyBackend
+from abm.chains import Chain, Stage
 from abm.comm import SerialComm
-from abm.phases import HALO, SCRATCH, Phases, Stage
+from abm.phases import HALO, SCRATCH, Phases
 from abm.streams import Stream
 from tests.kernels.states import State, human_rules, random_state
 
@@ -45,6 +46,10 @@ class Guarded(Phases):
             self.arrays[name] = whole[GUARD : GUARD + n].reshape(array.shape)
         self.set_constants(state.tables)
 
+    def launch(self, *stages: Stage, **scalars: int) -> None:
+        """Launch stages that no phase has in this form."""
+        Chain(self.backend, self.domain, stages, self._known())(**scalars)
+
     def intact(self) -> bool:
         """Whether all guard elements still hold their value."""
         for whole in self.guards.values():
@@ -69,7 +74,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
-        p._run(Stage(f"sweep_{name}", HALO - 2, common | extra))
+        p.launch(Stage(f"sweep_{name}", HALO - 2, common | extra))
         look("fields", spare)
     highest = int(
         state.tables["ceiling"][: state.tables["ceiling"].size // 2].max() - np.uint32(state.domain.total % 2) * 2**31
@@ -81,9 +86,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     seen["events"] = p.read_counts()
     p.census()
     seen["counts"] = p.read_counts()
-    p._run(p._draw("bid", 2, step, Stream.HOP, hop=p.constants["hop"]))  # the motile halo is valid up to here
+    p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here
     look("bid", "action", "priority")
-    p._run(Stage("hop", 1, p.bounds))
+    p.launch(Stage("hop", 1, p.bounds))
     look("hop", "mot_hot", "mot_cold")
     return seen, p.intact()
 

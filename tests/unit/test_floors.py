@@ -18,7 +18,7 @@ FLOORS = (
     {"config", "config_errors", "config_lines", "config_models", "state", "kernel", "tables", "reference"},
     {"domain", "comm", "backends"},
     {"model"},
-    {"step", "setup", "phases", "ledger", "observe", "io", "memory"},
+    {"step", "setup", "phases", "chains", "ledger", "observe", "io", "memory"},
     {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
     {"cli", "cli_options", "__main__"},
 )
