@@ -5,6 +5,8 @@ Bit-identical to ``kernels/philox.cuh``. Works on blocks small enough to stay in
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,8 @@ from abm.streams import GATE_SITES
 
 U32 = NDArray[np.uint32]
 
-_M0 = np.uint64(0xD2511F53)
-_M1 = np.uint64(0xCD9E8D57)
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57
+_FACTORS = np.array([[_M1], [_M0]], np.uint64)
 _W0 = 0x9E3779B9
 _W1 = 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
@@ -43,29 +45,27 @@ def philox(seed: int, site: NDArray[np.int64] | NDArray[np.uint64], step: int, w
 
 
 def _rounds(seed: int, site: NDArray[np.uint64], step: int, word: int, out: NDArray[np.uint32]) -> None:
-    """Ten rounds on one block; 64-bit lanes hold 32-bit values."""
-    c0 = site & _LOW
-    c1 = site >> _HIGH
-    c2 = np.full_like(c0, step & 0xFFFFFFFF)
-    c3 = np.full_like(c0, word & 0xFFFFFFFF)
-    p0 = np.empty_like(c0)
-    p1 = np.empty_like(c0)
-    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    for _ in range(10):
-        np.multiply(c0, _M0, out=p0)
-        np.multiply(c2, _M1, out=p1)
+    """Ten rounds on one block; 64-bit lanes hold 32-bit values, both multiplications stand in one array."""
+    even, odd, product = (np.empty((2, site.size), np.uint64) for _ in range(3))  # words 0 and 2; words 1 and 3
+    even[0], odd[0] = site & _LOW, site >> _HIGH
+    even[1], odd[1] = step & 0xFFFFFFFF, word & 0xFFFFFFFF
+    for key in _keys(seed):
+        np.multiply(even[::-1], _FACTORS, out=product)
         # c0' = hi(p1) ^ c1 ^ k0 ; c1' = lo(p1) ; c2' = hi(p0) ^ c3 ^ k1 ; c3' = lo(p0)
-        np.right_shift(p1, _HIGH, out=c0)
-        c0 ^= c1
-        c0 ^= np.uint64(k0)
-        np.right_shift(p0, _HIGH, out=c2)
-        c2 ^= c3
-        c2 ^= np.uint64(k1)
-        np.bitwise_and(p1, _LOW, out=c1)
-        np.bitwise_and(p0, _LOW, out=c3)
-        k0 = (k0 + _W0) & 0xFFFFFFFF
-        k1 = (k1 + _W1) & 0xFFFFFFFF
-    out[0], out[1], out[2], out[3] = c0, c1, c2, c3
+        np.right_shift(product, _HIGH, out=even)
+        even ^= odd
+        even ^= key
+        np.bitwise_and(product, _LOW, out=odd)
+    out[0::2], out[1::2] = even, odd
+
+
+@lru_cache(maxsize=8)
+def _keys(seed: int) -> tuple[NDArray[np.uint64], ...]:
+    """Return the keys of the ten rounds, each of shape (2, 1)."""
+    first, second = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    return tuple(
+        np.array([[(first + j * _W0) & 0xFFFFFFFF], [(second + j * _W1) & 0xFFFFFFFF]], np.uint64) for j in range(10)
+    )
 
 
 def gates(seed: int, site: NDArray[np.int64], step: int, word: int) -> U32:
@@ -83,7 +83,7 @@ def philox_scalar(seed: int, site: int, step: int, word: int) -> tuple[int, int,
     c = [site & 0xFFFFFFFF, (site >> 32) & 0xFFFFFFFF, step & 0xFFFFFFFF, word & 0xFFFFFFFF]
     k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     for _ in range(10):
-        p0, p1 = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        p0, p1 = c[0] * _M0, c[2] * _M1
         c = [(p1 >> 32) ^ c[1] ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k1, p0 & 0xFFFFFFFF]
         k0 = (k0 + _W0) & 0xFFFFFFFF
         k1 = (k1 + _W1) & 0xFFFFFFFF

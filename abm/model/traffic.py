@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
+from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
 from abm.comm import SerialComm
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
@@ -37,6 +37,7 @@ SHARED_FROM = 100_000
 Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
+_SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 
 
@@ -169,7 +170,7 @@ class Circulation:
         self.hot, self.cold = self.hot[stays], self.cold[stays]
 
     def _seeks_niche(self) -> NDArray[np.bool_]:
-        return np.isin(self.hot & _KIND_MASK, np.array(STEM_KINDS, np.uint32))
+        return _SEEKS_NICHE[self.hot & _KIND_MASK]
 
 
 def _repeated(places: NDArray[np.int64]) -> NDArray[np.int64]:
