@@ -300,6 +300,7 @@ def cpp_header() -> str:
         lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
     constants = {
         "N_KINDS": N_KINDS,
+        "FIRST_MOTILE": FIRST_MOTILE,
         "N_ORIGINS": N_ORIGINS,
         "N_BEHAVIOURS": N_BEHAVIOURS,
         "N_HAZARDS": N_HAZARDS,

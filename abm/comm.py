@@ -114,6 +114,10 @@ class SerialComm:
         """Return the sum over ranks."""
         return values
 
+    def either(self, flags: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the flags (0 or 1) that are set on any rank."""
+        return flags
+
     def gather_planes(self, values: Array) -> Array:
         """Return the rows of all ranks, in global plane order, on every rank."""
         return values
@@ -196,6 +200,12 @@ class MpiComm(SerialComm):
         total = np.empty(values.shape, np.int64)
         self.world.Allreduce(np.ascontiguousarray(values, np.int64), total, op=self.mpi.SUM)
         return total
+
+    def either(self, flags: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the flags that are set on any rank: a byte each."""
+        found = np.empty_like(flags)
+        self.world.Allreduce(np.ascontiguousarray(flags), found, op=self.mpi.MAX)
+        return found
 
     def gather_planes(self, values: Array) -> Array:
         """Return the rows of all ranks; slabs follow each other in the order of ranks."""

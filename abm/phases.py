@@ -197,25 +197,25 @@ class Phases:
 
     # -- cells from the blood
 
-    def probe(self, layer: str, sites: NDArray[np.int64], niche_only: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return which candidate global sites can take a cell."""
-        if self.comm.size == 1 and not sites.size:
-            return np.zeros(0, np.bool_)
+    def probe(
+        self, sites: NDArray[np.int64], niche_only: NDArray[np.uint8], motile: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return which candidate global sites can take a cell of the layer asked for."""
         answer = self.backend.alloc(max(sites.size, 1), np.uint8)
         self.backend.launch(
             "probe",
             sites.size,
             sites=self.backend.to_device(self.domain.local(sites)),
             niche_only=self.backend.to_device(niche_only),
-            hot=self.arrays[f"{layer}_hot"],
-            tissue=self.arrays["tissue"],
+            motile=self.backend.to_device(motile.astype(np.uint8)),
+            **{name: self.arrays[name] for name in ("res_hot", "mot_hot", "tissue")},
             open=answer,
         )
-        is_open = np.asarray(self.backend.to_host(answer))[: sites.size].astype(np.int64)
-        return self.comm.sum_int64(is_open) > 0
+        found: NDArray[np.bool_] = self.comm.either(np.asarray(self.backend.to_host(answer))[: sites.size]) != 0
+        return found
 
-    def settle(self, layer: str, sites: NDArray[np.int64], hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
-        """Put cells on distinct open global sites."""
+    def settle(self, sites: NDArray[np.int64], hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
+        """Put cells on open global sites, those of a layer on distinct ones."""
         if not sites.size:
             return
         self.backend.launch(
@@ -224,8 +224,7 @@ class Phases:
             sites=self.backend.to_device(self.domain.local(sites)),
             new_hot=self.backend.to_device(hot),
             new_cold=self.backend.to_device(cold),
-            hot=self.arrays[f"{layer}_hot"],
-            cold=self.arrays[f"{layer}_cold"],
+            **{name: self.arrays[name] for name in ("res_hot", "res_cold", "mot_hot", "mot_cold")},
         )
 
     # -- launching

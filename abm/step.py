@@ -147,16 +147,10 @@ class Simulation:
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
         requests = self.circulation.requests(lymphocytes, step, self.config.step_h)
-        open_ = np.zeros(requests.sites.size, bool)
-        for layer, motile in (("res", False), ("mot", True)):
-            mine = requests.motile[requests.owner] == motile
-            niche_only = requests.niche_only[requests.owner[mine]]
-            open_[mine] = self.lattice.probe(layer, requests.sites[mine], niche_only)
-        place = requests.assign(open_)
+        cells = requests.owner
+        place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0
-        for layer, motile in (("res", False), ("mot", True)):
-            mine = lodged & (requests.motile == motile)
-            self.lattice.settle(layer, place[mine], requests.hot[mine], requests.cold[mine])
+        self.lattice.settle(place[lodged], requests.hot[lodged], requests.cold[lodged])
         n_stem = self.circulation.hot.size
         self.circulation.keep(~lodged[:n_stem])
         self.body.settle(not_lodged(lymphocytes, lodged[n_stem:]))

@@ -170,7 +170,8 @@ class Circulation:
         self.hot, self.cold = self.hot[stays], self.cold[stays]
 
     def _seeks_niche(self) -> NDArray[np.bool_]:
-        return _SEEKS_NICHE[self.hot & _KIND_MASK]
+        found: NDArray[np.bool_] = _SEEKS_NICHE[self.hot & _KIND_MASK]
+        return found
 
 
 def _repeated(places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -175,7 +175,7 @@ class Forecast:
         homing = slow * candidates * machine["candidate_s"]
         collectives = 0.0
         if self.ranks > 1:
-            summed = N_COUNTS * N_KINDS * N_ORIGINS * 8 + 8 * candidates  # of each candidate, whether its site is open
+            summed = N_COUNTS * N_KINDS * N_ORIGINS * 8 + candidates  # of each candidate, whether its site is open
             shared = self.body_bytes()
             # sums of counts and of a reason to stop, stem cells that leave: up and down; the body: down
             collectives = 7 * self.stages * machine["latency"] * 1e-6 + (2 * summed + shared) / bandwidth

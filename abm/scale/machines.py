@@ -276,7 +276,7 @@ def _candidate_s(simulation: Simulation) -> float:
     for step in range(3):
         began = time.perf_counter()
         drawn = simulation.circulation.requests(cells, step, simulation.config.step_h)
-        is_open = simulation.lattice.probe("mot", drawn.sites, drawn.niche_only[drawn.owner])
+        is_open = simulation.lattice.probe(drawn.sites, drawn.niche_only[drawn.owner], drawn.motile[drawn.owner])
         drawn.assign(is_open)
         seconds.append((time.perf_counter() - began) / drawn.sites.size)
     return min(seconds)

@@ -134,10 +134,12 @@ def test_traffic_is_bit_identical(backend: Any, seed: int) -> None:
         p = Guarded(b, state, 1)
         generator = np.random.default_rng(seed)
         sites = generator.permutation(state.domain.total)[:90].astype(np.int64)
-        open_ = p.probe("res", sites, (generator.random(90) < 0.5).astype(np.uint8))
-        words = generator.integers(0, 2**32, 90, dtype=np.uint32)
-        p.settle("res", sites[open_], words[open_], ~words[open_])
-        results.append((open_, p.owned("res_hot"), p.owned("res_cold")))
+        motile = generator.random(90) < 0.5
+        open_ = p.probe(sites, (generator.random(90) < 0.5).astype(np.uint8), motile)
+        words = generator.integers(0, 2**32, 90, dtype=np.uint32) & ~np.uint32(63)
+        words |= np.where(motile, cells.Kind.TREG, cells.Kind.HSC).astype(np.uint32)
+        p.settle(sites[open_], words[open_], ~words[open_])
+        results.append((open_, *(p.owned(name) for name in ("res_hot", "res_cold", "mot_hot", "mot_cold"))))
         assert p.intact()
     assert results[0][0].any()
     for one, other in zip(*results, strict=True):
