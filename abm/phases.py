@@ -21,13 +21,15 @@ from abm.streams import Stream
 FATE_CHAIN = {"contacts": 1, "fate": 1, "commit": 2}
 HOP_CHAIN = {"bid": 1, "hop": 2}
 SWEEP_REACH = 1
-#: Planes of the fields that are read beyond a slab: by the next sweep, and by `fate`, which runs as far as this.
-FIELD_DEPTH = max(SWEEP_REACH, FATE_CHAIN["commit"])
+#: Planes beyond a slab on which a sweep works: as far as `fate` runs, which reads the fields.
+SWEPT = FATE_CHAIN["commit"]
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
-HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEEP_REACH)
+HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEPT + SWEEP_REACH)
 
 #: Planes of the cold words that are read beyond a slab: a kernel looks at those of its own cells only.
 COLD_DEPTH, COLD_DEPTH_OF_HOP = FATE_CHAIN["commit"], 1
+#: Planes of other arrays that are read beyond a slab, where these are fewer than all.
+DEPTHS = {"cxcl12": SWEPT + SWEEP_REACH, "inflammation": SWEPT + SWEEP_REACH}
 
 #: Scratch arrays besides the state: name -> type.
 SCRATCH: dict[str, str] = {
@@ -99,12 +101,22 @@ class Phases:
         """Return host copies of all state arrays."""
         return {f.name: self.owned(f.name) for f in checkpoint_fields()}
 
-    def exchange(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> None:
-        """Bring so many halo planes up to date, of cold words fewer."""
-        depths = [cold_depth if name.endswith("_cold") else depth for name in names]
-        self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
-        if self.domain.closed:
+    def exchange(self, *names: str) -> None:
+        """Bring as many halo planes up to date as are read."""
+        self.send(*names)()
+
+    def send(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> Callable[[], None]:
+        """Send halo planes on their way, of cold words fewer; what is returned brings them, see ``comm.exchange``."""
+        depths = [cold_depth if name.endswith("_cold") else DEPTHS.get(name, depth) for name in names]
+        arrive = self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
+        if not self.domain.closed:
+            return arrive
+
+        def arrive_and_close() -> None:
+            arrive()
             self._close_ends(names, depths)
+
+        return arrive_and_close
 
     def _close_ends(self, names: tuple[str, ...], depths: list[int]) -> None:
         """Let empty bone be what lies beyond the first and the last plane of the lattice."""
@@ -120,30 +132,30 @@ class Phases:
 
     # -- phases
 
-    def contacts(self, step: int, *, counted: bool) -> None:
-        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
+    def contacts(self, step: int, *, counted: bool, arrive: Callable[[], None] | None = None) -> None:
+        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition; ``arrive`` brings the halo."""
         self.backend.clear(self.arrays["struck"])
         if self.counted and not counted:
             self.backend.clear(self.arrays["histogram"])
-        self._chain(self._contacts, counted)(step=step)
+        self._chain(self._contacts, counted)(arrive, step=step)
         self.counted = counted
 
     def _contacts(self, counted: bool) -> list[Stage]:
         beyond = HALO - FATE_CHAIN["contacts"]
         signature = {"signature": self.arrays["priority"]}
-        count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)]
-        return [*(count if counted else []), self._draw("engage", beyond, Stream.ENGAGE)]
+        count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)] if counted else []
+        first, *others = [*count, self._draw("engage", beyond, Stream.ENGAGE)]
+        return [first._replace(early=self.comm.size > 1), *others]
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
         spare = f"spare_{name}"
         self._chain(self._sweep, name, tuple(settings.items()))()
         self.arrays[name], self.arrays[spare] = self.arrays[spare], self.arrays[name]
-        self.exchange(name, depth=FIELD_DEPTH)
 
     def _sweep(self, name: str, settings: tuple[tuple[str, Any], ...]) -> list[Stage]:
         fields = {"field": self.arrays[name], "next": self.arrays[f"spare_{name}"]}
-        return [Stage(f"sweep_{name}", 0, fields | dict(settings))]
+        return [Stage(f"sweep_{name}", SWEPT, fields | dict(settings))]
 
     def fate(self, layer: str, step: int, highest: int) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
@@ -171,12 +183,12 @@ class Phases:
 
     def motile_substep(self, step: int, substep: int) -> None:
         """Phase 6: one step of the random walk."""
-        self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
-        self._chain(self._hop, substep)(step=step)
+        arrive = self.send("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
+        self._chain(self._hop, substep)(arrive, step=step)
 
     def _hop(self, substep: int) -> list[Stage]:
         bid = self._draw("bid", HOP_CHAIN["hop"], Stream.HOP, draw=substep)
-        return [bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
+        return [bid._replace(early=self.comm.size > 1), Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts since the last reading over all ranks, int64 (N_COUNTS, 64, 4)."""

@@ -19,9 +19,9 @@ from abm.state import Snapshot
 from abm.streams import cpp_header
 from abm.tables import rules_digest
 
-#: Jacobi sweeps of each field per step. The fields keep their state between steps and follow their sources within
-#: (length / site)^2 sweeps, one to three days: fast enough for stroma and inflammation, which change over weeks.
-SWEEPS = 1
+#: Jacobi sweeps of each field before the first step; each step does one more. The fields keep their state between steps
+#: and follow their sources within (length / site)^2 sweeps, one to three days: fast enough for stroma and inflammation,
+#: which change over weeks.
 SWEEPS_BEFORE_START = 150
 #: Step number for draws made before the first step.
 _BEFORE_START = 0xFFFFFFFF
@@ -97,7 +97,7 @@ class Simulation:
                 "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }
         )
-        self.lattice.exchange("tissue", "distance", *self.model.fields)
+        self.lattice.exchange("tissue", "distance")
         read = {signal.name.lower() for signal in rules.local_signals}  # a field that no rule looks at stays zero
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items() if name in read}
 
@@ -105,13 +105,12 @@ class Simulation:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold")
+        halo = lattice.send("res_hot", "res_cold", "mot_hot", "mot_cold", *self.sweeps)
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
-        lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
+        lattice.contacts(t, counted=counted, arrive=halo)  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
-            for _ in range(SWEEPS):
-                lattice.sweep(name, settings)
+            lattice.sweep(name, settings)
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
         lattice.set_constants(rates._asdict())
@@ -168,6 +167,7 @@ class Simulation:
         self.lattice.contacts(_BEFORE_START, counted=counted)
         for name, settings in self.sweeps.items():
             for _ in range(SWEEPS_BEFORE_START):
+                self.lattice.exchange(name)
                 self.lattice.sweep(name, settings)
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:

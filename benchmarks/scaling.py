@@ -106,7 +106,7 @@ class Clock:
 
     def parts(self, steps: int) -> dict[str, float]:
         """Return the seconds of a step by what they are spent on, in the terms of ``StepTime``, and waiting."""
-        for name in ("sum_int64", "share", "gather_planes"):
+        for name in ("sum_int64", "either", "share", "gather_planes"):
             self._time(self.comm, name, "collectives")
         self._time(self.comm, "exchange", "exchange")
         self._time(self.simulation, "_arrivals", "arrivals")
@@ -141,9 +141,19 @@ class Clock:
             result = original(*args, **kwargs)
             self.inside = part != "arrivals" and self.inside
             self._add(part, time.perf_counter() - began)
-            return result
+            return self._timed_end(result) if part == "exchange" else result
 
         setattr(owner, name, timed)
+
+    def _timed_end(self, arrive: Callable[[], None]) -> Callable[[], None]:
+        """Return the second half of an exchange, timed; it waits for a neighbour that computes longer."""
+
+        def timed() -> None:
+            began = time.perf_counter()
+            arrive()
+            self._add("exchange", time.perf_counter() - began)
+
+        return timed
 
     def _add(self, part: str, seconds: float) -> None:
         self.spent[part] = self.spent.get(part, 0.0) + seconds

@@ -120,7 +120,7 @@ def restore(simulation: Simulation, snapshot: Snapshot) -> None:
     simulation.flux, simulation.last = body.pop("output.flux"), body.pop("last_counts")
     simulation.body.unpack(body)
     simulation.step = snapshot.step
-    simulation.lattice.exchange("tissue", "distance", *simulation.model.fields)
+    simulation.lattice.exchange("tissue", "distance")
 
 
 def lattice_sites(config: Any) -> int:  # noqa: ANN401 - a Config

@@ -74,6 +74,7 @@ class Workload(NamedTuple):
         """Do what counts as one step."""
         if self.fields_only:
             for name, settings in simulation.sweeps.items():
+                simulation.lattice.exchange(name)
                 simulation.lattice.sweep(name, settings)
         else:
             simulation.advance()

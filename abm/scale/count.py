@@ -20,7 +20,6 @@ from abm.domain import Domain
 from abm.kernel import Kernel, load_topics
 from abm.phases import Phases
 from abm.setup import Model, sweep_settings
-from abm.step import SWEEPS
 
 Array = NDArray[Any]
 
@@ -44,6 +43,7 @@ class PaperBackend:
         self.lattice_sites = lattice_sites
         self.allocated = 0
         self.launches: list[Launch] = []
+        self._last: Callable[..., None] | None = None
 
     def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Array:
         """Return an array of which all elements are one."""
@@ -57,8 +57,12 @@ class PaperBackend:
 
         def launch(n: int, **scalars: Any) -> None:  # noqa: ANN401
             del scalars
-            if n:
-                self.launches.append(Launch(kernel_name, n, per_site))
+            if not n:
+                return
+            if self._last is launch:  # another piece of the planes of this stage
+                n += self.launches.pop().sites
+            self.launches.append(Launch(kernel_name, n, per_site))
+            self._last = launch
 
         return launch
 
@@ -80,12 +84,19 @@ class PaperComm(SerialComm):
         self.sides: list[tuple[int, int]] = []
         self.buffers: dict[tuple[Any, ...], int] = {}
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
+    def exchange(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+    ) -> Callable[[], None]:
         """Note bytes and arrays of the message to either side, and the buffers for it."""
         del backend, domain
         side = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
         self.sides.append((side, len(arrays)))
         self.buffers[*depths, *((a.dtype, a.shape) for a in arrays)] = 4 * side
+        return lambda: None
 
 
 class Counted(NamedTuple):
@@ -121,8 +132,10 @@ def count(model: Model, domain: Domain) -> Counted:
     arrays = backend.allocated
     pointers = {arg.name for kernel in backend.kernels.values() for arg in kernel.args if arg.is_pointer}
     lattice.constants = {name: np.zeros(1) for name in pointers - set(lattice.arrays) - {"counts"}}
-    lattice.exchange("tissue", "distance", *model.fields)
+    lattice.exchange("tissue", "distance")
     lattice.exchange("res_hot", "mot_hot")
+    for name in swept(model):
+        lattice.exchange(name)
     backend.launches, comm.sides = [], []
     advance(model, lattice)
     return Counted(arrays, sum(comm.buffers.values()), tuple(comm.sides), tuple(backend.launches))
@@ -130,17 +143,21 @@ def count(model: Model, domain: Domain) -> Counted:
 
 def advance(model: Model, lattice: Phases) -> None:
     """Do the phases of ``Simulation.advance`` in their order; both layers are taken to have cells."""
-    lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold")
+    lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", *swept(model))
     lattice.contacts(0, counted=sees_neighbours(model))
-    read = {signal.name.lower() for signal in model.rules.local_signals}
-    for name, values in model.fields.items():
-        for _ in range(SWEEPS if name in read else 0):
-            lattice.sweep(name, sweep_settings(values))
+    for name in swept(model):
+        lattice.sweep(name, sweep_settings(model.fields[name]))
     for layer in ("res", "mot"):
         lattice.fate(layer, 0, 0)
     lattice.census()
     for substep in range(model.substeps):
         lattice.motile_substep(0, substep)
+
+
+def swept(model: Model) -> list[str]:
+    """Return the fields that a rule looks at."""
+    read = {signal.name.lower() for signal in model.rules.local_signals}
+    return [name for name in model.fields if name in read]
 
 
 def sees_neighbours(model: Model) -> bool:

@@ -18,7 +18,7 @@ from abm.scale.count import Counted, count
 from abm.scale.machines import Machine
 from abm.setup import Census, Model, make_domain, make_scale
 from abm.state import checkpoint_fields
-from abm.step import SWEEPS, SWEEPS_BEFORE_START
+from abm.step import SWEEPS_BEFORE_START
 
 MIB = 2.0**20
 
@@ -210,7 +210,7 @@ class Forecast:
         frame = min(SAMPLED, nz) + min(self.planes[1] + 2 * REACH, nz)
         made = SHAPES_S * self.total + FRAME_S * frame * self.plane + FILL_S * self.owned + first
         sweeps = sum(k.sites * k.per_site for k in counted.launches if k.kernel.startswith("sweep")) / counted.moved
-        return machine.slow(self.ranks) * made + SWEEPS_BEFORE_START / SWEEPS * sweeps * self.step().compute
+        return machine.slow(self.ranks) * made + SWEEPS_BEFORE_START * sweeps * self.step().compute
 
     def body_bytes(self) -> int:
         """Return the bytes that rank 0 broadcasts in a step."""

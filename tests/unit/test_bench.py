@@ -21,7 +21,7 @@ from abm.cells import HOT, Count, Kind
 from abm.errors import ConfigError
 from abm.io import state_hash
 from abm.kernel import parse
-from abm.phases import HALO
+from abm.phases import HALO, SWEPT
 from abm.step import Simulation
 
 KIND_MASK = np.uint32((1 << HOT[0].bits) - 1)
@@ -172,7 +172,9 @@ def test_a_meter_is_transparent_and_off_when_done() -> None:
     assert entries["sweep_cxcl12"].calls == 2
     assert entries["sweep_inflammation"].seconds > 0.0
     assert entries["exchange"].calls > 0
-    assert entries["sweep_cxcl12"].bytes == 2 * 16**3 * (1 + 4 + 4 + 4)  # tissue, histogram, field, next field
+    assert entries["sweep_cxcl12"].bytes == 2 * (16 + 2 * SWEPT) * 16**2 * (
+        1 + 4 + 4 + 4
+    )  # tissue to next
     assert Meter(NumpyBackend(), 1).name == "numpy"
     assert getattr(Meter(NumpyBackend(), 1), "memory", None) is None
 
