@@ -19,7 +19,6 @@ class Stage(NamedTuple):
         behind: planes it must stay behind the stage before, if both work on some planes at a time: so far it reads, or
             writes, beyond the planes it is at.
         varies: arguments that are given anew with each call of the chain.
-        early: whether it may begin with the planes that need no halo, while that is on its way; for the first stage.
     """
 
     kernel: str
@@ -27,11 +26,6 @@ class Stage(NamedTuple):
     special: dict[str, Any]
     behind: int = 1
     varies: tuple[str, ...] = ()
-    early: bool = False
-
-
-#: A launch: number of the stage, sites, first site.
-Piece = tuple[int, int, int]
 
 
 class Chain:
@@ -49,27 +43,17 @@ class Chain:
             for stage, given in zip(stages, arguments, strict=True)
         ]
         self.varies = [stage.varies for stage in stages]
-        self.inner: list[Piece] = []
         self.pieces = pieces(domain, stages, backend.chunk(domain.plane, len(stages)))
-        if stages[0].early and len(self.pieces) == len(stages):
-            self.inner, ends = split(domain, stages[0])
-            self.pieces[:1] = ends
 
-    def __call__(self, arrive: Callable[[], None] | None = None, **scalars: int) -> None:
-        """Launch all stages with these values of what varies; ``arrive`` brings the halo."""
+    def __call__(self, **scalars: int) -> None:
+        """Launch all stages with these values of what varies."""
         given = [{name: scalars[name] for name in names} for names in self.varies]
-        self._launch(self.inner, given)
-        if arrive is not None:
-            arrive()
-        self._launch(self.pieces, given)
-
-    def _launch(self, some: list[Piece], given: list[dict[str, int]]) -> None:
-        for k, n, first in some:
+        for k, n, first in self.pieces:
             self.launches[k](n, first=first, **given[k])
 
 
-def pieces(domain: Domain, stages: Sequence[Stage], planes: int) -> list[Piece]:
-    """Return the launches, so many planes at a time; 0: all."""
+def pieces(domain: Domain, stages: Sequence[Stage], planes: int) -> list[tuple[int, int, int]]:
+    """Return the launches as (number of the stage, sites, first site), so many planes at a time; 0: all."""
     plane, halo, owned = domain.plane, domain.halo, domain.n_owned
     done = [halo - stage.beyond for stage in stages]
     ends = [halo + owned + stage.beyond for stage in stages]
@@ -83,13 +67,3 @@ def pieces(domain: Domain, stages: Sequence[Stage], planes: int) -> list[Piece]:
                 found.append((k, (upto - done[k]) * plane, done[k] * plane))
                 done[k] = upto
     return found
-
-
-def split(domain: Domain, stage: Stage) -> tuple[list[Piece], list[Piece]]:
-    """Return the launches of a first stage on the planes that need no halo, and on those that do."""
-    plane, beyond, reach = domain.plane, stage.beyond, stage.behind
-    begin, end = domain.halo, domain.halo + domain.n_owned
-    if domain.n_owned <= 2 * reach:
-        return [], [(0, (domain.n_owned + 2 * beyond) * plane, (begin - beyond) * plane)]
-    ends = [(0, (beyond + reach) * plane, (z - below) * plane) for z, below in ((begin, beyond), (end, reach))]
-    return [(0, (domain.n_owned - 2 * reach) * plane, (begin + reach) * plane)], ends

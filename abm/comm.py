@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -97,47 +96,19 @@ class SerialComm:
     #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
     exchange_s = 0.0
 
-    def exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-    ) -> Callable[[], None]:
-        """Send the outermost planes of local arrays (nz + 2 halo, ny, nx) to both sides, so many of each (<= nz).
-
-        Returns what must be called to have the nearest halo planes filled; until then the arrays may be read but for
-        their halo, and one exchange is under way at a time.
-        """
+    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
+        """Fill the nearest halo planes of local arrays (nz + 2 halo, ny, nx) on both sides, so many of each (<= nz)."""
         if self.size > 1:
             backend.sync()  # what a GPU still computes is no time of the exchange, and buffers may still be in use
-        with self._timed():
-            arrive = self._send(backend, domain, arrays, depths)
-
-        def finish() -> None:
-            with self._timed():
-                arrive()
-
-        return finish
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
         began = time.perf_counter()
-        yield
+        self._exchange(backend, domain, arrays, depths)
         self.exchange_s += time.perf_counter() - began
 
-    def _send(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-    ) -> Callable[[], None]:
+    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         nz, halo = domain.n_owned, domain.halo
         for array, depth in zip(arrays, depths, strict=True):
             backend.copy(array[halo - depth : halo], array[halo + nz - depth : halo + nz])
             backend.copy(array[halo + nz : halo + nz + depth], array[halo : halo + depth])
-        return _nothing
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum over ranks."""
@@ -189,13 +160,7 @@ class MpiComm(SerialComm):
         self.gpu_aware = gpu_aware()
         self._buffers: dict[tuple[Any, ...], list[Any]] = {}
 
-    def _send(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-    ) -> Callable[[], None]:
+    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         """Send the outermost planes of all arrays as one message a side.
 
         The buffers are pinned where arrays live on a GPU, or on it if MPI is aware of GPUs. Nothing still reads or
@@ -216,15 +181,11 @@ class MpiComm(SerialComm):
             backend.copy(part, array[halo : halo + depth])
         backend.sync()  # MPI reads the buffers outside the order of the stream
         waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
-
-        def arrive() -> None:
-            self.mpi.Request.Waitall(waiting)
-            for part, array, depth in _parts(from_below, pairs):
-                backend.copy(array[halo - depth : halo], part)
-            for part, array, depth in _parts(from_above, pairs):
-                backend.copy(array[halo + nz : halo + nz + depth], part)
-
-        return arrive
+        self.mpi.Request.Waitall(waiting)
+        for part, array, depth in _parts(from_below, pairs):
+            backend.copy(array[halo - depth : halo], part)
+        for part, array, depth in _parts(from_above, pairs):
+            backend.copy(array[halo + nz : halo + nz + depth], part)
 
     def _buffers_for(self, backend: Any, pairs: list[tuple[Any, int]]) -> list[Any]:  # noqa: ANN401
         """Return four buffers for so many planes of these arrays, the same ones every time."""
@@ -302,10 +263,6 @@ class MpiComm(SerialComm):
         """End all ranks, after a moment for what was written to leave through the launcher."""
         time.sleep(0.5)
         self.world.Abort(code)
-
-
-def _nothing() -> None:
-    """Leave the halo as it is: it has come."""
 
 
 def _parts(buffer: Any, pairs: list[tuple[Any, int]]) -> Iterable[tuple[Any, Any, int]]:  # noqa: ANN401

@@ -101,22 +101,12 @@ class Phases:
         """Return host copies of all state arrays."""
         return {f.name: self.owned(f.name) for f in checkpoint_fields()}
 
-    def exchange(self, *names: str) -> None:
-        """Bring as many halo planes up to date as are read."""
-        self.send(*names)()
-
-    def send(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> Callable[[], None]:
-        """Send halo planes on their way, of cold words fewer; what is returned brings them, see ``comm.exchange``."""
+    def exchange(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> None:
+        """Bring as many halo planes up to date as are read: of most arrays ``depth``, of cold words fewer."""
         depths = [cold_depth if name.endswith("_cold") else DEPTHS.get(name, depth) for name in names]
-        arrive = self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
-        if not self.domain.closed:
-            return arrive
-
-        def arrive_and_close() -> None:
-            arrive()
+        self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
+        if self.domain.closed:
             self._close_ends(names, depths)
-
-        return arrive_and_close
 
     def _close_ends(self, names: tuple[str, ...], depths: list[int]) -> None:
         """Let empty bone be what lies beyond the first and the last plane of the lattice."""
@@ -132,20 +122,19 @@ class Phases:
 
     # -- phases
 
-    def contacts(self, step: int, *, counted: bool, arrive: Callable[[], None] | None = None) -> None:
-        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition; ``arrive`` brings the halo."""
+    def contacts(self, step: int, *, counted: bool) -> None:
+        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
         self.backend.clear(self.arrays["struck"])
         if self.counted and not counted:
             self.backend.clear(self.arrays["histogram"])
-        self._chain(self._contacts, counted)(arrive, step=step)
+        self._chain(self._contacts, counted)(step=step)
         self.counted = counted
 
     def _contacts(self, counted: bool) -> list[Stage]:
         beyond = HALO - FATE_CHAIN["contacts"]
         signature = {"signature": self.arrays["priority"]}
         count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)] if counted else []
-        first, *others = [*count, self._draw("engage", beyond, Stream.ENGAGE)]
-        return [first._replace(early=self.comm.size > 1), *others]
+        return [*count, self._draw("engage", beyond, Stream.ENGAGE)]
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
@@ -183,12 +172,12 @@ class Phases:
 
     def motile_substep(self, step: int, substep: int) -> None:
         """Phase 6: one step of the random walk."""
-        arrive = self.send("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
-        self._chain(self._hop, substep)(arrive, step=step)
+        self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
+        self._chain(self._hop, substep)(step=step)
 
     def _hop(self, substep: int) -> list[Stage]:
         bid = self._draw("bid", HOP_CHAIN["hop"], Stream.HOP, draw=substep)
-        return [bid._replace(early=self.comm.size > 1), Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
+        return [bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
 
     def read_counts(self) -> NDArray[np.int64]:
         """Return the counts since the last reading over all ranks, int64 (N_COUNTS, 64, 4)."""

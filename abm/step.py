@@ -105,10 +105,10 @@ class Simulation:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        halo = lattice.send("res_hot", "res_cold", "mot_hot", "mot_cold", *self.sweeps)
+        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", *self.sweeps)
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
-        lattice.contacts(t, counted=counted, arrive=halo)  # 1: time level t, reach 1
+        lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
         for name, settings in self.sweeps.items():  # 2: quasi-steady fields
             lattice.sweep(name, settings)
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()

@@ -141,19 +141,9 @@ class Clock:
             result = original(*args, **kwargs)
             self.inside = part != "arrivals" and self.inside
             self._add(part, time.perf_counter() - began)
-            return self._timed_end(result) if part == "exchange" else result
+            return result
 
         setattr(owner, name, timed)
-
-    def _timed_end(self, arrive: Callable[[], None]) -> Callable[[], None]:
-        """Return the second half of an exchange, timed; it waits for a neighbour that computes longer."""
-
-        def timed() -> None:
-            began = time.perf_counter()
-            arrive()
-            self._add("exchange", time.perf_counter() - began)
-
-        return timed
 
     def _add(self, part: str, seconds: float) -> None:
         self.spent[part] = self.spent.get(part, 0.0) + seconds

@@ -43,7 +43,6 @@ class PaperBackend:
         self.lattice_sites = lattice_sites
         self.allocated = 0
         self.launches: list[Launch] = []
-        self._last: Callable[..., None] | None = None
 
     def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Array:
         """Return an array of which all elements are one."""
@@ -57,12 +56,8 @@ class PaperBackend:
 
         def launch(n: int, **scalars: Any) -> None:  # noqa: ANN401
             del scalars
-            if not n:
-                return
-            if self._last is launch:  # another piece of the planes of this stage
-                n += self.launches.pop().sites
-            self.launches.append(Launch(kernel_name, n, per_site))
-            self._last = launch
+            if n:
+                self.launches.append(Launch(kernel_name, n, per_site))
 
         return launch
 
@@ -84,19 +79,12 @@ class PaperComm(SerialComm):
         self.sides: list[tuple[int, int]] = []
         self.buffers: dict[tuple[Any, ...], int] = {}
 
-    def exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-    ) -> Callable[[], None]:
+    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
         """Note bytes and arrays of the message to either side, and the buffers for it."""
         del backend, domain
         side = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
         self.sides.append((side, len(arrays)))
         self.buffers[*depths, *((a.dtype, a.shape) for a in arrays)] = 4 * side
-        return lambda: None
 
 
 class Counted(NamedTuple):

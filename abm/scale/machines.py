@@ -147,9 +147,9 @@ def machine(model: Model, options: Options, backend: Any) -> Machine:  # noqa: A
 
 def _common() -> dict[str, Figure]:
     return {
-        "step_s": Figure(2e-3, f"{_HERE}, 64^3 sites"),
+        "step_s": Figure(1.5e-3, f"{_HERE}, 64^3 sites"),
         "candidates": Figure(2.4e-3, "measured: healthy human marrow, 64^3 to 256^3 sites"),
-        "candidate_s": Figure(2e-7, f"{_HERE}, 256^3 sites"),
+        "candidate_s": Figure(1e-7, f"{_HERE}, 128^3 sites"),
         "node_link": Figure(8.0, f"{_HERE}, MPICH, 16 MiB to either side"),
         "latency": Figure(10.0, "assumed; 5 us measured with MPICH inside a machine"),
         "link": Figure(25.0, "assumed: one adapter of 200 Gbit/s a node"),

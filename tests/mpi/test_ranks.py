@@ -105,8 +105,9 @@ def test_a_halo_that_is_too_short_is_noticed(scenario: str, undisturbed: dict[st
     """A test of these tests: with the nearest plane alone ranks disagree or lose cells."""
     code = (
         "import sys, abm.phases as p\n"
-        "send = p.Phases.send\n"
-        "p.Phases.send = lambda self, *names, **depths: send(self, *names, depth=1, cold_depth=1)\n"
+        "p.DEPTHS.clear()\n"
+        "exchange = p.Phases.exchange\n"
+        "p.Phases.exchange = lambda self, *names, **depths: exchange(self, *names, depth=1, cold_depth=1)\n"
         "from abm.cli import main\n"
         f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
     )

@@ -172,9 +172,7 @@ def test_a_meter_is_transparent_and_off_when_done() -> None:
     assert entries["sweep_cxcl12"].calls == 2
     assert entries["sweep_inflammation"].seconds > 0.0
     assert entries["exchange"].calls > 0
-    assert entries["sweep_cxcl12"].bytes == 2 * (16 + 2 * SWEPT) * 16**2 * (
-        1 + 4 + 4 + 4
-    )  # tissue to next
+    assert entries["sweep_cxcl12"].bytes == 2 * (16 + 2 * SWEPT) * 16**2 * (1 + 4 + 4 + 4)  # tissue to next
     assert Meter(NumpyBackend(), 1).name == "numpy"
     assert getattr(Meter(NumpyBackend(), 1), "memory", None) is None
 

@@ -119,9 +119,9 @@ def test_messages_carry_the_planes(monkeypatch: pytest.MonkeyPatch, on_gpu: bool
     given = [DeviceArray(array) for array in arrays] if on_gpu else arrays
     same, mixed = [2] * len(DTYPES), [1 + i % 2 for i in range(len(DTYPES))]
     for depths in (same, mixed, same):
-        SerialComm().exchange(NumpyBackend(), domain, expected, depths)()
+        SerialComm().exchange(NumpyBackend(), domain, expected, depths)
         for _ in range(2):  # the second finds the copies of the first still queued
-            ranks.exchange(backend, domain, given, depths)()
+            ranks.exchange(backend, domain, given, depths)
         backend.sync()
         assert all((one == other).all() for one, other in zip(arrays, expected, strict=True))
         for array in (*arrays, *expected):
