@@ -18,6 +18,7 @@ CASES = (
     ("marrow-lite", 100),
     ("marrow-lite", 256),
     ("hsct-full", 64),
+    ("hsct-full", 128),
     ("homeostasis-256", 256),
     ("motile-heavy", 64),
     ("fields", 128),
