@@ -169,10 +169,22 @@ HOT: tuple[Field, ...] = (
 COLD: tuple[Field, ...] = (
     Field("clone", 0, 16, "clone id"),
     Field("stage", 16, 5, "divisions done or maturation steps passed inside the kind"),
-    Field("damage", 21, 4, "sub-lethal damage"),
-    Field("timer", 25, 5, "hours-like counter (engagement, eclipse)"),
+    Field("damage", 21, 3, "sub-lethal damage"),
+    Field("timer", 24, 2, "counter (engagement, eclipse)"),
+    Field("label", 26, 4, "level of a label (Label), halved by each division"),
     Field("resist", 30, 2, "drug resistance class"),
 )
+
+
+class Label(IntEnum):
+    """Level of a label given to follow cells: divisions until it is too dilute to be seen.
+
+    Nothing a cell does depends on it. Each daughter has half of the mother's label, 2^level of its smallest amount: one level less.
+    """
+
+    NONE = 0
+    HISTONE = 1  # such as H2B-GFP no longer made: only cells that have not divided since carry it
+    DNA = 7  # such as tritiated thymidine, built into the DNA of cells that copy it
 
 
 class Behaviour(IntEnum):
@@ -222,9 +234,13 @@ class Count(IntEnum):
     LEFT = 7  # cells that left the kind by transition
     NICHE = 8  # cells of the kind that sit on an HSC niche site
     QUIESCENT = 9
+    LABELLED_EGRESS = 10  # label that those of EGRESS carry, 2^level for each
+    LABELLED = 11  # cells that carry a label
 
 
-N_COUNTS = 10
+#: Rows that tell who is there; the others count events.
+STANDING = (Count.POPULATION, Count.NICHE, Count.QUIESCENT, Count.LABELLED)
+N_COUNTS = 12
 #: Parts of a slab that are counted apart: at most so many threads share the work of a kernel on the host.
 N_PARTS = 64
 
@@ -295,7 +311,7 @@ def cpp_header() -> str:
             name = f"{prefix}_{f.name.upper()}"
             lines.append(f"#define {name}_SHIFT {f.shift}u")
             lines.append(f"#define {name}_MASK {(1 << f.bits) - 1}u")
-    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue):
+    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label):
         prefix = enum.__name__.upper()
         lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
     constants = {

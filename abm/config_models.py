@@ -310,14 +310,29 @@ class Gcsf(Timed):
     every_h: Every = 24
 
 
+class Label(Timed):
+    """A label that cells take up; it shows where they go and changes nothing."""
+
+    action: Literal["label"]
+    marker: Annotated[
+        Literal["dna", "histone"],
+        parameter(
+            "",
+            "dna: marrow cells that copy their DNA, inherited (tritiated thymidine); "
+            "histone: all stem cells, lost by division (a chase of H2B-GFP)",
+        ),
+    ]
+
+
 class Stop(OfDrug):
     """Ends a drug before its planned end."""
 
     action: Literal["stop"]
 
 
-TherapyEvent = Annotated[Chemo | Tbi | Graft | Cells | Drug | Gcsf | Stop, Field(discriminator="action")]
+TherapyEvent = Annotated[Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop, Field(discriminator="action")]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
-    "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "stop": Stop,
+    "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "label": Label,
+    "stop": Stop,
 }  # fmt: skip

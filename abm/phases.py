@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS, Tissue
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
@@ -169,6 +169,23 @@ class Phases:
 
     def _census(self, layer: str) -> list[Stage]:
         return [Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"], "counts": self.counts})]
+
+    def census_label(self) -> None:
+        """Count the residents that carry a label."""
+        self._chain(self._census_label)()
+
+    def _census_label(self) -> list[Stage]:
+        own = {"hot": self.arrays["res_hot"], "cold": self.arrays["res_cold"]}
+        return [Stage("census_label", 0, own | {"counts": self.counts})]
+
+    def label(self, step: int, marker: Label, take: NDArray[np.uint32]) -> None:
+        """Let residents take up a label; ``take``: threshold (x 2^-32) by row of the rate table."""
+        self.set_constants({"take": take})
+        self._chain(self._label, marker)(step=step)
+
+    def _label(self, marker: Label) -> list[Stage]:
+        own = {"hot": self.arrays["res_hot"], "cold": self.arrays["res_cold"]}
+        return [self._draw("label", 0, Stream.LABEL, value=int(marker), **own)]
 
     def motile_substep(self, step: int, substep: int) -> None:
         """Phase 6: one step of the random walk."""

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, ledger, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, Count, Kind
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Kind
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.io.series import Record
+from abm.model import labels
 from abm.model.body import Body, Dose
+from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import Phases
 from abm.state import Snapshot
@@ -38,6 +40,7 @@ class Simulation:
         self.domain = setup.make_domain(config, self.comm)
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
+        self.first_label = labels.first_given(self.model.schedule)
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
 
@@ -117,6 +120,8 @@ class Simulation:
         for layer, highest in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
             lattice.fate(layer, t, highest)
         lattice.census()  # 7: exact counts
+        if t > self.first_label:
+            lattice.census_label()
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
@@ -126,6 +131,7 @@ class Simulation:
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._advance_body(t, counts, doses)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
+        self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs)
         self.last = counts
         self.flux += counts
@@ -175,6 +181,13 @@ class Simulation:
             if dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
 
+    def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
+        """Let cells take up the labels among the doses."""
+        for dose in doses:
+            if dose.kind == "label":
+                take = labels.takers(dose.name, rates, self.model.traffic["s_phase"], self.config.step_h)
+                self.lattice.label(step, labels.MARKERS[dose.name], take)
+
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""
         held = float(self.last[Count.NICHE, list(STEM_KINDS)].sum())
@@ -219,7 +232,7 @@ class Simulation:
     def record(self) -> Record:
         """Return the current state and the events since the last record, and start a new account of events."""
         counts = self.flux.copy()
-        for row in (Count.POPULATION, Count.NICHE, Count.QUIESCENT):
+        for row in STANDING:
             counts[row] = self.last[row]
         self.flux[...] = 0
         return Record(step=self.step, day=self.day, values=self.observables(), counts=counts)

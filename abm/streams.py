@@ -27,6 +27,7 @@ class Stream(IntEnum):
     ENGAGE = 8  # which target a lymphocyte engages
     BODY = 9  # rank-0 draws; the "site" is a running number
     ARRIVAL = 10  # candidate sites of arriving cells
+    LABEL = 11  # whether a cell takes up a label
 
 
 def cpp_header() -> str:

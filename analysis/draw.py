@@ -25,6 +25,7 @@ LANES = {
     "gcsf": (2, "green"),
     "cells": (2, "blue"),
     "graft": (2, "ink"),
+    "label": (2, "purple"),
 }
 
 

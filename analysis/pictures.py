@@ -21,7 +21,14 @@ from .therapy import Bar, stretches
 
 DOTS_PER_INCH = 200
 #: Meaning of the colours in the treatment strip.
-STRIP = {"chemo": "cytotoxic", "tbi": "irradiation", "drug": "drug", "gcsf": "G-CSF", "cells": "cells"}
+STRIP = {
+    "chemo": "cytotoxic",
+    "tbi": "irradiation",
+    "drug": "drug",
+    "gcsf": "G-CSF",
+    "cells": "cells",
+    "label": "label",
+}
 GREY, SOFT = "#6b7078", "#e3e6ea"
 #: Colours of marrow space and of the tissues of ``slices.TISSUES``.
 TISSUE = {"marrow": "#fbf3f0", "bone": "#cfc7b4", "sinusoid": "#f2b8b5", "arteriole": "#d9787a", "fat": "#f7e7b0"}

@@ -62,7 +62,7 @@ def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day
 def _label(event: Mapping[str, Any]) -> str:
     if event["action"] in ("chemo", "drug"):
         return str(event["drug"]).replace("_", " ")
-    names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF"}
+    names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF", "label": "label"}
     fallback = str(event.get("product", event["action"]))
     return names.get(event["action"], fallback.upper() if len(fallback) <= 3 else fallback)
 

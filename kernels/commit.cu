@@ -40,6 +40,8 @@ DEVICE void advance(Cell& cell, uint32_t draw, const Fates& fates) {
 // Daughter 0 stays, daughter 1 takes the claimed site; r: random words of the mother's site.
 DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fates& fates) {
     const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = fates.renew[rate_row(mother.hot)];
+    const uint32_t level = GET(mother.cold, COLD_LABEL);
+    if (level != LABEL_NONE) mother.cold = PUT(mother.cold, COLD_LABEL, level - 1u);
     if ((fates.flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) mother.hot = PUT(mother.hot, HOT_CYCLE, 0u);
     if (threshold != 0xFFFFFFFFu && r[which] >= threshold) advance(mother, r[2u + which], fates);
     return mother;
@@ -113,6 +115,9 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                 if (event == EVENT_MATURE) philox(seed, global_site(p.l, shift, total), step, word, r);
                 after = changed(before, event, r, active_form, fates);
                 if (after.hot == 0u) count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before.hot));
+                const uint32_t level = GET(before.cold, COLD_LABEL);
+                if (event == EVENT_EGRESS && level != LABEL_NONE)
+                    count(row + COUNT_LABELLED_EGRESS * SLOTS + slot(before.hot), 1u << level);
                 if (event == EVENT_EGRESS && chosen[GET(before.hot, HOT_KIND)] != 0u) {
                     const int64_t k = next_of(n_leavers);
                     if (k < room) {

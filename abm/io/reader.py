@@ -7,23 +7,38 @@ compared, and no more planes at a time than were asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from abm.cells import N_COUNTS
 from abm.errors import CheckpointError
 from abm.io.atomic import open_hdf5, read_provenance, sha256_of
 from abm.io.hash import join, plane_digests
 from abm.io.manifest import BODY, MANIFEST, FileEntry, Manifest, Shard
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+
+def _without_labels(old: Snapshot) -> Snapshot:
+    """Version 1 had no labels and no counts of them."""
+    counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
+    none = np.zeros_like(old.body["blood.neutrophils"])
+    return replace(old, body=old.body | counts | {"blood.labelled_neutrophils": none})
+
+
+def _with_rows(counts: Array) -> Array:
+    """Return counts with as many rows as they have now."""
+    return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
+
 
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels}
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from abm.cells import Origin
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables
@@ -102,6 +102,8 @@ class _Plan:
             self._repeat(event.day, event.every_h, event.fractions, fraction)
         elif isinstance(event, Gcsf):
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
+        elif isinstance(event, Label):
+            self._repeat(event.day, HOURS_PER_DAY, 1, Dose("label", event.marker))
         elif isinstance(event, Graft):
             self._graft(event, key)
         elif isinstance(event, Cells):

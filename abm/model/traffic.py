@@ -23,6 +23,7 @@ TRAFFIC_UNITS = {
     "lymphocyte_trials": "1/h",
     "hsc_clearance": "1/h",
     "progenitor_clearance": "1/h",
+    "s_phase": "h",
     "niche_occupancy": "fraction",
     "commit_share": "fraction",
     "lsc_share": "fraction",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, N_ORIGINS, Count, Event, Flag
+from abm.cells import N_KINDS, N_ORIGINS, Count, Event, Flag, Label
 from abm.philox import philox
 from abm.reference.lattice import (
     CLAIMING,
@@ -144,6 +144,9 @@ def _change(
     h[wakes] = put(h[wakes], HOT["activation"], 1)
     gone = (event >= Event.DIE) & (event <= Event.EGRESS)
     _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(before[gone]))
+    level = get(c, COLD["label"])
+    labelled = (event == Event.EGRESS) & (level != Label.NONE)
+    _add(counts, Count.LABELLED_EGRESS, slot_of(before[labelled]), np.uint32(1) << level[labelled])
     h[gone] = c[gone] = 0
     _count_changes(counts, before[~gone], h[~gone])
     words[0][site], words[1][site] = h, c
@@ -167,15 +170,17 @@ def _count_changes(counts: U32, before: U32, after: U32) -> None:
     _add(counts, Count.BECAME, slot_of(after[changed]))
 
 
-def _add(counts: U32, count: int | I64, slots: I64) -> None:
-    """Add one to counts[0][count][slot] for each element: one part is enough."""
-    np.add.at(counts.reshape(-1), count * _SLOTS + slots, 1)
+def _add(counts: U32, count: int | I64, slots: I64, n: int | U32 = 1) -> None:
+    """Add n to counts[0][count][slot] for each element: one part is enough."""
+    np.add.at(counts.reshape(-1), count * _SLOTS + slots, n)
 
 
 def _daughter(h: U32, c: U32, which: int, r: tuple[U32, U32, U32, U32], fates: _Fates) -> tuple[U32, U32]:
     """Return the words of daughter 0 (stays) or 1 (takes the claimed site) of dividing cells."""
     h, c = h.copy(), c.copy()
     threshold = fates.renew[rate_row(h)]
+    level = get(c, COLD["label"])
+    c = put(c, COLD["label"], level - (level != Label.NONE))
     rests = ((fates.flags[kind_of(h)] >> np.uint32(Flag.REST_AFTER_DIVISION)) & np.uint32(1)) != 0
     h[rests] = put(h[rests], HOT["cycle"], 0)
     forward = (threshold != np.uint32(0xFFFFFFFF)) & (r[which] >= threshold)

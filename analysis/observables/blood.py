@@ -32,6 +32,7 @@ for _name, _key, _unit, _stored, _doc in (
     ("nk", "nk_cells", COUNT, COUNT, "NK cells in blood."),
     ("donor_myeloid", "donor_myeloid", PERCENT, "percent", "Donor share of blood neutrophils and monocytes."),
     ("donor_neutrophils", "donor_neutrophils", PERCENT, "percent", "Donor share of blood neutrophils."),
+    ("labelled_hsc", "labelled_hsc", PERCENT, "percent", "Stem cells that carry a label."),
     ("donor_red", "donor_red", PERCENT, "percent", "Donor share of red cells."),
     ("donor_b", "donor_b", PERCENT, "percent", "Donor share of B cells."),
     ("donor_t", "donor_t", PERCENT, "percent", "Donor share of T cells."),

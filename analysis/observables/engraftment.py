@@ -138,6 +138,20 @@ def days_below_1(run: Run) -> Made:
     return None if found is None else float(100.0 * (found[1] < 1.0).mean())
 
 
+@observable(DAY)
+def label_peak_day(run: Run) -> Made:
+    """Days from the first label to the highest specific activity of blood neutrophils, as means of a day."""
+    given = [float(event["day"]) for event in run.config.get("events", []) if event["action"] == "label"]
+    if not given or "labelled_neutrophils" not in run.body:
+        return None
+    day = np.asarray(run.day, np.float64) - min(given)
+    share = in_unit(run.body["labelled_neutrophils"], "percent")
+    if not share[day > 0].any():
+        return None
+    smooth = [share[(day > d - 0.5) & (day <= d + 0.5)].mean() for d in day]
+    return float(day[int(np.argmax(smooth))])
+
+
 @observable("1")
 def relapse(run: Run) -> Made:
     """1 if the leukaemia came back, 0 if not; none without leukaemia."""

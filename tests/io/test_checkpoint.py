@@ -193,7 +193,7 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 1, .*update abm"):
+    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 2, .*update abm"):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -206,7 +206,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake version 1: another name of a field, another name in the body, distances in um.
+    # A fake version 2: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -215,24 +215,24 @@ def test_older_versions_are_upgraded_step_by_step(
         file.move("pools", "reservoirs")
     forge(path)
 
-    def to_2(old: Snapshot) -> Snapshot:
+    def to_3(old: Snapshot) -> Snapshot:
         old.arrays["inflammation"] = old.arrays.pop("cytokine")
         old.body["tanks"] = old.body.pop("reservoirs")
         return old
 
-    def to_3(old: Snapshot) -> Snapshot:
+    def to_4(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] // np.uint8(10)
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(reader, "FORMAT_VERSION", 3)
-    monkeypatch.setattr(reader, "UPGRADERS", {1: to_2, 2: to_3})
+    monkeypatch.setattr(reader, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(reader, "UPGRADERS", {2: to_3, 3: to_4})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(reader, "UPGRADERS", {1: lambda old: old, 2: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {2: lambda old: old, 3: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
 

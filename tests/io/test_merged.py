@@ -183,22 +183,22 @@ def test_versions(tmp_path: Path, make_snapshot: Make, monkeypatch: pytest.Monke
     snap = make_snapshot()
     folder = write_shards(tmp_path, snap, (0, 3, 7))
 
-    def to_2(old: Snapshot) -> Snapshot:
+    def to_3(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] ^ np.uint8(1)
         old.body["tanks"] = old.body.pop("pools")
         return old
 
     old_file = merge(folder, tmp_path / "old.h5")
     for module in (reader, merged):
-        monkeypatch.setattr(module, "FORMAT_VERSION", 2)
-    monkeypatch.setattr(reader, "UPGRADERS", {1: to_2})
+        monkeypatch.setattr(module, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(reader, "UPGRADERS", {2: to_3})
     monkeypatch.setattr(reader, "_BLOCK_BYTES", 1)
-    expected = to_2(make_snapshot())
+    expected = to_3(make_snapshot())
     assert_same(read_checkpoint(old_file), expected)
     assert verify(old_file) == []
     for source in (folder, old_file):
         new = merge(source, tmp_path / "new.h5", overwrite=True)
-        assert read_manifest(new).format_version == 2
+        assert read_manifest(new).format_version == 3
         assert read_manifest(new).state_hash == state_hash(expected)
         assert_same(read_checkpoint(new), expected)
         assert verify(new) == []

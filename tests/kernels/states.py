@@ -93,9 +93,11 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
         "rule_half": (rng.random(rows * n) * 4 + 0.1).astype(np.float32),
     }
     hop = np.where(rules.motility > 0, np.uint32(0xC0000000), np.uint32(0)).astype(np.uint32)
+    take = rng.choice([0, 1 << 31, 0xFFFFFFFF], rows).astype(np.uint32)
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
-    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated, "hop": hop, "chosen": chosen}
+    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated}
+    random |= {"hop": hop, "chosen": chosen, "take": take}
     return {
         **rules.tables,
         **rows_with_rules,

@@ -85,7 +85,10 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         seen[f"{layer}/leavers"] = np.stack(p.leavers())
     seen["events"] = p.read_counts()
     p.census()
+    p.census_label()
     seen["counts"] = p.read_counts()
+    p._chain(p._label, cells.Label.DNA)(step=step)
+    look("label", "res_cold")
     p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here
     look("bid", "action", "priority")
     p.launch(Stage("hop", 1, p.bounds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from abm.cells import Origin
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, Timed
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed
 from abm.errors import ConfigError
 from abm.model import therapy
 from abm.model.body import Dose
@@ -119,6 +119,10 @@ def test_unknown_source_is_an_error_with_its_key() -> None:
 def test_gcsf() -> None:
     found = schedule(Gcsf(day=5, action="gcsf", dose_ug_per_kg=5.0, doses=3))
     assert found == {360 + 24 * i: (Dose("gcsf", "gcsf", 5.0),) for i in range(3)}
+
+
+def test_label() -> None:
+    assert schedule(Label(day=5, action="label", marker="dna")) == {360: (Dose("label", "dna"),)}
 
 
 def test_level_tapers_to_zero_on_its_last_day() -> None:

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Origin, Specificity
+from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin, Specificity
 from abm.exactmath import exp
 from abm.model.body import report
 from abm.model.body.blood import Blood
@@ -165,7 +165,8 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
-        self.blood.advance(exits, step_h)
+        labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / 2.0**Label.DNA
+        self.blood.advance(exits, labelled, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)
@@ -246,7 +247,7 @@ class Body:
             self.cytokines.inject_gcsf(dose.amount)
         elif dose.kind == "immunosuppression_level":
             self.drugs.set_level(dose.name, dose.amount)
-        else:
+        elif dose.kind in ("graft", "cells"):
             self.infuse(dose)
 
     def infuse(self, graft: Dose) -> None:

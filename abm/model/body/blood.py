@@ -23,6 +23,7 @@ class Blood(Packed):
 
     Attributes:
         neutrophils: circulating and marginated, shape (COLUMNS,); monocytes and blasts likewise, circulating.
+        labelled_neutrophils: DNA label in them, in cells with all of theirs labelled, shape (COLUMNS,).
         platelets: by age, blood and spleen, shape (stages, COLUMNS).
         marrow_reticulocytes: ripening before release, shape (stages, COLUMNS).
         reticulocytes: in blood, shape (1, COLUMNS).
@@ -31,8 +32,10 @@ class Blood(Packed):
         last_platelet_transfusion: day of the last one; -inf before the first.
     """
 
-    STATE = ("neutrophils", "monocytes", "blasts", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells",
-             "platelet_transfusions", "red_cell_transfusions", "last_platelet_transfusion")  # fmt: skip
+    STATE = (
+        "neutrophils", "labelled_neutrophils", "monocytes", "blasts", "platelets", "marrow_reticulocytes",
+        "reticulocytes", "red_cells", "platelet_transfusions", "red_cell_transfusions", "last_platelet_transfusion",
+    )  # fmt: skip
 
     def __init__(self, rules: BloodRules) -> None:
         """Fill the blood as it is at homeostasis, all cells of host origin."""
@@ -42,6 +45,7 @@ class Blood(Packed):
         self._neutrophil_pool = r.anc * PER_LITRE * r.blood_volume * (1.0 + r.neutrophil_marginated)
         self._monocyte_pool = r.monocytes * PER_LITRE * r.blood_volume
         self.neutrophils = spread(self._neutrophil_pool, 1, host, COLUMNS)[0]
+        self.labelled_neutrophils: Floats = np.zeros(COLUMNS)
         self.monocytes = spread(self._monocyte_pool, 1, host, COLUMNS)[0]
         self.blasts: Floats = np.zeros(COLUMNS)
         self.platelets = spread(r.platelet_production * r.platelet_lifespan, int(r.platelet_stages), host, COLUMNS)
@@ -53,12 +57,20 @@ class Blood(Packed):
         self.red_cell_transfusions = 0.0
         self.last_platelet_transfusion = NEVER
 
-    def advance(self, exits: Mapping[Kind, Floats], step_h: float) -> None:
-        """Advance by ``step_h`` hours; ``exits`` holds the real cells that left the marrow, shape (N_ORIGINS,)."""
+    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, step_h: float) -> None:
+        """Advance by ``step_h`` hours.
+
+        Args:
+            exits: real cells that left the marrow by kind, each of shape (N_ORIGINS,).
+            labelled: DNA label in the neutrophils among them, likewise.
+            step_h: hours.
+        """
         r, days = self.rules, step_h / HOURS_PER_DAY
         entered = {kind: np.concatenate([cells, _NO_CELL]) for kind, cells in exits.items()}
         leaving = r.neutrophil_production / self._neutrophil_pool * days
         self.neutrophils, _ = turnover(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
+        labelled = np.concatenate([labelled, _NO_CELL])
+        self.labelled_neutrophils, _ = turnover(self.labelled_neutrophils, labelled, leaving)
         leaving = r.monocyte_production / self._monocyte_pool * days
         self.monocytes, _ = turnover(self.monocytes, entered[Kind.MONOCYTE], leaving)
         leaving = days / r.blast_blood_time

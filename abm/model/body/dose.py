@@ -7,9 +7,9 @@ from typing import Literal
 
 from abm.cells import Origin
 
-DoseKind = Literal["immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells"]
+DoseKind = Literal["immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells", "label"]
 #: Kinds in the order in which they are given when they fall into the same step.
-ORDER: tuple[DoseKind, ...] = ("immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells")
+ORDER: tuple[DoseKind, ...] = ("immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells", "label")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Dose:
 
     Attributes:
         kind: what it is.
-        name: drug, graft source, cell product, or "tbi".
+        name: drug, graft source, cell product, marker of a label, or "tbi".
         amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level: 0-1.
         cd34: CD34+ cells of a graft that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.

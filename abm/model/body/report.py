@@ -30,6 +30,10 @@ _LINEAGES = {
 #: name -> (unit, meaning).
 OBSERVABLES: dict[str, tuple[str, str]] = {
     "anc": (_COUNT, "absolute neutrophil count"),
+    "labelled_neutrophils": (
+        "fraction",
+        "DNA label in the neutrophils of the blood, of what they would hold if all were labelled",
+    ),
     "monocytes": (_COUNT, "monocytes"),
     "platelets": (_COUNT, "platelets, transfused ones included"),
     "hb": ("g/L", "haemoglobin, transfused red cells included"),
@@ -92,6 +96,7 @@ def _blood(body: Body) -> dict[str, float]:
     blood = body.blood
     return {
         "anc": blood.anc,
+        "labelled_neutrophils": total(blood.labelled_neutrophils) / max(total(blood.neutrophils), 1.0),
         "monocytes": blood.concentration(blood.monocytes),
         "platelets": blood.platelet_count,
         "hb": blood.hb,
