@@ -179,7 +179,8 @@ COLD: tuple[Field, ...] = (
 class Label(IntEnum):
     """Level of a label given to follow cells: divisions until it is too dilute to be seen.
 
-    Nothing a cell does depends on it. Each daughter has half of the mother's label, 2^level of its smallest amount: one level less.
+    Nothing a cell does depends on it. Each daughter has half of the mother's label, which is 2^level of the smallest
+    amount: one level less.
     """
 
     NONE = 0

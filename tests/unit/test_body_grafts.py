@@ -21,8 +21,8 @@ HUMAN = resources.folder("scenarios") / "rules" / "human"
     [
         ("cord,seeding,0.5", "cord,seeding,1.5", "value: expected a number >= 0 and <= 1, found '1.5'"),
         ("cord,seeding,0.5", "cord,seed,0.5", "unknown name 'seed' (did you mean seeding?)"),
-        ("cord,delay,24,0,48,h", "cord,delay,24,0,48,d", "unknown name 'd'"),
-        ("cord,delay,24,0,48,h", "cord,delay,24,48,0,h", "low: expected at most high = 0, found 48"),
+        ("cord,delay,72,0,96,h", "cord,delay,72,0,96,d", "unknown name 'd'"),
+        ("cord,delay,72,0,96,h", "cord,delay,72,96,0,h", "low: expected at most high = 0, found 96"),
         ("cord,cd34,200000", "cord,nucleated,200000", "nucleated of cord stands twice"),
         ("cord,cd34,200000", "cord,cd34,0", "expected a number >= 1e-09"),
         ("cord,cd34,200000", "chord,cd34,200000", "unknown name 'chord' (did you mean cord?)"),

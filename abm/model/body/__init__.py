@@ -165,7 +165,7 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
-        labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / 2.0**Label.DNA
+        labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / (1 << Label.DNA)
         self.blood.advance(exits, labelled, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)

@@ -88,6 +88,7 @@ def read_grafts(folder: Folder) -> dict[str, Graft]:
 def _graft(name: str, rows: list[Row]) -> Graft:
     cd34: dict[Kind, float] = {}
     cd3: dict[Kind, float] = {}
+    fractions: list[float] = []
     resident = [k.name for k in Kind if k is not Kind.EMPTY and not is_motile(k)]
     lymphocytes = [k.name for k in Kind if is_motile(k)] + [Kind.IMMATURE_B.name]
     for row in rows:
@@ -95,13 +96,15 @@ def _graft(name: str, rows: list[Row]) -> Graft:
         kind = Kind[row.choice("kind", resident if stem else lymphocytes)]
         if kind in (cd34 if stem else cd3):
             raise row.error("kind", f"{kind.name} of {name} stands twice")
-        share = row.number("fraction", 0.0) * row.number("enrichment", 0.0)
+        fraction = row.number("fraction", 0.0)
+        share = fraction * row.number("enrichment", 0.0)
         if stem:
             cd34[kind] = share
+            fractions.append(fraction)
         else:
             cd3[kind] = share
-    for part, shares in (("CD34+", cd34), ("CD3+", {k: x for k, x in cd3.items() if k not in BESIDE_T})):
-        whole = sum(shares.values())
-        if shares and abs(whole - 1.0) > _TOLERANCE:
-            raise rows[0].error("fraction", f"the {part} shares of {name} add up to {whole:g}, expected 1")
+    for part, parts in (("CD34+", fractions), ("CD3+", [x for kind, x in cd3.items() if kind not in BESIDE_T])):
+        whole = sum(parts)
+        if parts and abs(whole - 1.0) > _TOLERANCE:
+            raise rows[0].error("fraction", f"the {part} fractions of {name} add up to {whole:g}, expected 1")
     return Graft(cd34, cd3)
