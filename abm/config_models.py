@@ -147,6 +147,12 @@ class Patient(Table):
         Literal["sibling", "unrelated", "mismatched", "haplo", "cord", "twin", "autologous"],
         parameter("", "who the graft comes from; sets how many T cells recognise the host"),
     ] = "sibling"
+    alloreactivity: Annotated[
+        float,
+        parameter(
+            "1", "precursors of graft and host that recognise each other, over those of the usual pair", ge=0, le=100
+        ),
+    ] = 1.0
 
     @field_validator("blast_fraction")
     @classmethod

@@ -66,6 +66,10 @@ class Patient(Protocol):
     def donor(self) -> str:
         """Donor type, a name of ``donors.csv``."""
 
+    @property
+    def alloreactivity(self) -> float:
+        """Precursors that recognise the other side, relative to the usual pair of this donor type."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -126,7 +130,7 @@ class Body:
             raise ValueError(msg)
         weight = patient.weight_kg
         self.tables, self.scale = tables, scale
-        self.donor = find_donor(tables.donors, patient.donor)
+        self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
