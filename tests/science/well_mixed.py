@@ -70,13 +70,20 @@ def course(scenario: Path, overrides: Sequence[str], seed: int) -> Mapping[str, 
     return seen
 
 
-def worst_grades(protocol: str, patients: int, *more: str) -> list[int]:
-    """Return the worst grade until day 100 of every patient of a protocol, drawn from its priors."""
+def cohort(protocol: str, patients: int, *more: str) -> list[Mapping[str, list[float]]]:
+    """Return the courses until day 100 of the patients of a protocol, drawn from its priors."""
     found = read_catalogue().protocols[protocol]
+    path = resources.folder("scenarios") / f"{found.scenario}.toml"
     end = f"time.end_day={ACUTE_UNTIL}"
-    grades = []
-    for case in cases(protocol, found, quick=False, seeds=patients):
-        path = resources.folder("scenarios") / f"{found.scenario}.toml"
-        seen = course(path, (*case.overrides, end, *more), case.seed)
-        grades.append(int(max(seen["grade"])))
-    return grades
+    members = cases(protocol, found, quick=False, seeds=patients)
+    return [course(path, (*case.overrides, end, *more), case.seed) for case in members]
+
+
+def worst_grades(protocol: str, patients: int, *more: str) -> list[int]:
+    """Return the worst grade of acute GVHD of every patient."""
+    return [int(max(seen["grade"])) for seen in cohort(protocol, patients, *more)]
+
+
+def peak_effectors(protocol: str, patients: int, *more: str) -> list[float]:
+    """Return the peak of the donor T cells activated against the host of every patient."""
+    return [max(seen["effectors"]) for seen in cohort(protocol, patients, *more)]
