@@ -53,7 +53,7 @@ class Marrow:
 
 
 def course(scenario: Path, overrides: Sequence[str], seed: int) -> Mapping[str, list[float]]:
-    """Return what is measured once a day from the graft on, by name; the run starts before it."""
+    """Return the observables of the body once a day from the graft on, by name; the run starts before it."""
     config = load_config(scenario, overrides, seed)
     model = load_model(config)
     weight = config.patient.weight_kg
@@ -65,7 +65,7 @@ def course(scenario: Path, overrides: Sequence[str], seed: int) -> Mapping[str, 
         counts = marrow.advance(body, config.step_h, grafted=body.grafted > 0.0)
         body.advance(config.step_h, day, counts, doses)
         if day > 0.0 and (step + 1) % round(24.0 / config.step_h) == 0:
-            for name, value in (("grade", float(body.allo.grade())), ("effectors", float(body.allo.effectors[0]))):
+            for name, value in body.observables().items():
                 seen.setdefault(name, []).append(value)
     return seen
 
@@ -81,9 +81,9 @@ def cohort(protocol: str, patients: int, *more: str) -> list[Mapping[str, list[f
 
 def worst_grades(protocol: str, patients: int, *more: str) -> list[int]:
     """Return the worst grade of acute GVHD of every patient."""
-    return [int(max(seen["grade"])) for seen in cohort(protocol, patients, *more)]
+    return [int(max(seen["gvhd_grade"])) for seen in cohort(protocol, patients, *more)]
 
 
 def peak_effectors(protocol: str, patients: int, *more: str) -> list[float]:
     """Return the peak of the donor T cells activated against the host of every patient."""
-    return [max(seen["effectors"]) for seen in cohort(protocol, patients, *more)]
+    return [max(seen["allo_effectors"]) for seen in cohort(protocol, patients, *more)]
