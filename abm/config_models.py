@@ -147,6 +147,12 @@ class Patient(Table):
         Literal["sibling", "unrelated", "mismatched", "haplo", "cord", "twin", "autologous"],
         parameter("", "who the graft comes from; sets how many T cells recognise the host"),
     ] = "sibling"
+    alloreactivity: Annotated[
+        float,
+        parameter(
+            "1", "precursors of graft and host that recognise each other, over those of the usual pair", ge=0, le=100
+        ),
+    ] = 1.0
 
     @field_validator("blast_fraction")
     @classmethod
@@ -324,15 +330,28 @@ class Label(Timed):
     ]
 
 
+class Treat(OfDrug):
+    """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
+
+    action: Literal["treat"]
+    grade: Annotated[int, parameter("1", "overall grade at which a course begins", ge=1, le=4)]
+    level: Annotated[float, parameter("1", "target occupancy at the full dose", gt=0, le=1)] = 1.0
+    days: Annotated[float, parameter("d", "days at the full dose", gt=0, le=3650)]
+    taper_days: Annotated[float, parameter("d", "linear taper that follows", ge=0, le=3650)]
+
+
 class Stop(OfDrug):
     """Ends a drug before its planned end."""
 
     action: Literal["stop"]
 
 
-TherapyEvent = Annotated[Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop, Field(discriminator="action")]
+TherapyEvent = Annotated[
+    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Treat, Field(discriminator="action")
+]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "label": Label,
     "stop": Stop,
+    "treat": Treat,
 }  # fmt: skip

@@ -60,7 +60,7 @@ def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day
 
 
 def _label(event: Mapping[str, Any]) -> str:
-    if event["action"] in ("chemo", "drug"):
+    if event["action"] in ("chemo", "drug", "treat"):
         return str(event["drug"]).replace("_", " ")
     names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF", "label": "label"}
     fallback = str(event.get("product", event["action"]))
@@ -83,6 +83,8 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
         parts += [f"{text}\N{NO-BREAK SPACE}{_count(event[key])}/kg" for key, text in _CELLS.items() if key in event]
         depletion = event.get("t_depletion_log10", 0.0)
         return ", ".join(parts + ([f"T cells depleted {depletion:g} log₁₀"] if depletion else []))
+    if event["action"] == "treat":
+        return f"from grade {event['grade']}, whenever it is reached"
     doses = [f"{event[key]:g} {unit}" for key, unit in _DOSES.items() if event.get(key) is not None]
     return " ".join(doses) + (f" × {number}" if number > 1 else "")
 

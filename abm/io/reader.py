@@ -24,10 +24,11 @@ FORMAT_VERSION = 2
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels and no counts of them."""
+    """Version 1 had no labels, no counts of them, and no treatment that waits for a grade."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
-    return replace(old, body=old.body | counts | {"blood.labelled_neutrophils": none})
+    idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
+    return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
 
 
 def _with_rows(counts: Array) -> Array:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from abm.cells import Origin
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables
 from abm.model.body.dose import ORDER
 from abm.model.body.drugs import LN10
+from abm.model.body.treatment import Plan
 from abm.tables import did_you_mean
 
 __all__ = ["Dose", "Schedule", "compile"]
@@ -110,6 +111,8 @@ class _Plan:
             self._repeat(event.day, HOURS_PER_DAY, 1, self._cells(event, key))
         elif isinstance(event, Drug):
             self._immunosuppress(event, key)
+        elif isinstance(event, Treat):
+            self._treat(event, key)
         elif isinstance(event, Stop):
             self._stop(event)
 
@@ -161,9 +164,7 @@ class _Plan:
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""
-        if self.tables.drugs[event.drug].reference:
-            message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as drug'
-            raise self.error(f"{key}.drug", message)
+        self._must_act_by_level(event, key)
         self._cancel(event.drug, event.day)
         self.entries += [self._level(event.day, event.drug, event.level)]
         if event.until_day is None:
@@ -174,6 +175,17 @@ class _Plan:
             for left in _taper_days(taper)
         ]
         self.entries += [self._level(event.until_day, event.drug, 0.0)]
+
+    def _must_act_by_level(self, event: Drug | Treat, key: str) -> None:
+        if self.tables.drugs[event.drug].reference:
+            message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as {event.action}'
+            raise self.error(f"{key}.drug", message)
+
+    def _treat(self, event: Treat, key: str) -> None:
+        """Order a drug that begins by itself."""
+        self._must_act_by_level(event, key)
+        plan = Plan(event.grade, event.days, event.taper_days)
+        self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
 
     def _stop(self, event: Stop) -> None:
         """End an immunosuppressant at once; drop the planned doses of a cytotoxic drug."""

@@ -54,6 +54,7 @@ class Prior(Table):
 class Protocol(Table):
     """A cohort of simulated patients."""
 
+    like: Annotated[str, parameter("", "protocol further up whose keys hold unless stated; set and priors add up")] = ""
     scenario: Annotated[str, parameter("", "shipped scenario")] = ""
     experiment: Annotated[str, parameter("", "a check of the engine, instead of a scenario")] = ""
     species: Annotated[Literal["human", "mouse"], parameter("", "whose data it is compared with")]
@@ -183,7 +184,7 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
     """Read the cohorts; every table of the file is one."""
     if not path.is_file():
         raise ConfigError("no such file; a folder of targets holds it beside the sections", file=path)
-    source = read_source(path)
+    source = _with_inherited(read_source(path))
     found = {}
     for name in source.data:
         sub = _inside(source, (name,), Protocol)
@@ -195,6 +196,27 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
         if bool(found[name].scenario) == bool(found[name].experiment):
             raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
     return found
+
+
+def _with_inherited(source: Source) -> Source:
+    """Return the file with the keys that a protocol takes over from the one it is like, and the lines they stand on."""
+    data: dict[str, Any] = {}
+    lines = dict(source.lines)
+    for name, own in source.data.items():
+        data[name] = own
+        if not isinstance(own, dict) or "like" not in own:
+            continue
+        if (model := own["like"]) not in data or model == name:
+            hint = did_you_mean(str(model), [other for other in data if other != name])
+            raise ConfigError(
+                f"expected a protocol further up, found {model!r}{hint}", file=source.place((name, "like")), key="like"
+            )
+        base = data[model]
+        data[name] = {**base, **own, "set": [*base.get("set", ()), *own.get("set", ())]}
+        data[name]["priors"] = {**base.get("priors", {}), **own.get("priors", {})}
+        inherited = {(name, *key[1:]): line for key, line in lines.items() if key[0] == model and len(key) > 1}
+        lines = {**inherited, **lines}
+    return Source(source.file, data, lines)
 
 
 def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target, ...]:

@@ -24,6 +24,7 @@ class Person:
     weight_kg: float = 70.0
     age_years: float = 40.0
     donor: str = "sibling"
+    alloreactivity: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

@@ -153,11 +153,11 @@ def test_total_body_irradiation_spares_memory_cells() -> None:
 
 def test_immunosuppressants_inhibit_together() -> None:
     drugs = fresh()
-    drugs.set_level("ciclosporin", 0.6)
+    drugs.set_level(drugs.index("ciclosporin"), 0.6)
     assert drugs.inhibition("activation") == pytest.approx(0.6)
-    drugs.set_level("tacrolimus", 0.5)
+    drugs.set_level(drugs.index("tacrolimus"), 0.5)
     assert drugs.inhibition("activation") == pytest.approx(0.8)
-    drugs.set_level("mycophenolate", 1.0)
+    drugs.set_level(drugs.index("mycophenolate"), 1.0)
     assert drugs.inhibition("proliferation") == pytest.approx(0.45)
     assert drugs.inhibition("killing") == 0.0
     assert drugs.concentrations()["tacrolimus"] == 0.5

@@ -15,6 +15,14 @@ from abm.config import Chemo, Config, load_config
 from abm.config_lines import key_lines, line_of
 from abm.errors import ConfigError
 
+TREAT = """[[events]]
+action = "treat"
+drug = "ciclosporin"
+day = 0
+grade = 2
+days = 14
+taper_days = 56
+"""
 GRAFT = """
 [[events]]
 day = 0
@@ -208,6 +216,13 @@ dose_gy = -3
             '[[events]]\naction = "stop"\ndrug = "busulfan"',
             "case.toml:1: events[0].day: missing; expected a number (d)",
         ),
+        (
+            TREAT.replace("grade = 2", "grade = 5"),
+            "case.toml:5: events[0].grade: expected a whole number >= 1 and <= 4",
+        ),
+        (TREAT.replace("days = 14\n", ""), "events[0].days: missing; expected a number > 0"),
+        (TREAT.replace("ciclosporin", "ciclosporn"), 'found "ciclosporn" (did you mean ciclosporin?)'),
+        ("[patient]\nalloreactivity = -1", "case.toml:2: patient.alloreactivity: expected a number >= 0 and <= 100"),
         (CHEMO + "dose_mg_per_m2 = 3", "events[0]: expected exactly one of the dose keys"),
         (CHEMO.replace("dose_mg_per_kg = 3.2", ""), "found none"),
         (CHEMO.replace("3.2", "0"), "events[0].dose_mg_per_kg: expected a number > 0 and <= 10000 (mg/kg), found 0"),

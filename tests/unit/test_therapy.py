@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from abm.cells import Origin
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed
+from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model import therapy
 from abm.model.body import Dose
+from abm.model.body.treatment import Plan
 from tests.unit.body_case import Person, tables
 
 START = -10.0
@@ -153,6 +154,22 @@ def test_stop_ends_levels_and_planned_doses() -> None:
     assert found[2640] == (Dose("immunosuppression_level", "ciclosporin", 0.0),)
     found = schedule(busulfan(doses=4), Stop(day=-5.5, action="stop", drug="busulfan"))
     assert list(found) == [72, 96]
+
+
+def treat(drug: str = "prednisolone") -> Treat:
+    return Treat(day=5, action="treat", drug=drug, grade=2, level=0.8, days=14, taper_days=56)
+
+
+def test_a_treatment_is_ordered_once_and_withdrawn_by_a_stop() -> None:
+    order = Dose("treatment", "prednisolone", 0.8, plan=Plan(2, 14.0, 56.0))
+    assert schedule(treat()) == {360: (order,)}
+    found = schedule(treat(), Stop(day=50, action="stop", drug="prednisolone"))
+    assert found == {360: (order,), 1440: (Dose("immunosuppression_level", "prednisolone", 0.0),)}
+
+
+def test_a_treatment_must_act_by_its_level() -> None:
+    with pytest.raises(ConfigError, match='methotrexate acts by its dose; give it with action = "chemo"'):
+        schedule(treat("methotrexate"))
 
 
 def test_a_later_level_replaces_what_was_planned() -> None:

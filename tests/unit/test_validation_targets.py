@@ -27,7 +27,7 @@ def complaint(folder: Path) -> str:
 
 def test_every_row_of_the_sections_is_there(shipped: targets.Catalogue) -> None:
     rows = {target.id for name, members in shipped.sections.items() if name != "V" for target in members}
-    assert rows == {f"O{number:02d}" for number in range(1, 38)}
+    assert rows == {f"O{number:02d}" for number in (*range(1, 62), *range(81, 86))}
 
 
 def test_every_target_is_scored_or_says_why_not(shipped: targets.Catalogue) -> None:
@@ -48,6 +48,13 @@ def test_every_target_is_scored_or_says_why_not(shipped: targets.Catalogue) -> N
         ("O31.anc_high", (9, 12)),
         ("O33.overall", (3, 8)),
         ("O37.edited", (-7, 7)),
+        ("O39.cd4_d100", (0.08, 0.2)),
+        ("O42.sibling", (25, 40)),
+        ("O42.mismatched", (45, 62)),
+        ("O45.high", (35, 53)),
+        ("O49.acute", (9, 23)),
+        ("O58.cml", (64, 86)),
+        ("O84", (25, 50)),
     ],
 )
 def test_bands_are_the_published_ones(shipped: targets.Catalogue, name: str, band: tuple[float, float]) -> None:
@@ -134,6 +141,33 @@ def test_wrong_protocol(tmp_path: Path, old: str, new: str, words: str) -> None:
     assert words in found
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("adult", "found 'adult' (did you mean adults?)"), ("old", "expected a protocol further up, found 'old'")],
+)
+def test_a_protocol_that_is_like_no_other(tmp_path: Path, model: str, words: str) -> None:
+    found = complaint(write(tmp_path, protocols=f'{PROTOCOLS}[old]\nlike = "{model}"\nwhat = "old people"\n'))
+    assert found.startswith(f"{tmp_path / 'protocols.toml'}:{len(PROTOCOLS.splitlines()) + 2}: like: "), found
+    assert words in found
+
+
+def test_a_protocol_takes_over_what_it_does_not_state(tmp_path: Path) -> None:
+    own = """set = ["time.end_day=9"]
+[old.priors."patient.age_years"]
+distribution = "uniform"
+limits = [60, 80]
+source = "made up"
+status = "assumption"
+"""
+    text = PROTOCOLS.replace('what = "healthy"\n', 'what = "healthy"\nset = ["time.end_day=5", "seed=2"]\n', 1)
+    found = targets.read_catalogue(write(tmp_path, protocols=f'{text}[old]\nlike = "adults"\nwhat = "old"\n{own}'))
+    old, adults = found.protocols["old"], found.protocols["adults"]
+    assert (old.scenario, old.seeds, old.what) == (adults.scenario, adults.seeds, "old")
+    assert old.set == ("time.end_day=5", "seed=2", "time.end_day=9")
+    assert set(old.priors) == {"patient.weight_kg", "patient.age_years"}
+    assert set(adults.priors) == {"patient.weight_kg"}
+
+
 def test_a_row_that_stands_twice(tmp_path: Path) -> None:
     assert "O04.anc stands twice" in complaint(write(tmp_path, f"{TARGET}\n{TARGET}"))
 
@@ -148,7 +182,7 @@ def test_choice_by_row_part_section_and_species(shipped: targets.Catalogue) -> N
 
     assert names(only=["O03", "O04.anc"]) == ["O03", "O04.anc"]
     assert {name.split(".")[0] for name in names(only=["O28"])} == {"O28"}
-    assert set(names(sections=["B"])) == set(names(species="mouse")) - set(names(sections=["A"]))
+    assert set(names(sections=["B"])) == set(names(species="mouse")) - set(names(sections=["A", "F", "L"]))
     assert not any(name.startswith("V") for name in names()), "checks of the engine run when asked for"
     assert names(only=["V6"]) == ["V6"]
     with pytest.raises(ConfigError, match=r"--only: expected a target, found 'O99'"):
@@ -165,4 +199,4 @@ def test_registry_states_units_and_meaning() -> None:
 
 def test_shipped_files_hold_no_other_tables() -> None:
     folder = resources.folder("analysis") / "targets"
-    assert {path.stem for path in folder.iterdir()} == {"A", "B", "C", "D", "V", "protocols"}
+    assert {path.stem for path in folder.iterdir()} == {*"ABCDEFGLV", "protocols"}

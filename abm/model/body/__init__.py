@@ -22,7 +22,7 @@ from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.immune import POOLS, Arrival, Lymphocytes
-from abm.model.body.numerics import Floats
+from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
 from abm.model.body.parameters import (
     BloodRules,
@@ -33,6 +33,7 @@ from abm.model.body.parameters import (
     section,
 )
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.treatment import Treatment
 from abm.tables import Folder
 
 __all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "daily_production"]
@@ -65,6 +66,10 @@ class Patient(Protocol):
     @property
     def donor(self) -> str:
         """Donor type, a name of ``donors.csv``."""
+
+    @property
+    def alloreactivity(self) -> float:
+        """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +131,12 @@ class Body:
             raise ValueError(msg)
         weight = patient.weight_kg
         self.tables, self.scale = tables, scale
-        self.donor = find_donor(tables.donors, patient.donor)
+        self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
+        self.treatment = Treatment()
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -170,6 +176,8 @@ class Body:
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)
+        if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
+            self.drugs.set_level(*given)
         self.cytokines.advance(self.blood.anc, self.blood.platelet_count, self.blood.hb, step_h)
         for dose in doses:
             self._give(dose)
@@ -246,7 +254,10 @@ class Body:
         elif dose.kind == "gcsf":
             self.cytokines.inject_gcsf(dose.amount)
         elif dose.kind == "immunosuppression_level":
-            self.drugs.set_level(dose.name, dose.amount)
+            self.treatment.end(self.drugs.index(dose.name))
+            self.drugs.set_level(self.drugs.index(dose.name), dose.amount)
+        elif dose.plan is not None:
+            self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
         elif dose.kind in ("graft", "cells"):
             self.infuse(dose)
 
@@ -327,6 +338,6 @@ class Body:
         for part, name in self._parts():
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
-    def _parts(self) -> list[tuple[Blood | Cytokines | Drugs | Lymphocytes | Alloimmunity, str]]:
-        parts = ("blood", "cytokines", "drugs", "lymphocytes", "allo")
+    def _parts(self) -> list[tuple[Packed, str]]:
+        parts = ("blood", "cytokines", "drugs", "treatment", "lymphocytes", "allo")
         return [(getattr(self, name), name) for name in parts]

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from abm.cells import Origin
+from abm.model.body.treatment import Plan
 
-DoseKind = Literal["immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells", "label"]
+DoseKind = Literal["immunosuppression_level", "treatment", "drug", "radiation", "gcsf", "graft", "cells", "label"]
 #: Kinds in the order in which they are given when they fall into the same step.
-ORDER: tuple[DoseKind, ...] = ("immunosuppression_level", "drug", "radiation", "gcsf", "graft", "cells", "label")
+ORDER: tuple[DoseKind, ...] = (
+    "immunosuppression_level",
+    "treatment",
+    "drug",
+    "radiation",
+    "gcsf",
+    "graft",
+    "cells",
+    "label",
+)
 
 
 @dataclass(frozen=True)
@@ -19,10 +29,12 @@ class Dose:
     Attributes:
         kind: what it is.
         name: drug, graft source, cell product, marker of a label, or "tbi".
-        amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level: 0-1.
+        amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
+            treatment: 0-1.
         cd34: CD34+ cells of a graft that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         origin: whose cells a graft or product holds.
+        plan: when a treatment begins and how long it lasts.
     """
 
     kind: DoseKind
@@ -31,3 +43,4 @@ class Dose:
     cd34: float = 0.0
     cd3: float = 0.0
     origin: Origin = Origin.DONOR
+    plan: Plan | None = None

@@ -190,9 +190,13 @@ class Drugs(Packed):
         """Give one fraction of radiation, to act in the coming step."""
         self.radiation += np.array([gy, gy * gy])
 
-    def set_level(self, name: str, level: float) -> None:
+    def index(self, name: str) -> int:
+        """Return the place of a drug."""
+        return self._index[name]
+
+    def set_level(self, drug: int, level: float) -> None:
         """Set the occupancy of an immunosuppressant."""
-        self.level[self._index[name]] = level
+        self.level[drug] = level
 
     def pass_step(self, step_h: float) -> None:
         """Let a step go by: drugs decay, radiation is over."""

@@ -6,7 +6,7 @@ conditioning against the graft (host versus graft). Only the first hurts organs;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class Donor:
     host_versus_graft: float
     ubiquitous_share: float
     shares_antigens: bool
+
+    def of_pair(self, factor: float) -> Donor:
+        """Return the donor of one pair, whose precursors are ``factor`` times those of the usual one, both ways."""
+        shares = (self.graft_versus_host * factor, self.host_versus_graft * factor)
+        if max(shares) > 1.0:
+            message = f"expected at most 1 precursor per T cell, found {max(shares):g} ({factor:g} times donors.csv)"
+            raise ConfigError(message, key="patient.alloreactivity")
+        return replace(self, graft_versus_host=shares[0], host_versus_graft=shares[1])
 
 
 def read_donors(folder: Folder) -> dict[str, Donor]:

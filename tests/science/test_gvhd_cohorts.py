@@ -1,0 +1,66 @@
+"""Directions that clinics agree on, in cohorts of patients without a lattice: the same patients in every arm."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from abm import resources
+from tests.science.well_mixed import course, peak_effectors
+
+pytestmark = [pytest.mark.science, pytest.mark.slow]
+
+PATIENTS = 16
+PTCY = 3  # index of the cyclophosphamide after the graft among the events of the scenario
+#: Lower limits of adult reference ranges, 1e9/L, in the order of return.
+NORMAL = {"nk": 0.1, "cd8": 0.2, "b": 0.1, "cd4": 0.5}
+
+
+@cache
+def peaks(protocol: str) -> np.ndarray:
+    """Return the decimal logarithm of the peak of alloreactive effectors of every patient."""
+    return np.log10(np.maximum(peak_effectors(protocol, PATIENTS), 1.0))
+
+
+def surely_positive(gain: np.ndarray) -> bool:
+    """Return whether the mean of paired differences lies more than 3 standard errors above 0."""
+    return float(gain.mean()) > 3.0 * float(gain.std(ddof=1)) / PATIENTS**0.5
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("gvhd_sibling", "gvhd_unrelated"),
+        ("gvhd_unrelated", "gvhd_mismatched"),
+        ("gvhd_blood_atg", "gvhd_blood"),
+        ("gvhd_cd34_low", "gvhd_cd34_middle"),
+        ("gvhd_cd34_middle", "gvhd_cd34_high"),
+        ("gvhd_cd34_high", "gvhd_sibling"),
+    ],
+)
+def test_disparity_raises_and_fewer_t_cells_lower_alloreactivity(low: str, high: str) -> None:
+    assert surely_positive(peaks(high) - peaks(low))
+
+
+def test_cyclophosphamide_after_the_graft_lowers_alloreactivity() -> None:
+    untreated = np.log10(peak_effectors("gvhd_haplo_ptcy", PATIENTS, f"events.{PTCY}.dose_mg_per_kg=1e-3"))
+    assert surely_positive(untreated - peaks("gvhd_haplo_ptcy"))
+
+
+def test_a_twin_has_no_alloreactive_cells() -> None:
+    assert max(peak_effectors("gvhd_sibling", 4, 'patient.donor="twin"')) == 0.0
+
+
+def test_cd4_cells_are_the_last_to_return() -> None:
+    """NK, CD8 and B cells are normal within the year, in this order; CD4 cells are not, or later."""
+    path = resources.folder("scenarios") / "allo_sibling.toml"
+    seen = course(path, ["time.end_day=370"], seed=1)
+    days = []
+    for name, normal in NORMAL.items():
+        low = [day for day, value in enumerate(seen[name], start=1) if value < normal]
+        days.append(low[-1])
+    assert days == sorted(days)
+    assert len(set(days)) == len(NORMAL)
+    assert days[2] < 365
