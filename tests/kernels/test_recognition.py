@@ -97,6 +97,19 @@ def test_the_table_of_a_step_is_the_rule(donor_is_self: bool) -> None:
     assert found == expected(cases, antigens, RULES.receptors)
 
 
+def test_minor_antigens_follow_the_origin() -> None:
+    """Host and donor classes see one side each; of an identical donor nothing differs, so nobody sees the donor."""
+    one, other = (RULES.antigens(is_self).reshape(cells.N_ORIGINS, -1)[:, RESIDENTS] for is_self in (True, False))
+    host = RULES.receptors[cells.Specificity.HOST_UBIQUITOUS]
+    donor = RULES.receptors[cells.Specificity.DONOR]
+    assert (one == one[Origin.HOST]).all()
+    assert not (one & donor).any()
+    assert (other[Origin.HOST] & host).all()
+    assert not (other[Origin.HOST] & donor).any()
+    assert (other[Origin.DONOR :] & donor).all()
+    assert not (other[Origin.DONOR :] & host).any()
+
+
 def test_no_kernel_names_a_therapy() -> None:
     """Drugs are those of the tables; the others are what one is treated with or for."""
     rules = Path(resources.folder("scenarios")) / "rules"
