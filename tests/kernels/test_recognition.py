@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ RESIDENTS = [kind for kind in RULES.kinds if kind < cells.FIRST_MOTILE]
 Case = tuple[int, int, int, int]  # receptor class, kind, origin, losses
 
 
-def engaged(backend: Any, cases: list[Case], antigens: np.ndarray, receptors: np.ndarray) -> np.ndarray:
+def engaged(backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> np.ndarray:
     """Return for each case whether an effector engages the only cell within its reach."""
     side = APART * int(np.ceil(len(cases) ** (1 / 3)))
     state: State = random_state((side, side, side), 1, 0.0, RULES, 0, 1)
@@ -42,7 +43,7 @@ def engaged(backend: Any, cases: list[Case], antigens: np.ndarray, receptors: np
     return np.asarray(found[where] != 0)
 
 
-def expected(cases: list[Case], antigens: np.ndarray, receptors: np.ndarray) -> list[bool]:
+def expected(cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> list[bool]:
     """Return the rule itself, on sets of antigens."""
     shown = [{a for a in Antigen if int(mask) >> a & 1} for mask in antigens]
     bound = [{a for a in Antigen if int(mask) >> a & 1} for mask in receptors]
@@ -50,7 +51,7 @@ def expected(cases: list[Case], antigens: np.ndarray, receptors: np.ndarray) -> 
     return [bool((shown[o * cells.N_KINDS + k] - lost[losses]) & bound[s]) for s, k, o, losses in cases]
 
 
-def check(backend: Any, cases: list[Case], antigens: np.ndarray, receptors: np.ndarray) -> None:
+def check(backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> None:
     wanted = expected(cases, antigens, receptors)
     assert 0 < sum(wanted) < len(wanted)
     np.testing.assert_array_equal(engaged(backend, cases, antigens, receptors), wanted)
