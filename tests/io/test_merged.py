@@ -203,9 +203,9 @@ def test_versions(tmp_path: Path, make_snapshot: Make, monkeypatch: pytest.Monke
         assert_same(read_checkpoint(new), expected)
         assert verify(new) == []
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"new\.h5: format version 2 is newer than 1, .*: update abm"):
+    with pytest.raises(CheckpointError, match=r"new\.h5: format version 3 is newer than 2, .*: update abm"):
         read_checkpoint(new)
-    assert verify(new) == ["format version 2 is newer than 1, the last one known here: update abm"]
+    assert verify(new) == ["format version 3 is newer than 2, the last one known here: update abm"]
 
 
 def test_what_is_no_merged_checkpoint(tmp_path: Path, make_snapshot: Make) -> None:

@@ -141,7 +141,7 @@ def unwritable(run: Path, place: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "options", "messages"),
     [
-        (newer, [], ["no usable checkpoint", "format version 99 is newer than 1, the last one known here: update abm"]),
+        (newer, [], ["no usable checkpoint", "format version 99 is newer than 2, the last one known here: update abm"]),
         (of_another_scenario, [], ["config.toml changed since this checkpoint was written"]),
         (of_another_shape, [], ["config.toml changed since this checkpoint was written"]),
         (of_another_shape, ["--force"], ["shape: [16, 8, 9], but ", "checkpoint-00000007 holds [15, 8, 9] sites"]),

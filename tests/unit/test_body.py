@@ -28,7 +28,7 @@ def test_healthy_values_are_those_of_the_table() -> None:
     assert all(unit and doc for unit, doc in OBSERVABLES.values())
     for name, expected in {
         "anc": 4.0,
-        "platelets": 1.4e11 * 10 * 2 / 3 / 5e9,  # production, lifespan, spleen, blood volume
+        "platelets": 1.4e12 / 7.5e9,  # 1.4e11 a day for 10 days, two thirds of them in 5 L of blood
         "hb": 145.0,
         "cd4": 0.9,
         "cd8": 0.5,
@@ -316,6 +316,7 @@ def test_graft_fills_pools_and_names_agents() -> None:
     assert donor[INDEX[Kind.NK]] > 0
     assert body.allo.precursors[GVH] == pytest.approx(2e10 * 2e-5)
     agents = body.graft_agents(BLOOD_GRAFT)
+    assert total(agents.values()) == pytest.approx(2.62 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
     assert set(agents) == {Kind.HSC, Kind.MPP, Kind.CMP, Kind.GMP, Kind.MEP, Kind.MKP, Kind.CLP}
     assert agents[Kind.HSC] == pytest.approx(0.45 * 3.5e8 / CELLS_PER_AGENT, rel=1e-4)
     marrow, blood, cord = (body.graft_agents(replace(BLOOD_GRAFT, name=n)) for n in ("marrow", "blood", "cord"))
