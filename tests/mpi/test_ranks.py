@@ -35,12 +35,16 @@ action = "tbi"
 dose_gy = 4.0
 fractions = 2
 every_h = 6
-[[events]]
-day = -0.25
+[[events]]  # its stem cells lodge two days later
+day = -1
 action = "graft"
 source = "blood"
 cd34_per_kg = 2e8
 cd3_per_kg = 2e9
+[[events]]
+day = -0.5
+action = "label"
+marker = "dna"
 """
 
 
