@@ -22,7 +22,7 @@ seed = 7
 shape = [{PLANES}, 13, 18]
 [time]
 start_day = -1
-end_day = 1.5
+end_day = 2
 [patient]
 disease = "aml"
 blast_fraction = 0.3
@@ -35,7 +35,7 @@ action = "tbi"
 dose_gy = 4.0
 fractions = 2
 every_h = 6
-[[events]]  # its stem cells lodge two days later
+[[events]]  # its stem cells lodge two and a half days later
 day = -1
 action = "graft"
 source = "blood"
