@@ -62,7 +62,7 @@ def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day
 def _label(event: Mapping[str, Any]) -> str:
     if event["action"] in ("chemo", "drug", "treat"):
         return str(event["drug"]).replace("_", " ")
-    names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF", "label": "label"}
+    names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF"}
     fallback = str(event.get("product", event["action"]))
     return names.get(event["action"], fallback.upper() if len(fallback) <= 3 else fallback)
 
