@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from abm.domain import Domain
 from abm.errors import AbmError, BackendError
+from abm.messages import Message, Sparse
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -96,17 +97,32 @@ class SerialComm:
     #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
     exchange_s = 0.0
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
+    def exchange(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None = None,
+    ) -> None:
         """Fill the nearest halo planes of local arrays (nz + 2 halo, ny, nx) on both sides, so many of each (<= nz)."""
         if self.size > 1:
             backend.sync()  # what a GPU still computes is no time of the exchange, and buffers may still be in use
         began = time.perf_counter()
-        self._exchange(backend, domain, arrays, depths)
+        self._exchange(backend, domain, arrays, depths, cells)
         self.exchange_s += time.perf_counter() - began
 
-    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
+    def _exchange(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None,
+    ) -> None:
         nz, halo = domain.n_owned, domain.halo
-        for array, depth in zip(arrays, depths, strict=True):
+        layer = [] if cells is None else [(cells.hot, cells.depth), (cells.cold, cells.depth)]
+        for array, depth in [*zip(arrays, depths, strict=True), *layer]:
             backend.copy(array[halo - depth : halo], array[halo + nz - depth : halo + nz])
             backend.copy(array[halo + nz : halo + nz + depth], array[halo : halo + depth])
 
@@ -158,42 +174,50 @@ class MpiComm(SerialComm):
         self.mpi, self.world = mpi, mpi.COMM_WORLD
         self.rank, self.size = int(self.world.rank), int(self.world.size)
         self.gpu_aware = gpu_aware()
-        self._buffers: dict[tuple[Any, ...], list[Any]] = {}
+        self._messages: dict[tuple[Any, ...], Message] = {}
 
-    def _exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
-        """Send the outermost planes of all arrays as one message a side.
+    def _exchange(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None,
+    ) -> None:
+        """Send the outermost planes of all arrays, and the cells, as one message a side.
 
-        The buffers are pinned where arrays live on a GPU, or on it if MPI is aware of GPUs. Nothing still reads or
-        writes them: :meth:`exchange` has waited for all that was queued before.
+        Nothing still reads or writes the buffers: :meth:`exchange` has waited for all that was queued before.
         """
-        nz, halo = domain.n_owned, domain.halo
-        # wide items first, so that each array begins at a multiple of its own
-        pairs = sorted(zip(arrays, depths, strict=True), key=lambda pair: -pair[0].dtype.itemsize)
+        message = self._message_for(backend, domain, arrays, depths, cells)
+        from_below, from_above, to_below, to_above = message.buffers
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
-        from_below, from_above, to_below, to_above = self._buffers_for(backend, pairs)
         waiting = [
             self.world.Irecv(from_below, source=lower, tag=1),
             self.world.Irecv(from_above, source=upper, tag=2),
         ]
-        for part, array, depth in _parts(to_above, pairs):
-            backend.copy(part, array[halo + nz - depth : halo + nz])
-        for part, array, depth in _parts(to_below, pairs):
-            backend.copy(part, array[halo : halo + depth])
-        backend.sync()  # MPI reads the buffers outside the order of the stream
-        waiting += [self.world.Isend(to_above, dest=upper, tag=1), self.world.Isend(to_below, dest=lower, tag=2)]
-        self.mpi.Request.Waitall(waiting)
-        for part, array, depth in _parts(from_below, pairs):
-            backend.copy(array[halo - depth : halo], part)
-        for part, array, depth in _parts(from_above, pairs):
-            backend.copy(array[halo + nz : halo + nz + depth], part)
+        for buffer, up in ((to_above, True), (to_below, False)):
+            packed = message.pack(buffer, arrays, depths, up=up)
+            backend.sync()  # MPI reads the buffer outside the order of the stream
+            waiting.append(self.world.Isend(packed, dest=upper if up else lower, tag=1 if up else 2))
+        arrived = [self.mpi.Status() for _ in waiting]
+        self.mpi.Request.Waitall(waiting, arrived)
+        for buffer, status, above in ((from_below, arrived[0], False), (from_above, arrived[1], True)):
+            message.unpack(buffer[: status.Get_count(self.mpi.BYTE)], arrays, depths, above=above)
 
-    def _buffers_for(self, backend: Any, pairs: list[tuple[Any, int]]) -> list[Any]:  # noqa: ANN401
-        """Return four buffers for so many planes of these arrays, the same ones every time."""
-        key = tuple((array.dtype, array.shape, depth) for array, depth in pairs)
-        if key not in self._buffers:
-            size = sum(depth * array[0].nbytes for array, depth in pairs)
-            self._buffers[key] = [backend.buffer(size, on_device=self.gpu_aware) for _ in range(4)]
-        return self._buffers[key]
+    def _message_for(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None,
+    ) -> Message:
+        """Return the message for so many planes of such arrays and this sparse layer, the same one every time."""
+        kinds = tuple((array.dtype, array.shape, depth) for array, depth in zip(arrays, depths, strict=True))
+        key = kinds, cells and (id(cells.hot), id(cells.cold), cells.depth)
+        if key not in self._messages:
+            self._messages[key] = Message(backend, domain, arrays, depths, cells, on_device=self.gpu_aware)
+        return self._messages[key]
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum over ranks: integers, so that no order of ranks matters."""
@@ -263,13 +287,3 @@ class MpiComm(SerialComm):
         """End all ranks, after a moment for what was written to leave through the launcher."""
         time.sleep(0.5)
         self.world.Abort(code)
-
-
-def _parts(buffer: Any, pairs: list[tuple[Any, int]]) -> Iterable[tuple[Any, Any, int]]:  # noqa: ANN401
-    """Return for each array its part of a buffer, seen as planes, and their number."""
-    start = 0
-    for array, depth in pairs:
-        shape = (depth, *array.shape[1:])
-        size = int(np.prod(shape)) * np.dtype(array.dtype).itemsize
-        yield buffer[start : start + size].view(array.dtype).reshape(shape), array, depth
-        start += size

@@ -13,6 +13,7 @@ from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.errors import LedgerError
+from abm.messages import Sparse
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
 
@@ -26,10 +27,9 @@ SWEPT = FATE_CHAIN["commit"]
 #: Planes every slab needs from its neighbours: the sum of reaches along the longest chain.
 HALO = max(sum(FATE_CHAIN.values()), sum(HOP_CHAIN.values()), SWEPT + SWEEP_REACH)
 
-#: Planes of the cold words that are read beyond a slab: a kernel looks at those of its own cells only.
-COLD_DEPTH, COLD_DEPTH_OF_HOP = FATE_CHAIN["commit"], 1
-#: Planes of other arrays that are read beyond a slab, where these are fewer than all.
-DEPTHS = {"cxcl12": SWEPT + SWEEP_REACH, "inflammation": SWEPT + SWEEP_REACH}
+#: Planes of arrays that are read beyond a slab, where these are fewer than all. Of cold words, a kernel looks at those
+#: of its own cells only.
+DEPTHS = {"res_cold": FATE_CHAIN["commit"]} | dict.fromkeys(("cxcl12", "inflammation"), SWEPT + SWEEP_REACH)
 
 #: Scratch arrays besides the state: name -> type.
 SCRATCH: dict[str, str] = {
@@ -101,17 +101,23 @@ class Phases:
         """Return host copies of all state arrays."""
         return {f.name: self.owned(f.name) for f in checkpoint_fields()}
 
-    def exchange(self, *names: str, depth: int = HALO, cold_depth: int = COLD_DEPTH) -> None:
-        """Bring as many halo planes up to date as are read: of most arrays ``depth``, of cold words fewer."""
-        depths = [cold_depth if name.endswith("_cold") else DEPTHS.get(name, depth) for name in names]
-        self.comm.exchange(self.backend, self.domain, [self.arrays[n] for n in names], depths)
-        if self.domain.closed:
-            self._close_ends(names, depths)
+    def exchange(self, *names: str, motile_depth: int = 0) -> None:
+        """Bring as many halo planes of these arrays up to date as are read, and so many of the motile layer.
 
-    def _close_ends(self, names: tuple[str, ...], depths: list[int]) -> None:
+        Between ranks the cells of the motile layer travel as a list.
+        """
+        depths = {name: DEPTHS.get(name, HALO) for name in names}
+        motile = dict.fromkeys(("mot_hot", "mot_cold"), motile_depth) if motile_depth else {}
+        cells = Sparse(self.arrays["mot_hot"], self.arrays["mot_cold"], motile_depth) if motile else None
+        dense = [self.arrays[name] for name in names]
+        self.comm.exchange(self.backend, self.domain, dense, list(depths.values()), cells)
+        if self.domain.closed:
+            self._close_ends(depths | motile)
+
+    def _close_ends(self, depths: dict[str, int]) -> None:
         """Let empty bone be what lies beyond the first and the last plane of the lattice."""
         halo, nz = self.domain.halo, self.domain.n_owned
-        for name, depth in zip(names, depths, strict=True):
+        for name, depth in depths.items():
             ends = [slice(halo - depth, halo)] if self.domain.rank == 0 else []
             ends += [slice(halo + nz, halo + nz + depth)] if self.domain.rank == self.domain.size - 1 else []
             for planes in ends:
@@ -189,7 +195,7 @@ class Phases:
 
     def motile_substep(self, step: int, substep: int) -> None:
         """Phase 6: one step of the random walk."""
-        self.exchange("mot_hot", "mot_cold", depth=sum(HOP_CHAIN.values()), cold_depth=COLD_DEPTH_OF_HOP)
+        self.exchange(motile_depth=sum(HOP_CHAIN.values()))
         self._chain(self._hop, substep)(step=step)
 
     def _hop(self, substep: int) -> list[Stage]:

@@ -16,7 +16,7 @@ from abm.model import labels
 from abm.model.body import Body, Dose
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
-from abm.phases import Phases
+from abm.phases import HALO, Phases
 from abm.state import Snapshot
 from abm.streams import cpp_header
 from abm.tables import rules_digest
@@ -108,7 +108,7 @@ class Simulation:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", *self.sweeps)
+        lattice.exchange("res_hot", "res_cold", *self.sweeps, motile_depth=HALO)
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
         lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
@@ -168,7 +168,7 @@ class Simulation:
 
     def _relax_fields(self) -> None:
         """Bring the fields near their steady state before the first step."""
-        self.lattice.exchange("res_hot", "mot_hot")
+        self.lattice.exchange("res_hot", motile_depth=HALO)
         counted = self.model.rules.needs_histogram(self.last[Count.POPULATION])
         self.lattice.contacts(_BEFORE_START, counted=counted)
         for name, settings in self.sweeps.items():

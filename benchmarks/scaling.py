@@ -260,7 +260,7 @@ def predict(cases: Sequence[Row], cores: int) -> list[StepTime]:
     one = Forecast(model, base, 1)
     figures = dict(base.figures) | {
         "rate": Figure(one.counted.moved / one.counted.per_site / found["compute"], source),
-        "copy": Figure(2 * sum(side for side, _ in one.counted.sides) / found["exchange"] / 1e9, source),
+        "copy": Figure(2 * sum(side.copied for side in one.counted.sides) / found["exchange"] / 1e9, source),
         "candidates": Figure(tried, source),
         "candidate_s": Figure(found["homing"] / (tried * sites), source),
         "step_s": Figure(found["host"], source),

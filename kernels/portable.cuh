@@ -18,7 +18,7 @@ typedef unsigned long long uint64_t;
 // site; the host has blocks for its vector units, groups of LANES in them. FOR_EACH_BLOCK_IN_PART also has the number
 // of one of the N_PARTS parts (of whole planes) of the sites and a local object, made for each part on the host, which
 // leaves a part to one thread, and for each site on a GPU.
-// count adds to a counter of a part, next_of takes a number from a list that all share, mark sets a flag that several
+// count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
 // may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
 // names away from libc symbols such as step().
 #ifdef __CUDACC__
@@ -40,7 +40,9 @@ typedef unsigned long long uint64_t;
             if (local; true)                                                                   \
                 if (Place b = place_at((first) + i_, ny, nx); true)                            \
                     if (constexpr int width = 1; true)
-DEVICE int64_t next_of(int64_t* counter) { return int64_t(atomicAdd((unsigned long long*)counter, 1ull)); }
+DEVICE int64_t next_of(int64_t* counter, int n = 1) {
+    return int64_t(atomicAdd((unsigned long long*)counter, (unsigned long long)n));
+}
 DEVICE void count(uint32_t* counter, uint32_t n = 1u) { atomicAdd(counter, n); }
 DEVICE void mark(uint8_t* flag) { *flag = 1; }
 DEVICE bool eight_zeros(const uint8_t*) { return false; }
@@ -69,7 +71,7 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
                 for (int64_t row_ = begin_; row_ < end_; ++row_)                                                    \
                     for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))                  \
                         if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
-DEVICE int64_t next_of(int64_t* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED); }
+DEVICE int64_t next_of(int64_t* counter, int n = 1) { return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
 DEVICE void count(uint32_t* counter, uint32_t n = 1u) { *counter += n; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
 DEVICE bool eight_zeros(const uint8_t* bytes) {

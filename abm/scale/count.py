@@ -18,10 +18,15 @@ from abm.bench.meter import moved
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.kernel import Kernel, load_topics
-from abm.phases import Phases
+from abm.messages import CELL, Sparse, longest_list
+from abm.phases import HALO, Phases
 from abm.setup import Model, sweep_settings
 
 Array = NDArray[Any]
+
+
+#: Bytes of a word of a cell.
+WORD = 4
 
 
 class Launch(NamedTuple):
@@ -30,6 +35,23 @@ class Launch(NamedTuple):
     kernel: str
     sites: int
     per_site: float
+
+
+class Side(NamedTuple):
+    """One message to one neighbour: bytes of the planes in it, their arrays, and sites whose cells it lists."""
+
+    planes: int
+    arrays: int
+    sites: int
+
+    @property
+    def copied(self) -> int:
+        """Bytes that one rank alone copies instead: cells with their planes."""
+        return self.planes + 2 * WORD * self.sites
+
+    def size(self, filled: float) -> float:
+        """Return its bytes if such a part of the sites holds a cell."""
+        return self.planes + CELL * filled * self.sites
 
 
 class PaperBackend:
@@ -76,15 +98,23 @@ class PaperComm(SerialComm):
     def __init__(self, rank: int, size: int) -> None:
         """Stand for a rank."""
         self.rank, self.size = rank, size
-        self.sides: list[tuple[int, int]] = []
-        self.buffers: dict[tuple[Any, ...], int] = {}
+        self.sides: list[Side] = []
+        self.kinds: dict[tuple[Any, ...], Side] = {}
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:  # noqa: ANN401
-        """Note bytes and arrays of the message to either side, and the buffers for it."""
-        del backend, domain
-        side = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
-        self.sides.append((side, len(arrays)))
-        self.buffers[*depths, *((a.dtype, a.shape) for a in arrays)] = 4 * side
+    def exchange(
+        self,
+        backend: Any,  # noqa: ANN401
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None = None,
+    ) -> None:
+        """Note the message to either side."""
+        del backend
+        planes = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
+        side = Side(planes, len(arrays), longest_list(domain, cells) // CELL)
+        self.sides.append(side)
+        self.kinds[*depths, *((a.dtype, a.shape) for a in arrays), side.sites] = side
 
 
 class Counted(NamedTuple):
@@ -92,15 +122,25 @@ class Counted(NamedTuple):
 
     Attributes:
         arrays: bytes of all arrays on the device, halo included.
-        buffers: bytes of message buffers on the host.
-        sides: of each exchange of a step, bytes of one message and number of arrays in it; two messages go out.
+        kinds: of messages; four buffers for each of them are kept, and a list where arrays live.
+        sides: of each exchange of a step, its message; two such go out.
         launches: of a step.
     """
 
     arrays: int
-    buffers: int
-    sides: tuple[tuple[int, int], ...]
+    kinds: tuple[Side, ...]
+    sides: tuple[Side, ...]
     launches: tuple[Launch, ...]
+
+    @property
+    def buffers(self) -> int:
+        """Bytes of message buffers, long enough for layers without an empty site."""
+        return int(sum(4 * kind.size(1.0) for kind in self.kinds))
+
+    @property
+    def lists(self) -> int:
+        """Bytes of the lists on the device."""
+        return sum(CELL * kind.sites + 8 for kind in self.kinds if kind.sites)
 
     @property
     def moved(self) -> float:
@@ -121,17 +161,17 @@ def count(model: Model, domain: Domain) -> Counted:
     pointers = {arg.name for kernel in backend.kernels.values() for arg in kernel.args if arg.is_pointer}
     lattice.constants = {name: np.zeros(1) for name in pointers - set(lattice.arrays) - {"counts"}}
     lattice.exchange("tissue", "distance")
-    lattice.exchange("res_hot", "mot_hot")
+    lattice.exchange("res_hot", motile_depth=HALO)
     for name in swept(model):
         lattice.exchange(name)
     backend.launches, comm.sides = [], []
     advance(model, lattice)
-    return Counted(arrays, sum(comm.buffers.values()), tuple(comm.sides), tuple(backend.launches))
+    return Counted(arrays, tuple(comm.kinds.values()), tuple(comm.sides), tuple(backend.launches))
 
 
 def advance(model: Model, lattice: Phases) -> None:
     """Do the phases of ``Simulation.advance`` in their order; both layers are taken to have cells."""
-    lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", *swept(model))
+    lattice.exchange("res_hot", "res_cold", *swept(model), motile_depth=HALO)
     lattice.contacts(0, counted=sees_neighbours(model))
     for name in swept(model):
         lattice.sweep(name, sweep_settings(model.fields[name]))

@@ -14,7 +14,7 @@ from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.model.body import Body
 from abm.model.tissue_raster import REACH
-from abm.scale.count import Counted, count
+from abm.scale.count import WORD, Counted, count
 from abm.scale.machines import Machine
 from abm.setup import Census, Model, make_domain, make_scale
 from abm.state import checkpoint_fields
@@ -42,6 +42,8 @@ CANDIDATE, FIRST_H = 120, 24.0
 SHAPES_S, FRAME_S, FILL_S = 6e-9, 1.1e-7, 2.1e-7
 #: How often a message is copied on its way out and in: the host copies what it received twice.
 COPIES = {"host": 3, "gpu": 2}
+#: To list the cells of a layer and to put them where they belong takes as many calls as to copy so many arrays.
+LISTING = 3
 #: Of a GPU: context of CUDA (assumed), and a copy of the largest array while the lattice is filled, bytes (per site).
 CONTEXT, LOADING = 600 * MIB, 4
 
@@ -126,9 +128,9 @@ class Forecast:
         return self.model.config.n_sites
 
     @property
-    def sent(self) -> int:
+    def sent(self) -> float:
         """Bytes a rank sends in a step."""
-        return 2 * sum(side for side, _ in self.counted.sides)
+        return 2 * sum(side.size(self.machine["motile"]) for side in self.counted.sides)
 
     @property
     def messages(self) -> int:
@@ -149,7 +151,7 @@ class Forecast:
         """Return what a rank needs."""
         arrays, own = self.counted.arrays, self.owned
         on_host = arrays if self.is_host else 0.0
-        base = PROCESS + (MPI + self.counted.buffers if self.ranks > 1 else 0.0) + (0.0 if self.is_host else CUDA)
+        base = PROCESS + (MPI + self.buffers() if self.ranks > 1 else 0.0) + (0.0 if self.is_host else CUDA)
         kept = SHAPES_KEPT * self.total
         planes = max(self.planes[1] + 2 * REACH, SAMPLED)
         tissue = SHAPES_MADE * self.total + TISSUE * self.plane * min(planes, self.model.config.patch.shape[0])
@@ -157,8 +159,16 @@ class Forecast:
         first = kept + 2 * STARTED * own + homing * FIRST_H / self.model.config.step_h
         started = kept + max(CELLS * own, on_host + STARTED * own + min(HEAP * own, HEAP_MOST))
         saving = kept + on_host + (raw_per_site() + CHUNKS) * own + WRITER
-        device = on_host or arrays + LOADING * own + CONTEXT
+        lists = self.counted.lists if self.ranks > 1 else 0
+        device = on_host or arrays + lists + LOADING * own + CONTEXT
         return Memory(arrays, device, base + max(tissue, first, started, saving), base + kept + on_host + homing)
+
+    def buffers(self) -> float:
+        """Return the host memory of message buffers and, with the host backend, of lists: as far as it is ever used."""
+        if not self.is_host:
+            return self.counted.buffers
+        filled = self.machine["motile"]
+        return sum(4 * kind.size(filled) for kind in self.counted.kinds) + filled * self.counted.lists
 
     def fits(self) -> bool:
         """Whether a rank finds the memory it needs; of GPU nodes only the memory of the GPU is asked for."""
@@ -185,11 +195,14 @@ class Forecast:
     def exchange(self) -> float:
         """Return the seconds of all exchanges of a step: copies into and out of buffers, and the slowest link."""
         machine, sides = self.machine, self.counted.sides
-        side = float(sum(nbytes for nbytes, _ in sides))
         if self.ranks == 1:
-            return 2 * side / (machine["copy"] * 1e9) if self.is_host else 0.0
+            return 2 * sum(side.copied for side in sides) / (machine["copy"] * 1e9) if self.is_host else 0.0
+        side = self.sent / 2
         times = 2 * COPIES["host" if self.is_host else "gpu"]
-        copies = times * (side / (machine["copy"] * 1e9) + sum(n for _, n in sides) * machine["copy_us"] * 1e-6)
+        calls = sum(kind.arrays + LISTING * (kind.sites > 0) for kind in sides)
+        copies = times * (side / (machine["copy"] * 1e9) + calls * machine["copy_us"] * 1e-6)
+        if self.is_host:  # planes are looked through for cells and cleared for them; next to nothing on a GPU
+            copies += 4 * WORD * sum(kind.sites for kind in sides) / (machine["copy"] * 1e9)
         away = 0 if self.ranks <= machine.node else 2 if machine.node == 1 else 1  # neighbours on another node
         links = away * side / (machine["link"] * 1e9) + (2 - away) * side / (machine["node_link"] * 1e9)
         slow = machine.slow(self.ranks)

@@ -41,6 +41,7 @@ UNITS = {
     "step_s": ("s", "body, Python and launches of a step, on every rank at once"),
     "candidates": ("per site", "sites tried in a step by cells from the blood, over sites of the lattice"),
     "candidate_s": ("s", "to draw and settle one of them; every rank does all of them"),
+    "motile": ("per site", "cells of the motile layer, which travel as a list, over sites"),
     "copy": ("GB/s", "between arrays and message buffers"),
     "copy_us": ("us", "each such copy, besides"),
     "node_link": ("GB/s", "between ranks of a node"),
@@ -149,6 +150,7 @@ def _common() -> dict[str, Figure]:
     return {
         "step_s": Figure(1.5e-3, f"{_HERE}, 64^3 sites"),
         "candidates": Figure(2.4e-3, "measured: healthy human marrow, 64^3 to 256^3 sites"),
+        "motile": Figure(0.010, "measured: healthy human marrow, 64^3 sites"),
         "candidate_s": Figure(1e-7, f"{_HERE}, 128^3 sites"),
         "node_link": Figure(8.0, f"{_HERE}, MPICH, 16 MiB to either side"),
         "latency": Figure(10.0, "assumed; 5 us measured with MPICH inside a machine"),
@@ -234,6 +236,7 @@ def trial(config: Config, backend: Any) -> dict[str, Figure]:  # noqa: ANN401
         "step_s": Figure(max(rest - tries * each, 0.0), source),
         "candidates": Figure(tries / prod(shape), source),
         "candidate_s": Figure(each, f"{source}, {TRIAL_CELLS} cells"),
+        "motile": Figure(np.count_nonzero(simulation.lattice.owned("mot_hot")) / prod(shape), source),
     }
 
 

@@ -53,8 +53,8 @@ def one_rank(forecast: Forecast) -> Iterator[str]:
         yield f"device     {size(memory.device)} of {size(where['memory'] * 1e9)} a rank: {fits}"
         fits = f"{size(memory.host * min(forecast.ranks, where.node))} a node"
     yield f"memory     {size(memory.host)} a rank at its peak, {size(memory.running)} between checkpoints; {fits}"
-    per_site = forecast.sent // forecast.plane
-    sent = f"{size(forecast.sent)} ({per_site} B for each site of a plane)"
+    per_site = forecast.sent / forecast.plane
+    sent = f"{size(forecast.sent)} ({per_site:.0f} B for each site of a plane)"
     yield f"halo       {forecast.messages} messages a step and rank, {sent}"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from abm.backends import choose
 from abm.cells import COLD, Kind, pack_hot
 from abm.config import Config
-from abm.phases import Phases
+from abm.phases import HALO, Phases
 from abm.setup import SITE_UM
 from abm.step import Simulation
 
@@ -29,7 +29,7 @@ def random_walk(seed: int) -> dict[str, Any]:
     lattice = simulation.lattice
     for name, words in _walkers().items():
         lattice.load(name, words)
-    lattice.exchange("tissue", "distance", "res_hot", "res_cold", "mot_hot", "mot_cold")
+    lattice.exchange("tissue", "distance", "res_hot", "res_cold", motile_depth=HALO)
     tracks = [_positions(lattice)]
     for hour in range(_HOURS):
         for substep in range(simulation.model.substeps):

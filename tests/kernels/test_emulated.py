@@ -12,7 +12,7 @@ from abm.step import Simulation
 from tests.conftest import absence
 from tests.kernels.emulated import EmulatedGpu
 from tests.kernels.states import random_state
-from tests.kernels.test_parity import RULES, run_all
+from tests.kernels.test_parity import RULES, run_all, run_list
 from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
@@ -32,6 +32,15 @@ def test_a_step_is_bit_identical(seed: int) -> None:
     assert intact
     for name, array in expected.items():
         np.testing.assert_array_equal(array, found[name], err_msg=name)
+
+
+def test_a_list_of_cells_is_bit_identical() -> None:
+    state = random_state((10, 6, 7), 3, 0.3, RULES, 0, 1)
+    expected, found = run_list(NumpyBackend(), state), run_list(gpu(), state)
+    assert expected[1]
+    assert found[1]
+    for one, other in zip(expected[0], found[0], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_patient_is_bit_identical() -> None:

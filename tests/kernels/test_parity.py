@@ -13,6 +13,7 @@ from abm import cells
 from abm.backends.numpy_backend import NumpyBackend
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
+from abm.messages import CellList, Sparse, longest_list
 from abm.phases import HALO, SCRATCH, Phases
 from abm.streams import Stream
 from tests.kernels.states import State, human_rules, random_state
@@ -127,6 +128,34 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
     for name in ("events", "counts"):
         assert whole[name].any()
         np.testing.assert_array_equal(whole[name], sum(p[name] for p in parts))
+
+
+def run_list(backend: Any, state: State) -> tuple[list[np.ndarray], bool]:
+    """List the motile cells of the lowest owned planes and put them on the lowest planes of the halo."""
+    p, depth = Guarded(backend, state, 1), 3
+    cells = Sparse(p.arrays["mot_hot"], p.arrays["mot_cold"], depth)
+    listed = CellList(backend, state.domain, cells)
+    buffer = backend.buffer(longest_list(state.domain, cells), on_device=False)
+    size = listed.take(buffer, slice(HALO, HALO + depth))
+    rows = np.array(buffer[:size]).view(np.uint32).reshape(-1, 3)
+    listed.put(buffer[:size], slice(0, depth))
+    layer = [np.array(backend.to_host(p.arrays[name])) for name in ("mot_hot", "mot_cold")]
+    return [rows[np.argsort(rows[:, 0])], *layer], p.intact()
+
+
+@pytest.mark.parametrize("filling", [0.0, 0.05, 0.5, 1.0])
+def test_a_list_of_cells_is_bit_identical(backend: Any, filling: float) -> None:
+    state = random_state((10, 6, 7), 3, filling, RULES, 0, 1)
+    (rows, hot, cold), intact = run_list(NumpyBackend(), state)
+    assert intact
+    np.testing.assert_array_equal(hot[:3], hot[HALO : HALO + 3])
+    there = hot[:3] != 0
+    np.testing.assert_array_equal(cold[:3][there], cold[HALO : HALO + 3][there])
+    assert len(rows) == np.count_nonzero(there)
+    found, intact = run_list(backend, state)
+    assert intact
+    for one, other in zip((rows, hot, cold), found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("seed", range(3))

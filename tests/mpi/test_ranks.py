@@ -109,9 +109,10 @@ def test_a_halo_that_is_too_short_is_noticed(scenario: str, undisturbed: dict[st
     """A test of these tests: with the nearest plane alone ranks disagree or lose cells."""
     code = (
         "import sys, abm.phases as p\n"
-        "p.DEPTHS.clear()\n"
         "exchange = p.Phases.exchange\n"
-        "p.Phases.exchange = lambda self, *names, **depths: exchange(self, *names, depth=1, cold_depth=1)\n"
+        "p.DEPTHS = dict.fromkeys(('tissue', 'distance', 'res_hot', 'res_cold', 'cxcl12', 'inflammation'), 1)\n"
+        "p.Phases.exchange = lambda self, *names, motile_depth=0: "
+        "exchange(self, *names, motile_depth=min(1, motile_depth))\n"
         "from abm.cli import main\n"
         f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
     )

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = (
     {"__init__", "cells", "streams", "philox", "exactmath", "resources", "errors", "endpoints", "stop_signals"},
     {"config", "config_errors", "config_lines", "config_models", "state", "kernel", "tables", "reference"},
-    {"domain", "comm", "backends"},
+    {"domain", "messages", "comm", "backends"},
     {"model"},
     {"step", "setup", "phases", "chains", "ledger", "observe", "io", "memory"},
     {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},

@@ -22,9 +22,10 @@ from abm.bench.meter import OTHERS, Meter
 from abm.comm import MpiComm, SerialComm
 from abm.config import load_config
 from abm.domain import Domain
+from abm.messages import Sparse
 from abm.phases import HALO, Phases
 from abm.scale import machines, text
-from abm.scale.count import Counted, count
+from abm.scale.count import Counted, Side, count
 from abm.scale.forecast import MIB, Forecast, slab
 from abm.scale.machines import DEVICES, UNITS, Figure, Machine, Options, machine, published, trial
 from abm.setup import Model, load_model
@@ -60,11 +61,19 @@ class CountingComm(SerialComm):
     """One rank that notes what it is asked to exchange."""
 
     def __init__(self) -> None:
-        self.sides: list[tuple[int, int]] = []
+        self.sides: list[Side] = []
 
-    def exchange(self, backend: Any, domain: Domain, arrays: Sequence[Any], depths: Sequence[int]) -> None:
-        self.sides.append((sum(a[:depth].nbytes for a, depth in zip(arrays, depths, strict=True)), len(arrays)))
-        super().exchange(backend, domain, arrays, depths)
+    def exchange(
+        self,
+        backend: Any,
+        domain: Domain,
+        arrays: Sequence[Any],
+        depths: Sequence[int],
+        cells: Sparse | None = None,
+    ) -> None:
+        nbytes = sum(a[:depth].nbytes for a, depth in zip(arrays, depths, strict=True))
+        self.sides.append(Side(nbytes, len(arrays), cells.hot[: cells.depth].size if cells else 0))
+        super().exchange(backend, domain, arrays, depths, cells)
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +114,30 @@ def test_arrays_are_those_that_are_allocated(ranks: int) -> None:
     assert count(model, domain).arrays == sum(array.nbytes for array in held)
 
 
+class FullMessage:
+    """The status of a message as long as its buffer."""
+
+    def Get_count(self, unit: str) -> int:  # noqa: N802
+        assert unit == "byte"
+        return 1 << 60
+
+
 def test_buffers_are_those_that_messages_need() -> None:
     model = model_of(20, 11, 13)
-    nothing = SimpleNamespace(rank=1, size=3, Irecv=lambda *a, **k: None, Isend=lambda *a, **k: None)
-    comm = MpiComm(SimpleNamespace(COMM_WORLD=nothing, Request=SimpleNamespace(Waitall=lambda waiting: None)))
+    nothing = SimpleNamespace(rank=1, size=3, Irecv=lambda buffer, **k: buffer.fill(0), Isend=lambda *a, **k: None)
+    requests = SimpleNamespace(Waitall=lambda *a: None)
+    comm = MpiComm(SimpleNamespace(COMM_WORLD=nothing, Request=requests, Status=FullMessage, BYTE="byte"))
     lattice = Phases(NumpyBackend(), slab(model, 3), comm, 1)
     lattice.exchange("tissue", "distance")
-    lattice.exchange("res_hot", "mot_hot")
-    lattice.exchange("res_hot", "res_cold", "mot_hot", "mot_cold", *model.fields)
+    lattice.exchange("res_hot", motile_depth=HALO)
+    lattice.exchange("res_hot", "res_cold", *model.fields, motile_depth=HALO)
     for name in model.fields:
         lattice.exchange(name)
-    lattice.exchange("mot_hot", "mot_cold", depth=3, cold_depth=1)
-    made = sum(buffer.nbytes for buffers in comm._buffers.values() for buffer in buffers)
-    assert forecast(3, (20, 11, 13)).counted.buffers == made
+    lattice.exchange(motile_depth=3)
+    counted, messages = forecast(3, (20, 11, 13)).counted, comm._messages.values()
+    assert counted.buffers == sum(buffer.nbytes for message in messages for buffer in message.buffers)
+    lists = [message.list for message in messages if message.list]
+    assert counted.lists == sum(one.words.nbytes + one.found.nbytes for one in lists)
 
 
 @pytest.mark.parametrize("planes", [64, 67, 101])
@@ -231,7 +251,7 @@ def test_what_is_given_wins() -> None:
 def test_trial_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "TRIAL_S", 0.01)
     found = trial(tiny_config(), NumpyBackend())
-    assert set(found) == {"rate", "step_s", "candidates", "candidate_s"}
+    assert set(found) == {"rate", "step_s", "candidates", "candidate_s", "motile"}
     assert found["rate"].value > 0.0  # nobody comes from the blood in the first days of this patient
     assert all(figure.value >= 0.0 and "measured" in figure.source for figure in found.values())
 
