@@ -94,6 +94,8 @@ class SerialComm:
 
     rank = 0
     size = 1
+    #: MPI's communicator, where there is MPI.
+    world: Any = None
     #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
     exchange_s = 0.0
 

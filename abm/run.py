@@ -71,7 +71,7 @@ def start_run(
     backend, reason = choose_in_turn(options.backend, comm)
     watch = Stopwatch()
     with watch("setup"):
-        check_memory(config, backend)
+        check_machine(config, backend, comm)
         simulation = Simulation.start(config, backend, comm)
         comm.on_root(lambda: claim(out, config))
     with log_file(out) if comm.rank == 0 else nullcontext():
@@ -121,12 +121,14 @@ def choose_in_turn(name: str, comm: SerialComm) -> tuple[Backend, str]:
     return found or choose(name)
 
 
-def check_memory(config: Config, backend: Backend) -> None:
-    """Refuse a patch that this machine cannot hold, rather than be killed while it fills up.
+def check_machine(config: Config, backend: Backend, comm: SerialComm) -> None:
+    """Refuse a patch that this machine cannot hold, rather than be killed while it fills up, and files it cannot write.
 
     Raises:
-        ConfigError: with what is needed, what there is, and what would fit.
+        ConfigError: with what is needed, what there is, and what would do.
     """
+    if config.output.single_file and (message := io.obstacle(comm)):
+        raise config.error("output.single_file", message)
     if message := refusal(config.patch.shape, backend, Simulation.memory(config)[-1][1]):
         raise config.error("patch.shape", message)
 
@@ -290,33 +292,11 @@ class Run:
             began = time.monotonic()
             with self.watch("checkpoints"):
                 self.comm.on_root(lambda: self.series.write(self.out))
-                self.saved = self.write_checkpoint()
+                output = self.config.output
+                snapshot = self.simulation.snapshot()
+                self.saved = io.save(self.out, snapshot, output.keep, self.comm, single_file=output.single_file)
             self.longest_save_s = max(self.longest_save_s, time.monotonic() - began)
         return self.saved
-
-    def write_checkpoint(self) -> Path:
-        """Write the shards and the manifest, which is there before any rank goes on; if one fails, all do."""
-        path: Path | None = None
-        failure: CheckpointError | None = None
-        try:
-            path = io.write_checkpoint(
-                self.out,
-                self.simulation.snapshot(),
-                keep=self.config.output.keep,
-                rank=self.comm.rank,
-                n_ranks=self.comm.size,
-                gather=self.comm.gather,
-            )
-        except CheckpointError as error:
-            failure = error
-
-        def outcome() -> Path:
-            if failure is not None:
-                raise failure
-            assert path is not None
-            return path
-
-        return self.comm.on_root(outcome)  # rank 0 writes the manifest, so it knows of every failure
 
     def shares(self) -> dict[str, float]:
         """Return which parts of the time of this rank went into what does not advance the patient."""

@@ -7,7 +7,9 @@ from abm.io.hash import state_hash
 from abm.io.inspection import find_checkpoint, state_line, verdicts
 from abm.io.merged import merge
 from abm.io.reader import read_checkpoint, read_manifest, verify
+from abm.io.save import save
 from abm.io.series import Record, Series
+from abm.io.together import obstacle
 from abm.io.vtkhdf import write_snapshot
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "holds_checkpoint",
     "merge",
     "newest_good",
+    "obstacle",
     "read_checkpoint",
     "read_manifest",
+    "save",
     "state_hash",
     "state_line",
     "verdicts",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: gzip is the only compression that every HDF5 reader opens.
 GZIP_LEVEL = 1
 _ABANDONED_S = 3600.0
-_SEAL_BYTES = 512  #: the smallest user block of an HDF5 file
+SEAL_BYTES = 512  #: the smallest user block of an HDF5 file
 _SEAL = b"sha256 after this block: "
 #: An HDF5 attribute holds less than 64 KiB; longer texts become a dataset of the same name.
 _LONGEST_ATTRIBUTE = 60_000
@@ -89,7 +89,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the file cannot be written (disk full, no permission, ...); ``path`` is as it was.
     """
-    temp = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    temp = temporary(path)
     try:
         yield temp
         sync(temp)
@@ -102,6 +102,11 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temp.unlink()
+
+
+def temporary(path: Path) -> Path:
+    """Return the name under which this process writes a file; it tells :func:`sweep` who does."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -119,16 +124,14 @@ def new_hdf5(path: Path, *, sealed: bool = False) -> Iterator[h5py.File]:
     with replacing(path) as temp:
         with _Sink(temp, "w+") as sink:
             try:
-                with h5py.File(sink, "w", userblock_size=_SEAL_BYTES if sealed else 0) as file:
+                with h5py.File(sink, "w", userblock_size=SEAL_BYTES if sealed else 0) as file:
                     yield file
             except Exception:
                 sink.check()  # HDF5 stumbles over what was not written; the reason for that is to be told
                 raise
             sink.check()
         if sealed:
-            seal = _seal(temp)
-            with temp.open("r+b") as raw:
-                raw.write(seal)
+            seal(temp)
 
 
 @contextlib.contextmanager
@@ -154,7 +157,14 @@ def open_hdf5(path: Path, *, sealed: bool = False) -> Iterator[h5py.File]:
 
 
 def _seal(path: Path) -> bytes:
-    return _SEAL + f"{sha256_of(path, _SEAL_BYTES)}\n".encode().ljust(_SEAL_BYTES - len(_SEAL), b"\0")
+    return _SEAL + f"{sha256_of(path, SEAL_BYTES)}\n".encode().ljust(SEAL_BYTES - len(_SEAL), b"\0")
+
+
+def seal(path: Path) -> None:
+    """Write the checksum of a file into its user block, of SEAL_BYTES."""
+    text = _seal(path)
+    with path.open("r+b") as raw:
+        raw.write(text)
 
 
 def has_seal(path: Path) -> bool:
@@ -166,7 +176,7 @@ def has_seal(path: Path) -> bool:
 def check_seal(path: Path) -> None:
     """Raise ``CheckpointError`` unless the checksum that a file carries is that of its content."""
     with path.open("rb") as file:
-        found = file.read(_SEAL_BYTES)
+        found = file.read(SEAL_BYTES)
     if found != _seal(path):
         msg = f"{path}: damaged: it does not match its checksum"
         raise CheckpointError(msg)

@@ -5,7 +5,8 @@ and ``manifest.json``, written last, with size and SHA-256 of the others. A fold
 
 Ranks write files of their own, not one together: the HDF5 that comes with h5py's wheels cannot write in parallel, one
 built for it has to be built against the very MPI of the site, its compressed writes are collective, and a rank that
-dies then takes the file of all with it. ``abm merge`` (:mod:`abm.io.merged`) makes one file of them when one is wanted.
+dies then takes the file of all with it. ``abm merge`` (:mod:`abm.io.merged`) makes one file of them when one is wanted;
+where h5py can write in parallel, ``single_file`` (:mod:`abm.io.together`) makes it at once.
 """
 
 from __future__ import annotations
@@ -176,10 +177,10 @@ def _complete(folder: Path, snap: Snapshot, parts: list[Part]) -> None:
     _remove(p for p in folder.iterdir() if p.name not in known)
 
 
-def write_body(group: h5py.Group, snap: Snapshot) -> None:
+def write_body(group: h5py.Group, snap: Snapshot, *, compressed: bool = True) -> None:
     """Write the arrays off the lattice; a name with a slash becomes a group."""
     for name, array in snap.body.items():
-        group.create_dataset(name, data=array, **_filters(array))
+        group.create_dataset(name, data=array, **(_filters(array) if compressed else {}))
 
 
 def _filters(array: Array) -> dict[str, Any]:
@@ -199,9 +200,7 @@ def _withdraw(folder: Path, parts: Iterable[Part]) -> None:
 def _prune(out: Path, step: int, keep: int) -> None:
     """Keep the last whole checkpoints up to ``step``; later ones belong to the user. Removing is never urgent."""
     sweep(out)
-    past = [f for f in _folders(out) if _step(f) <= step]
-    whole = [f for f in past if not file_problems(f, checksums=False)]
-    for folder in set(past) - set(whole[-keep:]):
+    for folder in _superfluous(_folders(out), step, keep):
         # The manifest goes first: a folder that is left half removed is then known to be torn.
         _remove([folder / MANIFEST])
         with contextlib.suppress(OSError):
@@ -209,6 +208,19 @@ def _prune(out: Path, step: int, keep: int) -> None:
             folder.rmdir()
     for folder in _folders(out):
         sweep(folder)
+
+
+def prune_files(out: Path, step: int, keep: int) -> None:
+    """Keep the last whole single files up to ``step``, and all folders: those are of another way to write."""
+    sweep(out)
+    _remove(_superfluous([path for path in _checkpoints(out) if path.is_file()], step, keep))
+
+
+def _superfluous(found: list[Path], step: int, keep: int) -> set[Path]:
+    """Return the checkpoints up to a step that are not among the last whole ones."""
+    past = [path for path in found if _step(path) <= step]
+    whole = [path for path in past if not file_problems(path, checksums=False)]
+    return set(past) - set(whole[-keep:])
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -73,8 +73,8 @@ def test_shares_of_the_time_are_those_of_the_rank_that_has_most(monkeypatch: pyt
 def test_time_of_checkpoints_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     spent: dict[str, float] = {}
     monkeypatch.setattr(run.Run, "say_timing", lambda self: spent.update(self.watch.spent))
-    write = io.write_checkpoint
-    monkeypatch.setattr(io, "write_checkpoint", lambda *args, **more: time.sleep(0.05) or write(*args, **more))
+    write = io.save
+    monkeypatch.setattr(io, "save", lambda *args, **more: time.sleep(0.05) or write(*args, **more))
     run_case("--steps", "3", "--set", "output.checkpoint_h=1")
     assert spent["checkpoints"] >= 3 * 0.05
     assert spent["output"] < 0.05
