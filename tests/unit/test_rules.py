@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from abm import resources
-from abm.cells import N_BEHAVIOURS, N_KINDS, Antigen, Behaviour, Flag, Kind, Origin, Specificity
+from abm.cells import (
+    LOSS_ANTIGENS,
+    N_BEHAVIOURS,
+    N_KINDS,
+    N_SPECIFICITIES,
+    Antigen,
+    Behaviour,
+    Flag,
+    Kind,
+    Origin,
+    Specificity,
+)
 from abm.errors import ConfigError
 from abm.model.meanfield import homeostasis
 from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
@@ -123,6 +134,38 @@ def test_who_sees_whom_follows_antigens_and_receptors() -> None:
     assert (against_host[host_blast], against_host[donor_blast], against_host[dendritic]) == (1, 0, 3)
     assert not sees[Specificity.NONE].any()
     assert not sees[:, ::N_KINDS].any(), "an empty site is nobody's target"
+
+
+def test_a_peptide_is_seen_with_the_hla_that_presents_it() -> None:
+    sight = load_rules(FOLDER / "human").recognition
+    first, second = Antigen.HOST_MINOR_UBIQUITOUS, Antigen.HOST_MINOR_UBIQUITOUS_II
+    host = {kind: sight.shown(kind, Origin.HOST, donor_is_self=False) for kind in Kind}
+    assert first not in host[Kind.RETICULOCYTE]
+    assert first in host[Kind.HSC]
+    assert second not in host[Kind.HSC]
+    assert host[Kind.DENDRITIC][second] == 3
+    assert (host[Kind.MPP][first], host[Kind.MPP][second]) == (3, 2), "as dense as the HLA class, not denser"
+    assert host[Kind.ORTHOCHROMATIC][first] == 1
+
+
+def test_a_loss_takes_what_the_cell_no_longer_presents() -> None:
+    rules = load_rules(FOLDER / "human")
+    losses = dict(zip(LOSS_ANTIGENS, rules.tables["losses"].tolist(), strict=True))
+    assert losses[Antigen.CD33] == 1 << Antigen.CD33
+    assert losses[Antigen.HLA_CLASS_I] & 1 << Antigen.WT1
+    assert losses[Antigen.HLA_CLASS_I] & 1 << Antigen.HOST_MINOR_UBIQUITOUS
+    assert not losses[Antigen.HLA_CLASS_I] & (1 << Antigen.CD33 | 1 << Antigen.HOST_MINOR_UBIQUITOUS_II)
+
+
+def test_a_kill_is_weighed_by_kind_affinity_and_level() -> None:
+    rules = load_rules(FOLDER / "human")
+    strength = rules.tables["strength"][rules.tables["hit_class"]].reshape(N_SPECIFICITIES, N_KINDS, 4)
+    best, low = Specificity.HOST_UBIQUITOUS, Specificity.MYELIN
+    assert strength[best, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0])
+    assert strength[best, Kind.CD4_EFFECTOR].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.2])
+    assert strength[low, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.25, 0.5, 0.5])
+    assert not strength[Specificity.NONE].any()
+    assert not strength[:, Kind.CD8_NAIVE].any()
 
 
 def test_more_kill_strengths_than_a_byte_holds_are_refused(folder: Path) -> None:
