@@ -85,7 +85,7 @@ class Cycle(IntEnum):
 
 
 class Antigen(IntEnum):
-    """Bit position of every antigen a cell can show."""
+    """Bit position of every antigen a cell can show; what each is stands in antigens.csv."""
 
     HOST_MINOR_UBIQUITOUS = 0
     HOST_MINOR_HAEMATOPOIETIC = 1
@@ -99,9 +99,21 @@ class Antigen(IntEnum):
     WT1 = 9
     LEUKAEMIA_NEO = 10
     CCR5 = 11
+    HLA_CLASS_II = 12
+    HOST_MINOR_UBIQUITOUS_II = 13  # those that HLA class II presents, which CD4 T cells see
+    HOST_MINOR_HAEMATOPOIETIC_II = 14
+    DONOR_MINOR_II = 15
+    CMV = 16
+    EBV = 17
+    HIV = 18
+    SELF_MYELIN = 19
+    SELF_NUCLEAR = 20
 
 
-#: Loss bit j of the hot word clears this antigen (knock-out, mutation).
+#: Levels at which a cell may show an antigen: 1 to this.
+N_LEVELS = 3
+
+#: Loss bit j of the hot word clears this antigen (knock-out, mutation), and with an HLA class the peptides it presents.
 LOSS_ANTIGENS: tuple[Antigen, ...] = (
     Antigen.HOST_MINOR_HAEMATOPOIETIC,
     Antigen.HLA_CLASS_I,
@@ -122,6 +134,14 @@ class Specificity(IntEnum):
     HOST_HAEMATOPOIETIC = 2
     DONOR = 3
     LEUKAEMIA = 4
+    HOST_UBIQUITOUS_II = 5
+    HOST_HAEMATOPOIETIC_II = 6
+    DONOR_II = 7
+    CMV = 8
+    EBV = 9
+    HIV = 10
+    MYELIN = 11
+    NUCLEAR = 12
 
 
 N_SPECIFICITIES = 64

@@ -88,14 +88,11 @@ class Simulation:
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         rules = self.model.rules
         strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)
-        antigens = rules.antigens(self.body.donor.shares_antigens)
         self.lattice.set_constants(
             {
                 **rules.tables,
+                **rules.sight(self.body.donor.shares_antigens),
                 "strength": strength,
-                "antigens": antigens,
-                "sees": rules.sees(antigens),
-                "receptors": rules.receptors,
                 "hop": self.model.hop,
                 "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }

@@ -64,9 +64,13 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, meeting, r);
         for (int i = 0; i < meeting; ++i) {
             const Place p = lane(b, list[i], nx);
-            const uint32_t m = pick_bit(targets[i], r[0][i]);
-            engaged[p.l] = uint8_t((m + 1u) | uint32_t(hit_class[GET(mot_hot[p.l], HOT_KIND)]) << AIM_BITS);
-            mark(struck + near_site(p, m));
+            const uint32_t m = pick_bit(targets[i], r[0][i]), hot = mot_hot[p.l];
+            const uint32_t specificity = GET(hot, HOT_SPECIFICITY);
+            const int64_t target = near_site(p, m);
+            const uint32_t level = level_seen(res_hot[target], receptors[specificity], antigens, losses);
+            const uint32_t hit = hit_class[256u * specificity + 4u * GET(hot, HOT_KIND) + level];
+            engaged[p.l] = uint8_t((m + 1u) | hit << AIM_BITS);
+            mark(struck + target);
         }
     }
 }

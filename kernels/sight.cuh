@@ -8,13 +8,19 @@
 #define SEEN_BY_EFFECTOR 1u
 #define SEEN_BY_OTHERS 2u
 
-// Antigens a cell shows: those of its kind and origin, less what it has lost.
-DEVICE uint32_t antigens_of(uint32_t hot, const uint32_t* antigens, const uint32_t* losses) {
-    uint32_t mask = antigens[hot & 255u];
+// What is left of the antigens in the mask when the cell has lost what its word says.
+DEVICE uint32_t not_lost(uint32_t mask, uint32_t hot, const uint32_t* losses) {
     const uint32_t loss = GET(hot, HOT_LOSS);
     for (uint32_t j = 0; loss >> j; ++j)
         if ((loss >> j) & 1u) mask &= ~losses[j];
     return mask;
+}
+
+// How dense a seen cell shows what the receptor binds, 1 to 3. antigens: rows of 256 by kind and origin, of what is
+// shown at level 1, 2 and 3 or more.
+DEVICE uint32_t level_seen(uint32_t hot, uint32_t receptor, const uint32_t* antigens, const uint32_t* losses) {
+    const uint32_t bound = not_lost(receptor, hot, losses), row = hot & 255u;
+    return 1u + uint32_t((antigens[256u + row] & bound) != 0u) + uint32_t((antigens[512u + row] & bound) != 0u);
 }
 
 // Of the targets around p (bits, as in near_site) those that still show what the receptor binds.
@@ -22,7 +28,8 @@ DEVICE uint32_t still_showing(const Place& p, uint32_t targets, uint32_t recepto
                               const uint32_t* antigens, const uint32_t* losses) {
     for (uint32_t left = targets; left != 0u; left &= left - 1u) {
         const uint32_t m = lowest_bit(left);
-        if ((antigens_of(res_hot[near_site(p, m)], antigens, losses) & receptor) == 0u) targets &= ~(1u << m);
+        const uint32_t hot = res_hot[near_site(p, m)];
+        if ((not_lost(antigens[hot & 255u], hot, losses) & receptor) == 0u) targets &= ~(1u << m);
     }
     return targets;
 }

@@ -17,14 +17,10 @@ from abm.cells import (
     FIRST_MOTILE,
     N_BEHAVIOURS,
     N_KINDS,
-    N_SPECIFICITIES,
-    Antigen,
     Behaviour,
     Flag,
     Kind,
-    Origin,
     Signal,
-    Specificity,
     is_motile,
 )
 from abm.tables import Row, read_table
@@ -54,7 +50,6 @@ class KindInfo(NamedTuple):
     stages: int
     lineage: str
     flags: int
-    antigens: int
     strength: float
     motility: float  # um2/min
 
@@ -94,28 +89,25 @@ def _which(row: Row, kinds: dict[Kind, KindInfo]) -> list[Kind]:
     return [k for k in kinds if k < FIRST_MOTILE] if name == ANY_RESIDENT else [Kind[name]]
 
 
-def _bits(row: Row, column: str, options: type[Flag] | type[Antigen]) -> int:
-    names = [m.name for m in options]
+def _flags(row: Row) -> int:
+    names = [flag.name for flag in Flag]
     mask = 0
-    for name in row.text(column).split():
-        if name not in names:
-            Row(row.file, row.line, {column: name}).choice(column, names)
-        mask |= 1 << options[name]
+    for name in row.text("flags").split():
+        mask |= 1 << Flag[Row(row.file, row.line, {"flags": name}).choice("flags", names)]
     return mask
 
 
 def read_kinds(path: Path) -> dict[Kind, KindInfo]:
     """Return the declared kinds of ``kinds.csv``."""
     kinds: dict[Kind, KindInfo] = {}
-    for row in read_table(path, ("kind", "stages", "lineage", "flags", "antigens", "strength", "motility")):
+    for row in read_table(path, ("kind", "stages", "lineage", "flags", "strength", "motility")):
         kind = Kind[row.choice("kind", _KINDS)]
         if kind in kinds:
             raise row.error("kind", f"{kind.name} stands twice in this table")
         kinds[kind] = KindInfo(
             stages=row.integer("stages", 0, 31),
             lineage=row.text("lineage"),
-            flags=_bits(row, "flags", Flag),
-            antigens=_bits(row, "antigens", Antigen),
+            flags=_flags(row),
             strength=row.number("strength", 0.0),
             motility=row.number("motility", 0.0),
         )
@@ -200,25 +192,3 @@ def read_fates(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tupl
 def read_activations(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
     """Return what ACTIVATE makes of each kind."""
     return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in read_table(path, ("kind", "next"))}
-
-
-def read_receptors(path: Path) -> NDArray[np.uint32]:
-    """Return the antigen mask of each receptor class, uint32 (N_SPECIFICITIES,)."""
-    masks = np.zeros(N_SPECIFICITIES, np.uint32)
-    for row in read_table(path, ("specificity", "antigen")):
-        specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
-        masks[specificity] |= np.uint32(1 << Antigen[row.choice("antigen", [a.name for a in Antigen])])
-    return masks
-
-
-def read_origins(path: Path) -> dict[tuple[Origin, bool], int]:
-    """Return the antigens that an origin adds, for a donor who is not (False) or is (True) identical to the host."""
-    masks = {(origin, is_self): 0 for origin in (Origin.HOST, Origin.DONOR) for is_self in (False, True)}
-    for row in read_table(path, ("origin", "relation", "antigen")):
-        origin = Origin[row.choice("origin", ("HOST", "DONOR"))]
-        relation = row.choice("relation", ("any", "self", "other"))
-        bit = 1 << Antigen[row.choice("antigen", [a.name for a in Antigen])]
-        for is_self in (False, True):
-            if relation == "any" or (relation == "self") == is_self:
-                masks[origin, is_self] |= bit
-    return masks

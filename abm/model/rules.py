@@ -19,19 +19,16 @@ from abm.cells import (
     FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
-    HIT_CLASSES,
-    LOSS_ANTIGENS,
     N_HAZARDS,
     N_KINDS,
-    N_ORIGINS,
     Behaviour,
     Flag,
     Kind,
-    Origin,
     Signal,
     is_motile,
 )
 from abm.errors import ConfigError
+from abm.model.recognition import Recognition
 from abm.model.rule_tables import (
     BODY_SIGNALS,
     N_FATES,
@@ -42,8 +39,6 @@ from abm.model.rule_tables import (
     read_behaviours,
     read_fates,
     read_kinds,
-    read_origins,
-    read_receptors,
     read_responses,
 )
 from abm.tables import Folder
@@ -94,7 +89,7 @@ class Rules:
         responses: responses to body signals.
         fates: per kind, the next kinds and their shares.
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
-        receptors: antigen mask per specificity, uint32 (64,).
+        recognition: antigens, who shows them, and receptor classes.
         counting: whose presence makes which histogram class matter (:func:`_counting`), bool (64, 6).
         largest_response: largest product of local responses per row and hazard, untouched and touched, (2, 128, 9); 0
             without a touch for the hazards that need one (KILL, ACTIVATE).
@@ -107,12 +102,11 @@ class Rules:
     responses: tuple[Response, ...]
     fates: dict[Kind, tuple[tuple[Kind, float], ...]]
     tables: dict[str, NDArray[np.generic]]
-    receptors: NDArray[np.uint32]
+    recognition: Recognition
     counting: NDArray[np.bool_]
     largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
     local_signals: frozenset[Signal]
-    origin_antigens: dict[tuple[Origin, bool], int]
 
     @classmethod
     def load(cls, folder: Folder) -> Rules:
@@ -122,18 +116,18 @@ class Rules:
         body, local = read_responses(folder / "responses.csv", kinds)
         fates = read_fates(folder / "fates.csv", kinds)
         active = read_activations(folder / "activations.csv", kinds)
+        recognition = Recognition.load(folder, kinds)
         return cls(
             kinds=kinds,
             base=base,
             responses=tuple(body),
             fates=fates,
-            tables=_tables(kinds, local, fates, active),
-            receptors=read_receptors(folder / "receptors.csv"),
+            tables=_tables(kinds, local, fates, active, recognition),
+            recognition=recognition,
             counting=_counting(kinds, local),
             largest_response=_largest_response(kinds, local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
             local_signals=frozenset(rule.signal for rule in local),
-            origin_antigens=read_origins(folder / "origins.csv"),
         )
 
     def rates(self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
@@ -177,24 +171,10 @@ class Rules:
         member = self.tables["classes"].astype(np.int64)[:, None] >> np.arange(len(HISTOGRAM)) * HISTOGRAM_BITS & 1
         return [(_bits(a), _bits(b != 0)) for a, b in zip(self.counting.T, member.T, strict=True)]
 
-    def antigens(self, donor_is_self: bool) -> NDArray[np.uint32]:
-        """Return the antigen mask by the lowest byte of the hot word (kind, origin above it), uint32 (256,)."""
-        table = np.zeros((N_ORIGINS, N_KINDS), np.uint32)
-        for kind, info in self.kinds.items():
-            for origin in Origin:
-                source = Origin.HOST if origin is Origin.HOST else Origin.DONOR
-                table[origin, kind] = info.antigens | self.origin_antigens[source, donor_is_self]
-        return table.reshape(-1)
-
-    def sees(self, antigens: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        """Return who sees whom by receptor class and lowest byte of the target's hot word, uint8 (64 * 256,).
-
-        Bit 0: effectors do, bit 1: other lymphocytes do, which need an antigen-presenting cell.
-        """
-        kind = np.arange(antigens.size) % N_KINDS
-        binds = (antigens & self.receptors[:, None] != 0) & (kind != Kind.EMPTY)
-        table: NDArray[np.uint8] = binds.astype(np.uint8) | (binds & self.mask(Flag.APC)[kind]).astype(np.uint8) * 2
-        return table.reshape(-1)
+    def sight(self, donor_is_self: bool) -> dict[str, NDArray[np.generic]]:
+        """Return the kernel tables of who shows what and who sees whom: ``antigens`` and ``sees``."""
+        masks = self.recognition.masks(self.kinds, donor_is_self)
+        return {"antigens": masks.reshape(-1), "sees": self.recognition.sees(masks, self.mask(Flag.APC))}
 
     def mask(self, flag: Flag) -> NDArray[np.bool_]:
         """Return which kinds carry ``flag``, shape (64,)."""
@@ -250,12 +230,13 @@ def _tables(
     local: list[Local],
     fates: dict[Kind, tuple[tuple[Kind, float], ...]],
     active: dict[Kind, Kind],
+    recognition: Recognition,
 ) -> dict[str, NDArray[np.generic]]:
     local = sorted(local, key=lambda rule: rule.row)  # stable: rows keep the order of the table
     counts = np.bincount([rule.row for rule in local], minlength=N_KINDS * 2)
     flags = np.zeros(N_KINDS, np.uint32)
     stages = np.zeros(N_KINDS, np.uint8)
-    hit_class, strength = _hit_classes(kinds)
+    hit_class, strength = recognition.hit_classes({kind: info.strength for kind, info in kinds.items()})
     active_form = np.arange(N_KINDS).astype(np.uint8)
     for kind, info in kinds.items():
         flags[kind], stages[kind] = info.flags, info.stages
@@ -277,7 +258,8 @@ def _tables(
         "active_form": active_form,
         "fate_next": fate_next.reshape(-1),
         "fate_share": fate_share.reshape(-1),
-        "losses": np.array([1 << a for a in LOSS_ANTIGENS], np.uint32),
+        "losses": recognition.losses(),
+        "receptors": recognition.receptors,
         "rule_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         "rule_behaviour": np.array([r.behaviour for r in local], np.uint8),
         "rule_signal": np.array([r.signal for r in local], np.uint8),
@@ -286,24 +268,6 @@ def _tables(
         "rule_half": np.array([r.half for r in local], np.float32),
         "escape": escape_table(),
     }
-
-
-def _hit_classes(kinds: dict[Kind, KindInfo]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the class of kill strength of each kind, and the strength of each class."""
-    distinct = sorted({info.strength for info in kinds.values()} | {0.0})
-    if len(distinct) > HIT_CLASSES:
-        found = ", ".join(f"{value:g}" for value in distinct)
-        raise ConfigError(
-            f"expected at most {HIT_CLASSES} different kill strengths (0 is one), found {len(distinct)}: {found}",
-            file="kinds.csv",
-            key="strength",
-        )
-    strength = np.zeros(HIT_CLASSES, np.float32)
-    strength[: len(distinct)] = distinct
-    hit_class = np.zeros(N_KINDS, np.uint8)
-    for kind, info in kinds.items():
-        hit_class[kind] = distinct.index(info.strength)
-    return hit_class, strength
 
 
 def _class_words(kinds: dict[Kind, KindInfo]) -> NDArray[np.uint32]:

@@ -152,7 +152,7 @@ def test_missing_rule_table(rules: Path, table: str) -> None:
         ("behaviours.csv", "HSC", "HSCC", "kind", "HSC"),
         ("behaviours.csv", "DIVIDE", "DIVIDES", "behaviour", "DIVIDE"),
         ("behaviours.csv", "cycling", "cyclin", "cycle", "cycling"),
-        ("kinds.csv", "CD33", "CD3", "antigens", "CD33"),
+        ("expression.csv", "CD33", "CD3", "antigen", "CD33"),
         ("kinds.csv", "HSPC", "HPSC", "flags", "HSPC"),
         ("fates.csv", "MPP", "MMP", "", "MPP"),
         ("responses.csv", "flt3l", "flt3", "signal", "flt3l"),

@@ -102,7 +102,5 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
         **rules.tables,
         **rows_with_rules,
         **random,
-        "antigens": (antigens := rules.antigens(donor_is_self=False)),
-        "sees": rules.sees(antigens),
-        "receptors": rules.receptors,
+        **rules.sight(donor_is_self=False),
     }

@@ -20,13 +20,21 @@ from tests.kernels.test_emulated import gpu
 from tests.kernels.test_parity import RULES, Guarded
 
 APART = 3  # cases so far apart do not see each other
+#: Hit class by receptor class, kind and level: here the level itself.
+LEVEL_AS_CLASS = np.tile(np.arange(4, dtype=np.uint8), cells.N_SPECIFICITIES * cells.N_KINDS)
 LOSSES = (0, *(1 << j for j in range(len(LOSS_ANTIGENS))))
+RECEPTORS = RULES.recognition.receptors
 RESIDENTS = [kind for kind in RULES.kinds if kind < cells.FIRST_MOTILE]
 Case = tuple[int, int, int, int]  # receptor class, kind, origin, losses
 
 
-def engaged(backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> np.ndarray:
-    """Return for each case whether an effector engages the only cell within its reach."""
+def engaged(
+    backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray, dense: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """Return for each case what an effector notes of the only cell within its reach: 0 if it does not engage it.
+
+    ``dense``: what is shown at level 2 and 3; without them all is shown at the highest.
+    """
     side = APART * int(np.ceil(len(cases) ** (1 / 3)))
     state: State = random_state((side, side, side), 1, 0.0, RULES, 0, 1)
     at = np.unravel_index(np.arange(len(cases)), (side // APART,) * 3)
@@ -36,25 +44,35 @@ def engaged(backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors
     state.arrays["mot_hot"][where] = [cells.pack_hot(kind=Kind.CD8_EFFECTOR, specificity=s) for s, *_ in cases]
     kind = np.arange(256) % cells.N_KINDS
     binds = (antigens & receptors[:, None] != 0) & (kind != Kind.EMPTY)
-    state.tables |= {"antigens": antigens, "receptors": receptors, "sees": binds.astype(np.uint8).reshape(-1)}
+    levels = np.concatenate([antigens, *dense]) if dense else np.tile(antigens, cells.N_LEVELS)
+    state.tables |= {"antigens": levels, "receptors": receptors, "sees": binds.astype(np.uint8).reshape(-1)}
+    state.tables |= {"hit_class": LEVEL_AS_CLASS}
     phases = Guarded(backend, state, 1)
     phases.contacts(1, counted=True)
     found = np.asarray(backend.to_host(phases.arrays["engaged"])).reshape(state.arrays["mot_hot"].shape)
-    return np.asarray(found[where] != 0)
+    return np.asarray(found[where])
+
+
+def gone_with(lost: Antigen) -> set[Antigen]:
+    """Return what a cell no longer shows that lost an antigen, from the table itself, not from what is made of it."""
+    table = Path(resources.folder("scenarios")) / "rules" / "human" / "antigens.csv"
+    rows = [line.split(",") for line in table.read_text(encoding="utf-8").splitlines() if line[0] != "#"][1:]
+    presented = {Antigen[name] for name, _, by, *_ in rows if by == lost.name}
+    return {lost, *presented} if next(row[3] for row in rows if row[0] == lost.name) == "yes" else set()
 
 
 def expected(cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> list[bool]:
     """Return the rule itself, on sets of antigens."""
     shown = [{a for a in Antigen if int(mask) >> a & 1} for mask in antigens]
     bound = [{a for a in Antigen if int(mask) >> a & 1} for mask in receptors]
-    lost = {bits: {a for j, a in enumerate(LOSS_ANTIGENS) if bits >> j & 1} for bits in LOSSES}
+    lost = {bits: {a for j, a in enumerate(LOSS_ANTIGENS) if bits >> j & 1 for a in gone_with(a)} for bits in LOSSES}
     return [bool((shown[o * cells.N_KINDS + k] - lost[losses]) & bound[s]) for s, k, o, losses in cases]
 
 
 def check(backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray) -> None:
     wanted = expected(cases, antigens, receptors)
     assert 0 < sum(wanted) < len(wanted)
-    np.testing.assert_array_equal(engaged(backend, cases, antigens, receptors), wanted)
+    np.testing.assert_array_equal(engaged(backend, cases, antigens, receptors) != 0, wanted)
 
 
 def every_antigen(backend: Any) -> None:
@@ -67,14 +85,38 @@ def every_antigen(backend: Any) -> None:
     check(backend, list(product(classes, classes[1:], Origin, LOSSES)), antigens.reshape(-1), receptors)
 
 
+def shown(donor_is_self: bool) -> np.ndarray:
+    """Return what the shipped cells show at any level, uint32 (256,)."""
+    return RULES.recognition.masks(RULES.kinds, donor_is_self)[0]
+
+
 def every_class(backend: Any, donor_is_self: bool) -> None:
     """The shipped receptor classes against all shipped cells."""
     cases = list(product(cells.Specificity, RESIDENTS, Origin, LOSSES))
-    check(backend, cases, RULES.antigens(donor_is_self), RULES.receptors)
+    check(backend, cases, shown(donor_is_self), RECEPTORS)
 
 
 def test_every_antigen(backend: Any) -> None:
     every_antigen(backend)
+
+
+def every_level(backend: Any) -> None:
+    """A cell shows one antigen densely, another sparsely: the denser one that is seen and not lost counts."""
+    sparse, dense = Antigen.CD19, Antigen.CD33
+    kind, both, one = Kind.BLAST, cells.Specificity.CMV, cells.Specificity.EBV
+    masks = [np.zeros(256, np.uint32) for _ in range(cells.N_LEVELS)]
+    masks[0][kind] = 1 << sparse | 1 << dense
+    masks[1][kind] = masks[2][kind] = 1 << dense
+    receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
+    receptors[both], receptors[one] = masks[0][kind], 1 << sparse
+    lost = {a: 1 << LOSS_ANTIGENS.index(a) for a in (sparse, dense)}
+    cases = [(both, kind, 0, 0), (one, kind, 0, 0), (both, kind, 0, lost[dense]), (both, kind, 0, lost[sparse])]
+    noted = engaged(backend, [*cases, (one, kind, 0, lost[sparse])], masks[0], receptors, masks[1:])
+    assert (noted >> 5).tolist() == [3, 1, 1, 3, 0]
+
+
+def test_every_level(backend: Any) -> None:
+    every_level(backend)
 
 
 @pytest.mark.parametrize("donor_is_self", [False, True])
@@ -85,24 +127,26 @@ def test_every_class(backend: Any, donor_is_self: bool) -> None:
 @pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
 def test_thread_by_thread() -> None:
     every_antigen(gpu())
+    every_level(gpu())
     every_class(gpu(), donor_is_self=False)
     every_class(gpu(), donor_is_self=True)
 
 
 @pytest.mark.parametrize("donor_is_self", [False, True])
 def test_the_table_of_a_step_is_the_rule(donor_is_self: bool) -> None:
-    antigens = RULES.antigens(donor_is_self)
+    antigens = shown(donor_is_self)
     cases = list(product(cells.Specificity, RESIDENTS, Origin, [0]))
-    sees = RULES.sees(antigens).reshape(cells.N_SPECIFICITIES, 256)
+    sees = RULES.sight(donor_is_self)["sees"].reshape(cells.N_SPECIFICITIES, 256)
     found = [bool(sees[s, o * cells.N_KINDS + k] & 1) for s, k, o, _ in cases]
-    assert found == expected(cases, antigens, RULES.receptors)
+    assert found == expected(cases, antigens, RECEPTORS)
 
 
 def test_minor_antigens_follow_the_origin() -> None:
     """Host and donor classes see one side each; of an identical donor nothing differs, so nobody sees the donor."""
-    one, other = (RULES.antigens(is_self).reshape(cells.N_ORIGINS, -1)[:, RESIDENTS] for is_self in (True, False))
-    host = RULES.receptors[cells.Specificity.HOST_UBIQUITOUS]
-    donor = RULES.receptors[cells.Specificity.DONOR]
+    presenting = [kind for kind in RESIDENTS if Antigen.HLA_CLASS_I in RULES.recognition.expression.get(kind, {})]
+    assert len(presenting) == len(RESIDENTS) - 1  # a reticulocyte does not
+    one, other = (shown(is_self).reshape(cells.N_ORIGINS, -1)[:, presenting] for is_self in (True, False))
+    host, donor = (RECEPTORS[s] for s in (cells.Specificity.HOST_UBIQUITOUS, cells.Specificity.DONOR))
     assert (one == one[Origin.HOST]).all()
     assert not (one & donor).any()
     assert (other[Origin.HOST] & host).all()

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from abm import resources
-from abm.cells import N_BEHAVIOURS, N_KINDS, Antigen, Behaviour, Flag, Kind, Origin, Specificity
+from abm.cells import (
+    LOSS_ANTIGENS,
+    N_BEHAVIOURS,
+    N_KINDS,
+    N_SPECIFICITIES,
+    Antigen,
+    Behaviour,
+    Flag,
+    Kind,
+    Origin,
+    Specificity,
+)
 from abm.errors import ConfigError
 from abm.model.meanfield import homeostasis
 from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
@@ -38,7 +49,7 @@ def test_the_shipped_tables_load(species: str) -> None:
     rules = load_rules(FOLDER / species)
     assert rules.kinds.keys() == {k for k in Kind if k}
     assert rules.mask(Flag.EFFECTOR)[Kind.CD8_EFFECTOR]
-    assert rules.receptors[Specificity.HOST_UBIQUITOUS] == 1 << Antigen.HOST_MINOR_UBIQUITOUS
+    assert rules.recognition.receptors[Specificity.HOST_UBIQUITOUS] == 1 << Antigen.HOST_MINOR_UBIQUITOUS
 
 
 def test_at_baseline_the_rates_are_those_of_the_table() -> None:
@@ -105,7 +116,8 @@ def test_escape_table_is_one_minus_exp() -> None:
 
 def test_antigens_depend_on_whose_cell_it_is() -> None:
     rules = Rules.load(FOLDER / "human")
-    table = {is_self: rules.antigens(is_self).reshape(4, 64).T for is_self in (False, True)}
+    masks = {is_self: rules.sight(is_self)["antigens"].reshape(3, 4, 64) for is_self in (False, True)}
+    table = {is_self: shown[0].T for is_self, shown in masks.items()}
     host_minor = 1 << Antigen.HOST_MINOR_UBIQUITOUS
     assert table[False][Kind.BLAST, Origin.HOST] & host_minor
     assert not table[False][Kind.BLAST, Origin.DONOR] & host_minor
@@ -115,14 +127,45 @@ def test_antigens_depend_on_whose_cell_it_is() -> None:
 
 def test_who_sees_whom_follows_antigens_and_receptors() -> None:
     rules = load_rules(FOLDER / "human")
-    antigens = rules.antigens(donor_is_self=False)
-    sees = rules.sees(antigens).reshape(-1, 256)
+    sees = rules.sight(donor_is_self=False)["sees"].reshape(-1, 256)
     host_blast, donor_blast = int(Kind.BLAST), int(Kind.BLAST) + N_KINDS * Origin.DONOR
     dendritic = int(Kind.DENDRITIC)
     against_host = sees[Specificity.HOST_HAEMATOPOIETIC]
     assert (against_host[host_blast], against_host[donor_blast], against_host[dendritic]) == (1, 0, 3)
     assert not sees[Specificity.NONE].any()
     assert not sees[:, ::N_KINDS].any(), "an empty site is nobody's target"
+
+
+def test_a_peptide_is_seen_with_the_hla_that_presents_it() -> None:
+    sight = load_rules(FOLDER / "human").recognition
+    first, second = Antigen.HOST_MINOR_UBIQUITOUS, Antigen.HOST_MINOR_UBIQUITOUS_II
+    host = {kind: sight.shown(kind, Origin.HOST, donor_is_self=False) for kind in Kind}
+    assert first not in host[Kind.RETICULOCYTE]
+    assert first in host[Kind.HSC]
+    assert second not in host[Kind.HSC]
+    assert host[Kind.DENDRITIC][second] == 3
+    assert (host[Kind.MPP][first], host[Kind.MPP][second]) == (3, 2), "as dense as the HLA class, not denser"
+    assert host[Kind.ORTHOCHROMATIC][first] == 1
+
+
+def test_a_loss_takes_what_the_cell_no_longer_presents() -> None:
+    rules = load_rules(FOLDER / "human")
+    losses = dict(zip(LOSS_ANTIGENS, rules.tables["losses"].tolist(), strict=True))
+    assert losses[Antigen.CD33] == 1 << Antigen.CD33
+    assert losses[Antigen.HLA_CLASS_I] & 1 << Antigen.WT1
+    assert losses[Antigen.HLA_CLASS_I] & 1 << Antigen.HOST_MINOR_UBIQUITOUS
+    assert not losses[Antigen.HLA_CLASS_I] & (1 << Antigen.CD33 | 1 << Antigen.HOST_MINOR_UBIQUITOUS_II)
+
+
+def test_a_kill_is_weighed_by_kind_affinity_and_level() -> None:
+    rules = load_rules(FOLDER / "human")
+    strength = rules.tables["strength"][rules.tables["hit_class"]].reshape(N_SPECIFICITIES, N_KINDS, 4)
+    best, low = Specificity.HOST_UBIQUITOUS, Specificity.MYELIN
+    assert strength[best, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0])
+    assert strength[best, Kind.CD4_EFFECTOR].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.2])
+    assert strength[low, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.25, 0.5, 0.5])
+    assert not strength[Specificity.NONE].any()
+    assert not strength[:, Kind.CD8_NAIVE].any()
 
 
 def test_more_kill_strengths_than_a_byte_holds_are_refused(folder: Path) -> None:
@@ -139,6 +182,18 @@ def test_more_kill_strengths_than_a_byte_holds_are_refused(folder: Path) -> None
     path.write_text("\n".join(edited) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="at most 8 different kill strengths"):
         load_rules(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "said"), [("antigens.csv", "CD19,", "missing: CD19"), ("levels.csv", "2,", "missing: 2")]
+)
+def test_an_antigen_or_level_that_is_missing_is_said(folder: Path, table: str, row: str, said: str) -> None:
+    lines = (folder / table).read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / table).write_text("".join(line for line in lines if not line.startswith(row)), encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_rules(folder)
+    assert f"{table}: " in str(error.value)
+    assert said in str(error.value)
 
 
 def test_homeostasis_conserves_flux() -> None:
@@ -159,7 +214,6 @@ def test_homeostasis_conserves_flux() -> None:
     ("table", "old", "new", "said"),
     [
         ("kinds.csv", "HSC,1,stem", "HSCC,1,stem", "unknown name 'HSCC' (did you mean HSC?)"),
-        ("kinds.csv", "HLA_CLASS_I CD33 CD123,0", "HLA_CLASS_I CD3 CD123,0", "unknown name 'CD3'"),
         ("kinds.csv", "HSPC NICHE_SEEKER", "HSPC NICHE_SEKER", "did you mean NICHE_SEEKER?"),
         ("behaviours.csv", "MPP,any,DIVIDE,0.2,1/day", "MPP,any,DIVIDE,0.2,1/h", "unknown name '1/h'"),
         ("behaviours.csv", "MPP,any,DIVIDE,0.2", "MPP,any,DIVIDE,-0.2", "expected a number >= 0, found '-0.2'"),
@@ -171,8 +225,35 @@ def test_homeostasis_conserves_flux() -> None:
         ("fates.csv", "CMP,GMP,0.79", "CMP,GMP,0.5", "the shares of CMP add up to 0.71, expected 1"),
         ("fates.csv", "HSC,MPP,1", "HSC,CD8_NAIVE,1", "live in different layers"),
         ("fates.csv", "PRE_B,IMMATURE_B,1", "DENDRITIC,IMMATURE_B,1", "has fates but no stages"),
-        ("receptors.csv", "DONOR,DONOR_MINOR", "DONOR,DONOR_MINR", "did you mean DONOR_MINOR?"),
+        ("receptors.csv", "DONOR,DONOR_MINOR,1", "DONOR,DONOR_MINR,1", "did you mean DONOR_MINOR?"),
+        ("receptors.csv", "DONOR,DONOR_MINOR,1", "DONER,DONOR_MINOR,1", "did you mean DONOR?"),
+        (
+            "receptors.csv",
+            "DONOR,DONOR_MINOR,1",
+            "DONOR,DONOR_MINOR,1.5",
+            "expected a number >= 0 and <= 1, found '1.5'",
+        ),
+        (
+            "receptors.csv",
+            "LEUKAEMIA,WT1,1",
+            "LEUKAEMIA,WT1,0.5",
+            "one affinity: expected 1 as in its other rows, found 0.5",
+        ),
         ("origins.csv", "DONOR,self", "DONOR,twin", "unknown name 'twin'"),
+        ("origins.csv", "DONOR,other,DONOR_MINOR,", "DONOR,other,CD33,", "CD33 follows the kind of a cell"),
+        ("antigens.csv", "CD19,lineage", "CD33,lineage", "CD33 stands twice"),
+        ("antigens.csv", "CD19,lineage", "CD19,lineag", "unknown name 'lineag' (did you mean lineage?)"),
+        ("antigens.csv", "CD19,lineage,-,yes", "CD19,lineage,HLA_CLASS_3,yes", "did you mean HLA_CLASS_I"),
+        ("antigens.csv", "CD19,lineage,-,yes", "CD19,lineage,-,maybe", "unknown name 'maybe'"),
+        ("antigens.csv", "PD_L1,checkpoint,-,no", "PD_L1,checkpoint,-,yes", "PD_L1 has no loss bit in a cell"),
+        ("expression.csv", "LSC,CD33,2", "LSC,CD3,2", "unknown name 'CD3'"),
+        ("expression.csv", "LSC,CD33,2", "LSCC,CD33,2", "did you mean LSC?"),
+        ("expression.csv", "LSC,CD33,2", "LSC,CD33,4", "expected a whole number >= 1 and <= 3, found '4'"),
+        ("expression.csv", "LSC,CD123,3", "LSC,CD33,3", "LSC CD33 stands twice"),
+        ("expression.csv", "LSC,CD33,2", "LSC,DONOR_MINOR,2", "DONOR_MINOR follows the origin of a cell"),
+        ("levels.csv", "2,10000,1", "1,10000,1", "level 1 stands twice"),
+        ("levels.csv", "2,10000,1", "2,100,1", "expected a number >= 1000, found '100'"),
+        ("levels.csv", "2,10000,1", "2,10000,1.2", "expected a number >= 0 and <= 1, found '1.2'"),
         ("activations.csv", "CD8_NAIVE,CD8_EFFECTOR", "CD8_NAIVE,CD8_EFFECTR", "did you mean CD8_EFFECTOR?"),
     ],
 )
