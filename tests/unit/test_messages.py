@@ -15,7 +15,7 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.comm import MpiComm, SerialComm
 from abm.domain import Domain
 from abm.errors import BackendError
-from abm.messages import CELL, Sparse
+from abm.messages import CELL, Sparse, _parts
 
 DTYPES = ("u1", "u4", "u1", "f4")  # in this order words would not begin at multiples of their size
 
@@ -193,3 +193,13 @@ def test_a_wish_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(comm.GPU_AWARE, "yes")
     with pytest.raises(BackendError, match=r"ABM_GPU_AWARE_MPI=yes: expected 1"):
         MpiComm(Loop())
+
+
+def test_messages_hold_the_planes_of_all_arrays() -> None:
+    arrays = [np.zeros((9, 2, 3), np.uint32), np.zeros((9, 2, 3), np.uint8)]
+    buffer = np.zeros(2 * 6 * (4 + 1), np.uint8)
+    parts = [part for part, *_ in _parts(buffer, arrays, [2, 2])]
+    assert [(part.shape, part.dtype) for part in parts] == [((2, 2, 3), np.uint32), ((2, 2, 3), np.uint8)]
+    parts[0][...] = 0x01010101
+    parts[1][...] = 2
+    assert buffer.tolist() == [1] * 48 + [2] * 12

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import numpy as np
 import pytest
 
 from abm import comm
@@ -52,13 +51,3 @@ def test_a_launcher_inside_a_batch_job_is_believed_first(monkeypatch: pytest.Mon
     monkeypatch.setenv("PMI_RANK", "2")
     monkeypatch.setenv("MPI_LOCALRANKID", "3")
     assert (launched_ranks(), launched_rank(), local_rank()) == (4, 2, 3)
-
-
-def test_messages_hold_the_planes_of_all_arrays() -> None:
-    arrays = [np.zeros((9, 2, 3), np.uint32), np.zeros((9, 2, 3), np.uint8)]
-    buffer = np.zeros(2 * 6 * (4 + 1), np.uint8)
-    parts = [part for part, *_ in comm._parts(buffer, [(array, 2) for array in arrays])]
-    assert [(part.shape, part.dtype) for part in parts] == [((2, 2, 3), np.uint32), ((2, 2, 3), np.uint8)]
-    parts[0][...] = 0x01010101
-    parts[1][...] = 2
-    assert buffer.tolist() == [1] * 48 + [2] * 12
