@@ -255,6 +255,33 @@ def _known_source(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _number_of(kind: str) -> Any:  # noqa: ANN401 - a pydantic FieldInfo
+    return parameter("cells", f"purified {kind}, in all and not per kg", gt=0, le=1e12)
+
+
+class Purified(Table):
+    """Purified cells of a graft, by kind."""
+
+    hsc: Annotated[float | None, _number_of("stem cells, such as 200 for a mouse")] = None
+    mpp: Annotated[float | None, _number_of("multipotent progenitors")] = None
+    cmp: Annotated[float | None, _number_of("common myeloid progenitors")] = None
+    clp: Annotated[float | None, _number_of("common lymphoid progenitors")] = None
+    mep: Annotated[float | None, _number_of("megakaryocyte-erythroid progenitors")] = None
+    gmp: Annotated[float | None, _number_of("granulocyte-monocyte progenitors")] = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.numbers:
+            msg = f"cells of at least one of {', '.join(type(self).model_fields)}; found none"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The numbers that are stated, by kind."""
+        return self.model_dump(exclude_none=True)
+
+
 class Graft(Timed):
     """Stem-cell graft; what is not stated is that of sources.csv."""
 
@@ -270,9 +297,25 @@ class Graft(Timed):
         float | None,
         parameter("1/kg", "nucleated cells per recipient weight; sets CD34+ and CD3+ cells left open", gt=0, le=1e11),
     ] = None
+    cells: Annotated[
+        Purified | None,
+        parameter(
+            "cells",
+            "purified cells instead of CD34+ cells; T cells only if stated",
+            form="a table of numbers of cells by kind, such as { hsc = 200 }",
+        ),
+    ] = None
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        doses = [key for key in ("cd34_per_kg", "nucleated_per_kg") if getattr(self, key) is not None]
+        if self.cells and doses:
+            msg = f"either purified cells or a dose per kg; found cells and {', '.join(doses)}"
+            raise ValueError(msg)
+        return self
 
 
 class Cells(Timed):

@@ -228,10 +228,11 @@ def make_scale(model: Model, census: Census) -> Scale:
         cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
         exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
         reference_cellularity=resident,
+        cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
 
 
-def enrichment(model: Model, census: Census, scale: Scale) -> float:
+def enrichment(scale: Scale) -> float:
     """Return phi: how many times denser HSC are in the patch than in the marrow it stands for."""
-    return occupied(model, census) * scale.cells_per_agent / (model.traffic["active_hsc"] * body_size(model))
+    return scale.cells_per_agent / scale.cells_per_hsc

@@ -261,7 +261,7 @@ class Simulation:
     def facts(self) -> list[tuple[str, str]]:
         """Return what a user should know about the scale of the run."""
         hsc = self.last[Count.POPULATION, Kind.HSC].sum()
-        phi = setup.enrichment(self.model, self.census, self.scale)
+        phi = setup.enrichment(self.scale)
         volume = self.n_sites * 1e-6
         return [
             ("patch", f"{' x '.join(str(n) for n in self.domain.shape)} sites, {volume:.3g} mm3 of marrow"),

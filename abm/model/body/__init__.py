@@ -80,12 +80,14 @@ class Scale:
         cells_per_agent: real cells for which one lattice agent stands.
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
+        cells_per_hsc: real stem cells for which an agent stands that is one.
         division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
     cells_per_agent: float
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
+    cells_per_hsc: float
     division: Mapping[Kind, float] = field(default_factory=dict)
 
 
@@ -270,9 +272,17 @@ class Body:
             self.grafted = 1.0
 
     def graft_agents(self, graft: Dose) -> dict[Kind, float]:
-        """Return the expected number of lattice agents by kind for the CD34+ cells of ``graft``."""
-        agents = graft.cd34 / self.scale.cells_per_agent
-        return {kind: agents * share for kind, share in self.tables.grafts[graft.name].cd34.items()}
+        """Return the expected number of lattice agents by kind for the CD34+ or purified cells of ``graft``.
+
+        The patch holds its stem cells in their share of those of the body, so purified ones come in the same share;
+        of other kinds one agent stands for as many cells as in a whole graft of this source.
+        """
+        content, per_agent = self.tables.grafts[graft.name], self.scale.cells_per_agent
+        agents = {kind: graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
+        for kind, cells in graft.cells:
+            of_kind = 1.0 / self.scale.cells_per_hsc if kind is Kind.HSC else content.enrichment[kind] / per_agent
+            agents[kind] = agents.get(kind, 0.0) + cells * of_kind
+        return agents
 
     # ----------------------------------------------------------------------------------------- what the lattice sees
 
