@@ -33,13 +33,12 @@ from abm.config_models import (
     Patient,
     Scale,
     Stop,
-    Table,
     Tbi,
     TherapyEvent,
     Time,
-    parameter,
     species_names,
 )
+from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import Folder, Overlay, read_names, rules_digest
 

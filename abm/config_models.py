@@ -5,27 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
-
-
-def parameter(unit: str, doc: str, *, form: str = "", **limits: Any) -> Any:  # noqa: ANN401 - a pydantic FieldInfo
-    """Declare a parameter: its unit (empty for none), one sentence, its form if not plain, and its limits."""
-    extra: JsonDict = {"unit": unit}
-    if form:
-        extra["form"] = form
-    return Field(description=doc, json_schema_extra=extra, **limits)
-
-
-class Table(BaseModel):
-    """Base of all configuration tables: immutable, no unknown keys, no silent conversion, no inf or nan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def species_names() -> list[str]:

@@ -13,6 +13,7 @@ from abm.config import Config
 from abm.errors import ConfigError
 from abm.model.body import Dose
 from abm.model.body.grafts import read_grafts, read_sources
+from abm.setup import occupied
 from abm.step import Simulation
 from tests.unit.body_case import CELLS_PER_HSC, live, make_body, tables
 
@@ -24,7 +25,7 @@ MOUSE = {"weight_kg": 0.025, "age_years": 0.3, "donor": "twin"}
     ("old", "new", "message"),
     [
         ("cord,seeding,0.5", "cord,seeding,1.5", "value: expected a number >= 0 and <= 1, found '1.5'"),
-        ("cord,purified_seeding,0.1", "cord,purified_seeding,1.1", "expected a number >= 0 and <= 1, found '1.1'"),
+        ("cord,purified_seeding,0.05", "cord,purified_seeding,1.05", "expected a number >= 0 and <= 1, found '1.05'"),
         ("cord,seeding,0.5", "cord,seed,0.5", "unknown name 'seed' (did you mean seeding?)"),
         ("cord,delay,72,0,96,h", "cord,delay,72,0,96,d", "unknown name 'd'"),
         ("cord,delay,72,0,96,h", "cord,delay,72,96,0,h", "low: expected at most high = 0, found 96"),
@@ -92,3 +93,17 @@ def test_a_patch_says_for_how_many_stem_cells_an_agent_stands() -> None:
     hsc = (Kind.HSC, float(sim.model.traffic["active_hsc"]))
     agents = sim.body.graft_agents(Dose("graft", "marrow", cells=(hsc,)))
     assert agents[Kind.HSC] == pytest.approx(int(sim.last[Count.POPULATION, Kind.HSC].sum()), rel=0.15)
+
+
+def test_a_graft_of_the_whole_marrow_of_a_mouse_is_its_marrow() -> None:
+    """As many nucleated cells as the body has are as many progenitors of each kind as the patch should hold."""
+    graft = {"action": "graft", "day": 0.0, "source": "marrow", "nucleated_per_kg": 5e8 / MOUSE["weight_kg"]}
+    config = Config.model_validate(
+        {"patch": {"shape": [24] * 3, "species": "mouse"}, "patient": MOUSE, "events": [graft]}
+    )
+    sim = Simulation.start(config, choose("numpy")[0])
+    assert sim.model.traffic["marrow_cells"] == 5e8
+    (dose,) = next(doses for doses in sim.model.schedule if doses)
+    held = sim.model.homeostasis.by_kind * occupied(sim.model, sim.census)
+    for kind, agents in sim.body.graft_agents(dose).items():
+        assert agents == pytest.approx(held[kind], rel=0.01), kind
