@@ -140,6 +140,10 @@ class Patient(Table):
         ),
     ] = 1.0
 
+    may_die: Annotated[
+        bool, parameter("", "whether infection, bleeding or anaemia can kill; the run then ends with the patient")
+    ] = False
+
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:

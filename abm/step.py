@@ -17,8 +17,9 @@ from abm.model.body import Body, Dose
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, Phases
+from abm.philox import philox_scalar
 from abm.state import Snapshot
-from abm.streams import cpp_header
+from abm.streams import Stream, cpp_header
 from abm.tables import rules_digest
 
 #: Jacobi sweeps of each field before the first step; each step does one more. The fields keep their state between steps
@@ -139,7 +140,9 @@ class Simulation:
     def _advance_body(self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...]) -> None:
         """Advance the body on rank 0 and tell all others."""
         if self.comm.rank == 0:
-            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses)
+            may_die = self.config.patient.may_die
+            draw = philox_scalar(self.config.seed, 0, step, Stream.DEATH * 256)[0] if may_die else None
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw)
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 
@@ -211,6 +214,11 @@ class Simulation:
     def n_steps(self) -> int:
         """Steps from start to end."""
         return self.config.n_steps
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no further step: the schedule is at its end, or the patient is dead."""
+        return self.step >= self.n_steps or self.body.mortality.dead
 
     @property
     def n_sites(self) -> int:

@@ -136,7 +136,7 @@ def test_reader_does_not_need_the_run_side(folder):
         "print(sorted(m for m in sys.modules if m.startswith('abm.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['abm.cells', 'abm.endpoints', 'abm.resources']"
+    assert done.stdout.strip() == "['abm.cells', 'abm.endpoints', 'abm.resources', 'abm.summary']"
 
 
 def test_page_needs_nothing_from_the_network(html):

@@ -22,12 +22,14 @@ from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
 from abm.model.body.parameters import (
     BloodRules,
     CytokineRules,
     LymphocyteRules,
+    MortalityRules,
     OrganRules,
     read_body,
     section,
@@ -139,6 +141,8 @@ class Body:
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
         self.treatment = Treatment()
+        mortality_rules = section(MortalityRules, tables.values, weight)
+        self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -156,7 +160,9 @@ class Body:
 
     # ------------------------------------------------------------------------------------------------- one step
 
-    def advance(self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose]) -> None:
+    def advance(
+        self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose], draw: int | None = None
+    ) -> None:
         """Advance by one step of the lattice.
 
         Drugs and radiation given here act from the next step on, in lattice and body alike; grafts and cell
@@ -167,6 +173,7 @@ class Body:
             day: day at the end of the step.
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
+            draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -184,6 +191,8 @@ class Body:
         for dose in doses:
             self._give(dose)
         self.blood.transfuse(day)
+        hazards = self.mortality.hazards(self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.mortality.advance(hazards, day, step_h, draw)
         self.lymphocytes.queue(step_h)
         self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
 
@@ -349,5 +358,5 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "lymphocytes", "allo")
+        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "lymphocytes", "allo")
         return [(getattr(self, name), name) for name in parts]
