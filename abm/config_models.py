@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_graft import Purified, marrow_file
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
@@ -245,33 +246,6 @@ def _known_source(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def _number_of(kind: str) -> Any:  # noqa: ANN401 - a pydantic FieldInfo
-    return parameter("cells", f"purified {kind}, in all and not per kg", gt=0, le=1e12)
-
-
-class Purified(Table):
-    """Purified cells of a graft, by kind."""
-
-    hsc: Annotated[float | None, _number_of("stem cells, such as 200 for a mouse")] = None
-    mpp: Annotated[float | None, _number_of("multipotent progenitors")] = None
-    cmp: Annotated[float | None, _number_of("common myeloid progenitors")] = None
-    clp: Annotated[float | None, _number_of("common lymphoid progenitors")] = None
-    mep: Annotated[float | None, _number_of("megakaryocyte-erythroid progenitors")] = None
-    gmp: Annotated[float | None, _number_of("granulocyte-monocyte progenitors")] = None
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.numbers:
-            msg = f"cells of at least one of {', '.join(type(self).model_fields)}; found none"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """The numbers that are stated, by kind."""
-        return self.model_dump(exclude_none=True)
-
-
 class Graft(Timed):
     """Stem-cell graft; what is not stated is that of sources.csv."""
 
@@ -295,17 +269,34 @@ class Graft(Timed):
             form="a table of numbers of cells by kind, such as { hsc = 200 }",
         ),
     ] = None
+    marrow_of: Annotated[
+        str,
+        parameter(
+            "",
+            "take stem and progenitor cells, with their clones, from the marrow of a former run; empty: of no run",
+            form="a checkpoint: a folder with manifest.json, or a merged file",
+        ),
+    ] = ""
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> Self:
-        doses = [key for key in ("cd34_per_kg", "nucleated_per_kg") if getattr(self, key) is not None]
-        if self.cells and doses:
-            msg = f"either purified cells or a dose per kg; found cells and {', '.join(doses)}"
+        rivals = ("cells", "cd34_per_kg", "nucleated_per_kg" if self.cells else "marrow_of")
+        given = [key for key in rivals if getattr(self, key)]
+        if len(given) > 1:
+            msg = f"only one of {', '.join(rivals)}; found {', '.join(given)}"
             raise ValueError(msg)
         return self
+
+    @field_validator("marrow_of")
+    @classmethod
+    def _is_checkpoint(cls, value: str) -> str:
+        if value and not marrow_file(value).is_file():
+            msg = "a checkpoint: a folder with manifest.json, or a merged file"
+            raise ValueError(msg)
+        return value
 
 
 class Cells(Timed):

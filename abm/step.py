@@ -178,7 +178,11 @@ class Simulation:
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for index, dose in enumerate(doses):
-            if dose.kind == "graft":
+            if dose.marrow_of:
+                harvest = self.model.harvests[dose.marrow_of]
+                agents = dose.nucleated / self.scale.cells_per_agent
+                self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
+            elif dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from abm.cells import Kind, Origin
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
@@ -144,18 +145,18 @@ class _Plan:
         source = self.tables.sources[event.source]
         cd34, cd3 = _dose_per_kg(event, source)
         weight = self.patient.weight_kg
-        stem = Dose(
-            "graft",
-            event.source,
-            cd34=cd34 * weight * source.seeding,
-            cells=self._purified(event, key),
-            origin=ORIGINS[event.donor],
-        )
+        if event.marrow_of:
+            nucleated = (event.nucleated_per_kg or source.dose["nucleated"]) * weight * source.seeding
+            content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
+        else:
+            content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
+        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
         if source.delay == 0.0:
             doses = [(0.0, replace(stem, cd3=cd3))]
         else:
-            doses = [(0.0, replace(stem, cd34=0.0, cells=(), cd3=cd3)), (source.delay / HOURS_PER_DAY, stem)]
+            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin)
+            doses = [(0.0, lymphocytes), (source.delay / HOURS_PER_DAY, stem)]
         self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
 
     def _purified(self, event: Graft, key: str) -> tuple[tuple[Kind, float], ...]:

@@ -243,7 +243,10 @@ dose_gy = -3
         (PURIFIED.replace("200", "0"), "case.toml:6: events[0].cells.hsc: expected a number > 0 and <= 1e+12"),
         (PURIFIED.replace("{ hsc = 200 }", "{}"), "events[0].cells: expected cells of at least one of hsc, mpp"),
         (PURIFIED.replace("{ hsc = 200 }", "200"), "case.toml:6: events[0].cells: expected a table, found 200"),
-        (PURIFIED + "cd34_per_kg = 5e6", "events[0]: expected either purified cells or a dose per kg; found cells and"),
+        (
+            PURIFIED + "cd34_per_kg = 5e6",
+            "expected only one of cells, cd34_per_kg, nucleated_per_kg; found cells, cd34_per_kg",
+        ),
         ('[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\nuntil_day = 0', "expected a day after day = 0"),
         (
             '[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\ntaper_days = 9',

@@ -29,6 +29,7 @@ FLOORS = (
     {
         "config",
         "config_errors",
+        "config_graft",
         "config_lines",
         "config_models",
         "config_table",
@@ -39,7 +40,7 @@ FLOORS = (
     },
     {"domain", "messages", "comm", "backends"},
     {"model"},
-    {"step", "setup", "phases", "chains", "ledger", "observe", "io", "memory"},
+    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
     {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
     {"cli", "cli_options", "__main__"},
 )

@@ -33,6 +33,8 @@ class Dose:
             treatment: 0-1.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
+        marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
+        nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         origin: whose cells a graft or product holds.
         plan: when a treatment begins and how long it lasts.
@@ -46,3 +48,5 @@ class Dose:
     origin: Origin = Origin.DONOR
     plan: Plan | None = None
     cells: tuple[tuple[Kind, float], ...] = ()
+    marrow_of: str = ""
+    nucleated: float = 0.0
