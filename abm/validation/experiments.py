@@ -76,7 +76,7 @@ def mean_square(tracks: NDArray[np.int64]) -> float:
 
 
 def serial_transfer(seed: int) -> dict[str, Any]:
-    """Give marrow from mouse to mouse until blood no longer returns; let that of the first compete with fresh marrow."""
+    """Give marrow from mouse to mouse until blood no longer returns; that of the first competes with fresh marrow."""
     last, marrow, loss = 0, "", None
     with TemporaryDirectory(prefix="abm-serial-") as name:
         for transfer in range(1, _MOST_TRANSFERS + 1):
