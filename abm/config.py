@@ -19,7 +19,8 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from abm import resources
 from abm.config_errors import Explainer
-from abm.config_lines import Source, key_text, read_source
+from abm.config_graft import marrow_file
+from abm.config_lines import KeyPath, Source, key_text, read_source
 from abm.config_models import (
     ACTIONS,
     MINUTES_PER_DAY,
@@ -33,13 +34,12 @@ from abm.config_models import (
     Patient,
     Scale,
     Stop,
-    Table,
     Tbi,
     TherapyEvent,
     Time,
-    parameter,
     species_names,
 )
+from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import Folder, Overlay, read_names, rules_digest
 
@@ -92,11 +92,14 @@ class Config(Table):
     def digest(self) -> str:
         """Return a SHA-256 of everything that shapes the trajectory: all but ``[output]`` and ``title``.
 
-        Of tables that replace those of the species the content counts, not the folder.
+        Of tables that replace those of the species, and of the marrow of a former run, the content counts, not where.
         """
         content = self.model_dump(mode="json", exclude_none=True, exclude={"output", "title"})
         if over := content["patch"].pop("rules"):
             content["patch"]["rules"] = rules_digest(Path(over))
+        for event in content["events"]:
+            if marrow := event.pop("marrow_of", ""):
+                event["marrow_of"] = hashlib.sha256(marrow_file(marrow).read_bytes()).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def error(self, key: str, message: str) -> ConfigError:
@@ -145,7 +148,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = No
 
 def config_from(source: Source) -> Config:
     """Check a parsed scenario."""
-    _locate_rules(source)
+    _locate(source)
     try:
         config = Config.model_validate(source.data, context=_context(source.data))
     except ValidationError as error:
@@ -155,12 +158,16 @@ def config_from(source: Source) -> Config:
     return config
 
 
-def _locate_rules(source: Source) -> None:
-    """Make ``patch.rules`` absolute: it is relative to the scenario file, or to the working directory in --set."""
-    patch = source.data.get("patch")
-    if isinstance(patch, dict) and isinstance(patch.get("rules"), str) and patch["rules"]:
-        home = Path() if ("patch", "rules") in source.overrides else source.file.parent
-        patch["rules"] = os.path.abspath(home / Path(patch["rules"]).expanduser())
+def _locate(source: Source) -> None:
+    """Make paths absolute: they are relative to the scenario file, or to the working directory in --set."""
+    events = source.data.get("events")
+    places: list[tuple[KeyPath, Any, str]] = [(("patch", "rules"), source.data.get("patch"), "rules")]
+    for index, event in enumerate(events if isinstance(events, list) else ()):
+        places.append((("events", index, "marrow_of"), event, "marrow_of"))
+    for key, table, name in places:
+        if isinstance(table, dict) and isinstance(table.get(name), str) and table[name]:
+            home = Path() if key in source.overrides else source.file.parent
+            table[name] = os.path.abspath(home / Path(table[name]).expanduser())
 
 
 def _context(data: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Explainer:
                 path, table = (*path, part), model_of(field)
             elif field is None and table is None and part in self.actions:
                 table = parent = self.actions[str(part)]
-            elif field is not None and _extra(field, "form"):
+            elif field is not None and table is None and _extra(field, "form"):
                 break
             elif isinstance(part, int) or table is not None:
                 path, field, parent, table = (*path, part), None, table, None
@@ -157,9 +157,9 @@ def _extra(field: FieldInfo, name: str) -> str:
 
 
 def model_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the table a key opens, if it does."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """Return the table a key opens, if it does; it may be optional."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _noun(field: FieldInfo) -> str:

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_graft import Purified, marrow_file
+from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
-
-
-def parameter(unit: str, doc: str, *, form: str = "", **limits: Any) -> Any:  # noqa: ANN401 - a pydantic FieldInfo
-    """Declare a parameter: its unit (empty for none), one sentence, its form if not plain, and its limits."""
-    extra: JsonDict = {"unit": unit}
-    if form:
-        extra["form"] = form
-    return Field(description=doc, json_schema_extra=extra, **limits)
-
-
-class Table(BaseModel):
-    """Base of all configuration tables: immutable, no unknown keys, no silent conversion, no inf or nan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def species_names() -> list[str]:
@@ -154,6 +141,10 @@ class Patient(Table):
         ),
     ] = 1.0
 
+    may_die: Annotated[
+        bool, parameter("", "whether infection, bleeding or anaemia can kill; the run then ends with the patient")
+    ] = False
+
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
@@ -270,9 +261,42 @@ class Graft(Timed):
         float | None,
         parameter("1/kg", "nucleated cells per recipient weight; sets CD34+ and CD3+ cells left open", gt=0, le=1e11),
     ] = None
+    cells: Annotated[
+        Purified | None,
+        parameter(
+            "cells",
+            "purified cells instead of CD34+ cells; T cells only if stated",
+            form="a table of numbers of cells by kind, such as { hsc = 200 }",
+        ),
+    ] = None
+    marrow_of: Annotated[
+        str,
+        parameter(
+            "",
+            "take stem and progenitor cells, with their clones, from the marrow of a former run; empty: of no run",
+            form="a checkpoint: a folder with manifest.json, or a merged file",
+        ),
+    ] = ""
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        rivals = ("cells", "cd34_per_kg", "nucleated_per_kg" if self.cells else "marrow_of")
+        given = [key for key in rivals if getattr(self, key)]
+        if len(given) > 1:
+            msg = f"only one of {', '.join(rivals)}; found {', '.join(given)}"
+            raise ValueError(msg)
+        return self
+
+    @field_validator("marrow_of")
+    @classmethod
+    def _is_checkpoint(cls, value: str) -> str:
+        if value and not marrow_file(value).is_file():
+            msg = "a checkpoint: a folder with manifest.json, or a merged file"
+            raise ValueError(msg)
+        return value
 
 
 class Cells(Timed):

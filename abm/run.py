@@ -18,7 +18,6 @@ from abm import io, kernel, observe, resources
 from abm.backends import Backend, choose
 from abm.comm import SerialComm, local_rank
 from abm.config import Config, rules_folder
-from abm.endpoints import summarise
 from abm.errors import EXIT_CONTINUE, CheckpointError
 from abm.memory import refusal
 from abm.model import body
@@ -27,6 +26,7 @@ from abm.run_folder import check_free, check_writable, claim, log_file, logger, 
 from abm.setup import make_domain, notes
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
+from abm.summary import summarise
 from abm.tables import rules_digest
 
 #: Unit and meaning of every observable of a record.
@@ -107,7 +107,7 @@ def resume_run(
         run = Run(config, simulation, series, out, options, stop, watch, saved=path)
         for message in (*skipped, lost, other_version(snapshot.meta)):
             run.say(message, important=True)
-        if simulation.step >= config.n_steps:
+        if simulation.over:
             run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
@@ -224,7 +224,7 @@ class Run:
         signal = ""
         try:
             progress.line(self.simulation.step, self.simulation.day, self.latest)
-            while self.simulation.step < last and not (signal := self.asked_to_stop()):
+            while not self.simulation.over and self.simulation.step < last and not (signal := self.asked_to_stop()):
                 self.advance()
                 progress.show(self.simulation.step, self.simulation.day, self.latest)
                 if heart:
@@ -234,7 +234,7 @@ class Run:
             progress.close()
             if heart:
                 heart.beat(self.simulation.step, steps, self.simulation.day, self.shares(), last=True)
-        if self.simulation.step == steps:
+        if self.simulation.over:
             return self.finish()
         return self.pause(signal)
 
@@ -258,7 +258,7 @@ class Run:
             self.simulation.advance()
         self.longest_step_s = max(self.longest_step_s, time.monotonic() - began)
         step = self.simulation.step
-        if step % self.series_steps == 0 or step == self.config.n_steps:
+        if step % self.series_steps == 0 or self.simulation.over:
             self.record()
         if self.snapshot_steps and step % self.snapshot_steps == 0:
             with self.watch("output"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, fsum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Kind, Tissue
 from abm.comm import SerialComm
-from abm.config import Config, rules_of
+from abm.config import Config, Graft, rules_of
 from abm.domain import Domain
-from abm.errors import ConfigError
+from abm.errors import CheckpointError, ConfigError
+from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, daily_production
 from abm.model.body.drugs import out_of_range
@@ -46,6 +49,7 @@ class Model:
     homeostasis: Homeostasis
     hop: NDArray[np.uint32]
     substeps: int
+    harvests: Mapping[str, Harvest]
 
 
 def load_model(config: Config) -> Model:
@@ -67,6 +71,7 @@ def load_model(config: Config) -> Model:
         homeostasis=homeostasis(rules, traffic["commit_share"], traffic["open_share"]),
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
+        harvests=_harvests(config, tables),
     )
 
 
@@ -75,6 +80,18 @@ def notes(config: Config) -> list[str]:
     folder = rules_of(config.patch)
     doses = therapy.unusual(config.events, Tables.load(folder))
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
+
+
+def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
+    """Read the marrow of former runs that grafts are taken from, by checkpoint."""
+    found: dict[str, Harvest] = {}
+    for index, event in enumerate(config.events):
+        if isinstance(event, Graft) and event.marrow_of:
+            try:
+                found[event.marrow_of] = read_harvest(Path(event.marrow_of), tables.grafts[event.source].cd34)
+            except CheckpointError as error:
+                raise config.error(f"events.{index}.marrow_of", str(error)) from None
+    return found
 
 
 def _schedule(config: Config, tables: Tables) -> therapy.Schedule:
@@ -228,10 +245,11 @@ def make_scale(model: Model, census: Census) -> Scale:
         cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
         exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
         reference_cellularity=resident,
+        cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
 
 
-def enrichment(model: Model, census: Census, scale: Scale) -> float:
+def enrichment(scale: Scale) -> float:
     """Return phi: how many times denser HSC are in the patch than in the marrow it stands for."""
-    return occupied(model, census) * scale.cells_per_agent / (model.traffic["active_hsc"] * body_size(model))
+    return scale.cells_per_agent / scale.cells_per_hsc

@@ -17,8 +17,9 @@ from abm.model.body import Body, Dose
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, Phases
+from abm.philox import philox_scalar
 from abm.state import Snapshot
-from abm.streams import cpp_header
+from abm.streams import Stream, cpp_header
 from abm.tables import rules_digest
 
 #: Jacobi sweeps of each field before the first step; each step does one more. The fields keep their state between steps
@@ -139,7 +140,9 @@ class Simulation:
     def _advance_body(self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...]) -> None:
         """Advance the body on rank 0 and tell all others."""
         if self.comm.rank == 0:
-            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses)
+            may_die = self.config.patient.may_die
+            draw = philox_scalar(self.config.seed, 0, step, Stream.DEATH * 256)[0] if may_die else None
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw)
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 
@@ -175,7 +178,11 @@ class Simulation:
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for index, dose in enumerate(doses):
-            if dose.kind == "graft":
+            if dose.marrow_of:
+                harvest = self.model.harvests[dose.marrow_of]
+                agents = dose.nucleated / self.scale.cells_per_agent
+                self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
+            elif dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
@@ -211,6 +218,11 @@ class Simulation:
     def n_steps(self) -> int:
         """Steps from start to end."""
         return self.config.n_steps
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no further step: the schedule is at its end, or the patient is dead."""
+        return self.step >= self.n_steps or self.body.mortality.dead
 
     @property
     def n_sites(self) -> int:
@@ -261,7 +273,7 @@ class Simulation:
     def facts(self) -> list[tuple[str, str]]:
         """Return what a user should know about the scale of the run."""
         hsc = self.last[Count.POPULATION, Kind.HSC].sum()
-        phi = setup.enrichment(self.model, self.census, self.scale)
+        phi = setup.enrichment(self.scale)
         volume = self.n_sites * 1e-6
         return [
             ("patch", f"{' x '.join(str(n) for n in self.domain.shape)} sites, {volume:.3g} mm3 of marrow"),

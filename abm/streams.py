@@ -28,6 +28,8 @@ class Stream(IntEnum):
     BODY = 9  # rank-0 draws; the "site" is a running number
     ARRIVAL = 10  # candidate sites of arriving cells
     LABEL = 11  # whether a cell takes up a label
+    DEATH = 12  # whether the patient dies, and of what
+    HARVEST = 13  # which cells of another marrow a graft holds
 
 
 def cpp_header() -> str:

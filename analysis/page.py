@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from abm import endpoints as ends
+from abm.summary import summarise
 
 from . import draw, slices, therapy
 from .axes import day_ticks, signed
@@ -195,7 +196,7 @@ def _span(text: str) -> int:
 
 def _event_rows(found: Mapping[str, ends.Value]) -> list[tuple[str, str]]:
     apart = ("Donor chimerism", "Lymphocytes")
-    return [row for row in ends.summarise(found) if not row[0].startswith(apart)]
+    return [row for row in summarise(found) if not row[0].startswith(apart)]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:

@@ -282,7 +282,7 @@ def write_wide(run: Run, file: Path) -> None:
 
 def describe(run: Run) -> Iterator[str]:
     """Yield lines that say what the run holds."""
-    from abm.endpoints import summarise
+    from abm.summary import summarise
 
     yield f"{run.path}: {run.config.get('title', 'untitled run')}"
     if len(run.day) == 0:

@@ -81,6 +81,7 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
     if event["action"] in ("graft", "cells"):
         parts = [str(event["source"])] if "source" in event else []
         parts += [f"{text}\N{NO-BREAK SPACE}{_count(event[key])}/kg" for key, text in _CELLS.items() if key in event]
+        parts += [f"{_count(n)}\N{NO-BREAK SPACE}{kind.upper()}" for kind, n in event.get("cells", {}).items()]
         depletion = event.get("t_depletion_log10", 0.0)
         return ", ".join(parts + ([f"T cells depleted {depletion:g} log₁₀"] if depletion else []))
     if event["action"] == "treat":

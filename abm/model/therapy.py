@@ -7,15 +7,17 @@ the order of the scenario.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from abm.cells import Origin
+from abm.cells import Kind, Origin
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables
 from abm.model.body.dose import ORDER
 from abm.model.body.drugs import LN10
+from abm.model.body.grafts import Source
 from abm.model.body.treatment import Plan
 from abm.tables import did_you_mean
 
@@ -136,24 +138,38 @@ class _Plan:
         return Dose("drug", drug.name, amount / (drug.reference[UNIT_OF_KEY[dose_key]] * drug.doses))
 
     def _graft(self, event: Graft, key: str) -> None:
-        """Add a graft: its T cells at once, its CD34+ cells when they can lodge."""
+        """Add a graft: its T cells at once, its stem cells when they can lodge."""
         if event.source not in self.tables.sources:
             message = f"{event.source} is not in sources.csv{did_you_mean(event.source, self.tables.sources)}"
             raise self.error(f"{key}.source", message)
         source = self.tables.sources[event.source]
-        share = (event.nucleated_per_kg or source.dose["nucleated"]) / source.dose["nucleated"]
-        cd34 = source.dose["cd34"] * share if event.cd34_per_kg is None else event.cd34_per_kg
-        cd3 = source.dose["cd3"] * share if event.cd3_per_kg is None else event.cd3_per_kg
+        cd34, cd3 = _dose_per_kg(event, source)
         weight = self.patient.weight_kg
-        stem = cd34 * weight * source.seeding
-        cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
-        whose = ORIGINS[event.donor]
-        if source.delay == 0.0:
-            doses = [(0.0, Dose("graft", event.source, cd34=stem, cd3=cd3, origin=whose))]
+        if event.marrow_of:
+            nucleated = (event.nucleated_per_kg or source.dose["nucleated"]) * weight * source.seeding
+            content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
         else:
-            doses = [(0.0, Dose("graft", event.source, cd3=cd3, origin=whose))]
-            doses += [(source.delay / HOURS_PER_DAY, Dose("graft", event.source, cd34=stem, origin=whose))]
+            content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
+        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
+        cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
+        if source.delay == 0.0:
+            doses = [(0.0, replace(stem, cd3=cd3))]
+        else:
+            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin)
+            doses = [(0.0, lymphocytes), (source.delay / HOURS_PER_DAY, stem)]
         self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
+
+    def _purified(self, event: Graft, key: str) -> tuple[tuple[Kind, float], ...]:
+        """Return the purified cells of a graft that can lodge, by kind."""
+        known = self.tables.grafts[event.source].enrichment
+        numbers = event.cells.numbers if event.cells else {}
+        for name in numbers:
+            if Kind[name.upper()] not in known:
+                has = ", ".join(kind.name for kind in known)
+                message = f"{event.source} holds no {name.upper()} (grafts.csv); it has {has}"
+                raise self.error(f"{key}.cells", message)
+        share = self.tables.sources[event.source].purified_seeding
+        return tuple((Kind[name.upper()], cells * share) for name, cells in numbers.items())
 
     def _cells(self, event: Cells, key: str) -> Dose:
         """Return a cell product as a number of cells."""
@@ -199,6 +215,14 @@ class _Plan:
     def _cancel(self, name: str, day: float) -> None:
         first = self._step(day)
         self.entries = [entry for entry in self.entries if entry.dose.name != name or entry.step < first]
+
+
+def _dose_per_kg(event: Graft, source: Source) -> tuple[float, float]:
+    """Return the CD34+ and CD3+ cells of a graft; of purified cells there is only what is stated."""
+    share = (event.nucleated_per_kg or source.dose["nucleated"]) / source.dose["nucleated"]
+    cd34 = source.dose["cd34"] * share if event.cd34_per_kg is None else event.cd34_per_kg
+    cd3 = source.dose["cd3"] * share if event.cd3_per_kg is None else event.cd3_per_kg
+    return (0.0, event.cd3_per_kg or 0.0) if event.cells else (cd34, cd3)
 
 
 def _taper_days(taper: float) -> Iterator[float]:

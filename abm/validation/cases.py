@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from abm import kernel, resources
-from abm.config import load_config, rules_of
+from abm.config import load_config, rules_folder, rules_of
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.tables import Overlay, did_you_mean, rules_digest
@@ -88,7 +88,8 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     events = event_list(protocol, path)
     if path is None:
         case = Case(name, seed, "", protocol.experiment, texts, drawn)
-        return Case(**{**vars(case), "key": _digest([vars(case), code_digest()])})
+        digests = [code_digest(), rules_digest(rules_folder(protocol.species))]
+        return Case(**{**vars(case), "key": _digest([vars(case), *digests])})
     try:
         overrides = (*_as_override(protocol, events), *(resolve(text, events) for text in texts))
         config = load_config(path, overrides, seed)

@@ -1,16 +1,20 @@
-"""Checks of the engine that no scenario can make."""
+"""Checks of the engine, and chains of runs, that no scenario can make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from abm import io, resources
 from abm.backends import choose
 from abm.cells import COLD, Kind, pack_hot
-from abm.config import Config
+from abm.config import Config, load_config
+from abm.endpoints import ANC_RECOVERED
 from abm.phases import HALO, Phases
 from abm.setup import SITE_UM
 from abm.step import Simulation
@@ -18,6 +22,8 @@ from abm.step import Simulation
 _SIDE = 48  #: sites along each edge
 _APART = 6  #: sites between walkers at the start: they hardly meet, and an empty neighbour is nearly always there
 _HOURS = 24
+_MOST_TRANSFERS = 8
+NEVER = "never"  #: as observables store what is infinite
 _LAG_H = 4  #: displacements are taken over so long, many hops, and short against the way around the box
 
 
@@ -69,4 +75,38 @@ def mean_square(tracks: NDArray[np.int64]) -> float:
     return float((windows * windows).sum(axis=-1).mean())
 
 
-EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {"random_walk": random_walk}
+def serial_transfer(seed: int) -> dict[str, Any]:
+    """Give marrow from mouse to mouse until blood no longer returns; that of the first competes with fresh marrow."""
+    last, marrow, loss = 0, "", None
+    with TemporaryDirectory(prefix="abm-serial-") as name:
+        for transfer in range(1, _MOST_TRANSFERS + 1):
+            changes = [f'events.1.marrow_of="{marrow}"'] if marrow else []
+            mouse = _lived("mouse_serial", changes, seed * _MOST_TRANSFERS + transfer)
+            if mouse.observables()["anc"] < ANC_RECOVERED:
+                break
+            last, marrow = transfer, str(io.write_checkpoint(Path(name) / str(transfer), mouse.snapshot(), keep=1))
+            loss = _loss(marrow, seed) if transfer == 1 else loss
+    return {"first_day": 0, "values": {"serial_transfers": float(last), "competitive_loss": loss}, "curves": {}}
+
+
+def _lived(scenario: str, changes: Sequence[str], seed: int) -> Simulation:
+    """Return the patient at the end of a shipped scenario."""
+    path = resources.folder("scenarios") / f"{scenario}.toml"
+    simulation = Simulation.start(load_config(path, changes, seed), choose("auto")[0])
+    while not simulation.over:
+        simulation.advance()
+    return simulation
+
+
+def _loss(marrow: str, seed: int) -> float | str:
+    """Return by what factor fewer blood cells come from this marrow than from as many cells of a fresh one."""
+    mouse = _lived("mouse_competitive", [f'events.1.marrow_of="{marrow}"', "time.end_day=56"], seed)
+    seen = mouse.observables()
+    first, second = seen["donor_myeloid"] - seen["donor2_myeloid"], seen["donor2_myeloid"]
+    return second / first if first > 0.0 else NEVER
+
+
+EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "random_walk": random_walk,
+    "serial_transfer": serial_transfer,
+}

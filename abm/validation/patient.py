@@ -45,9 +45,9 @@ def _measure(case: Case) -> Result:
     series = io.Series(UNITS, made)
     series.append(simulation.record())
     every = config.output.series_h * 60 // config.time.step_min
-    while simulation.step < config.n_steps:
+    while not simulation.over:
         simulation.advance()
-        if simulation.step % every == 0 or simulation.step == config.n_steps:
+        if simulation.step % every == 0 or simulation.over:
             series.append(simulation.record())
     resources.load_analysis()
     observables, read = import_module("abm_analysis.observables"), import_module("abm_analysis.read")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 from abm import resources
 from abm.config_errors import Explainer
 from abm.config_lines import KeyPath, Source, read_source
-from abm.config_models import Table, parameter
+from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
 

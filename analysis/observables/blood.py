@@ -36,6 +36,7 @@ for _name, _key, _unit, _stored, _doc in (
     ("donor_red", "donor_red", PERCENT, "percent", "Donor share of red cells."),
     ("donor_b", "donor_b", PERCENT, "percent", "Donor share of B cells."),
     ("donor_t", "donor_t", PERCENT, "percent", "Donor share of T cells."),
+    ("survival", "survival", PERCENT, "percent", "Survival that infection, bleeding and anaemia leave of many."),
 ):
     _register_body(_name, _key, _unit, _stored, _doc)
 

@@ -150,3 +150,20 @@ def motility_ratio(run: Run) -> Made:
     """
     del run
     return None
+
+
+@observable("1")
+def competitive_loss(run: Run) -> Made:
+    """Blood cells from fresh marrow over those from as many cells of a mouse that was transplanted.
+
+    The experiment ``serial_transfer`` measures it, and the next one; a run is one transfer.
+    """
+    del run
+    return None
+
+
+@observable("1")
+def serial_transfers(run: Run) -> Made:
+    """Transfers of marrow from mouse to mouse after which blood returned."""
+    del run
+    return None

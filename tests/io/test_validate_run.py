@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from abm import config
+from abm.step import Simulation
 from abm.validation import cases, experiments, targets, work
 from abm.validation.patient import Result, simulate
 from tests.conftest import absence
@@ -37,8 +38,10 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {"primary_graft_failure", "graft_lost"}
     grafted |= {f"{name}_normal_day" for name in ("nk", "cd8", "b", "cd4")} | {"subsets_in_order"}
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}
+    grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
+    chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
-    assert absent == treated | grafted | leukaemic | {"gvhd_grade", "label_peak_day", "motility_ratio"}
+    assert absent == treated | grafted | leukaemic | chains | {"gvhd_grade", "label_peak_day"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())
 
@@ -72,3 +75,25 @@ def test_lone_lymphocytes_spread_as_fast_as_set() -> None:
     """3072 displacements: their mean square has an error of sqrt(2 / 3 / 3072) = 1.5 %; three of them are 4.4 %."""
     ratio = experiments.random_walk(11)["values"]["motility_ratio"]
     assert ratio == pytest.approx(1.0, abs=0.045)
+
+
+def test_marrow_goes_from_mouse_to_mouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a small patch, with a fifth of a marrow each time: blood returns, and a poorer marrow competes less well."""
+    small = ["patch.shape=[24, 24, 24]", "events.1.nucleated_per_kg=4e9", "time.end_day=30"]
+    lived = experiments._lived
+    seen: list[tuple[str, list[str]]] = []
+
+    def shrunk(scenario: str, changes: list[str], seed: int) -> Simulation:
+        seen.append((scenario, changes))
+        more = [*changes, *small] if scenario == "mouse_serial" else [*changes, *small, "events.2.nucleated_per_kg=4e9"]
+        return lived(scenario, more, seed)
+
+    monkeypatch.setattr(experiments, "_lived", shrunk)
+    monkeypatch.setattr(experiments, "_MOST_TRANSFERS", 2)
+    values = experiments.serial_transfer(1)["values"]
+    assert [name for name, _ in seen] == ["mouse_serial", "mouse_competitive", "mouse_serial"]
+    assert seen[0][1] == []
+    assert "marrow_of" in seen[1][1][0]
+    assert seen[2][1] == [change for change in seen[1][1] if "marrow_of" in change], "the marrow of the first mouse"
+    assert values["serial_transfers"] in (1.0, 2.0)
+    assert values["competitive_loss"] == "never" or values["competitive_loss"] > 0.5

@@ -13,6 +13,7 @@ from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
 from abm.model.body import Body, Dose, Scale, Tables, daily_production
 
 CELLS_PER_AGENT = 1.2e7
+CELLS_PER_HSC = 150.0
 AGENTS = 80_000
 EXITS_PER_DAY = 2400  #: agents of each producing kind that leave per day; divides into steps of 15 min
 
@@ -37,7 +38,7 @@ def make_body(person: Person | None = None, found: Tables | None = None, cells_p
     found, person = found or tables(), person or Person()
     exits = {k: cells / EXITS_PER_DAY for k, cells in daily_production(found, person.weight_kg).items()}
     weight = cells_per_agent or CELLS_PER_AGENT * person.weight_kg / found.values["reference_weight"]
-    return Body(found, person, Scale(weight, exits, AGENTS))
+    return Body(found, person, Scale(weight, exits, AGENTS, CELLS_PER_HSC))
 
 
 def counts(body: Body, step_h: float, host: float = 1.0, donor: float = 0.0) -> NDArray[np.int64]:

@@ -70,6 +70,7 @@ class Fake:
 
     day = property(lambda self: self.config.day(self.step))
     n_agents = property(lambda self: 42)
+    over = property(lambda self: self.step >= self.config.n_steps)
 
     def facts(self) -> list[tuple[str, str]]:
         return [("scaling mode", "enriched, phi = 100")]

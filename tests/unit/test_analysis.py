@@ -136,7 +136,7 @@ def test_reader_does_not_need_the_run_side(folder):
         "print(sorted(m for m in sys.modules if m.startswith('abm.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['abm.cells', 'abm.endpoints', 'abm.resources']"
+    assert done.stdout.strip() == "['abm.cells', 'abm.endpoints', 'abm.resources', 'abm.summary']"
 
 
 def test_page_needs_nothing_from_the_network(html):
@@ -285,6 +285,9 @@ def test_schedule_as_bars():
     assert bars["prednisolone"].detail.startswith("from grade 2")
     assert bars["DLI"].detail == "CD3⁺\N{NO-BREAK SPACE}1×10⁷/kg"
     assert therapy.stretches(bars["total-body irradiation"], gap=1.0) == [(-5.0, -2.5)]
+    sorted_graft = {"day": 0.0, "action": "graft", "source": "marrow", "cells": {"hsc": 200.0}}
+    (bar,) = therapy.bars({"events": [sorted_graft]}, 180.0)
+    assert bar.detail == "marrow, 2×10²\N{NO-BREAK SPACE}HSC"
     assert len(therapy.stretches(bars["total-body irradiation"], gap=0.1)) == 6
 
 

@@ -392,7 +392,7 @@ def test_same_run_same_bits() -> None:
 def test_wrong_scale_and_donor_are_refused() -> None:
     found = tables()
     with pytest.raises(ValueError, match="NEUTROPHIL"):
-        Body(found, Person(), Scale(1.0, {}, 1.0))
+        Body(found, Person(), Scale(1.0, {}, 1.0, 1.0))
     exits = daily_production(found, 70.0)
     with pytest.raises(ConfigError, match="did you mean sibling"):
-        Body(found, Person(donor="sibbling"), Scale(1.0, exits, 1.0))
+        Body(found, Person(donor="sibbling"), Scale(1.0, exits, 1.0, 1.0))

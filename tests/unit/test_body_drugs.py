@@ -15,6 +15,7 @@ from abm.errors import ConfigError
 from abm.model.body import Dose
 from abm.model.body.drugs import (
     DRUG_TARGETS,
+    RADIATION_TARGETS,
     Drugs,
     drug_target,
     out_of_range,
@@ -98,6 +99,46 @@ def test_fractions_spare_and_add_within_a_step() -> None:
         kill[name] = drugs.kills(1.0)[1][0] / math.log(10)
     assert kill["split"] == pytest.approx((12 * 0.7 + 24 * 0.055) / math.log(10))
     assert kill["single"] > 1.5 * kill["split"]
+
+
+def mouse() -> Drugs:
+    found = tables("mouse")
+    return Drugs(found.drugs, found.radiation)
+
+
+def test_dormant_stem_cells_outlive_a_dose_that_kills_the_others() -> None:
+    """Two populations by hand: each survives by its own parameters, and the mixture adds up."""
+    lq, target = tables("mouse").radiation, RADIATION_TARGETS.index("hsc_quiescent")
+    rule = lq.resistant[target]
+    for gy in (1.0, 5.0, 9.5):
+        drugs = mouse()
+        drugs.irradiate(gy)
+        sensitive = (1 - rule.share) * math.exp(-lq.alpha[target] * gy - lq.beta[target] * gy * gy)
+        dormant = rule.share * math.exp(-rule.alpha * gy - rule.beta * gy * gy)
+        assert math.exp(-drugs.kills(1.0)[1][target]) == pytest.approx(sensitive + dormant)
+        drugs.pass_step(1e-6)
+        assert drugs.resistant[target] == pytest.approx(dormant / (sensitive + dormant))
+    others = np.delete(drugs.resistant, target)
+    assert (others == 0.0).all()
+
+
+def test_the_second_fraction_meets_what_the_first_has_left() -> None:
+    """Sensitive cells are gone after the first; the mixture comes back within weeks."""
+    target = RADIATION_TARGETS.index("hsc_quiescent")
+    rule = tables("mouse").radiation.resistant[target]
+    drugs, kills = mouse(), []
+    for _ in range(2):
+        drugs.irradiate(5.0)
+        kills.append(drugs.kills(1.0)[1][target])
+        drugs.pass_step(1.0)
+    assert kills[1] == pytest.approx(rule.alpha * 5.0 + rule.beta * 25.0, rel=0.01)
+    assert kills[1] < kills[0]
+    share = drugs.resistant[target]
+    drugs.pass_step(24.0 * rule.days)
+    assert drugs.resistant[target] == pytest.approx(rule.share + (share - rule.share) * math.exp(-1.0))
+    for _ in range(3):
+        drugs.irradiate(50.0)  # far beyond the last cell
+    assert np.isfinite(drugs.kills(1.0)[1]).all()
 
 
 def test_conditioning_reaches_the_strength_expected_of_it() -> None:
@@ -205,6 +246,7 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         ("radiation.csv", read_radiation, "progenitor,alpha,0.8", "progenitor,alpha,-1", ">= 0"),
         ("radiation.csv", read_radiation, "progenitor,beta", "progenitor,injury", "unknown name"),
         ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,alpha", "stands twice"),
+        ("radiation.csv", read_radiation, "hsc_cycling,alpha", "hsc_quiescent,resistant_share", "unknown name '1/Gy'"),
         ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,5,4", "low: expected at most"),
         ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,x,4", "low: expected a number"),
         ("drugs.csv", read_drugs, "phase_reference,1", "phase_reference,0", "expected a number >= 1e-09"),
@@ -221,6 +263,31 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=table) as caught:
             read(broken(tmp_path, table, old, new))
         assert message in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "resistant_beta,0.05",
+            "resistant_gamma,0.05",
+            "unknown name 'resistant_gamma' (did you mean resistant_alpha?)",
+        ),
+        ("resistant_days,40,28,56,d", "resistant_days,0,0,56,d", "expected a number >= 1e-09, found '0'"),
+        (
+            "hsc_quiescent,resistant_days",
+            "hsc_cycling,resistant_days",
+            "the table lacks resistant_days of hsc_quiescent",
+        ),
+    ],
+)
+def test_wrong_resistant_shares_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (RULES / "mouse" / "radiation.csv").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "radiation.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"radiation.csv:\d+: ") as caught:
+        read_radiation(tmp_path)
+    assert message in str(caught.value)
 
 
 def test_missing_row_of_a_drug(tmp_path: Path) -> None:

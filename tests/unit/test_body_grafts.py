@@ -7,19 +7,25 @@ from pathlib import Path
 import pytest
 
 from abm import resources
-from abm.cells import Kind, Origin
+from abm.backends import choose
+from abm.cells import Count, Kind, Origin
+from abm.config import Config
 from abm.errors import ConfigError
 from abm.model.body import Dose
 from abm.model.body.grafts import read_grafts, read_sources
-from tests.unit.body_case import live, make_body, tables
+from abm.setup import occupied
+from abm.step import Simulation
+from tests.unit.body_case import CELLS_PER_HSC, live, make_body, tables
 
 HUMAN = resources.folder("scenarios") / "rules" / "human"
+MOUSE = {"weight_kg": 0.025, "age_years": 0.3, "donor": "twin"}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("cord,seeding,0.5", "cord,seeding,1.5", "value: expected a number >= 0 and <= 1, found '1.5'"),
+        ("cord,purified_seeding,0.05", "cord,purified_seeding,1.05", "expected a number >= 0 and <= 1, found '1.05'"),
         ("cord,seeding,0.5", "cord,seed,0.5", "unknown name 'seed' (did you mean seeding?)"),
         ("cord,delay,72,0,96,h", "cord,delay,72,0,96,d", "unknown name 'd'"),
         ("cord,delay,72,0,96,h", "cord,delay,72,96,0,h", "low: expected at most high = 0, found 96"),
@@ -67,3 +73,37 @@ def test_two_donors_are_told_apart() -> None:
     agents = body.graft_agents(Dose("graft", "cord", cd34=1e7, origin=Origin.DONOR2))
     assert sum(agents.values()) == pytest.approx(1e7 / body.scale.cells_per_agent, rel=1e-4)
     assert agents[Kind.HSC] > agents[Kind.GMP]
+
+
+def test_purified_stem_cells_keep_their_share_of_the_bodys() -> None:
+    """200 of the 1.5e2 x n stem cells of the body are 200 / 1.5e2 agents, whatever the cells per agent are."""
+    for per_agent in (1e6, 1e7):
+        agents = make_body(cells_per_agent=per_agent).graft_agents(
+            Dose("graft", "marrow", cells=((Kind.HSC, 200.0), (Kind.GMP, 3e7)))
+        )
+        assert agents[Kind.HSC] == pytest.approx(200.0 / CELLS_PER_HSC)
+        assert agents[Kind.GMP] == pytest.approx(3e7 * tables().grafts["marrow"].enrichment[Kind.GMP] / per_agent)
+        assert agents[Kind.MPP] == 0.0
+
+
+def test_a_patch_says_for_how_many_stem_cells_an_agent_stands() -> None:
+    """All stem cells of a mouse, given as purified ones, are as many agents as the patch holds stem cells."""
+    config = Config.model_validate({"patch": {"shape": [32] * 3, "species": "mouse"}, "patient": MOUSE})
+    sim = Simulation.start(config, choose("numpy")[0])
+    hsc = (Kind.HSC, float(sim.model.traffic["active_hsc"]))
+    agents = sim.body.graft_agents(Dose("graft", "marrow", cells=(hsc,)))
+    assert agents[Kind.HSC] == pytest.approx(int(sim.last[Count.POPULATION, Kind.HSC].sum()), rel=0.15)
+
+
+def test_a_graft_of_the_whole_marrow_of_a_mouse_is_its_marrow() -> None:
+    """As many nucleated cells as the body has are as many progenitors of each kind as the patch should hold."""
+    graft = {"action": "graft", "day": 0.0, "source": "marrow", "nucleated_per_kg": 5e8 / MOUSE["weight_kg"]}
+    config = Config.model_validate(
+        {"patch": {"shape": [24] * 3, "species": "mouse"}, "patient": MOUSE, "events": [graft]}
+    )
+    sim = Simulation.start(config, choose("numpy")[0])
+    assert sim.model.traffic["marrow_cells"] == 5e8
+    (dose,) = next(doses for doses in sim.model.schedule if doses)
+    held = sim.model.homeostasis.by_kind * occupied(sim.model, sim.census)
+    for kind, agents in sim.body.graft_agents(dose).items():
+        assert agents == pytest.approx(held[kind], rel=0.01), kind

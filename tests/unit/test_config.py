@@ -31,6 +31,13 @@ source = "blood"
 cd34_per_kg = 5e6
 cd3_per_kg = 2e8
 """
+PURIFIED = """
+[[events]]
+day = 0
+action = "graft"
+source = "blood"
+cells = { hsc = 200 }
+"""
 CHEMO = """
 [[events]]
 day = -5
@@ -232,6 +239,14 @@ dose_gy = -3
         (GRAFT.replace("5e6", "0"), "events[0].cd34_per_kg: expected a number > 0 and <= 1000000000 (1/kg), found 0"),
         (GRAFT.replace('"blood"', '"bloods"'), "events[0].source: expected a source of sources.csv, found"),
         (GRAFT + 'donor = "third"', "events[0].donor: expected one of"),
+        (PURIFIED.replace("hsc", "hsk"), "case.toml:6: events[0].cells.hsk: unknown key (did you mean hsc?)"),
+        (PURIFIED.replace("200", "0"), "case.toml:6: events[0].cells.hsc: expected a number > 0 and <= 1e+12"),
+        (PURIFIED.replace("{ hsc = 200 }", "{}"), "events[0].cells: expected cells of at least one of hsc, mpp"),
+        (PURIFIED.replace("{ hsc = 200 }", "200"), "case.toml:6: events[0].cells: expected a table, found 200"),
+        (
+            PURIFIED + "cd34_per_kg = 5e6",
+            "expected only one of cells, cd34_per_kg, nucleated_per_kg; found cells, cd34_per_kg",
+        ),
         ('[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\nuntil_day = 0', "expected a day after day = 0"),
         (
             '[[events]]\naction = "drug"\nday = 0\ndrug = "ciclosporin"\ntaper_days = 9',

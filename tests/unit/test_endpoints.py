@@ -7,6 +7,7 @@ import pytest
 
 from abm import endpoints as ends
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Kind, Origin
+from abm.summary import summarise
 
 
 def course(last_day=60, every_h=24, graft_day=0.0, source="marrow", start=-10.0, **body):
@@ -194,19 +195,19 @@ def test_sparse_records_hold_until_the_next_one():
 def test_missing_observables_and_empty_runs_are_tolerated():
     empty = course()._replace(day=np.empty(0))
     assert ends.endpoints(empty) == {}
-    assert ends.summarise({}) == []
+    assert summarise({}) == []
     bare = ends.endpoints(course())
     assert bare["anc_recovery"] is None
-    assert dict(ends.summarise(bare))["Neutrophils >= 0.5e9/L"] == "-"
+    assert dict(summarise(bare))["Neutrophils >= 0.5e9/L"] == "-"
     before = ends.endpoints(course(last_day=-2, anc=APLASIA, platelets=APLASIA, gvhd_grade=APLASIA))
     assert before["anc_recovery"] is None
-    assert ends.summarise(before)
+    assert summarise(before)
 
 
 def test_summary_reads_like_a_letter():
     made = leukaemia((-10, 0.4), (0, 0.0), (70, 0.2), last_day=100)
     body = {"anc": APLASIA(made.day), "gvhd_grade": steps((-10, 0), (24, 2))(made.day)}
-    rows = dict(ends.summarise(ends.endpoints(made._replace(body=body))))
+    rows = dict(summarise(ends.endpoints(made._replace(body=body))))
     assert rows["Neutrophils >= 0.5e9/L"] == "day +17 (nadir 0.05e9/L on day +3)"
     assert rows["Leukaemia"] == "relapse on day +70"
     assert rows["Leukaemic cells in marrow, day 30"] == "not detected (< 10^-5.0, one cell of the patch)"
@@ -230,3 +231,18 @@ def test_the_second_donor_has_its_share_at_the_landmarks():
 def test_graft_failure_is_judged_on_the_day_of_its_source(source, day, outcome):
     anc = steps((-10, 4.0), (3, 0.05), (day, 0.8))
     assert ends.endpoints(course(last_day=80, source=source, anc=anc))["graft_outcome"] == outcome
+
+
+def test_who_dies_has_a_day_and_a_cause():
+    found = ends.endpoints(course(last_day=20, graft_day=1.0, cause_of_death=steps((-10, 0), (20, 2)),
+                                  survival=steps((-10, 100.0), (20, 37.0))))  # fmt: skip
+    assert (found["vital_status"], found["death_day"], found["death_cause"]) == ("dead", 19.0, "bleeding")
+    assert found["survival_end"] == 37.0
+    assert dict(summarise(found))["Died"] == "day +19.0, of bleeding"
+
+
+def test_who_lives_is_censored_at_the_end():
+    found = ends.endpoints(course(last_day=20, cause_of_death=steps((-10, 0)), survival=steps((-10, 80.0))))
+    assert (found["vital_status"], found["death_day"], found["end_day"]) == ("alive", None, 20.0)
+    assert "Died" not in dict(summarise(found))
+    assert ends.endpoints(course())["vital_status"] is None

@@ -14,11 +14,33 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Floor of each module or package of abm/, lowest first.
 FLOORS = (
-    {"__init__", "cells", "streams", "philox", "exactmath", "resources", "errors", "endpoints", "stop_signals"},
-    {"config", "config_errors", "config_lines", "config_models", "state", "kernel", "tables", "reference"},
+    {
+        "__init__",
+        "cells",
+        "streams",
+        "philox",
+        "exactmath",
+        "resources",
+        "errors",
+        "endpoints",
+        "summary",
+        "stop_signals",
+    },
+    {
+        "config",
+        "config_errors",
+        "config_graft",
+        "config_lines",
+        "config_models",
+        "config_table",
+        "state",
+        "kernel",
+        "tables",
+        "reference",
+    },
     {"domain", "messages", "comm", "backends"},
     {"model"},
-    {"step", "setup", "phases", "chains", "ledger", "observe", "io", "memory"},
+    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
     {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
     {"cli", "cli_options", "__main__"},
 )

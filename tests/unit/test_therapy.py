@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from abm.cells import Origin
+from abm.cells import Kind, Origin
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model import therapy
@@ -98,6 +100,31 @@ def test_stem_cells_of_a_slow_source_arrive_later_and_fewer(name: str) -> None:
     assert list(found) == [240, later]
     assert (found[240][0].cd34, found[240][0].cd3) == (0.0, pytest.approx(7e5))
     assert (found[later][0].cd34, found[later][0].cd3) == (pytest.approx(7e7 * source.seeding), 0.0)
+
+
+@pytest.mark.parametrize("name", ["marrow", "edited"])
+def test_purified_cells_are_numbers_and_hold_no_other_cell(name: str) -> None:
+    source = tables().sources[name]
+    given = {"day": 0.0, "action": "graft", "source": name, "cells": {"hsc": 200.0, "gmp": 1e4}}
+    found = schedule(Graft.model_validate(given))
+    doses = [dose for doses in found.values() for dose in doses]
+    assert (sum(dose.cd34 for dose in doses), sum(dose.cd3 for dose in doses)) == (0.0, 0.0)
+    lodging = [dose for dose in doses if dose.cells]
+    assert [dose.cells for dose in lodging] == [
+        ((Kind.HSC, 200.0 * source.purified_seeding), (Kind.GMP, 1e4 * source.purified_seeding))
+    ]
+    assert lodging[0] in found[240 + round(source.delay)]
+    with_t = schedule(Graft.model_validate({**given, "cd3_per_kg": 1e6, "t_depletion_log10": 1.0}))
+    assert sum(dose.cd3 for doses in with_t.values() for dose in doses) == pytest.approx(70 * 1e5)
+
+
+def test_purified_cells_that_the_source_does_not_hold_are_named() -> None:
+    found = tables()
+    content = found.grafts["cord"]
+    few = replace(content, enrichment={k: x for k, x in content.enrichment.items() if k is not Kind.GMP})
+    event = Graft.model_validate({"day": 0.0, "action": "graft", "source": "cord", "cells": {"gmp": 5.0}})
+    with pytest.raises(ConfigError, match=r"^events.0.cells: cord holds no GMP \(grafts.csv\); it has HSC, MPP"):
+        therapy.compile([event], replace(found, grafts={**found.grafts, "cord": few}), Person(), 1000, 1.0, START)
 
 
 def test_two_units_keep_their_origin() -> None:

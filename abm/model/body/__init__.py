@@ -22,12 +22,14 @@ from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
 from abm.model.body.parameters import (
     BloodRules,
     CytokineRules,
     LymphocyteRules,
+    MortalityRules,
     OrganRules,
     read_body,
     section,
@@ -80,12 +82,14 @@ class Scale:
         cells_per_agent: real cells for which one lattice agent stands.
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
+        cells_per_hsc: real stem cells for which an agent stands that is one.
         division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
     cells_per_agent: float
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
+    cells_per_hsc: float
     division: Mapping[Kind, float] = field(default_factory=dict)
 
 
@@ -137,6 +141,8 @@ class Body:
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
         self.treatment = Treatment()
+        mortality_rules = section(MortalityRules, tables.values, weight)
+        self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -154,7 +160,9 @@ class Body:
 
     # ------------------------------------------------------------------------------------------------- one step
 
-    def advance(self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose]) -> None:
+    def advance(
+        self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose], draw: int | None = None
+    ) -> None:
         """Advance by one step of the lattice.
 
         Drugs and radiation given here act from the next step on, in lattice and body alike; grafts and cell
@@ -165,6 +173,7 @@ class Body:
             day: day at the end of the step.
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
+            draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -182,6 +191,8 @@ class Body:
         for dose in doses:
             self._give(dose)
         self.blood.transfuse(day)
+        hazards = self.mortality.hazards(self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.mortality.advance(hazards, day, step_h, draw)
         self.lymphocytes.queue(step_h)
         self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
 
@@ -270,9 +281,17 @@ class Body:
             self.grafted = 1.0
 
     def graft_agents(self, graft: Dose) -> dict[Kind, float]:
-        """Return the expected number of lattice agents by kind for the CD34+ cells of ``graft``."""
-        agents = graft.cd34 / self.scale.cells_per_agent
-        return {kind: agents * share for kind, share in self.tables.grafts[graft.name].cd34.items()}
+        """Return the expected number of lattice agents by kind for the CD34+ or purified cells of ``graft``.
+
+        The patch holds its stem cells in their share of those of the body, so purified ones come in the same share;
+        of other kinds one agent stands for as many cells as in a whole graft of this source.
+        """
+        content, per_agent = self.tables.grafts[graft.name], self.scale.cells_per_agent
+        agents = {kind: graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
+        for kind, cells in graft.cells:
+            of_kind = 1.0 / self.scale.cells_per_hsc if kind is Kind.HSC else content.enrichment[kind] / per_agent
+            agents[kind] = agents.get(kind, 0.0) + cells * of_kind
+        return agents
 
     # ----------------------------------------------------------------------------------------- what the lattice sees
 
@@ -339,5 +358,5 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "lymphocytes", "allo")
+        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "lymphocytes", "allo")
         return [(getattr(self, name), name) for name in parts]

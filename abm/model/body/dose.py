@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from abm.cells import Origin
+from abm.cells import Kind, Origin
 from abm.model.body.treatment import Plan
 
 DoseKind = Literal["immunosuppression_level", "treatment", "drug", "radiation", "gcsf", "graft", "cells", "label"]
@@ -32,6 +32,9 @@ class Dose:
         amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
             treatment: 0-1.
         cd34: CD34+ cells of a graft that can lodge.
+        cells: purified cells of a graft that can lodge, by kind.
+        marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
+        nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         origin: whose cells a graft or product holds.
         plan: when a treatment begins and how long it lasts.
@@ -44,3 +47,6 @@ class Dose:
     cd3: float = 0.0
     origin: Origin = Origin.DONOR
     plan: Plan | None = None
+    cells: tuple[tuple[Kind, float], ...] = ()
+    marrow_of: str = ""
+    nucleated: float = 0.0

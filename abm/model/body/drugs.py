@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
-from abm.model.body.numerics import Floats, Packed
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 from abm.tables import RANGE, Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
@@ -23,6 +23,8 @@ DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_res
 #: Target classes of radiation.
 RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "lymphocyte_naive",
                      "lymphocyte_memory", "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
+#: Parameters of a class of which a share is more resistant, with their units, in the order of ``Resistant``.
+RESISTANT_UNITS = {"resistant_share": "1", "resistant_alpha": "1/Gy", "resistant_beta": "1/Gy2", "resistant_days": "d"}
 #: What immunosuppressants inhibit.
 EFFECTS = ("activation", "proliferation", "killing")
 DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
@@ -36,6 +38,7 @@ MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMA
 NAIVE = (Kind.CD8_NAIVE, Kind.CD4_NAIVE)
 LN10 = log(10.0)
 _TRACE = 1e-12  #: share of a course below which a drug is gone
+_NOBODY = 1e-300  #: surviving share that no number of cells tells from none
 
 
 def drug_target(kind: Kind, cycle: Cycle) -> str:
@@ -84,12 +87,27 @@ class Drug:
 
 
 @dataclass(frozen=True)
+class Resistant:
+    """The more resistant share of a class: its size at homeostasis, its own alpha and beta, days until it is back."""
+
+    share: float
+    alpha: float
+    beta: float
+    days: float
+
+
+@dataclass(frozen=True)
 class Radiation:
-    """``radiation.csv``: alpha (1/Gy), beta (1/Gy2) in the order of ``RADIATION_TARGETS``; injury per Gy."""
+    """``radiation.csv``: alpha (1/Gy), beta (1/Gy2) in the order of ``RADIATION_TARGETS``; injury per Gy.
+
+    Attributes:
+        resistant: classes of which a share is more resistant, by their place.
+    """
 
     alpha: tuple[float, ...]
     beta: tuple[float, ...]
     injury: float
+    resistant: Mapping[int, Resistant]
 
 
 def read_drugs(folder: Folder) -> dict[str, Drug]:
@@ -144,17 +162,24 @@ def read_radiation(folder: Folder) -> Radiation:
     rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"), RANGE)
     for row in rows:
         target = row.choice("target", [*RADIATION_TARGETS, "body"])
-        parameter = row.choice("parameter", ["injury"] if target == "body" else list(units))
-        row.choice("unit", [units.get(parameter, "1/Gy")])
+        parameter = row.choice("parameter", ["injury"] if target == "body" else [*units, *RESISTANT_UNITS])
+        row.choice("unit", [(units | RESISTANT_UNITS).get(parameter, "1/Gy")])
         if (target, parameter) in values:
             raise row.error("target", f"{parameter} of {target} stands twice")
-        values[target, parameter] = row.number("value", 0.0)
+        least, most = (
+            (1e-9 if parameter == "resistant_days" else 0.0),
+            (1.0 if parameter == "resistant_share" else None),
+        )
+        values[target, parameter] = row.number("value", least, most)
     wanted = [("body", "injury"), *((t, p) for t in RADIATION_TARGETS for p in units)]
+    mixed = [t for t in RADIATION_TARGETS if any((t, p) in values for p in RESISTANT_UNITS)]
+    wanted += [(t, p) for t in mixed for p in RESISTANT_UNITS]
     missing = [f"{parameter} of {target}" for target, parameter in wanted if (target, parameter) not in values]
     if missing:
         raise rows[0].error("target", f"the table lacks {', '.join(missing)}")
     alpha, beta = (tuple(values[target, p] for target in RADIATION_TARGETS) for p in units)
-    return Radiation(alpha, beta, values["body", "injury"])
+    resistant = {RADIATION_TARGETS.index(t): Resistant(*(values[t, p] for p in RESISTANT_UNITS)) for t in mixed}
+    return Radiation(alpha, beta, values["body", "injury"], resistant)
 
 
 class Drugs(Packed):
@@ -164,9 +189,10 @@ class Drugs(Packed):
         remaining: exposure still to come, in reference courses, shape (drugs,).
         level: occupancy of immunosuppressants, shape (drugs,).
         radiation: sum of d and of d^2 over the fractions of the coming step, Gy and Gy^2, shape (2,).
+        resistant: more resistant share of the survivors by ``RADIATION_TARGETS``; a fraction leaves more of them.
     """
 
-    STATE = ("remaining", "level", "radiation")
+    STATE = ("remaining", "level", "radiation", "resistant")
 
     def __init__(
         self, drugs: Mapping[str, Drug], radiation: Radiation, division: Mapping[Kind, float] | None = None
@@ -178,6 +204,9 @@ class Drugs(Packed):
         self.remaining: Floats = np.zeros(len(drugs))
         self.level: Floats = np.zeros(len(drugs))
         self.radiation: Floats = np.zeros(2)
+        self.resistant: Floats = np.zeros(len(RADIATION_TARGETS))
+        for target, rule in radiation.resistant.items():
+            self.resistant[target] = rule.share
         self._drug_class = _classes(drug_target, DRUG_TARGETS)
         self._passage = {drug.name: _passage(drug, self._drug_class, division or {}) for drug in self.drugs}
         self._radiation_class = _classes(radiation_target, RADIATION_TARGETS)
@@ -199,12 +228,23 @@ class Drugs(Packed):
         self.level[drug] = level
 
     def pass_step(self, step_h: float) -> None:
-        """Let a step go by: drugs decay, radiation is over."""
+        """Let a step go by: drugs decay, radiation is over, resistant cells become the usual share again."""
         for i, drug in enumerate(self.drugs):
             if self.remaining[i] > 0.0:
                 left = self.remaining[i] * exp(-drug.rate * step_h)
                 self.remaining[i] = left if left > _TRACE else 0.0
+        for target, rule in self._lq.resistant.items():
+            sensitive, resistant = self._survivors(target, rule)
+            share = resistant / max(sensitive + resistant, _NOBODY)
+            self.resistant[target] = rule.share + (share - rule.share) * exp(-step_h / (HOURS_PER_DAY * rule.days))
         self.radiation[:] = 0.0
+
+    def _survivors(self, target: int, rule: Resistant) -> tuple[float, float]:
+        """Return the shares of a class that are sensitive or resistant and survive the coming step."""
+        dose, square = float(self.radiation[0]), float(self.radiation[1])
+        share = float(self.resistant[target])
+        sensitive = (1.0 - share) * exp(-self._lq.alpha[target] * dose - self._lq.beta[target] * square)
+        return sensitive, share * exp(-rule.alpha * dose - rule.beta * square)
 
     @property
     def acting(self) -> bool:
@@ -222,7 +262,11 @@ class Drugs(Packed):
         for drug, exposure in self.exposures(step_h):
             by_drug = by_drug + np.array(drug.log10_kill) * (LN10 * exposure)
         dose, square = float(self.radiation[0]), float(self.radiation[1])
-        return by_drug, np.array(self._lq.alpha) * dose + np.array(self._lq.beta) * square
+        by_radiation = np.array(self._lq.alpha) * dose + np.array(self._lq.beta) * square
+        for target, rule in self._lq.resistant.items() if dose > 0.0 else ():
+            sensitive, resistant = self._survivors(target, rule)
+            by_radiation[target] = -log(max(sensitive + resistant, _NOBODY))
+        return by_drug, by_radiation
 
     def cell_kills(self, step_h: float) -> Floats:
         """Return -ln(survival) in the coming step by kind and cycle state, shape (N_KINDS, 2)."""

@@ -21,10 +21,12 @@ class Graft:
     Attributes:
         cd34: lattice share of each stem and progenitor kind (fraction times enrichment); adds up to 1.
         cd3: T subsets, NK and B cells (as IMMATURE_B) per CD3+ cell.
+        enrichment: how many times denser than in life each stem and progenitor kind is on the lattice.
     """
 
     cd34: Mapping[Kind, float]
     cd3: Mapping[Kind, float]
+    enrichment: Mapping[Kind, float]
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,21 @@ class Source:
         dose: usual dose per recipient weight by quantity of ``DOSES``, 1/kg.
         ranges: its usual range, likewise.
         seeding: share of the CD34+ cells that can lodge, relative to fresh adult cells.
+        purified_seeding: share of purified cells that can.
         delay: hours from infusion until they can.
     """
 
     dose: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]]
     seeding: float
+    purified_seeding: float
     delay: float
 
 
 #: Quantities of ``sources.csv`` that are cells per kg, and all of them with their units.
 DOSES = ("nucleated", "cd34", "cd3")
-SOURCE_UNITS = dict.fromkeys(DOSES, "1/kg") | {"seeding": "1", "delay": "h"}
+SEEDING = ("seeding", "purified_seeding")
+SOURCE_UNITS = dict.fromkeys(DOSES, "1/kg") | dict.fromkeys(SEEDING, "1") | {"delay": "h"}
 MOST_DELAY_H = 240.0
 
 
@@ -73,8 +78,8 @@ def _source(rows: Mapping[str, Row]) -> Source:
     dose = {name: rows[name].number("value", 0.0 if name == "cd3" else 1e-9) for name in DOSES}
     stated = {name: rows[name] for name in DOSES if all(rows[name].values.get(end) for end in RANGE)}
     ranges = {name: (row.number("low"), row.number("high")) for name, row in stated.items()}
-    seeding, delay = rows["seeding"].number("value", 0.0, 1.0), rows["delay"].number("value", 0.0, MOST_DELAY_H)
-    return Source(dose, ranges, seeding, delay)
+    seeding, purified = (rows[name].number("value", 0.0, 1.0) for name in SEEDING)
+    return Source(dose, ranges, seeding, purified, rows["delay"].number("value", 0.0, MOST_DELAY_H))
 
 
 def read_grafts(folder: Folder) -> dict[str, Graft]:
@@ -88,6 +93,7 @@ def read_grafts(folder: Folder) -> dict[str, Graft]:
 def _graft(name: str, rows: list[Row]) -> Graft:
     cd34: dict[Kind, float] = {}
     cd3: dict[Kind, float] = {}
+    enrichment: dict[Kind, float] = {}
     fractions: list[float] = []
     resident = [k.name for k in Kind if k is not Kind.EMPTY and not is_motile(k)]
     lymphocytes = [k.name for k in Kind if is_motile(k)] + [Kind.IMMATURE_B.name]
@@ -97,14 +103,14 @@ def _graft(name: str, rows: list[Row]) -> Graft:
         if kind in (cd34 if stem else cd3):
             raise row.error("kind", f"{kind.name} of {name} stands twice")
         fraction = row.number("fraction", 0.0)
-        share = fraction * row.number("enrichment", 0.0)
+        denser = row.number("enrichment", 0.0)
         if stem:
-            cd34[kind] = share
+            cd34[kind], enrichment[kind] = fraction * denser, denser
             fractions.append(fraction)
         else:
-            cd3[kind] = share
+            cd3[kind] = fraction * denser
     for part, parts in (("CD34+", fractions), ("CD3+", [x for kind, x in cd3.items() if kind not in BESIDE_T])):
         whole = sum(parts)
         if parts and abs(whole - 1.0) > _TOLERANCE:
             raise rows[0].error("fraction", f"the {part} fractions of {name} add up to {whole:g}, expected 1")
-    return Graft(cd34, cd3)
+    return Graft(cd34, cd3, enrichment)

@@ -14,6 +14,10 @@ from abm.tables import Folder, read_values
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "cells", "cells/d")
+#: Powers that are made by multiplication, and so have the same bits on every machine.
+POWERS = (1.0, 2.0, 4.0, 8.0)
+#: Counts at which a hazard is half of its highest value.
+HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb")
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
 
@@ -152,8 +156,23 @@ class OrganRules:
     liver_stage_4: float = _in("1")
 
 
-Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules)
-SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules)
+@dataclass(frozen=True)
+class MortalityRules:
+    """Hazards of death at low counts: each is highest without any cell, and half of that at the count named with it."""
+
+    infection_death: float = _in("1/d")
+    infection_anc: float = _in("1e9/L")
+    infection_power: float = _in("1")
+    bleeding_death: float = _in("1/d")
+    bleeding_platelets: float = _in("1e9/L")
+    bleeding_power: float = _in("1")
+    anaemia_death: float = _in("1/d")
+    anaemia_hb: float = _in("g/L")
+    anaemia_power: float = _in("1")
+
+
+Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
+SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 
 
@@ -165,6 +184,10 @@ def read_body(folder: Folder) -> dict[str, float]:
         if value < 0.0 or (value == 0.0 and UNITS[name] in NEVER_ZERO):
             limit = "> 0" if UNITS[name] in NEVER_ZERO else ">= 0"
             raise ConfigError(f"expected a number {limit}, found {value:g}", file=path, key=name)
+        if name.endswith("_power") and value not in POWERS:
+            raise ConfigError(f"expected 1, 2, 4 or 8, found {value:g}", file=path, key=name)
+        if name in HALVES and value == 0.0:
+            raise ConfigError("expected a number > 0, found 0", file=path, key=name)
         if name.endswith("_stages") and (value < 1.0 or value != int(value)):
             raise ConfigError(f"expected a whole number >= 1, found {value:g}", file=path, key=name)
     return values

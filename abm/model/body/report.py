@@ -63,6 +63,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
     "allo_effectors": ("cells", "donor T cells activated against the host, in the whole body"),
     "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, in the whole body"),
+    "survival": ("fraction", "probability to have survived the hazards of low counts so far, were there a draw"),
+    "cause_of_death": ("1", "0: alive; 1: infection, 2: bleeding, 3: anaemia; always 0 unless the patient may die"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
 }
 
@@ -136,5 +138,7 @@ def _damage(body: Body) -> dict[str, float]:
         "thymus": body.lymphocytes.thymic_function,
         "allo_effectors": float(allo.effectors[GVH]),
         "host_versus_graft_effectors": float(allo.effectors[HVG]),
+        "survival": body.mortality.survival,
+        "cause_of_death": body.mortality.cause,
         "cellularity": body.cellularity,
     }

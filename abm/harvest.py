@@ -1,0 +1,98 @@
+"""Marrow of a former run as a graft: its stem and progenitor cells, with their clones.
+
+The graft holds each kind in its share of the marrow it comes from: one that has not filled its niches again gives fewer
+stem cells per nucleated cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import io
+from abm.cells import COLD, HOT, Cycle, Field, Kind, Origin
+from abm.errors import CheckpointError
+from abm.philox import philox, philox_scalar
+from abm.state import Snapshot
+from abm.streams import Stream
+
+Words = NDArray[np.uint32]
+
+_SHIFT = {field.name: np.uint32(field.shift) for field in HOT}
+_KIND = np.uint32(63)
+_TWO32 = 4294967296.0
+
+
+def _mask(table: Iterable[Field], *names: str) -> np.uint32:
+    return np.uint32(sum(((1 << field.bits) - 1) << field.shift for field in table if field.name in names))
+
+
+#: What a cell takes along: what it inherits, and how far it has come. Labels and states of the moment stay behind.
+_KEPT_HOT = _mask(HOT, "kind", "loss", "edits")
+_KEPT_COLD = _mask(COLD, "clone", "stage", "damage", "resist")
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """The cells of a marrow that can lodge in another one.
+
+    Attributes:
+        hot, cold: their words, in the order of their sites, shape (n,).
+        nucleated: nucleated resident cells of the whole patch.
+    """
+
+    hot: Words
+    cold: Words
+    nucleated: int
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, kinds: Iterable[Kind]) -> Harvest:
+        """Take the cells of ``kinds`` from a whole lattice."""
+        hot, cold = (snapshot.arrays[name].reshape(-1) for name in ("res_hot", "res_cold"))
+        kind = hot & _KIND
+        chosen = np.isin(kind, [int(k) for k in kinds])
+        nucleated = int(((kind != Kind.EMPTY) & (kind != Kind.RETICULOCYTE)).sum())
+        return cls(hot[chosen] & _KEPT_HOT, cold[chosen] & _KEPT_COLD, nucleated)
+
+    def draw(self, agents: float, origin: Origin, seed: int, step: int, index: int) -> tuple[Words, Words]:
+        """Return the words of the cells among ``agents`` nucleated ones of this marrow.
+
+        Numbers are rounded at random. Cells are drawn with replacement: an agent stands for many cells of its clone.
+
+        Args:
+            agents: nucleated agents of the graft.
+            origin: whose cells they are in the recipient.
+            seed: that of the recipient.
+            step: number of the step.
+            index: number of the graft among those of this step.
+        """
+        place = (origin + 4 * index) << 32
+        found: list[NDArray[np.int64]] = []
+        for kind in np.unique(self.hot & _KIND).tolist():
+            members = np.flatnonzero((self.hot & _KIND) == kind)
+            expected = agents * members.size / self.nucleated
+            luck = philox_scalar(seed, place + kind, step, Stream.HARVEST * 256)[0]
+            n = int(expected) + int(luck < (expected - int(expected)) * _TWO32)
+            r = philox(seed, np.arange(n) + place + (kind << 24), step, Stream.HARVEST * 256 + 1)[0]
+            found.append(members[(r.astype(np.uint64) * np.uint64(members.size) >> np.uint64(32)).astype(np.int64)])
+        chosen = np.concatenate(found) if found else np.zeros(0, np.int64)
+        resting = np.where((self.hot[chosen] & _KIND) == Kind.HSC, Cycle.QUIESCENT, Cycle.CYCLING).astype(np.uint32)
+        whose = np.uint32(origin) << _SHIFT["origin"]
+        return self.hot[chosen] | whose | (resting << _SHIFT["cycle"]), self.cold[chosen]
+
+
+def read_harvest(checkpoint: Path, kinds: Iterable[Kind]) -> Harvest:
+    """Read the marrow of a checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged, or holds no cell of ``kinds``.
+    """
+    found = Harvest.of(io.read_checkpoint(checkpoint), kinds)
+    if not found.hot.size:
+        msg = f"{checkpoint}: no stem or progenitor cell in this marrow"
+        raise CheckpointError(msg)
+    return found
