@@ -125,10 +125,17 @@ def rules_folder(species: str) -> Path:
     return resources.folder("scenarios") / "rules" / species
 
 
-def rules_of(patch: Patch) -> Folder:
-    """Return the rule tables of a patch: those of its species, or those that replace them."""
+def disease_rows(species: str, disease: str) -> Path:
+    """Return the folder of rows that are different in a disease; the leukaemia of the species' own tables is AML."""
+    return rules_folder(species) / "diseases" / disease
+
+
+def rules_of(patch: Patch, disease: str = "none") -> Folder:
+    """Return the rule tables of a patch: of its species, with what is different in a disease and what replaces them."""
     base = rules_folder(patch.species)
-    return Overlay(base, Path(patch.rules)) if patch.rules else base
+    rows = disease_rows(patch.species, disease)
+    over = Path(patch.rules) if patch.rules else None
+    return Overlay(base, over, rows if rows.is_dir() else None) if over or rows.is_dir() else base
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
@@ -195,6 +202,10 @@ def _check_whole(config: Config) -> None:
             f"patch of {config.n_sites} sites ({config.n_sites * 1e-6:g} mm3) holds next to none"
         )
         raise config.error("scale.mode", message)
+    species, disease = config.patch.species, config.patient.disease
+    if disease not in ("none", "aml") and not disease_rows(species, disease).is_dir():
+        message = f'expected "none" or "aml", found "{disease}", of which there are no tables for {species}'
+        raise config.error("patient.disease", message)
     steps = (config.time.end_day - config.time.start_day) * MINUTES_PER_DAY / config.time.step_min
     if abs(steps - round(steps)) > 1e-6:
         message = f"expected a whole number of steps of {config.time.step_min} min from start_day, found {steps:g}"

@@ -126,7 +126,10 @@ class Patient(Table):
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
-    disease: Annotated[Literal["none", "aml"], parameter("", "disease present at the start")] = "none"
+    disease: Annotated[
+        Literal["none", "aml", "all"],
+        parameter("", "disease present at the start: acute myeloid or lymphoblastic leukaemia"),
+    ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
     ] = 0.0
@@ -149,7 +152,7 @@ class Patient(Table):
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
         if value > 0 and info.data.get("disease") == "none":
-            msg = '0 for a patient without leukaemia (or disease = "aml")'
+            msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
 

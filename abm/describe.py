@@ -23,7 +23,7 @@ from abm.scale.machines import Options
 from abm.scale.text import lines
 from abm.setup import notes
 from abm.step import Simulation
-from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table
+from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table, rule_files
 
 #: Seconds of computing behind an estimate of the duration.
 TRIAL_S = 2.0
@@ -57,12 +57,13 @@ def rules(species: str, table: str | None) -> list[str]:
     """Return the rule tables of a species (or one of them), a line per rule with unit, status and source."""
     if species not in species_names():
         raise ConfigError(f"no such species{did_you_mean(species, species_names())}", key="--rules")
-    paths = sorted(rules_folder(species).glob("*.csv"))
-    names = [path.stem for path in paths]
+    folder = rules_folder(species)
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in rule_files(folder)}
+    names = list(paths)
     wanted = None if table is None else table.removesuffix(".csv")
     if wanted is not None and wanted not in names:
-        raise ConfigError(f"no such rule table{did_you_mean(wanted, names)}", file=rules_folder(species), key=wanted)
-    return [line for path in paths if wanted in (None, path.stem) for line in _rule_lines(path)]
+        raise ConfigError(f"no such rule table{did_you_mean(wanted, names)}", file=folder, key=wanted)
+    return [line for name, path in paths.items() if wanted in (None, name) for line in _rule_lines(name, path)]
 
 
 def plan(config: Config, backend_name: str, *, timed: bool, **scale: Any) -> Iterator[str]:  # noqa: ANN401
@@ -166,10 +167,10 @@ def _padded(text: str, comment: str) -> str:
     return f"{text:<{COMMENT_COLUMN}}  # {comment}"
 
 
-def _rule_lines(path: Path) -> list[str]:
+def _rule_lines(name: str, path: Path) -> list[str]:
     columns = read_header(path)
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    return [f"{path.name}", *comments, *(_rule(row, columns) for row in read_table(path, columns)), ""]
+    return [f"{name}.csv", *comments, *(_rule(row, columns) for row in read_table(path, columns)), ""]
 
 
 def _rule(row: Row, columns: list[str]) -> str:

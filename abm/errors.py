@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 #: EX_TEMPFAIL: the run was stopped by a signal or a time limit and can be continued.
 EXIT_CONTINUE = 75
 
@@ -19,7 +17,7 @@ class ConfigError(AbmError):
 
     Args:
         message: what was expected and what was found.
-        file: the file it stands in, or the command-line text.
+        file: the file or files it stands in, or the command-line text; shown as it prints.
         line: line in that file.
         key: key, column or option.
     """
@@ -27,7 +25,7 @@ class ConfigError(AbmError):
     exit_code = 2
 
     def __init__(  # noqa: D107 - the arguments are described above
-        self, message: str, *, file: Path | str | None = None, line: int | None = None, key: str | None = None
+        self, message: str, *, file: object = None, line: int | None = None, key: str | None = None
     ) -> None:
         place = "" if file is None else f"{file}:{line}: " if line is not None else f"{file}: "
         super().__init__(f"{place}{'' if key is None else key + ': '}{message}")

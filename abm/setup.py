@@ -54,7 +54,7 @@ class Model:
 
 def load_model(config: Config) -> Model:
     """Read and check everything a run depends on; raises ConfigError before anything is written."""
-    folder = rules_of(config.patch)
+    folder = rules_of(config.patch, config.patient.disease)
     _check_shape(config)
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
@@ -77,7 +77,7 @@ def load_model(config: Config) -> Model:
 
 def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
-    folder = rules_of(config.patch)
+    folder = rules_of(config.patch, config.patient.disease)
     doses = therapy.unusual(config.events, Tables.load(folder))
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
 
@@ -202,7 +202,11 @@ def make_start(model: Model, census: Census) -> Start:
     cells_per_site = others / max(census.marrow - census.niches, 1)
     if cells_per_site > 1.0:
         msg = f"{cells_per_site:.2f} resident cells per marrow site at homeostasis; expected at most 1"
-        raise ConfigError(msg, file=str(rules_of(model.config.patch)), key="tissue.csv niche_density, kinds.csv stages")
+        raise ConfigError(
+            msg,
+            file=str(rules_of(model.config.patch, model.config.patient.disease)),
+            key="tissue.csv niche_density, kinds.csv stages",
+        )
     return Start(
         homeostasis=model.homeostasis,
         occupancy=model.traffic["niche_occupancy"],

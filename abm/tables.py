@@ -25,24 +25,54 @@ STATUSES = ("read", "recalled", "derived", "assumption")
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """The tables of one folder, some of them replaced by those of another: read like a folder."""
+class Amended:
+    """A table some rows of which are replaced, or to which some are added, by those of another file."""
 
     base: Path
-    over: Path
-
-    def __truediv__(self, name: str) -> Path:
-        """Return where the table ``name`` stands."""
-        mine = self.over / name
-        return mine if mine.is_file() else self.base / name
+    rows: Path
 
     def __str__(self) -> str:
-        """Return both folders, for messages."""
-        return f"{self.base} with {self.over}"
+        """Return both files, for messages."""
+        return f"{self.base} with {self.rows}"
+
+
+#: Where a table stands.
+TableFile = Path | Amended
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The tables of one folder, some of them replaced by those of others: read like a folder.
+
+    Attributes:
+        base: tables of the species.
+        over: whole tables that count instead of those of the same name.
+        rows: tables whose rows replace those they agree with in the key of the table, and add others.
+    """
+
+    base: Path
+    over: Path | None = None
+    rows: Path | None = None
+
+    def __truediv__(self, name: str) -> TableFile:
+        """Return where the table ``name`` stands."""
+        mine = self.over / name if self.over else None
+        table = mine if mine is not None and mine.is_file() else self.base / name
+        rows = self.rows / name if self.rows else None
+        return Amended(table, rows) if rows is not None and rows.is_file() else table
+
+    def __str__(self) -> str:
+        """Return all folders, for messages."""
+        return " with ".join(str(folder) for folder in self.folders)
+
+    @property
+    def folders(self) -> list[Path]:
+        """All folders."""
+        return [folder for folder in (self.base, self.over, self.rows) if folder is not None]
 
     def is_dir(self) -> bool:
-        """Whether both folders are there."""
-        return self.base.is_dir() and self.over.is_dir()
+        """Whether all folders are there."""
+        return all(folder.is_dir() for folder in self.folders)
 
 
 #: What holds the rule tables of a run.
@@ -127,8 +157,20 @@ class Row:
         raise self.error(column, f"expected {expected}, found {self.values[column]!r}")
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[Row]:
-    """Read a rule table with these ``columns`` (``unit, source, status`` are implied) and any ``optional`` ones."""
+def read_table(
+    path: TableFile, columns: Sequence[str], optional: Sequence[str] = (), key: Sequence[str] = ()
+) -> list[Row]:
+    """Read a rule table with these ``columns`` (``unit, source, status`` are implied) and any ``optional`` ones.
+
+    ``key``: columns by which rows of an amended table replace others; none: it may not be amended.
+    """
+    if isinstance(path, Amended):
+        if not key:
+            raise ConfigError("this table can only be replaced as a whole", file=path.rows)
+        rows = read_table(path.rows, columns, optional)
+        new = {tuple(row.text(name) for name in key) for row in rows}
+        kept = [r for r in read_table(path.base, columns, optional) if tuple(r.text(name) for name in key) not in new]
+        return kept + rows
     wanted = (*columns, *(name for name in PROVENANCE if name not in columns))
     lines = _physical_lines(path)
     if not lines:
@@ -141,7 +183,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     return rows
 
 
-def read_values(path: Path, units: Mapping[str, str]) -> dict[str, float]:
+def read_values(path: TableFile, units: Mapping[str, str]) -> dict[str, float]:
     """Read a ``name,value`` table: every name of ``units`` exactly once, in exactly that unit.
 
     Args:
@@ -152,7 +194,7 @@ def read_values(path: Path, units: Mapping[str, str]) -> dict[str, float]:
         Value by name, in the order of ``units``.
     """
     found: dict[str, float] = {}
-    for row in read_table(path, ("name", "value")):
+    for row in read_table(path, ("name", "value"), key=("name",)):
         name = row.choice("name", units)
         if name in found:
             raise row.error("name", f"{name!r} stands twice in this table")
@@ -161,7 +203,7 @@ def read_values(path: Path, units: Mapping[str, str]) -> dict[str, float]:
         found[name] = row.number("value")
     missing = [name for name in units if name not in found]
     if missing:
-        raise ConfigError(f"missing: {', '.join(missing)}", file=path, key="name")
+        raise ConfigError(f"missing: {', '.join(missing)}", file=str(path), key="name")
     return {name: found[name] for name in units}
 
 
@@ -171,18 +213,26 @@ def read_header(path: Path) -> list[str]:
     return lines[0][1] if lines else []
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: TableFile) -> list[str]:
     """Return the distinct entries of a table's first column, whatever its other columns are."""
-    columns = read_header(path)
-    return list(dict.fromkeys(row.text(columns[0]) for row in read_table(path, columns)))
+    names: list[str] = []
+    for file in [path.base, path.rows] if isinstance(path, Amended) else [path]:
+        columns = read_header(file)
+        names += [row.text(columns[0]) for row in read_table(file, columns)]
+    return list(dict.fromkeys(names))
+
+
+def rule_files(folder: Path) -> list[Path]:
+    """Return the tables of a rule folder and those below it, such as of diseases, by name."""
+    return sorted(folder.rglob("*.csv"))
 
 
 def rules_digest(folder: Path) -> str:
-    """Return the SHA-256 of all tables of a rule folder: names and bytes, in name order."""
+    """Return the SHA-256 of all tables of a rule folder and those below it: names and bytes, in name order."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.csv")):
+    for path in rule_files(folder):
         content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 

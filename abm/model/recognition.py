@@ -180,7 +180,7 @@ def _read_expression(
     folder: Folder, antigens: Mapping[Antigen, AntigenInfo], kinds: Mapping[Kind, object]
 ) -> Expression:
     found: Expression = {}
-    for row in read_table(folder / "expression.csv", ("kind", "antigen", "level")):
+    for row in read_table(folder / "expression.csv", ("kind", "antigen", "level"), key=("kind",)):
         kind, antigen = Kind[row.choice("kind", [k.name for k in kinds])], _known(row, antigens)
         if antigens[antigen].group == MINOR:
             raise row.error("antigen", f"{antigen.name} follows the origin of a cell; it belongs in origins.csv")

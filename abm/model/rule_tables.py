@@ -6,7 +6,6 @@ Every problem is a ConfigError that names file, line and column.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from abm.cells import (
     Signal,
     is_motile,
 )
-from abm.tables import Row, read_table
+from abm.tables import Row, TableFile, read_table
 
 #: Body signals and their value at homeostasis.
 BODY_SIGNALS: dict[str, float] = {
@@ -97,10 +96,10 @@ def _flags(row: Row) -> int:
     return mask
 
 
-def read_kinds(path: Path) -> dict[Kind, KindInfo]:
+def read_kinds(path: TableFile) -> dict[Kind, KindInfo]:
     """Return the declared kinds of ``kinds.csv``."""
     kinds: dict[Kind, KindInfo] = {}
-    for row in read_table(path, ("kind", "stages", "lineage", "flags", "strength", "motility")):
+    for row in read_table(path, ("kind", "stages", "lineage", "flags", "strength", "motility"), key=("kind",)):
         kind = Kind[row.choice("kind", _KINDS)]
         if kind in kinds:
             raise row.error("kind", f"{kind.name} stands twice in this table")
@@ -114,11 +113,11 @@ def read_kinds(path: Path) -> dict[Kind, KindInfo]:
     return kinds
 
 
-def read_behaviours(path: Path, kinds: dict[Kind, KindInfo]) -> NDArray[np.float64]:
+def read_behaviours(path: TableFile, kinds: dict[Kind, KindInfo]) -> NDArray[np.float64]:
     """Return the rates at homeostasis, 1/day (RENEW: probability), shape (N_KINDS * 2, N_BEHAVIOURS)."""
     base = np.zeros((N_KINDS * 2, N_BEHAVIOURS))
     seen: set[tuple[int, Behaviour]] = set()
-    for row in read_table(path, ("kind", "cycle", "behaviour", "base")):
+    for row in read_table(path, ("kind", "cycle", "behaviour", "base"), key=("kind",)):
         behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
         expected = "probability" if behaviour is Behaviour.RENEW else "1/day"
         row.choice("unit", [expected])
@@ -143,12 +142,12 @@ class Local(NamedTuple):
     power: int
 
 
-def read_responses(path: Path, kinds: dict[Kind, KindInfo]) -> tuple[list[Response], list[Local]]:
+def read_responses(path: TableFile, kinds: dict[Kind, KindInfo]) -> tuple[list[Response], list[Local]]:
     """Return the responses to body signals and those to local signals."""
     body: list[Response] = []
     local: list[Local] = []
     columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
-    for row in read_table(path, columns):
+    for row in read_table(path, columns, key=("kind", "cycle", "behaviour", "signal")):
         rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", _CYCLES)))
         behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
         signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
@@ -168,11 +167,11 @@ def read_responses(path: Path, kinds: dict[Kind, KindInfo]) -> tuple[list[Respon
     return body, local
 
 
-def read_fates(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tuple[Kind, float], ...]]:
+def read_fates(path: TableFile, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tuple[Kind, float], ...]]:
     """Return the next kinds and their shares by kind."""
     fates: dict[Kind, list[tuple[Kind, float]]] = {}
     last: dict[Kind, Row] = {}
-    for row in read_table(path, ("kind", "next", "share")):
+    for row in read_table(path, ("kind", "next", "share"), key=("kind",)):
         kind, following = _kind(row, "kind", kinds), _kind(row, "next", kinds)
         if is_motile(kind) != is_motile(following):
             raise row.error("next", f"{kind.name} and {following.name} live in different layers")
@@ -189,6 +188,6 @@ def read_fates(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple[tupl
     return {kind: tuple(options) for kind, options in fates.items()}
 
 
-def read_activations(path: Path, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
+def read_activations(path: TableFile, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
     """Return what ACTIVATE makes of each kind."""
     return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in read_table(path, ("kind", "next"))}

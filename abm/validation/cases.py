@@ -96,7 +96,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
     rules = rules_of(config.patch)
-    folders = (rules.base, rules.over) if isinstance(rules, Overlay) else (rules,)
+    folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     return Case(name, seed, str(path), "", overrides, drawn, _digest(decides))
 

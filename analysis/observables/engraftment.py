@@ -13,6 +13,7 @@ from ..read import Run, in_unit
 from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 
 NADIR_WITHIN = 42  #: days after the first treatment; a later fall is that of the next course, or of a relapse
+INDUCTION = 28  #: days of an induction of lymphoblastic leukaemia
 
 
 def _endpoint(run: Run, name: str) -> Made:
@@ -133,9 +134,9 @@ def platelets_back_to_50_day(run: Run) -> Made:
 
 @observable(PERCENT)
 def days_below_1(run: Run) -> Made:
-    """Days with ANC < 1.0e9/L, of all days after the first treatment."""
+    """Days with ANC < 1.0e9/L, of the four weeks after the first treatment."""
     found = _treated_days(run)
-    return None if found is None else float(100.0 * (found[1] < 1.0).mean())
+    return None if found is None else float(100.0 * (found[1][found[0] < INDUCTION] < 1.0).mean())
 
 
 @observable(DAY)

@@ -109,7 +109,7 @@ def test_nadir_counts_from_the_first_treatment(run: Any) -> None:
     assert MADE["anc_back_to_1_5_day"].make(fallen) == 17
     assert MADE["anc_back_to_1_day"].make(fallen) == 13
     # below 1 from day 6 (4.0 - 0.45 a day falls below at 6.7) to day 12, of 187 days
-    assert MADE["days_below_1"].make(fallen) == pytest.approx(100 * 7 / 188, abs=0.02)
+    assert MADE["days_below_1"].make(fallen) == pytest.approx(100 * 7 / 28)
 
 
 def test_nadir_without_recovery_or_without_fall(run: Any) -> None:

@@ -113,7 +113,7 @@ class Radiation:
 def read_drugs(folder: Folder) -> dict[str, Drug]:
     """Return the drugs of ``drugs.csv`` by name, in the order of the table."""
     blocks: dict[str, list[Row]] = {}
-    for row in read_table(folder / "drugs.csv", ("drug", "target", "value"), RANGE):
+    for row in read_table(folder / "drugs.csv", ("drug", "target", "value"), RANGE, key=("drug", "target")):
         blocks.setdefault(row.text("drug"), []).append(row)
     return {name: _drug(name, rows) for name, rows in blocks.items()}
 
@@ -151,7 +151,9 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
 def out_of_range(folder: Folder) -> tuple[str, ...]:
     """Return a line for every number of ``drugs.csv`` and ``radiation.csv`` outside the range its source states."""
     tables = {"drugs.csv": ("drug", "target", "value"), "radiation.csv": ("target", "parameter", "value")}
-    rows = [row for name, columns in tables.items() for row in read_table(folder / name, columns, RANGE)]
+    rows = [
+        row for name, columns in tables.items() for row in read_table(folder / name, columns, RANGE, key=columns[:2])
+    ]
     return tuple(text for row in rows if (text := row.outside("value")) is not None)
 
 
@@ -159,7 +161,7 @@ def read_radiation(folder: Folder) -> Radiation:
     """Return the linear-quadratic parameters of ``radiation.csv``."""
     units = {"alpha": "1/Gy", "beta": "1/Gy2"}
     values: dict[tuple[str, str], float] = {}
-    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"), RANGE)
+    rows = read_table(folder / "radiation.csv", ("target", "parameter", "value"), RANGE, key=("target", "parameter"))
     for row in rows:
         target = row.choice("target", [*RADIATION_TARGETS, "body"])
         parameter = row.choice("parameter", ["injury"] if target == "body" else [*units, *RESISTANT_UNITS])

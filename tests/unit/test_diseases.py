@@ -1,0 +1,92 @@
+"""Diseases as rows that replace some of a species' tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from abm import cli
+from abm.cells import Antigen, Behaviour, Kind, Origin
+from abm.config import load_config, rules_folder, rules_of
+from abm.errors import ConfigError
+from abm.model.body.drugs import read_drugs
+from abm.model.rules import load_rules
+from abm.setup import load_model
+from abm.tables import Amended, Overlay, read_names, read_table, rules_digest
+
+HEADER = "kind,next,share,unit,source,status\n"
+
+
+def tables(tmp_path: Path, base: str, rows: str) -> Amended:
+    for name, text in (("base", base), ("rows", rows)):
+        (tmp_path / f"{name}.csv").write_text(HEADER + text)
+    return Amended(tmp_path / "base.csv", tmp_path / "rows.csv")
+
+
+def fates(table: Amended) -> list[tuple[str, str]]:
+    read = read_table(table, ("kind", "next", "share"), key=("kind",))
+    return [(row.text("kind"), row.text("next")) for row in read]
+
+
+def test_rows_replace_those_of_the_same_key_and_add_others(tmp_path: Path) -> None:
+    table = tables(tmp_path, "A,B,0.5,1,s,read\nA,C,0.5,1,s,read\nB,C,1,1,s,read\n", "A,D,1,1,s,read\nE,F,1,1,s,read\n")
+    assert fates(table) == [("B", "C"), ("A", "D"), ("E", "F")]
+    assert read_names(table) == ["A", "B", "E"]
+
+
+def test_an_error_names_the_file_it_stands_in(tmp_path: Path) -> None:
+    table = tables(tmp_path, "A,B,1,1,s,read\n", "A,D,many,1,s,read\n")
+    row = read_table(table, ("kind", "next", "share"), key=("kind",))[0]
+    with pytest.raises(ConfigError, match=r"rows.csv:2: share: expected a number, found 'many'"):
+        row.number("share")
+
+
+def test_a_table_without_a_key_cannot_be_amended(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rows.csv: this table can only be replaced as a whole"):
+        read_table(tables(tmp_path, "A,B,1,1,s,read\n", "A,D,1,1,s,read\n"), ("kind", "next", "share"))
+
+
+def test_lymphoblasts_are_not_myeloblasts(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text('[patient]\ndisease = "all"\nblast_fraction = 0.5\n')
+    config = load_config(case)
+    folder = rules_of(config.patch, "all")
+    assert isinstance(folder, Overlay)
+    lymphoid, myeloid = load_rules(folder), load_rules(rules_of(config.patch))
+    same = [kind for kind in Kind if kind not in (Kind.LSC, Kind.BLAST)]
+    rows = np.array([2 * kind + cycle for kind in same for cycle in (0, 1)])
+    np.testing.assert_array_equal(lymphoid.base[rows], myeloid.base[rows])
+    assert (lymphoid.base != myeloid.base).any()
+    assert lymphoid.base[2 * Kind.LSC + 1, Behaviour.DIVIDE] > 0.0
+    shown = lymphoid.recognition.shown(Kind.BLAST, Origin.HOST, donor_is_self=True)
+    assert Antigen.CD19 in shown
+    assert Antigen.CD33 not in shown
+    assert Antigen.CD33 in myeloid.recognition.shown(Kind.BLAST, Origin.HOST, donor_is_self=True)
+    drugs = read_drugs(folder)
+    assert drugs["prednisone"].log10_kill[-1] > read_drugs(rules_folder("human"))["prednisone"].log10_kill[-1]
+    assert load_model(config).traffic["lsc_share"] == 0.1
+
+
+def test_a_disease_that_a_species_lacks_is_one_line(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text('[patch]\nspecies = "mouse"\n[patient]\ndisease = "all"\n')
+    with pytest.raises(ConfigError, match=r'case.toml:4: patient.disease: expected "none" or "aml", found "all"'):
+        load_config(case)
+
+
+def test_the_digest_of_a_species_covers_its_diseases(tmp_path: Path) -> None:
+    (tmp_path / "diseases").mkdir()
+    (tmp_path / "kinds.csv").write_text("a\n")
+    before = rules_digest(tmp_path)
+    (tmp_path / "diseases" / "kinds.csv").write_text("a\n")
+    assert rules_digest(tmp_path) != before
+
+
+def test_describe_shows_the_rows_of_a_disease() -> None:
+    done = CliRunner().invoke(cli.main, ["describe", "--rules", "human", "diseases/all/drugs"])
+    assert done.exit_code == 0, done.output
+    assert "diseases/all/drugs.csv" in done.output
+    assert "drug=vincristine" in done.output
