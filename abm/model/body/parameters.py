@@ -38,6 +38,7 @@ class BloodRules:
     """Production, lifespan and amount of blood cells; transfusion."""
 
     blood_volume: float = _in("L")
+    plasma_refill_half_life: float = _in("h")
     anc: float = _in("1e9/L")
     neutrophil_marginated: float = _in("1")
     neutrophil_production: float = _in("cells/d")
