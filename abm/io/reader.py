@@ -24,7 +24,7 @@ FORMAT_VERSION = 2
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels, no counts of them, no treatment that waits, no resistant stem cells, no hazards, no bleeding."""
+    """Version 1 had no labels, no counts of them, no waiting treatment, resistant stem cells, hazards or bleeding."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}

@@ -20,17 +20,8 @@ from .registry import REGISTRY, Floats, Observable
 NEVER = "never"
 
 __all__ = [
-    "NEVER",
-    "REGISTRY",
-    "Observable",
-    "blood",
-    "engraftment",
-    "immunity",
-    "losses",
-    "marrow",
-    "measure",
-    "takes",
-]
+    "NEVER", "REGISTRY", "Observable", "blood", "engraftment", "immunity", "losses", "marrow", "measure", "takes",
+]  # fmt: skip
 
 
 def measure(run: Run) -> dict[str, Any]:

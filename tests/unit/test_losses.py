@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from abm import resources
+from abm.cells import Kind
 from abm.config import load_config
 from abm.config_models import BloodLoss, PlateletLoss
 from abm.errors import ConfigError
 from abm.model import therapy
-from abm.model.body import Body, Dose
+from abm.model.body import Body, Dose, daily_production
 from abm.model.body.numerics import total
+from abm.model.body.parameters import read_body
 from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.made_up_run import make_run
 
@@ -79,6 +81,29 @@ def test_erythropoietin_answers_a_loss_of_blood_and_thrombopoietin_one_of_platel
     assert body.blood.platelet_transfusions == 0
 
 
+def test_erythropoietin_moves_ripening_from_marrow_to_blood() -> None:
+    body = make_body()
+    usual = total(body.blood.reticulocytes)
+    inside = total(body.blood.marrow_reticulocytes)
+    exits = {kind: np.array([cells, 0.0, 0.0, 0.0]) / 24 for kind, cells in daily_production(tables(), 70.0).items()}
+    exits |= dict.fromkeys((Kind.BLAST, Kind.LSC), np.zeros(4))
+    for _ in range(24 * 20):
+        body.blood.advance(exits, np.zeros(4), 0.5, 1.0)
+    assert total(body.blood.reticulocytes) == pytest.approx(1.5 * usual, rel=0.01), "1.5 d instead of 1 d"
+    assert total(body.blood.marrow_reticulocytes) == pytest.approx(inside * 2 / 3, rel=0.01), "1 d instead of 1.5 d"
+    assert body.cytokines.reticulocyte_shift == 0.0
+    body.cytokines.epo = 8.8
+    assert body.cytokines.reticulocyte_shift == pytest.approx(0.5, rel=0.01)
+
+
+def test_reticulocytes_cannot_leave_before_they_are_made(tmp_path: Path) -> None:
+    source = resources.folder("scenarios") / "rules" / "human" / "body.csv"
+    text = source.read_text(encoding="utf-8")
+    (tmp_path / "body.csv").write_text(text.replace("reticulocyte_shift,0.23", "reticulocyte_shift,0.4"))
+    with pytest.raises(ConfigError, match=r"body.csv: reticulocyte_shift: expected less than 0.326 .*, found 0.4"):
+        read_body(tmp_path)
+
+
 def test_a_loss_is_one_dose() -> None:
     events = [
         BloodLoss(day=1, action="blood_loss", share=0.2),
@@ -110,7 +135,7 @@ def test_a_wrong_loss_is_told_with_its_line(tmp_path: Path, action: str, share: 
 
 
 def course(run: Any, action: str, **at: tuple[list[float], list[float]]) -> Any:
-    """Return the run with a loss on day 0, and these columns through (days, values); reticulocytes in the unit of the ANC."""
+    """Return the run with a loss on day 0, and these columns through (days, values)."""
     body = {
         name: run.body["anc" if name == "reticulocytes" else name]._replace(values=np.interp(run.day, days, values))
         for name, (days, values) in at.items()

@@ -181,7 +181,7 @@ class Body:
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
         labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / (1 << Label.DNA)
-        self.blood.advance(exits, labelled, step_h)
+        self.blood.advance(exits, labelled, self.cytokines.reticulocyte_shift, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)

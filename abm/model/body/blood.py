@@ -61,12 +61,13 @@ class Blood(Packed):
         self.last_platelet_transfusion = NEVER
         self.volume_deficit = 0.0
 
-    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, step_h: float) -> None:
+    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, early: float, step_h: float) -> None:
         """Advance by ``step_h`` hours.
 
         Args:
             exits: real cells that left the marrow by kind, each of shape (N_ORIGINS,).
             labelled: DNA label in the neutrophils among them, likewise.
+            early: days of ripening that reticulocytes now spend in blood instead of marrow.
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
@@ -81,8 +82,8 @@ class Blood(Packed):
         self.blasts, _ = turnover(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
         chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
         young = self.marrow_reticulocytes
-        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / r.marrow_reticulocyte_time * days)
-        ripe = chain(self.reticulocytes, released, days / r.blood_reticulocyte_time)
+        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
+        ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
         chain(self.red_cells, ripe, len(self.red_cells) / self._red_cell_time * days)
         self.volume_deficit = self.volume_deficit * exp(-LN2 / r.plasma_refill_half_life * step_h)
 
