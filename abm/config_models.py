@@ -360,6 +360,20 @@ class Label(Timed):
     ]
 
 
+class BloodLoss(Timed):
+    """Blood that is lost at once; plasma makes up for the volume within days, cells have to be made."""
+
+    action: Literal["blood_loss"]
+    share: Annotated[float, parameter("1", "lost share of the blood that circulates", gt=0, le=0.5)]
+
+
+class PlateletLoss(Timed):
+    """Platelets that are destroyed at once, as by antibodies; those made from then on are spared."""
+
+    action: Literal["platelet_loss"]
+    share: Annotated[float, parameter("1", "destroyed share of all platelets, the spleen's included", gt=0, le=1)]
+
+
 class Treat(OfDrug):
     """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
 
@@ -377,11 +391,11 @@ class Stop(OfDrug):
 
 
 TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Treat, Field(discriminator="action")
+    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
+    Field(discriminator="action"),
 ]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "label": Label,
-    "stop": Stop,
-    "treat": Treat,
+    "stop": Stop, "treat": Treat, "blood_loss": BloodLoss, "platelet_loss": PlateletLoss,
 }  # fmt: skip

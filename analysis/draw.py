@@ -26,6 +26,8 @@ LANES = {
     "cells": (2, "blue"),
     "graft": (2, "ink"),
     "label": (2, "purple"),
+    "blood_loss": (2, "red"),
+    "platelet_loss": (2, "red"),
 }
 
 

@@ -28,6 +28,8 @@ STRIP = {
     "gcsf": "G-CSF",
     "cells": "cells",
     "label": "label",
+    "blood_loss": "loss of blood",
+    "platelet_loss": "loss of platelets",
 }
 GREY, SOFT = "#6b7078", "#e3e6ea"
 #: Colours of marrow space and of the tissues of ``slices.TISSUES``.

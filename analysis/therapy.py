@@ -62,7 +62,13 @@ def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day
 def _label(event: Mapping[str, Any]) -> str:
     if event["action"] in ("chemo", "drug", "treat"):
         return str(event["drug"]).replace("_", " ")
-    names = {"tbi": "total-body irradiation", "graft": "graft", "gcsf": "G-CSF"}
+    names = {
+        "tbi": "total-body irradiation",
+        "graft": "graft",
+        "gcsf": "G-CSF",
+        "blood_loss": "loss of blood",
+        "platelet_loss": "loss of platelets",
+    }
     fallback = str(event.get("product", event["action"]))
     return names.get(event["action"], fallback.upper() if len(fallback) <= 3 else fallback)
 
@@ -84,6 +90,8 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
         parts += [f"{_count(n)}\N{NO-BREAK SPACE}{kind.upper()}" for kind, n in event.get("cells", {}).items()]
         depletion = event.get("t_depletion_log10", 0.0)
         return ", ".join(parts + ([f"T cells depleted {depletion:g} log₁₀"] if depletion else []))
+    if "share" in event:
+        return f"{100 * event['share']:g} %"
     if event["action"] == "treat":
         return f"from grade {event['grade']}, whenever it is reached"
     doses = [f"{event[key]:g} {unit}" for key, unit in _DOSES.items() if event.get(key) is not None]

@@ -24,11 +24,12 @@ FORMAT_VERSION = 2
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels, no counts of them, no treatment that waits, no resistant stem cells and no hazards."""
+    """Version 1 had no labels, no counts of them, no waiting treatment, resistant stem cells, hazards or bleeding."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
     idle |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
+    idle |= {"blood.volume_deficit": np.array(0.0)}
     idle |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
     return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
 

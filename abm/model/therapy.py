@@ -11,7 +11,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from abm.cells import Kind, Origin
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
+from abm.config_models import (
+    BloodLoss,
+    Cells,
+    Chemo,
+    Drug,
+    Gcsf,
+    Graft,
+    Label,
+    PlateletLoss,
+    Stop,
+    Tbi,
+    Timed,
+    Treat,
+)
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables
@@ -107,6 +120,8 @@ class _Plan:
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
         elif isinstance(event, Label):
             self._repeat(event.day, HOURS_PER_DAY, 1, Dose("label", event.marker))
+        elif isinstance(event, BloodLoss | PlateletLoss):
+            self._repeat(event.day, HOURS_PER_DAY, 1, Dose(event.action, "loss", event.share))
         elif isinstance(event, Graft):
             self._graft(event, key)
         elif isinstance(event, Cells):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from abm import endpoints as ends
 
 from ..read import Run, in_unit
-from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, smooth
 
 NADIR_WITHIN = 42  #: days after the first treatment; a later fall is that of the next course, or of a relapse
 INDUCTION = 28  #: days of an induction of lymphoblastic leukaemia
@@ -149,8 +149,7 @@ def label_peak_day(run: Run) -> Made:
     share = in_unit(run.body["labelled_neutrophils"], "percent")
     if not share[day > 0].any():
         return None
-    smooth = [share[(day > d - 0.5) & (day <= d + 0.5)].mean() for d in day]
-    return float(day[int(np.argmax(smooth))])
+    return float(day[int(np.argmax(smooth(day, share, 1.0)))])
 
 
 @observable("1")

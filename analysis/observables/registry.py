@@ -60,3 +60,9 @@ def per_day(run: Run, events: Any) -> Floats:  # noqa: ANN401 - any array
     rate: Floats = np.full(len(run.day), np.nan)
     rate[1:] = np.asarray(events, np.float64)[1:] / np.diff(run.day)
     return rate
+
+
+def smooth(day: Floats, values: Floats, width: float) -> Floats:
+    """Return the mean over ``width`` days around every record, shape (T,)."""
+    half = width / 2.0
+    return np.array([values[(day > d - half) & (day <= d + half)].mean() for d in day])

@@ -181,7 +181,7 @@ class Body:
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
         labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / (1 << Label.DNA)
-        self.blood.advance(exits, labelled, step_h)
+        self.blood.advance(exits, labelled, self.cytokines.reticulocyte_shift, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)
@@ -267,10 +267,22 @@ class Body:
         elif dose.kind == "immunosuppression_level":
             self.treatment.end(self.drugs.index(dose.name))
             self.drugs.set_level(self.drugs.index(dose.name), dose.amount)
+        elif dose.kind == "blood_loss":
+            self._bleed(dose.amount)
+        elif dose.kind == "platelet_loss":
+            self.blood.destroy_platelets(dose.amount)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
         elif dose.kind in ("graft", "cells"):
             self.infuse(dose)
+
+    def _bleed(self, share: float) -> None:
+        """Lose a share of the circulating blood; the few stem cells in it, which lodge within minutes, are left."""
+        self.blood.bleed(share)
+        self.lymphocytes.bleed(share)
+        kept = 1.0 - share * self.lymphocytes.rules.t_blood_share
+        for direction in (GVH, HVG):
+            self.allo.survive(direction, kept, kept)
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from abm.cells import N_ORIGINS, Kind, Origin
+from abm.exactmath import LN2, exp
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, column_totals, spread, total, turnover
 from abm.model.body.parameters import BloodRules
 
@@ -30,11 +31,13 @@ class Blood(Packed):
         red_cells: by age, shape (stages, COLUMNS).
         platelet_transfusions: units given so far; likewise ``red_cell_transfusions``.
         last_platelet_transfusion: day of the last one; -inf before the first.
+        volume_deficit: litres of blood not yet made up for by plasma after a loss.
     """
 
     STATE = (
         "neutrophils", "labelled_neutrophils", "monocytes", "blasts", "platelets", "marrow_reticulocytes",
         "reticulocytes", "red_cells", "platelet_transfusions", "red_cell_transfusions", "last_platelet_transfusion",
+        "volume_deficit",
     )  # fmt: skip
 
     def __init__(self, rules: BloodRules) -> None:
@@ -56,13 +59,15 @@ class Blood(Packed):
         self.platelet_transfusions = 0.0
         self.red_cell_transfusions = 0.0
         self.last_platelet_transfusion = NEVER
+        self.volume_deficit = 0.0
 
-    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, step_h: float) -> None:
+    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, early: float, step_h: float) -> None:
         """Advance by ``step_h`` hours.
 
         Args:
             exits: real cells that left the marrow by kind, each of shape (N_ORIGINS,).
             labelled: DNA label in the neutrophils among them, likewise.
+            early: days of ripening that reticulocytes now spend in blood instead of marrow.
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
@@ -77,9 +82,10 @@ class Blood(Packed):
         self.blasts, _ = turnover(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
         chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
         young = self.marrow_reticulocytes
-        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / r.marrow_reticulocyte_time * days)
-        ripe = chain(self.reticulocytes, released, days / r.blood_reticulocyte_time)
+        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
+        ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
         chain(self.red_cells, ripe, len(self.red_cells) / self._red_cell_time * days)
+        self.volume_deficit = self.volume_deficit * exp(-LN2 / r.plasma_refill_half_life * step_h)
 
     def transfuse(self, day: float) -> None:
         """Give platelets and red cells when a count is below its trigger; cells of all ages, third party."""
@@ -91,9 +97,29 @@ class Blood(Packed):
             self.red_cells[:, TRANSFUSED] += self.rules.red_cell_unit / len(self.red_cells)
             self.red_cell_transfusions += 1.0
 
+    def bleed(self, share: float) -> None:
+        """Lose a share (0-1) of the blood that circulates: marginated neutrophils and the spleen's platelets stay."""
+        r = self.rules
+        self.volume_deficit += share * self.volume
+        circulating = 1.0 / (1.0 + r.neutrophil_marginated)
+        for name in ("neutrophils", "labelled_neutrophils"):
+            setattr(self, name, getattr(self, name) * (1.0 - share * circulating))
+        self.destroy_platelets(share * (1.0 - r.platelet_splenic_share))
+        for name in ("monocytes", "blasts", "reticulocytes", "red_cells"):
+            setattr(self, name, getattr(self, name) * (1.0 - share))
+
+    def destroy_platelets(self, share: float) -> None:
+        """Lose a share (0-1) of all platelets, of whatever age and origin, in blood and spleen."""
+        self.platelets = self.platelets * (1.0 - share)
+
+    @property
+    def volume(self) -> float:
+        """Litres of blood."""
+        return self.rules.blood_volume - self.volume_deficit
+
     def concentration(self, cells: Floats) -> float:
         """Return the concentration of ``cells`` (any shape) in blood, 1e9/L."""
-        return total(cells) / (self.rules.blood_volume * PER_LITRE)
+        return total(cells) / (self.volume * PER_LITRE)
 
     @property
     def anc(self) -> float:
@@ -109,7 +135,8 @@ class Blood(Packed):
     def hb(self) -> float:
         """Haemoglobin, g/L, transfused red cells included."""
         cells = total(self.reticulocytes) + total(self.red_cells)
-        return self.rules.haemoglobin * cells / (self.rules.red_cell_production * self.rules.red_cell_lifespan)
+        usual = self.rules.red_cell_production * self.rules.red_cell_lifespan
+        return self.rules.haemoglobin * cells / usual * (self.rules.blood_volume / self.volume)
 
     def by_origin(self) -> dict[str, Floats]:
         """Return the cells of every lineage by origin (transfused left out), each of shape (N_ORIGINS,)."""

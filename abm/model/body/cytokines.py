@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abm.exactmath import LN2, exp
+from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import Packed
 from abm.model.body.parameters import CytokineRules
 
@@ -57,6 +57,11 @@ class Cytokines(Packed):
     def inject_gcsf(self, ug_per_kg: float) -> None:
         """Give G-CSF: the area under its curve is proportional to the dose."""
         self.gcsf_drug += ug_per_kg * self.rules.gcsf_drug_area * LN2 / self.rules.gcsf_drug_half_life
+
+    @property
+    def reticulocyte_shift(self) -> float:
+        """Days by which EPO above its baseline releases reticulocytes early; they ripen in the blood instead."""
+        return self.rules.reticulocyte_shift * log(max(self.epo, 1.0))
 
     def flt3l(self, cellularity: float) -> float:
         """Return FLT3 ligand, fold, at a marrow cellularity relative to homeostasis."""

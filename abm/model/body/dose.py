@@ -8,7 +8,18 @@ from typing import Literal
 from abm.cells import Kind, Origin
 from abm.model.body.treatment import Plan
 
-DoseKind = Literal["immunosuppression_level", "treatment", "drug", "radiation", "gcsf", "graft", "cells", "label"]
+DoseKind = Literal[
+    "immunosuppression_level",
+    "treatment",
+    "drug",
+    "radiation",
+    "gcsf",
+    "graft",
+    "cells",
+    "label",
+    "blood_loss",
+    "platelet_loss",
+]
 #: Kinds in the order in which they are given when they fall into the same step.
 ORDER: tuple[DoseKind, ...] = (
     "immunosuppression_level",
@@ -19,6 +30,8 @@ ORDER: tuple[DoseKind, ...] = (
     "graft",
     "cells",
     "label",
+    "blood_loss",
+    "platelet_loss",
 )
 
 
@@ -30,7 +43,7 @@ class Dose:
         kind: what it is.
         name: drug, graft source, cell product, marker of a label, or "tbi".
         amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
-            treatment: 0-1.
+            treatment: 0-1; blood_loss and platelet_loss: the lost share.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.

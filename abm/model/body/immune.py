@@ -109,6 +109,13 @@ class Lymphocytes(Packed):
             net = growth.get(kind, r.naive_growth) * lymphopenia - emigrants / self._reference[row]
             self.pools[row] = self.pools[row] * exp(net * days) + emigrants * thymic_days
 
+    def bleed(self, share: float) -> None:
+        """Lose a share (0-1) of the lymphocytes that are in the blood."""
+        r = self.rules
+        in_blood = {Kind.NK: r.nk_blood_share, Kind.IMMATURE_B: r.b_blood_share}
+        kept = [1.0 - share * in_blood.get(kind, r.t_blood_share) for kind in POOLS]
+        self.pools = self.pools * np.array(kept)[:, np.newaxis]
+
     def damage_thymus(self, share: float) -> None:
         """Take away a share (0-1) of what is left of the thymic function."""
         self.thymic_function = self.thymic_function * (1.0 - min(share, 1.0))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from abm.errors import ConfigError
+from abm.exactmath import log
 from abm.tables import Folder, read_values
 
 #: Units of values that grow in proportion to body weight.
@@ -38,6 +39,7 @@ class BloodRules:
     """Production, lifespan and amount of blood cells; transfusion."""
 
     blood_volume: float = _in("L")
+    plasma_refill_half_life: float = _in("h")
     anc: float = _in("1e9/L")
     neutrophil_marginated: float = _in("1")
     neutrophil_production: float = _in("cells/d")
@@ -72,6 +74,7 @@ class CytokineRules:
     epo_half_life: float = _in("h")
     epo_slope: float = _in("L/g")
     epo_max: float = _in("fold")
+    reticulocyte_shift: float = _in("d")
     tpo_half_life: float = _in("h")
     tpo_max: float = _in("fold")
     flt3l_floor: float = _in("1")
@@ -190,6 +193,10 @@ def read_body(folder: Folder) -> dict[str, float]:
             raise ConfigError("expected a number > 0, found 0", file=path, key=name)
         if name.endswith("_stages") and (value < 1.0 or value != int(value)):
             raise ConfigError(f"expected a whole number >= 1, found {value:g}", file=path, key=name)
+    most = values["marrow_reticulocyte_time"] / log(max(values["epo_max"], 1.001))
+    if (shift := values["reticulocyte_shift"]) >= most:
+        message = f"expected less than {most:.3g} (marrow_reticulocyte_time / ln epo_max), found {shift:g}"
+        raise ConfigError(message, file=path, key="reticulocyte_shift")
     return values
 
 
