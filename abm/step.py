@@ -84,7 +84,7 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        self.body = Body(self.model.tables, self.config.patient, self.scale)
+        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed)
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         rules = self.model.rules
         strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)

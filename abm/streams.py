@@ -28,6 +28,7 @@ class Stream(IntEnum):
     BODY = 9  # rank-0 draws; the "site" is a running number
     ARRIVAL = 10  # candidate sites of arriving cells
     LABEL = 11  # whether a cell takes up a label
+    RECEPTOR = 12  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
 
 
 def cpp_header() -> str:

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin, Specificity
+from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
 from abm.exactmath import exp
 from abm.model.body import report
 from abm.model.body.blood import Blood
@@ -21,7 +21,7 @@ from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
-from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
 from abm.model.body.parameters import (
@@ -32,6 +32,7 @@ from abm.model.body.parameters import (
     read_body,
     section,
 )
+from abm.model.body.repertoire import OWN, Repertoire, Share, alloreactive_shares, draw_classes, read_repertoires
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
@@ -48,6 +49,8 @@ PRODUCTION = {
     Kind.NK_PROGENITOR: "nk_production",
     Kind.THYMUS_SEEDING: "thymus_seeding",
 }
+#: State that belongs to no part.
+NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -99,18 +102,20 @@ class Tables:
     grafts: dict[str, Graft]
     sources: dict[str, Source]
     donors: dict[str, Donor]
+    repertoires: dict[str, Repertoire]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
-        """Read body.csv, drugs.csv, radiation.csv, grafts.csv, sources.csv and donors.csv of a species folder."""
-        grafts = read_grafts(folder)
+        """Read the tables of a species folder that the body needs."""
+        grafts, donors = read_grafts(folder), read_donors(folder)
         return cls(
             read_body(folder),
             read_drugs(folder),
             read_radiation(folder),
             grafts,
             read_sources(folder, grafts),
-            read_donors(folder),
+            donors,
+            read_repertoires(folder, donors),
         )
 
 
@@ -123,14 +128,14 @@ def daily_production(tables: Tables, weight_kg: float) -> dict[Kind, float]:
 class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
-    def __init__(self, tables: Tables, patient: Patient, scale: Scale) -> None:
-        """Start at homeostasis, all cells of host origin."""
+    def __init__(self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0) -> None:
+        """Start at homeostasis, all cells of host origin; ``seed`` is that of the run."""
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
             raise ValueError(msg)
         weight = patient.weight_kg
-        self.tables, self.scale = tables, scale
+        self.tables, self.scale, self.seed = tables, scale, seed
         self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
@@ -142,6 +147,10 @@ class Body:
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
+        self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
+        foreign = tables.repertoires[patient.donor]
+        self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
         self.cellularity = 1.0
@@ -302,12 +311,29 @@ class Body:
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
-        return [*self.lymphocytes.depart(), *self.allo.depart()]
+        leaving = draw_classes(self.lymphocytes.depart(), self.receptor_shares, self.seed, int(self.turn))
+        self.turn += 1.0
+        return [*leaving, *self.allo.depart()]
+
+    def receptor_shares(self, kind: Kind, origin: Origin) -> list[Share]:
+        """Return the receptor classes in a pool and their shares of its cells.
+
+        Alloreactive cells that are not yet activated are spread evenly over the T cells of their side.
+        """
+        shares = list(self._repertoires[origin].get(kind, ()))
+        if origin is Origin.PRODUCT:
+            return shares
+        side, direction = (Origin.HOST, HVG) if origin is Origin.HOST else (Origin.DONOR, GVH)
+        t_cells = self.lymphocytes.cells(T_CELLS)
+        cells = float(t_cells[origin]) if side is Origin.HOST else float(t_cells[Origin.DONOR] + t_cells[Origin.DONOR2])
+        precursors = float(self.allo.precursors[direction])
+        share = precursors / cells if cells > precursors else float(precursors > 0.0)
+        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *shares]
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
         for kind, origin, specificity, agents in turned_away:
-            if specificity is Specificity.NONE:
+            if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
             else:
                 self.allo.wait_again(origin, specificity, agents)
@@ -326,14 +352,14 @@ class Body:
 
     def pack(self) -> dict[str, Floats]:
         """Return all state by name."""
-        arrays = {name: np.array(getattr(self, name)) for name in ("day", "step_h", "cellularity", "grafted")}
+        arrays = {name: np.array(getattr(self, name)) for name in NUMBERS}
         for part, name in self._parts():
             arrays |= {f"{name}.{key}": array for key, array in part.pack().items()}
         return arrays
 
     def unpack(self, arrays: Mapping[str, Floats]) -> None:
         """Take over the state that :meth:`pack` returned."""
-        for name in ("day", "step_h", "cellularity", "grafted"):
+        for name in NUMBERS:
             setattr(self, name, float(arrays[name]))
         for part, name in self._parts():
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
