@@ -148,7 +148,7 @@ class Simulation:
         lymphocytes = self.body.lymphocyte_arrivals()
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h)
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, self.body.clones_of(lymphocytes))
         cells = requests.owner
         place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0

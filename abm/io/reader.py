@@ -24,10 +24,12 @@ FORMAT_VERSION = 2
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels, no counts of them, and no treatment that waits for a grade."""
+    """Version 1 had no labels, no counts of them, no treatment that waits for a grade and no clones of lymphocytes."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
+    shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
+    idle |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
     return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, Self
 
 import numpy as np
@@ -17,11 +18,12 @@ from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
 from abm.exactmath import exp
 from abm.model.body import report
 from abm.model.body.blood import Blood
+from abm.model.body.clones import CloneRules, Clones, read_clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
-from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
 from abm.model.body.parameters import (
@@ -103,6 +105,7 @@ class Tables:
     sources: dict[str, Source]
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
+    clones: dict[Kind, CloneRules]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -116,6 +119,7 @@ class Tables:
             read_sources(folder, grafts),
             donors,
             read_repertoires(folder, donors),
+            read_clones(folder),
         )
 
 
@@ -143,7 +147,9 @@ class Body:
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
         self.treatment = Treatment()
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
-        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
+        self.clones = Clones(tables.clones, seed, _persons(patient.donor))
+        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
+        self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
@@ -274,9 +280,14 @@ class Body:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
         for kind, share in self.tables.grafts[graft.name].cd3.items():
             self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+            pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
+            self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
+            theirs = np.zeros_like(self.lymphocytes.pools)
+            theirs[:, graft.origin] = self.lymphocytes.pools[:, graft.origin]
+            self.clones.mark_graft(theirs)
 
     def graft_agents(self, graft: Dose) -> dict[Kind, float]:
         """Return the expected number of lattice agents by kind for the CD34+ cells of ``graft``."""
@@ -311,24 +322,28 @@ class Body:
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
-        leaving = draw_classes(self.lymphocytes.depart(), self.receptor_shares, self.seed, int(self.turn))
+        shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
+        leaving = draw_classes(self.lymphocytes.depart(), shares, self.seed, int(self.turn))
         self.turn += 1.0
         return [*leaving, *self.allo.depart()]
 
-    def receptor_shares(self, kind: Kind, origin: Origin) -> list[Share]:
-        """Return the receptor classes in a pool and their shares of its cells.
+    def _alloreactive(self) -> dict[Origin, float]:
+        """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""
+        host, donor, second, _ = self.lymphocytes.cells(T_CELLS).tolist()
+        numbers = ((Origin.HOST, HVG, host), (Origin.DONOR, GVH, donor + second))
+        precursors = {side: (float(self.allo.precursors[d]), cells) for side, d, cells in numbers}
+        return {side: n / cells if cells > n else float(n > 0.0) for side, (n, cells) in precursors.items()}
 
-        Alloreactive cells that are not yet activated are spread evenly over the T cells of their side.
-        """
-        shares = list(self._repertoires[origin].get(kind, ()))
-        if origin is Origin.PRODUCT:
-            return shares
-        side, direction = (Origin.HOST, HVG) if origin is Origin.HOST else (Origin.DONOR, GVH)
-        t_cells = self.lymphocytes.cells(T_CELLS)
-        cells = float(t_cells[origin]) if side is Origin.HOST else float(t_cells[Origin.DONOR] + t_cells[Origin.DONOR2])
-        precursors = float(self.allo.precursors[direction])
-        share = precursors / cells if cells > precursors else float(precursors > 0.0)
-        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *shares]
+    def receptor_shares(self, kind: Kind, origin: Origin, alloreactive: Mapping[Origin, float]) -> list[Share]:
+        """Return the receptor classes in a pool and their shares of its cells."""
+        side = Origin.DONOR if origin is Origin.DONOR2 else origin
+        share = alloreactive.get(side, 0.0)
+        own = self._repertoires[origin].get(kind, ())
+        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+
+    def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+        """Return the clone of every lymphocyte that enters the marrow now, in their order."""
+        return self.clones.of_cells(arrivals, int(self.turn))
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
@@ -365,5 +380,11 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "lymphocytes", "allo")
+        parts = ("blood", "cytokines", "drugs", "treatment", "clones", "lymphocytes", "allo")
         return [(getattr(self, name), name) for name in parts]
+
+
+def _persons(donor: str) -> dict[Origin, int]:
+    """Return whose receptors the cells of an origin have: an autologous graft has the patient's."""
+    first = 0 if donor == OWN else 1
+    return {Origin.HOST: 0, Origin.DONOR: first, Origin.DONOR2: 2, Origin.PRODUCT: first}

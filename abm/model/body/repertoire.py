@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from abm.cells import N_ORIGINS, Kind, Origin, Specificity
-from abm.model.body.immune import CD4_CELLS, CD8_CELLS, T_CELLS, Arrival
+from abm.cells import Kind, Origin, Specificity
+from abm.model.body.immune import CD8_CELLS, T_CELLS, Arrival
 from abm.philox import philox
 from abm.streams import Stream
 from abm.tables import Folder, Row, read_table
@@ -74,12 +74,9 @@ def alloreactive_shares(kind: Kind, side: Origin, share: float, ubiquitous: floa
         share: alloreactive precursors per T cell of this side.
         ubiquitous: share of those of a donor that see antigens of all host tissue.
     """
-    lineage = next(
-        (j for j, pools in enumerate((CD8_CELLS, CD4_CELLS)) if kind in pools and kind in CONVENTIONAL), None
-    )
-    if lineage is None or share <= 0.0:
+    if share <= 0.0 or kind not in CONVENTIONAL:
         return []
-    classes = ALLOREACTIVE[side][lineage]
+    classes = ALLOREACTIVE[side][0 if kind in CD8_CELLS else 1]
     parts = (ubiquitous, 1.0 - ubiquitous) if len(classes) > 1 else (1.0,)
     return [(s, min(share, 1.0) * part) for s, part in zip(classes, parts, strict=True)]
 
@@ -96,16 +93,21 @@ def draw_classes(
         turn: number of this draw in the run.
     """
     drawn: list[Arrival] = []
+    words = philox(seed, np.arange(sum(n for *_, n in arrivals)), turn, Stream.RECEPTOR * 256)[0].astype(np.uint64)
+    first = 0
     for kind, origin, _, n in arrivals:
         found = shares(kind, origin)
+        if not found:
+            drawn.append((kind, origin, Specificity.NONE, n))
+            first += n
+            continue
         classes = [*(s for s, _ in found), Specificity.NONE]
         bounds, whole = [], 0.0
         for _, share in found:  # added in order: the same bits on every machine
             whole += share
             bounds.append(min(int(whole * _WORDS), _WORDS))
-        site = np.arange(n) + ((kind * N_ORIGINS + origin) << 32)
-        words = philox(seed, site, turn, Stream.RECEPTOR * 256)[0]
-        chosen = np.searchsorted(np.array(bounds, np.uint64), words.astype(np.uint64), side="right")
+        chosen = np.searchsorted(np.array(bounds, np.uint64), words[first : first + n], side="right")
         numbers = np.bincount(chosen, minlength=len(classes)).tolist()
         drawn += [(kind, origin, s, number) for s, number in zip(classes, numbers, strict=True) if number]
+        first += n
     return drawn
