@@ -85,7 +85,7 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        self.body = Body(self.model.tables, self.config.patient, self.scale)
+        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed)
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         rules = self.model.rules
         strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)
@@ -151,7 +151,7 @@ class Simulation:
         lymphocytes = self.body.lymphocyte_arrivals()
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h)
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, self.body.clones_of(lymphocytes))
         cells = requests.owner
         place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0

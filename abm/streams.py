@@ -30,6 +30,7 @@ class Stream(IntEnum):
     LABEL = 11  # whether a cell takes up a label
     DEATH = 12  # whether the patient dies, and of what
     HARVEST = 13  # which cells of another marrow a graft holds
+    RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
 
 
 def cpp_header() -> str:

@@ -24,13 +24,15 @@ FORMAT_VERSION = 2
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels, no counts of them, no waiting treatment, resistant stem cells, hazards or bleeding."""
+    """Version 1 had no labels, counts of them, waiting treatment, resistant stem cells, hazards, bleeding, clones."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
     idle |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
     idle |= {"blood.volume_deficit": np.array(0.0)}
     idle |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
+    shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
+    idle |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
     return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
 
 

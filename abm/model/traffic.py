@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_cold, pack_hot
+from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_hot
 from abm.comm import SerialComm
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
@@ -139,14 +139,23 @@ class Circulation:
         self.hot, self.cold = self.hot[stays], self.cold[stays]
         return cleared
 
-    def requests(self, lymphocytes: Sequence[Arrival], step: int, step_h: float) -> Requests:
-        """Draw candidate sites for all circulating cells and for the lymphocytes that arrive."""
+    def requests(
+        self, lymphocytes: Sequence[Arrival], step: int, step_h: float, clones: NDArray[np.uint32] | None = None
+    ) -> Requests:
+        """Draw candidate sites for all circulating cells and for the lymphocytes that arrive.
+
+        Args:
+            lymphocytes: those that arrive.
+            step: number of the step.
+            step_h: its length, hours.
+            clones: the clone of each of them, in their order; all 0 if left out.
+        """
         new = np.repeat(
             np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
             np.array([n for *_, n in lymphocytes], np.int64),
         )
         hot = np.concatenate([self.hot, new])
-        cold = np.concatenate([self.cold, np.full(new.size, pack_cold(), np.uint32)])
+        cold = np.concatenate([self.cold, np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT])
         seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
         motile = np.arange(hot.size) >= self.hot.size
         per_hour = np.where(

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin, Specificity
+from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
 from abm.exactmath import exp
 from abm.model.body import report
 from abm.model.body.blood import Blood
+from abm.model.body.clones import CloneRules, Clones, read_clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drug, Drugs, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
-from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Donor, Surroundings, find_donor, read_donors
@@ -34,6 +36,7 @@ from abm.model.body.parameters import (
     read_body,
     section,
 )
+from abm.model.body.repertoire import OWN, Repertoire, Share, alloreactive_shares, draw_classes, read_repertoires
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
@@ -50,6 +53,8 @@ PRODUCTION = {
     Kind.NK_PROGENITOR: "nk_production",
     Kind.THYMUS_SEEDING: "thymus_seeding",
 }
+#: State that belongs to no part.
+NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -103,18 +108,22 @@ class Tables:
     grafts: dict[str, Graft]
     sources: dict[str, Source]
     donors: dict[str, Donor]
+    repertoires: dict[str, Repertoire]
+    clones: dict[Kind, CloneRules]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
-        """Read body.csv, drugs.csv, radiation.csv, grafts.csv, sources.csv and donors.csv of a species folder."""
-        grafts = read_grafts(folder)
+        """Read the tables of a species folder that the body needs."""
+        grafts, donors = read_grafts(folder), read_donors(folder)
         return cls(
             read_body(folder),
             read_drugs(folder),
             read_radiation(folder),
             grafts,
             read_sources(folder, grafts),
-            read_donors(folder),
+            donors,
+            read_repertoires(folder, donors),
+            read_clones(folder),
         )
 
 
@@ -127,14 +136,14 @@ def daily_production(tables: Tables, weight_kg: float) -> dict[Kind, float]:
 class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
-    def __init__(self, tables: Tables, patient: Patient, scale: Scale) -> None:
-        """Start at homeostasis, all cells of host origin."""
+    def __init__(self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0) -> None:
+        """Start at homeostasis, all cells of host origin; ``seed`` is that of the run."""
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
             raise ValueError(msg)
         weight = patient.weight_kg
-        self.tables, self.scale = tables, scale
+        self.tables, self.scale, self.seed = tables, scale, seed
         self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
@@ -144,10 +153,16 @@ class Body:
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
-        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent)
+        self.clones = Clones(tables.clones, seed, _persons(patient.donor))
+        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
+        self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
+        self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
+        foreign = tables.repertoires[patient.donor]
+        self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
         self.cellularity = 1.0
@@ -288,9 +303,14 @@ class Body:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
         for kind, share in self.tables.grafts[graft.name].cd3.items():
             self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+            pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
+            self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
+            theirs = np.zeros_like(self.lymphocytes.pools)
+            theirs[:, graft.origin] = self.lymphocytes.pools[:, graft.origin]
+            self.clones.mark_graft(theirs)
 
     def graft_agents(self, graft: Dose) -> dict[Kind, float]:
         """Return the expected number of lattice agents by kind for the CD34+ or purified cells of ``graft``.
@@ -333,12 +353,33 @@ class Body:
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
-        return [*self.lymphocytes.depart(), *self.allo.depart()]
+        shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
+        leaving = draw_classes(self.lymphocytes.depart(), shares, self.seed, int(self.turn))
+        self.turn += 1.0
+        return [*leaving, *self.allo.depart()]
+
+    def _alloreactive(self) -> dict[Origin, float]:
+        """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""
+        host, donor, second, _ = self.lymphocytes.cells(T_CELLS).tolist()
+        numbers = ((Origin.HOST, HVG, host), (Origin.DONOR, GVH, donor + second))
+        precursors = {side: (float(self.allo.precursors[d]), cells) for side, d, cells in numbers}
+        return {side: n / cells if cells > n else float(n > 0.0) for side, (n, cells) in precursors.items()}
+
+    def receptor_shares(self, kind: Kind, origin: Origin, alloreactive: Mapping[Origin, float]) -> list[Share]:
+        """Return the receptor classes in a pool and their shares of its cells."""
+        side = Origin.DONOR if origin is Origin.DONOR2 else origin
+        share = alloreactive.get(side, 0.0)
+        own = self._repertoires[origin].get(kind, ())
+        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+
+    def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+        """Return the clone of every lymphocyte that enters the marrow now, in their order."""
+        return self.clones.of_cells(arrivals, int(self.turn))
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
         for kind, origin, specificity, agents in turned_away:
-            if specificity is Specificity.NONE:
+            if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
             else:
                 self.allo.wait_again(origin, specificity, agents)
@@ -357,18 +398,24 @@ class Body:
 
     def pack(self) -> dict[str, Floats]:
         """Return all state by name."""
-        arrays = {name: np.array(getattr(self, name)) for name in ("day", "step_h", "cellularity", "grafted")}
+        arrays = {name: np.array(getattr(self, name)) for name in NUMBERS}
         for part, name in self._parts():
             arrays |= {f"{name}.{key}": array for key, array in part.pack().items()}
         return arrays
 
     def unpack(self, arrays: Mapping[str, Floats]) -> None:
         """Take over the state that :meth:`pack` returned."""
-        for name in ("day", "step_h", "cellularity", "grafted"):
+        for name in NUMBERS:
             setattr(self, name, float(arrays[name]))
         for part, name in self._parts():
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "lymphocytes", "allo")
+        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo")
         return [(getattr(self, name), name) for name in parts]
+
+
+def _persons(donor: str) -> dict[Origin, int]:
+    """Return whose receptors the cells of an origin have: an autologous graft has the patient's."""
+    first = 0 if donor == OWN else 1
+    return {Origin.HOST: 0, Origin.DONOR: first, Origin.DONOR2: 2, Origin.PRODUCT: first}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ TRAVELLERS = POOLS[:-1]
 RETURNS = {Kind.CD4_EFFECTOR: Kind.CD4_MEMORY, Kind.CD8_EFFECTOR: Kind.CD8_MEMORY}
 
 Arrival = tuple[Kind, Origin, Specificity, int]
+Entry = Callable[[Kind, int, Floats, Floats], None]
 Ints = NDArray[np.int64]
 
 
@@ -40,15 +41,18 @@ class Lymphocytes(Packed):
 
     STATE = ("pools", "thymus", "thymic_function", "waiting")
 
-    def __init__(self, rules: LymphocyteRules, age_years: float, cells_per_agent: float) -> None:
+    def __init__(self, rules: LymphocyteRules, age_years: float, cells_per_agent: float, enter: Entry) -> None:
         """Fill the pools as they are at homeostasis, all cells of host origin.
 
         Args:
             rules: pool sizes and rates for this patient's weight.
             age_years: sets the output of the thymus.
             cells_per_agent: real cells per lattice agent.
+            enter: told of cells that a pool has gained but not by division: pool, whether their receptors are new (0)
+                or those of naive cells (1), cells and pool by origin.
         """
         self.rules = r = rules
+        self._enter = enter
         self._cells_per_agent = cells_per_agent
         sizes = (r.cd4_naive_pool, r.cd4_memory_pool, r.cd8_naive_pool, r.cd8_memory_pool, r.treg_pool, r.nk_pool)
         self._reference = (*sizes, r.b_pool)
@@ -82,6 +86,8 @@ class Lymphocytes(Packed):
         ):
             row = INDEX[kind]
             self.pools[row], _ = turnover(self.pools[row], exits[source], production / self._reference[row] * days)
+            if kind is Kind.IMMATURE_B:
+                self._enter(kind, 0, exits[source], self.pools[row])
         seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)
         self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
         self.thymic_function = 1.0 - (1.0 - self.thymic_function) * exp(-days / r.thymus_recovery)
@@ -103,11 +109,15 @@ class Lymphocytes(Packed):
             converted = self.pools[INDEX[naive]] * convert
             self.pools[INDEX[naive]] -= converted
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
+            if convert > 0.0:
+                self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
         growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
         for kind in T_CELLS:
             row, emigrants = INDEX[kind], self._emigrants.get(kind, 0.0)
             net = growth.get(kind, r.naive_growth) * lymphopenia - emigrants / self._reference[row]
             self.pools[row] = self.pools[row] * exp(net * days) + emigrants * thymic_days
+            if emigrants > 0.0:
+                self._enter(kind, 0, emigrants * thymic_days, self.pools[row])
 
     def bleed(self, share: float) -> None:
         """Lose a share (0-1) of the lymphocytes that are in the blood."""

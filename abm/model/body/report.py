@@ -8,6 +8,7 @@ import numpy as np
 
 from abm.cells import Kind, Origin
 from abm.model.body.blood import Blood
+from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
 from abm.model.body.numerics import Floats, total
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
@@ -27,6 +28,13 @@ _LINEAGES = {
     "platelets": "platelets, transfused ones left out",
     "red": "red cells, transfused ones left out",
 }
+_CLONES = (
+    ("shannon", "nats", f"Shannon entropy of the clones of {SAMPLE} cells"),
+    ("simpson", "1", "Simpson diversity: chance that two cells are of different clones"),
+    ("chao1", "clones", f"Chao1 estimate of the number of clones from {SAMPLE} cells"),
+    ("overlap_start", "1", "Morisita-Horn overlap of their clones with those at the start"),
+    ("overlap_graft", "1", "Morisita-Horn overlap of their clones with those of the last graft"),
+)
 #: name -> (unit, meaning).
 OBSERVABLES: dict[str, tuple[str, str]] = {
     "anc": (_COUNT, "absolute neutrophil count"),
@@ -47,6 +55,11 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "nk": (_COUNT, "NK cells"),
     **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
     **{f"donor2_{name}": ("fraction", f"share of the second donor in {_LINEAGES[name]}") for name in ("myeloid", "t")},
+    **{
+        f"{lineage}_{name}": (unit, f"{lineage.upper()} cells: {doc}")
+        for lineage in LINEAGES
+        for name, unit, doc in _CLONES
+    },
     "gcsf": ("fold", f"G-CSF, injected included, {_FOLD}"),
     "epo": ("fold", f"erythropoietin, {_FOLD}"),
     "tpo": ("fold", f"thrombopoietin, {_FOLD}"),
@@ -71,7 +84,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
-    values = _blood(body) | _lymphocytes(body) | _factors(body) | _damage(body)
+    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
@@ -119,6 +132,15 @@ def _lymphocytes(body: Body) -> dict[str, float]:
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
     naive = blood.concentration(pools.pools[INDEX[Kind.CD4_NAIVE]]) * rules.t_blood_share
     return {"lymphocytes": cd4 + cd8 + b + nk, "cd4": cd4, "cd4_naive": naive, "cd8": cd8, "b": b, "nk": nk}
+
+
+def _clones(body: Body) -> dict[str, float]:
+    kept, values = body.clones, dict[str, float]()
+    for j, cells in enumerate(kept.repertoire(body.lymphocytes.pools)):
+        overlaps = (morisita_horn(cells, other[j]) for other in (kept.start, kept.graft))
+        found = (shannon(cells), simpson(cells), chao1(cells), *overlaps)
+        values |= {f"{[*LINEAGES][j]}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
+    return values
 
 
 def _factors(body: Body) -> dict[str, float]:

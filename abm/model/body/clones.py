@@ -1,0 +1,224 @@
+"""T- and B-cell clones: a sample of every pool, as a sequencing run sees it, and what is measured on it.
+
+A pool of 1e11 cells and up to 1e8 clones is kept as ``SAMPLE`` slots by origin. Each slot holds the clone of a cell
+drawn from the pool at random and so stands for an equal part of it: a clone's size is its share of the slots times the
+pool. Random death and even division leave such a sample what it is; cells that enter a pool replace slots in
+proportion, chosen at random. Clones below one cell in ``SAMPLE`` are seen by chance; Chao1 estimates how many were not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import COLD, N_ORIGINS, Kind, Origin
+from abm.exactmath import log, power
+from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Arrival
+from abm.model.body.numerics import Floats, Packed, total
+from abm.philox import philox
+from abm.streams import Stream
+from abm.tables import Folder, Row, read_table
+
+#: Pools whose cells have rearranged receptors.
+ROWS = (*T_CELLS, Kind.IMMATURE_B)
+#: What a repertoire is measured of.
+LINEAGES = {"cd4": CD4_CELLS, "cd8": CD8_CELLS}
+#: Slots of a pool and origin: few enough that they go to all ranks with the rest of the body in every step.
+SAMPLE = 256
+#: Where the cells of a pool come from that enter it: new receptors, or the naive pool of the same lineage.
+NEW, NAIVE = 0, 1
+_NAIVE_OF = {Kind.CD4_MEMORY: Kind.CD4_NAIVE, Kind.CD8_MEMORY: Kind.CD8_NAIVE}
+#: Pool whose sample gives the clone of a lymphocyte that comes from none of them.
+_LIKE = {Kind.CD8_EFFECTOR: Kind.CD8_NAIVE, Kind.CD4_EFFECTOR: Kind.CD4_NAIVE}
+#: Clone numbers, exact in float64: one range by person and pool, one for receptors made during the run.
+_PERSON, _POOL, _MADE = float(1 << 46), float(1 << 42), float(1 << 50)
+_MOST_CLONES = 1e12
+_CLASS_SHIFT = 10  #: so that classes differ in what is kept of a number
+_CLONE_BITS = next(f.bits for f in COLD if f.name == "clone")
+_SLOTS, _RANKS, _CELLS = (Stream.RECEPTOR * 256 + draw for draw in (1, 2, 3))
+_WORDS = float(1 << 32)
+
+Words = NDArray[np.uint32]
+Ints = NDArray[np.int64]
+
+
+class CloneRules(NamedTuple):
+    """How many clones a pool holds and how unequal they are: size falls as rank^-exponent."""
+
+    clones: float
+    exponent: float
+
+
+def read_clones(folder: Folder) -> dict[Kind, CloneRules]:
+    """Return the clones of every pool from ``clones.csv``."""
+    found: dict[Kind, CloneRules] = {}
+    rows: list[Row] = read_table(folder / "clones.csv", ("kind", "clones", "exponent"))
+    for row in rows:
+        kind = Kind[row.choice("kind", [k.name for k in ROWS])]
+        if kind in found:
+            raise row.error("kind", f"{kind.name} stands twice in this table")
+        row.choice("unit", ["1"])
+        found[kind] = CloneRules(row.number("clones", 1.0, _MOST_CLONES), row.number("exponent", 0.0, 1.0))
+    if missing := [kind.name for kind in ROWS if kind not in found]:
+        raise rows[-1].error("kind", f"missing: {', '.join(missing)}")
+    return found
+
+
+class Clones(Packed):
+    """The samples of a patient.
+
+    Attributes:
+        ids: clone numbers, shape (len(ROWS), N_ORIGINS, SAMPLE); 0: the origin has had no cell in this pool.
+        due: slots to be replaced by cells that have entered, by source, shape (len(ROWS), N_ORIGINS, 2), below 1.
+        made: receptors made so far.
+        turn: draws made so far.
+        start: CD4 and CD8 cells of the patient before anything happened, shape (2, SAMPLE).
+        graft: T cells of the last graft, likewise; 0 before.
+    """
+
+    STATE = ("ids", "due", "made", "turn", "start", "graft")
+
+    def __init__(self, rules: Mapping[Kind, CloneRules], seed: int, person: Mapping[Origin, int]) -> None:
+        """Draw the pools of the host; ``person``: whose receptors the cells of an origin have."""
+        self._rules, self._seed, self._person = rules, seed, person
+        self.ids: Floats = np.zeros((len(ROWS), N_ORIGINS, SAMPLE))
+        self.due: Floats = np.zeros((len(ROWS), N_ORIGINS, 2))
+        self.made, self.turn = 0.0, 0.0
+        self.start: Floats = np.zeros((len(LINEAGES), SAMPLE))
+        self.graft: Floats = np.zeros((len(LINEAGES), SAMPLE))
+        for kind in ROWS:
+            self.infuse(kind, Origin.HOST, 1.0, 1.0)
+
+    def infuse(self, kind: Kind, origin: Origin | int, cells: float, pool: float) -> None:
+        """Let cells of a person's own repertoire, as it is at rest, join a pool that then holds ``pool`` cells."""
+        if kind in ROWS and pool > 0.0:
+            n = min(int(SAMPLE * cells / pool + 0.5), SAMPLE)
+            words = self._draw(kind, origin, n, _RANKS)
+            first = _PERSON * (self._person[Origin(origin)] + 1) + _POOL * ROWS.index(kind)
+            self._replace(kind, origin, np.array([first + _rank(self._rules[kind], w) for w in words.tolist()]))
+
+    def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Let cells enter a pool, both by origin; the pool holds them already."""
+        due = self.due[ROWS.index(kind), :, source]
+        # numbers of Python: for so few, NumPy takes three times as long
+        for origin, (n_cells, whole) in enumerate(zip(cells.tolist(), pool.tolist(), strict=True)):
+            if n_cells > 0.0:
+                slots = float(due[origin]) + SAMPLE * (n_cells / max(whole, n_cells))
+                n = min(int(slots), SAMPLE)
+                due[origin] = slots - n
+                if n:
+                    self._replace(kind, origin, self._entering(kind, source, origin, n))
+
+    def _entering(self, kind: Kind, source: int, origin: int, n: int) -> Floats:
+        if source == NEW:
+            self.made += n
+            return _MADE + self.made - np.arange(n, dtype=np.float64)
+        naive = _NAIVE_OF[kind]
+        words = self._draw(naive, origin, n, _RANKS)
+        return np.array(self.ids[ROWS.index(naive), origin, _slot(words)])
+
+    def _replace(self, kind: Kind, origin: Origin | int, ids: Floats) -> None:
+        words = self._draw(kind, origin, SAMPLE, _SLOTS)
+        self.ids[ROWS.index(kind), origin, np.argsort(words, kind="stable")[: ids.size]] = ids
+        self.turn += 1.0
+
+    def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int) -> Words:
+        site = np.arange(n) + ((int(kind) * N_ORIGINS + int(origin)) << 32)
+        return philox(self._seed, site, int(self.turn), word)[0]
+
+    def repertoire(self, pools: Floats) -> Floats:
+        """Return the clones of ``SAMPLE`` cells of each of ``LINEAGES``, shape (2, SAMPLE); 0 without any.
+
+        They are taken from the pools (rows as ``immune.POOLS``) in proportion.
+        """
+        return np.stack([self._of_lineage(kinds, pools) for kinds in LINEAGES.values()])
+
+    def _of_lineage(self, kinds: Sequence[Kind], pools: Floats) -> Floats:
+        found = np.zeros(SAMPLE)
+        sizes = [(ROWS.index(k), o, float(pools[INDEX[k], o])) for k in kinds for o in range(N_ORIGINS)]
+        whole, so_far, taken = total(size for *_, size in sizes), 0.0, 0
+        for row, origin, size in sizes if whole > 0.0 else ():
+            so_far += size
+            upto = int(SAMPLE * so_far / whole + 0.5)
+            found[taken:upto] = self.ids[row, origin, : upto - taken]
+            taken = upto
+        return found
+
+    def mark_graft(self, pools: Floats) -> None:
+        """Remember the T cells of pools as those of the graft."""
+        self.graft = self.repertoire(pools)
+
+    def of_cells(self, arrivals: Sequence[Arrival], turn: int) -> Words:
+        """Return the clone that each cell of the arrivals carries in its word, in their order, shape (cells,).
+
+        What is kept of a clone's number fits the word; cells of another receptor class are another clone. 0: cells
+        without rearranged receptors.
+        """
+        words = philox(self._seed, np.arange(sum(n for *_, n in arrivals)), turn, _CELLS)[0]
+        ids, first = np.zeros(words.size, np.uint64), 0
+        for kind, origin, specificity, n in arrivals:
+            pool = _LIKE.get(kind, kind)
+            if pool in ROWS:
+                found = self.ids[ROWS.index(pool), origin, _slot(words[first : first + n])]
+                ids[first : first + n] = found.astype(np.uint64) ^ np.uint64(int(specificity) << _CLASS_SHIFT)
+            first += n
+        folded = ids ^ ids >> np.uint64(_CLONE_BITS) ^ ids >> np.uint64(2 * _CLONE_BITS)
+        kept: Words = (folded & np.uint64((1 << _CLONE_BITS) - 1)).astype(np.uint32)
+        return kept
+
+
+def _slot(words: Words) -> Ints:
+    return (words.astype(np.uint64) * np.uint64(SAMPLE) >> np.uint64(32)).astype(np.int64)
+
+
+def _rank(rules: CloneRules, word: int) -> float:
+    """Return the rank (from 1) of the clone of a cell drawn at random, by the inverse of the cumulative size."""
+    u, last = (word + 0.5) / _WORDS, rules.clones + 1.0
+    rest = 1.0 - rules.exponent
+    rank = power(last, u) if rest == 0.0 else power(1.0 + u * (power(last, rest) - 1.0), 1.0 / rest)
+    return float(min(int(rank), int(rules.clones)))
+
+
+# -- measures of a sample: clone numbers of its cells, shape (cells,); 0 is not a clone
+
+
+def _sizes(cells: Floats) -> tuple[Floats, Ints]:
+    """Return the clones of a sample in ascending order and the cells of each."""
+    clones, n = np.unique(cells[cells > 0.0], return_counts=True)
+    return clones, n
+
+
+def shannon(cells: Floats) -> float:
+    """Return the Shannon entropy, nats."""
+    _, n = _sizes(cells)
+    whole = int(n.sum())
+    of_size = enumerate(np.bincount(n).tolist()) if whole else ()
+    return total(-clones * size / whole * log(size / whole) for size, clones in of_size if clones)
+
+
+def simpson(cells: Floats) -> float:
+    """Return the probability that two cells drawn with replacement are of different clones; 0 without cells."""
+    _, n = _sizes(cells)
+    whole = int(n.sum())
+    return 1.0 - int((n * n).sum()) / (whole * whole) if whole else 0.0
+
+
+def chao1(cells: Floats) -> float:
+    """Return the bias-corrected Chao1 estimate (Chao 1984) of how many clones there are."""
+    _, n = _sizes(cells)
+    once, twice = int((n == 1).sum()), int((n == 2).sum())
+    return n.size + once * (once - 1) / (2 * (twice + 1))
+
+
+def morisita_horn(one: Floats, other: Floats) -> float:
+    """Return the Morisita-Horn overlap of two samples: 0 nothing shared, 1 the same clones in the same shares."""
+    (clones, n), (others, m) = _sizes(one), _sizes(other)
+    whole, whole_other = int(n.sum()), int(m.sum())
+    if not whole or not whole_other:
+        return 0.0
+    _, i, j = np.intersect1d(clones, others, assume_unique=True, return_indices=True)
+    squares = int((n * n).sum()) / (whole * whole) + int((m * m).sum()) / (whole_other * whole_other)
+    return 2.0 * int((n[i] * m[j]).sum()) / (whole * whole_other) / squares

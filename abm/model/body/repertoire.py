@@ -1,0 +1,113 @@
+"""Receptors of T cells: which share of a pool recognises what, and the class that each cell draws that leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from abm.cells import Kind, Origin, Specificity
+from abm.model.body.immune import CD8_CELLS, T_CELLS, Arrival
+from abm.philox import philox
+from abm.streams import Stream
+from abm.tables import Folder, Row, read_table
+
+#: Donor type whose rows hold for the patient's own T cells, which have been through the patient's own thymus.
+OWN = "autologous"
+ANY = "any"
+#: Pools with receptors of one kind; regulatory cells suppress without regard to theirs.
+CONVENTIONAL = tuple(kind for kind in T_CELLS if kind is not Kind.TREG)
+#: Classes of alloreactive CD8 and CD4 cells by side; their number follows ``donors.csv`` and the state of the body.
+ALLOREACTIVE = {
+    Origin.DONOR: (
+        (Specificity.HOST_UBIQUITOUS, Specificity.HOST_HAEMATOPOIETIC),
+        (Specificity.HOST_UBIQUITOUS_II, Specificity.HOST_HAEMATOPOIETIC_II),
+    ),
+    Origin.HOST: ((Specificity.DONOR,), (Specificity.DONOR_II,)),
+}
+_ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
+_WORDS = 1 << 32
+
+Share = tuple[Specificity, float]
+Repertoire = Mapping[Kind, tuple[Share, ...]]
+
+
+def read_repertoires(folder: Folder, donors: Iterable[str]) -> dict[str, Repertoire]:
+    """Return the classes and their precursor frequencies by donor type and pool, from ``repertoire.csv``."""
+    names = [*donors]
+    rows: dict[tuple[str, Specificity, Kind], Row] = {}
+    for row in read_table(folder / "repertoire.csv", ("specificity", "kind", "donor", "frequency")):
+        row.choice("unit", ["1"])
+        specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
+        if specificity in _ALLO:
+            raise row.error("specificity", f"{specificity.name} is alloreactive; its precursors stand in donors.csv")
+        kind = Kind[row.choice("kind", [k.name for k in CONVENTIONAL])]
+        key = (row.choice("donor", [ANY, *names]), specificity, kind)
+        if key in rows:
+            raise row.error("specificity", f"{specificity.name} of {kind.name} stands twice for {key[0]}")
+        row.number("frequency", 0.0, 1.0)
+        rows[key] = row
+    return {name: _repertoire(rows, name) for name in {OWN, *names}}
+
+
+def _repertoire(rows: Mapping[tuple[str, Specificity, Kind], Row], donor: str) -> Repertoire:
+    """Return the frequencies of one donor type; its own rows replace those of any donor."""
+    chosen = {(s, kind): row for (name, s, kind), row in rows.items() if name == ANY}
+    chosen |= {(s, kind): row for (name, s, kind), row in rows.items() if name == donor}
+    found: dict[Kind, tuple[Share, ...]] = {}
+    for kind in CONVENTIONAL:
+        of_kind = [(s, row) for (s, k), row in chosen.items() if k is kind]
+        whole = sum(row.number("frequency") for _, row in of_kind)
+        if whole > 1.0:
+            message = f"the classes of {kind.name} add up to {whole:g} for {donor}, expected at most 1"
+            raise of_kind[-1][1].error("frequency", message)
+        found[kind] = tuple((s, row.number("frequency")) for s, row in of_kind)
+    return found
+
+
+def alloreactive_shares(kind: Kind, side: Origin, share: float, ubiquitous: float) -> list[Share]:
+    """Return the alloreactive classes of a pool.
+
+    Args:
+        kind: the pool.
+        side: whose cells: HOST or DONOR.
+        share: alloreactive precursors per T cell of this side.
+        ubiquitous: share of those of a donor that see antigens of all host tissue.
+    """
+    if share <= 0.0 or kind not in CONVENTIONAL:
+        return []
+    classes = ALLOREACTIVE[side][0 if kind in CD8_CELLS else 1]
+    parts = (ubiquitous, 1.0 - ubiquitous) if len(classes) > 1 else (1.0,)
+    return [(s, min(share, 1.0) * part) for s, part in zip(classes, parts, strict=True)]
+
+
+def draw_classes(
+    arrivals: Sequence[Arrival], shares: Callable[[Kind, Origin], Sequence[Share]], seed: int, turn: int
+) -> list[Arrival]:
+    """Let each lymphocyte draw its receptor class; those of one class stand together.
+
+    Args:
+        arrivals: lymphocytes of the pools, without a class.
+        shares: the classes of a pool and their shares; the rest of it recognises nothing in the model.
+        seed: of the run.
+        turn: number of this draw in the run.
+    """
+    drawn: list[Arrival] = []
+    words = philox(seed, np.arange(sum(n for *_, n in arrivals)), turn, Stream.RECEPTOR * 256)[0].astype(np.uint64)
+    first = 0
+    for kind, origin, _, n in arrivals:
+        found = shares(kind, origin)
+        if not found:
+            drawn.append((kind, origin, Specificity.NONE, n))
+            first += n
+            continue
+        classes = [*(s for s, _ in found), Specificity.NONE]
+        bounds, whole = [], 0.0
+        for _, share in found:  # added in order: the same bits on every machine
+            whole += share
+            bounds.append(min(int(whole * _WORDS), _WORDS))
+        chosen = np.searchsorted(np.array(bounds, np.uint64), words[first : first + n], side="right")
+        numbers = np.bincount(chosen, minlength=len(classes)).tolist()
+        drawn += [(kind, origin, s, number) for s, number in zip(classes, numbers, strict=True) if number]
+        first += n
+    return drawn
