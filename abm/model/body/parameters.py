@@ -127,6 +127,7 @@ class OrganRules:
     activation_floor: float = _in("1")
     rejection_danger: float = _in("1")
     priming: float = _in("1/d")
+    priming_half: float = _in("cells")
     effector_growth: float = _in("1/d")
     effector_death: float = _in("1/d")
     effector_burst: float = _in("1")
