@@ -90,7 +90,7 @@ class Surroundings:
     """What alloreactivity depends on besides its own state, constant over a step.
 
     Attributes:
-        host_apc: level that host antigen-presenting cells turn over to, 0-1.
+        host_apc: host cells of the marrow, the level that host antigen-presenting cells turn over to, 0-1.
         donor_antigen: donor cells of the marrow relative to homeostasis, 0-1.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
     """
@@ -171,8 +171,8 @@ class Alloimmunity(Packed):
         precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        rejecting = r.rejection_danger * around.donor_antigen  # seen in the marrow, away from injured tissue
-        signals = [seen * (host_apc * around.activation) for seen in (danger, rejecting)]
+        by_host, by_donor = (r.marrow_danger * x for x in (around.host_apc, around.donor_antigen))  # away from injury
+        signals = [seen * (host_apc * around.activation) for seen in (danger + by_host * (1.0 - danger), by_donor)]
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)

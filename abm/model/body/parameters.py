@@ -125,7 +125,7 @@ class OrganRules:
     injury_decay: float = _in("1/d")
     injury_half: float = _in("1")
     activation_floor: float = _in("1")
-    rejection_danger: float = _in("1")
+    marrow_danger: float = _in("1")
     priming: float = _in("1/d")
     priming_half: float = _in("cells")
     effector_growth: float = _in("1/d")
