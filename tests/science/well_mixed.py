@@ -1,4 +1,4 @@
-"""Patients without a lattice: the body under its schedule, beside a marrow that dies by the drugs and grows back.
+"""Patients without a lattice: the body under its schedule, beside a marrow that is killed and grows back.
 
 Alloreactivity lives in the body and asks the marrow only how much of it is whose. That makes cohorts cheap that a
 lattice cannot give, and shows what is chance of the lattice and what is not.
@@ -17,6 +17,7 @@ from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, Count, Cycle, Kind, Origin
 from abm.config import load_config
 from abm.exactmath import LN2, exp
 from abm.model.body import Body, Scale, daily_production
+from abm.model.body.organs import GVH, HVG
 from abm.setup import load_model
 from abm.validation.cases import cases
 from abm.validation.targets import read_catalogue
@@ -37,11 +38,12 @@ class Marrow:
         self.host, self.donor = 1.0, 0.0
 
     def advance(self, body: Body, step_h: float, *, grafted: bool) -> NDArray[np.int64]:
-        """Let drugs kill and both sides grow into what is empty; return the counts of the step."""
+        """Let drugs and the other side kill and both grow into what is empty; return the counts of the step."""
         kill = float(body.drugs.cell_kills(step_h)[Kind.MYELOCYTE, Cycle.CYCLING])
         room = max(1.0 - self.host - self.donor, 0.0)
         growth = exp(LN2 / DOUBLING_D * room * step_h / 24.0 - kill)
-        self.host, self.donor = self.host * growth, self.donor * growth
+        self.host *= growth * body.allo.survival_of_other_side(GVH, step_h)
+        self.donor *= growth * body.allo.survival_of_other_side(HVG, step_h)
         if grafted:
             self.donor = max(self.donor, SEED)
         table = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)

@@ -314,7 +314,7 @@ def test_graft_fills_pools_and_names_agents() -> None:
     donor = body.lymphocytes.pools[:, Origin.DONOR]
     assert total(donor[INDEX[kind]] for kind in T_CELLS) == pytest.approx(2e10)
     assert donor[INDEX[Kind.NK]] > 0
-    assert body.allo.precursors[GVH] == pytest.approx(2e10 * 2e-5)
+    assert body.allo.precursors[GVH] == pytest.approx(2e10 * tables().donors["sibling"].graft_versus_host)
     agents = body.graft_agents(BLOOD_GRAFT)
     assert total(agents.values()) == pytest.approx(2.62 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
     assert set(agents) == {Kind.HSC, Kind.MPP, Kind.CMP, Kind.GMP, Kind.MEP, Kind.MKP, Kind.CLP}

@@ -180,7 +180,7 @@ def test_atg_kills_t_cells_of_host_and_graft() -> None:
     live(body, 4)
     donor = total(body.lymphocytes.pools[INDEX[kind], Origin.DONOR] for kind in T_CELLS)
     assert donor < 0.5 * 2e10
-    assert body.allo.precursors[GVH] < 0.5 * 2e10 * 2e-5
+    assert body.allo.precursors[GVH] < 0.5 * 2e10 * tables().donors["sibling"].graft_versus_host
 
 
 def test_total_body_irradiation_spares_memory_cells() -> None:
@@ -199,7 +199,7 @@ def test_immunosuppressants_inhibit_together() -> None:
     drugs.set_level(drugs.index("tacrolimus"), 0.5)
     assert drugs.inhibition("activation") == pytest.approx(0.8)
     drugs.set_level(drugs.index("mycophenolate"), 1.0)
-    assert drugs.inhibition("proliferation") == pytest.approx(0.45)
+    assert drugs.inhibition("proliferation") == pytest.approx(0.55)
     assert drugs.inhibition("killing") == 0.0
     assert drugs.concentrations()["tacrolimus"] == 0.5
 

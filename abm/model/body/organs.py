@@ -2,6 +2,7 @@
 
 Two directions share one form: donor T cells against the host (graft versus host), and host T cells that survived
 conditioning against the graft (host versus graft). Only the first hurts organs; both kill the other side's lymphocytes.
+Those of one graft compete for antigen-presenting cells, so that ten times the T cells are not ten times the harm.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Surroundings:
     """What alloreactivity depends on besides its own state, constant over a step.
 
     Attributes:
-        host_apc: level that host antigen-presenting cells turn over to, 0-1.
+        host_apc: host cells of the marrow, the level that host antigen-presenting cells turn over to, 0-1.
         donor_antigen: donor cells of the marrow relative to homeostasis, 0-1.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
     """
@@ -121,6 +122,7 @@ class Alloimmunity(Packed):
         """Start healthy, without alloreactive cells."""
         self.rules, self.donor = rules, donor
         self._cells_per_agent = cells_per_agent
+        self._crowd = max(rules.priming_half * donor.graft_versus_host, _ONE_CELL)  # each antigen has its own crowd
         self._organ_kill = [float(getattr(rules, f"{organ}_kill")) for organ in ORGANS]
         self._stage_losses = {o: [getattr(rules, f"{o}_stage_{s + 1}") for s in range(N_STAGES)] for o in ORGANS}
         self.inflammation, self.host_apc = 0.0, 1.0
@@ -169,13 +171,14 @@ class Alloimmunity(Packed):
         precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        rejecting = r.rejection_danger * around.donor_antigen  # seen in the marrow, away from injured tissue
-        signals = [seen * (host_apc * around.activation) for seen in (danger, rejecting)]
+        by_host, by_donor = (r.marrow_danger * x for x in (around.host_apc, around.donor_antigen))  # away from injury
+        signals = [seen * (host_apc * around.activation) for seen in (danger + by_host * (1.0 - danger), by_donor)]
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
-        started = [signals[d] * precursors[d] * r.priming for d in (GVH, HVG)]
+        meeting = (precursors[GVH] / (1.0 + precursors[GVH] / self._crowd), precursors[HVG])
+        started = [signals[d] * meeting[d] * r.priming for d in (GVH, HVG)]
         growth = [self._growth(signals[d], effectors[d], primed[d]) * around.proliferation for d in (GVH, HVG)]
         return [
             inflamed - r.injury_decay * inflammation,
