@@ -5,6 +5,7 @@ CuPy is imported when a backend is made, never before: it is optional, and impor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +21,12 @@ from abm.kernel import PREFIX, Kernel, assemble, cast_scalar, first_errors, load
 
 #: Contraction to fma changes bits. CuPy adds ``-ftz=true`` itself: float32 fields keep clear of subnormals.
 OPTIONS = ("--std=c++17", "--fmad=false")
+#: Forms of kernels that only a GPU has (``kernels/device.cuh``).
+FORMS = ("gather", "shared_counts", "tiles")
+#: Names of forms to leave out, separated by commas, so that it can be measured what they bring.
+WITHOUT = "ABM_CUDA_WITHOUT"
 _BLOCK = 256
-_MAX_BLOCKS = 1 << 20  # the grid-stride loop covers the rest
+_BLOCKS_PER_PROCESSOR = 32  # loops of threads over sites cover the rest
 
 
 class CudaBackend:
@@ -41,13 +46,14 @@ class CudaBackend:
             local_rank() % runtime.getDeviceCount()
         )  # one GPU per rank of a node, shared if there are fewer
         self.kernels: dict[str, Kernel] = load_topics(folder)
-        self._functions = self._compile(assemble(folder))
+        self._functions = self._compile(assemble(folder), options(forms()))
         self.device = int(self._cupy.cuda.runtime.getDevice())
         properties = self._cupy.cuda.runtime.getDeviceProperties(self.device)
+        self._processors = int(properties["multiProcessorCount"])
         self.detail = f"{properties['name'].decode()}, CuPy {self._cupy.__version__}"
 
-    def _compile(self, source: str) -> dict[str, Any]:
-        module = self._cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")
+    def _compile(self, source: str, chosen: tuple[str, ...]) -> dict[str, Any]:
+        module = self._cupy.RawModule(code=source, options=chosen, backend="nvrtc")
         try:
             module.compile()
             return {name: module.get_function(PREFIX + name) for name in self.kernels}
@@ -87,7 +93,7 @@ class CudaBackend:
                 parameters[index] = arg.dtype.type(cast_scalar(kernel_name, arg, value))
             if n != 0:
                 parameters[0] = np.int64(n)
-                blocks = min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
+                blocks = blocks_for(n, self._processors)
                 function((blocks,), (_BLOCK,), tuple(parameters))
 
         return launch
@@ -132,6 +138,33 @@ class CudaBackend:
     def sync(self) -> None:
         """Wait for all queued kernels and copies."""
         self._cupy.cuda.get_current_stream().synchronize()
+
+
+def forms() -> tuple[str, ...]:
+    """Return the forms in use: all but those that ``ABM_CUDA_WITHOUT`` names.
+
+    Raises:
+        BackendError: there is no such form.
+    """
+    left_out = [name for name in os.environ.get(WITHOUT, "").split(",") if name]
+    if unknown := [name for name in left_out if name not in FORMS]:
+        msg = f"{WITHOUT}={','.join(left_out)}: there is no {unknown[0]!r}; expected any of {', '.join(FORMS)}"
+        raise BackendError(msg)
+    return tuple(name for name in FORMS if name not in left_out)
+
+
+def blocks_for(n: int, processors: int) -> int:
+    """Return the blocks of a launch over ``n`` sites.
+
+    At least one for each processor: blocks may work on less than a site for each thread. At most so many that the
+    counts which a block adds up before it ends are of many sites.
+    """
+    return min(max((n + _BLOCK - 1) // _BLOCK, processors), processors * _BLOCKS_PER_PROCESSOR)
+
+
+def options(chosen: Sequence[str] = FORMS, threads: int = _BLOCK) -> tuple[str, ...]:
+    """Return the compiler's options for some forms."""
+    return *OPTIONS, f"-DTHREADS={threads}", *(f"-D{name.upper()}={int(name in chosen)}" for name in FORMS)
 
 
 def _import_cupy() -> Any:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from abm.backends.cuda import OPTIONS
+from abm.backends.cuda import options as own_options
 
 #: What CuPy 14 adds to our own options.
 CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
@@ -33,7 +33,7 @@ def compile_source(source: str, architecture: str) -> bytes:
     program = ctypes.c_void_p()
     _check(nvrtc, nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"abm.cu", 0, None, None))
     try:
-        options = [o.encode() for o in (*OPTIONS, *CUPY_OPTIONS, f"--gpu-architecture={architecture}")]
+        options = [o.encode() for o in (*own_options(), *CUPY_OPTIONS, f"--gpu-architecture={architecture}")]
         if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
             raise CompileError(_fetch(nvrtc, program, "ProgramLog").decode())
         return _fetch(nvrtc, program, "PTX" if architecture.startswith("compute") else "CUBIN")
