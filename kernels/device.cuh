@@ -33,6 +33,15 @@ DEVICE bool eight_zeros(const uint8_t*) { return false; }
 DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
 DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
 
+// A recorded launch holds the step it was recorded in; what has to be added to it stands in memory.
+#if GRAPHS
+static __device__ uint32_t base_step;
+extern "C" __global__ void abm_set_base_step(uint32_t step) { base_step = step; }
+#define NOW(step) ((step) + base_step)
+#else
+#define NOW(step) (step)
+#endif
+
 #define WARP 32u
 #define ALL_LANES 0xFFFFFFFFu
 // Sites that a lane looks at before its warp visits some: so many loads are under way at once.

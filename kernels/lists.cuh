@@ -149,7 +149,7 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
         for (int j = 0; j < LANES; ++j) lanes[j] = list[start + j];
         for (int j = 0; j < LANES; ++j) {
             const uint32_t low = uint32_t(site) + lanes[j];
-            uint64_t c0 = low, c1 = uint32_t(site >> 32) + uint32_t(low < lanes[j]), c2 = step, c3 = word;
+            uint64_t c0 = low, c1 = uint32_t(site >> 32) + uint32_t(low < lanes[j]), c2 = NOW(step), c3 = word;
             uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
             UNROLL_10 for (int round = 0; round < 10; ++round) {
                 const uint64_t p0 = uint64_t(0xD2511F53u) * uint32_t(c0);

@@ -38,6 +38,7 @@ typedef unsigned long long uint64_t;
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)
 #define AHEAD 128  // sites
+#define NOW(step) (step)
 #define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                                             \
     FOR_EACH (part, N_PARTS)                                                                                        \
         if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny), \

@@ -8,12 +8,12 @@ between them, nor inside one memory access.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from abm.backends.cuda import FORMS, options
-from abm.backends.host import HostBackend, _Build, find_compiler
+from abm.backends.host import HostBackend, _Build, _ctype, find_compiler
 from abm.backends.numpy_backend import NumpyArrays
 from abm.kernel import DTYPES, PREFIX, Kernel, assemble
 
@@ -23,42 +23,52 @@ UPWARDS, DOWNWARDS = 0, 1
 BLOCKS = 3
 
 
-class EmulatedGpu(HostBackend):
-    """Kernels run as a small grid of blocks.
+class Device:
+    """The kernels of a source, compiled as a GPU would see them; ``order``: in which the threads of a block run."""
 
-    Attributes:
-        order: in which the threads of a block run.
-    """
+    def __init__(self, source: str, kernels: Mapping[str, Kernel], flags: Sequence[str]) -> None:
+        """Compile, as the host backend does."""
+        whole = FIBRES + source + "".join(map(entry, kernels.values()))
+        self.library, self.path, _ = _Build(find_compiler(), ("-O1", *flags), whole).load()
+        self.kernels = kernels
+        self.order = DOWNWARDS
+
+    def run(self, name: str, blocks: int, threads: int, values: Sequence[Any]) -> None:
+        """Run a kernel over a grid; arrays as addresses."""
+        function = getattr(self.library, f"run_{name}")
+        function.argtypes = [ctypes.c_int64, *map(_ctype, self.kernels[name].args)]
+        function.restype = ctypes.c_char_p
+        self.library.abm_set_grid(threads, blocks, self.order)
+        problem = function(*values)
+        if problem:
+            msg = f"kernel {name}: {problem.decode()}"
+            raise RuntimeError(msg)
+
+
+class EmulatedGpu(HostBackend):
+    """Kernels run as a small grid of blocks."""
 
     name = "emulated"
     detail = "CUDA sources on the CPU"
 
     def __init__(self, folder: Path | None = None, threads: int = 64, forms: Sequence[str] = FORMS) -> None:
-        """Compile, as the host backend does."""
+        """Compile the kernels of a folder."""
         NumpyArrays.__init__(self, folder)
-        source = FIBRES + assemble(folder) + "".join(map(entry, self.kernels.values()))
-        flags = ["-O1", *(option for option in options(forms, threads) if option.startswith("-D"))]
-        self._library, self.path, _ = _Build(find_compiler(), flags, source).load()
-        self._functions = {name: self._function(name) for name in self.kernels}
-        self.block, self.order = threads, DOWNWARDS
-
-    def _function(self, name: str) -> Any:
-        function = getattr(self._library, f"run_{name}")
-        function.argtypes = super()._function(name).argtypes
-        function.restype = ctypes.c_char_p
-        return function
+        self.device = Device(assemble(folder), self.kernels, defines(options(forms, threads)))
+        self.block = threads
 
     def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
         """Run all threads of the grid."""
-        self._library.abm_set_grid(self.block, BLOCKS, self.order)
-        problem = self._functions[kernel_name](n, *values)
-        if problem:
-            msg = f"kernel {kernel_name}: {problem.decode()}"
-            raise RuntimeError(msg)
+        self.device.run(kernel_name, BLOCKS, self.block, [n, *values])
 
     def chunk(self, plane: int, stages: int) -> int:
         """Return 0, as a GPU does."""
         return 0
+
+
+def defines(given: Sequence[str]) -> list[str]:
+    """Return the options that a C++ compiler takes too."""
+    return [option for option in given if option.startswith("-D")]
 
 
 def entry(kernel: Kernel) -> str:
