@@ -170,8 +170,3 @@ static unsigned __ballot_sync(unsigned, bool set) {
     for (unsigned lane = 0; lane < 32; ++lane) bits |= (given[lane] & 1u) << lane;
     return bits;
 }
-static unsigned __shfl_down_sync(unsigned, unsigned value, unsigned by) {
-    const unsigned lane = threadIdx.x % 32;
-    const unsigned* given = fibres::meet("__shfl_down_sync", value);
-    return given[lane + by < 32 ? lane + by : lane];
-}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +43,28 @@ def compile_source(source: str, architecture: str) -> bytes:
         return _fetch(nvrtc, program, "PTX" if architecture.startswith("compute") else "CUBIN")
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def disassembler() -> str | None:
+    """Return the program ``cuobjdump``, of its wheel or on the path, if ``nvdisasm``, which it calls, is there too."""
+    spec = find_spec("nvidia")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    own = [str(file.parent) for place in places for file in Path(place).rglob("cuobjdump*")]
+    path = os.pathsep.join([*own, os.environ.get("PATH", "")])
+    return shutil.which("cuobjdump", path=path) if shutil.which("nvdisasm", path=path) else None
+
+
+def machine_code(source: str, architecture: str) -> str:
+    """Return the instructions of ``source`` as text."""
+    program = disassembler()
+    assert program is not None, "check disassembler() first"
+    path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", "")])
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compile_source(source, architecture))
+        file.flush()
+        command = [program, "-sass", file.name]
+        done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def _fetch(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
