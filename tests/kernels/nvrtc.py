@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from abm.backends.cuda import FORMS
 from abm.backends.cuda import options as own_options
 
 #: What CuPy 14 adds to our own options.
@@ -30,14 +32,14 @@ def library() -> ctypes.CDLL | None:
     return ctypes.CDLL(str(files[0])) if files else None
 
 
-def compile_source(source: str, architecture: str) -> bytes:
-    """Return the cubin (``sm_NN``) or the PTX text (``compute_NN``) of ``source``."""
+def compile_source(source: str, architecture: str, forms: Sequence[str] = FORMS) -> bytes:
+    """Return the cubin (``sm_NN``) or the PTX text (``compute_NN``) of ``source``, in some forms that a GPU has."""
     nvrtc = library()
     assert nvrtc is not None, "check library() first"
     program = ctypes.c_void_p()
     _check(nvrtc, nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"abm.cu", 0, None, None))
     try:
-        options = [o.encode() for o in (*own_options(), *CUPY_OPTIONS, f"--gpu-architecture={architecture}")]
+        options = [o.encode() for o in (*own_options(forms), *CUPY_OPTIONS, f"--gpu-architecture={architecture}")]
         if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
             raise CompileError(_fetch(nvrtc, program, "ProgramLog").decode())
         return _fetch(nvrtc, program, "PTX" if architecture.startswith("compute") else "CUBIN")

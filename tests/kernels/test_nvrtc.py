@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from abm.backends.cuda import FORMS
 from abm.kernel import PREFIX, assemble, load_topics
 from tests.kernels.nvrtc import CompileError, compile_source, disassembler, library, machine_code
 
@@ -14,9 +15,9 @@ if library() is None:
     pytest.skip("no libnvrtc: pip install nvidia-cuda-nvrtc to compile the CUDA sources", allow_module_level=True)
 
 
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_all_topics_compile_to_machine_code(architecture: str) -> None:
-    cubin = compile_source(assemble(), architecture)
+@pytest.mark.parametrize(("architecture", "forms"), [("sm_80", FORMS), ("sm_90", FORMS), ("sm_90", ())], ids=str)
+def test_all_topics_compile_to_machine_code(architecture: str, forms: tuple[str, ...]) -> None:
+    cubin = compile_source(assemble(), architecture, forms)
     assert cubin.startswith(b"\x7fELF")
     assert [name for name in load_topics() if f"{PREFIX}{name}\0".encode() not in cubin] == []
 
