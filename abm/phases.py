@@ -41,6 +41,10 @@ SCRATCH: dict[str, str] = {
     "engaged": "u1",
     "struck": "u1",
 }
+#: What kernels do not look at of the bound of an event's probability: steps that differ only there are the same.
+LOW_BITS = (1 << 24) - 1
+#: Kinds of steps that are remembered.
+MOST_REPEATS = 64
 #: Room for stem cells that leave a slab in one step, per plane of it.
 LEAVERS_PER_PLANE = 256
 
@@ -73,6 +77,7 @@ class Phases:
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
         self.constants: dict[str, Any] = {}
         self.chains: dict[tuple[Any, ...], Chain] = {}
+        self.repeats: dict[tuple[Any, ...], Callable[[int], None]] = {}
         self.counted = False  # whether the histogram may hold anything but zeros
 
     # -- data in and out
@@ -130,11 +135,14 @@ class Phases:
 
     def contacts(self, step: int, *, counted: bool) -> None:
         """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
+        self._touch(step, counted)
+        self.counted = counted
+
+    def _touch(self, step: int, counted: bool) -> None:
         self.backend.clear(self.arrays["struck"])
         if self.counted and not counted:
             self.backend.clear(self.arrays["histogram"])
         self._chain(self._contacts, counted)(step=step)
-        self.counted = counted
 
     def _contacts(self, counted: bool) -> list[Stage]:
         beyond = HALO - FATE_CHAIN["contacts"]
@@ -144,13 +152,52 @@ class Phases:
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
-        spare = f"spare_{name}"
         self._chain(self._sweep, name, tuple(settings.items()))()
+        self._swap(name)
+
+    def _swap(self, name: str) -> None:
+        spare = f"spare_{name}"
         self.arrays[name], self.arrays[spare] = self.arrays[spare], self.arrays[name]
 
     def _sweep(self, name: str, settings: tuple[tuple[str, Any], ...]) -> list[Stage]:
         fields = {"field": self.arrays[name], "next": self.arrays[f"spare_{name}"]}
         return [Stage(f"sweep_{name}", SWEPT, fields | dict(settings))]
+
+    def meet(self, step: int, sweeps: dict[str, dict[str, Any]], *, counted: bool) -> None:
+        """Exchange, phases 1 and 2 of all fields."""
+
+        def work(now: int) -> None:
+            self.exchange("res_hot", "res_cold", *sweeps, motile_depth=HALO)
+            self._touch(now, counted)
+            for name, settings in sweeps.items():
+                self._chain(self._sweep, name, tuple(settings.items()))()
+
+        self._repeat(work, step, *sweeps, self.counted, counted)
+        self.counted = counted
+        for name in sweeps:
+            self._swap(name)
+
+    def change(self, step: int, able: dict[str, int], *, labelled: bool) -> None:
+        """Phases 3-5 of the layers, with the ``highest`` of each, and the census."""
+        able = {layer: highest | LOW_BITS for layer, highest in able.items()}
+
+        def work(now: int) -> None:
+            for layer, highest in able.items():
+                self.fate(layer, now, highest)
+            self.census()
+            if labelled:
+                self.census_label()
+
+        self._repeat(work, step, *able.items(), labelled)
+
+    def walk(self, step: int, substeps: int) -> None:
+        """Phase 6: all sub-steps of the random walk."""
+
+        def work(now: int) -> None:
+            for substep in range(substeps):
+                self.motile_substep(now, substep)
+
+        self._repeat(work, step, substeps)
 
     def fate(self, layer: str, step: int, highest: int) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
@@ -253,10 +300,28 @@ class Phases:
 
     # -- launching
 
+    def _repeat(self, work: Callable[[int], None], step: int, *variant: Any) -> None:  # noqa: ANN401
+        """Do work that is the same in each step for a variant; one rank alone may have it recorded.
+
+        Several ranks exchange in between, outside the order of any device.
+        """
+        if self.comm.size > 1:
+            work(step)
+            return
+        key = (work.__qualname__, *variant, *self._fields())
+        if key not in self.repeats:
+            if len(self.repeats) == MOST_REPEATS:
+                self.repeats.clear()
+            self.repeats[key] = self.backend.repeated(work)
+        self.repeats[key](step)
+
+    def _fields(self) -> tuple[int, int]:
+        """Tell where the fields are, which swap."""
+        return id(self.arrays["cxcl12"]), id(self.arrays["inflammation"])
+
     def _chain(self, stages: Callable[..., list[Stage]], *arguments: Any) -> Chain:  # noqa: ANN401
-        """Return the chain of some stages; it is made once for each place where the fields, which swap, may be."""
-        fields = id(self.arrays["cxcl12"]), id(self.arrays["inflammation"])
-        key = (stages.__name__, *arguments, *fields)
+        """Return the chain of some stages; it is made once for each place where the fields may be."""
+        key = (stages.__name__, *arguments, *self._fields())
         if key not in self.chains:
             self.chains[key] = Chain(self.backend, self.domain, stages(*arguments), self._known())
         return self.chains[key]

@@ -106,25 +106,18 @@ class Simulation:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        lattice.exchange("res_hot", "res_cold", *self.sweeps, motile_depth=HALO)
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
-        lattice.contacts(t, counted=counted)  # 1: time level t, reach 1
-        for name, settings in self.sweeps.items():  # 2: quasi-steady fields
-            lattice.sweep(name, settings)
+        lattice.meet(t, self.sweeps, counted=counted)  # 1, 2: contacts at time level t, reach 1; quasi-steady fields
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
         lattice.set_constants(rates._asdict())
-        for layer, highest in rates.able(present):  # 3-5: fate, claims, next words; both layers see contacts of level t
-            lattice.fate(layer, t, highest)
-        lattice.census()  # 7: exact counts
-        if t > self.first_label:
-            lattice.census_label()
+        # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
+        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label)
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
-        for substep in range(self.model.substeps):  # 6: random walk of the motile layer
-            lattice.motile_substep(t, substep)
+        lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._advance_body(t, counts, doses)  # acts from t + 1 on

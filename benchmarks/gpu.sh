@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a machine with an NVIDIA GPU can tell, in one command of at most eight minutes: do the CUDA tests pass, is the
-# state of a large lattice that of the CPU, how fast is every workload, does a patch of 1e9 sites run.
+# state of a large lattice that of the CPU, how fast is every workload, with and without each form that only a GPU has,
+# does a patch of 1e9 sites run.
 #
 #   benchmarks/gpu.sh              everything
 #   benchmarks/gpu.sh --dry-run    print the stages and their time limits, do nothing
@@ -9,7 +10,8 @@
 # its own: from the folder $WHEELS, if it is set, without a network; else from the package index.
 #
 # Each stage has its own time limit and is noted as passed, failed, timeout or skipped; none stops the others. Written
-# into $OUT: <date>-gpu.json (results of `abm bench`), <date>-gpu-stages.jsonl, <date>-gpu.log.
+# into $OUT: <date>-gpu.json (results of `abm bench`), <date>-gpu-forms.json (full rules without each form, which "detail"
+# names), <date>-gpu-stages.jsonl, <date>-gpu.log.
 #
 # Environment: OUT (default: benchmarks/results), WHEELS, PYTHON (python3), BUDGET_S (480), HASH_SIZE (472: 1.05e8 sites),
 # LARGE_SIZE (1000: 1e9 sites).
@@ -109,9 +111,9 @@ count_fused() {
 import sys
 from pathlib import Path
 from cupy.cuda import compiler
-from abm.backends.cuda import OPTIONS
+from abm.backends.cuda import forms, options
 from abm.kernel import assemble
-code, _ = compiler.compile_using_nvrtc(assemble(), options=OPTIONS)
+code, _ = compiler.compile_using_nvrtc(assemble(), options=options(forms()))
 Path(sys.argv[1]).write_bytes(code if isinstance(code, bytes) else code.encode())
 PYTHON
     cuobjdump -sass "$work/kernels.cubin" >"$work/sass" || return 1
@@ -120,10 +122,10 @@ PYTHON
     done
 }
 
-# One file of results out of those of the single calls.
+# merge TARGET SOURCE...: one file of results out of those of the single calls.
 # shellcheck disable=SC2329
 merge() {
-    "$python" - "$stem.json" "$work"/bench-*.json <<'PYTHON'
+    "$python" - "$@" <<'PYTHON'
 import json, sys
 from pathlib import Path
 from abm.bench import results
@@ -161,7 +163,15 @@ tool compute-sanitizer 'sanitizer' 60 compute-sanitizer --error-exitcode 9 "$pyt
 tool cuobjdump 'fused multiply-add' 30 bash -c count_fused
 bench 'host-marrow-lite-100' 60 marrow-lite --backend host
 bench 'host-hsct-full' 60 hsct-full --backend host
-stage 'merge' 20 bash -c merge
+stage 'merge' 20 bash -c "merge '$stem.json' '$work'/bench-*.json"
+for form in none gather shared_counts tiles graphs; do # full rules; graphs show where launches count, in a small patch
+    without=ABM_CUDA_WITHOUT=${form/none/}
+    for size in 64 256; do
+        stage "without $form $size" 30 env "$without" "$python" -m abm bench hsct-full --size $size --repeats 3 \
+            --backend cuda --out "$work/form-$form-$size.json"
+    done
+done
+stage 'merge forms' 20 bash -c "merge '$stem-forms.json' '$work'/form-*.json"
 
-[[ $dry_run == 1 ]] || echo "$SECONDS s; written: $stem.json, $stages, $log"
+[[ $dry_run == 1 ]] || echo "$SECONDS s; written: $stem.json, $stem-forms.json, $stages, $log"
 exit $worst

@@ -2,6 +2,7 @@
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "sight.cuh"
+#include "tiles.cuh"
 #include "words.cuh"
 
 // Class word of each site: which histogram classes its two cells add to.
@@ -16,6 +17,10 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
 // Packed counts (5 bits a class) over the 27 sites around each site, its own resident cell left out.
 KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* classes,
                  const uint32_t* signature, uint32_t* histogram) {
+#if TILES
+    sum_neighbourhoods(n, first, ny, nx, signature,
+                       [&](int64_t l, uint32_t sum) { histogram[l] = sum - classes[GET(res_hot[l], HOT_KIND)]; });
+#else
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint32_t column[BLOCK + 2];  // sums over z and y, from one site west of the block to one east of it
         for (int j = 0; j < width + 2; ++j) column[j] = 0;
@@ -31,6 +36,7 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
         for (int j = 0; j < width; ++j)
             histogram[b.l + j] = column[j] + column[j + 1] + column[j + 2] - classes[GET(res_hot[b.l + j], HOT_KIND)];
     }
+#endif
 }
 
 // Each lymphocyte that meets its antigen engages one target, drawn evenly (words.cuh says how it is noted): an effector
@@ -40,7 +46,8 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
                const uint8_t* sees, const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors,
                const uint8_t* hit_class, uint8_t* engaged, uint8_t* struck) {
-    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u && receptors[GET(mot_hot[l], HOT_SPECIFICITY)] != 0u, engaged[l] = 0, b,
+                         width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t targets[BLOCK], r[4][BLOCK];
         const Rows rows(b);

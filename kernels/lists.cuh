@@ -149,7 +149,7 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
         for (int j = 0; j < LANES; ++j) lanes[j] = list[start + j];
         for (int j = 0; j < LANES; ++j) {
             const uint32_t low = uint32_t(site) + lanes[j];
-            uint64_t c0 = low, c1 = uint32_t(site >> 32) + uint32_t(low < lanes[j]), c2 = step, c3 = word;
+            uint64_t c0 = low, c1 = uint32_t(site >> 32) + uint32_t(low < lanes[j]), c2 = NOW(step), c3 = word;
             uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
             UNROLL_10 for (int round = 0; round < 10; ++round) {
                 const uint64_t p0 = uint64_t(0xD2511F53u) * uint32_t(c0);
@@ -173,6 +173,47 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
 
 // GATE neighbouring sites share a draw: a byte for each, for a part of the price of a draw, tells that most of them
 // have no event. Keeps a stretch of sites that follow each other.
+#if BLOCK == 1
+// The groups that a stretch of a warp can touch.
+#define GROUPS (STRETCH / GATE + 1)
+DEVICE uint32_t (*gates_of_warp())[4] {
+    SHARED uint32_t words[THREADS / WARP][GROUPS][4];
+    return words[threadIdx.x / WARP];
+}
+
+// A warp draws for all sites of a stretch at once, a lane for each group.
+struct Gates {
+    uint32_t own[4];  // of the site asked for last
+    uint64_t first;   // group of shared[0]
+    uint32_t (*shared)[4] = gates_of_warp();
+
+    METHOD void draw(uint64_t seed, uint64_t group, uint32_t step, uint32_t word, uint32_t words[4]) {
+        const uint8_t number[1] = {0};
+        uint32_t r[4][1];
+        philox_listed(seed, group, step, word, number, 1, r);
+        for (int k = 0; k < 4; ++k) words[k] = r[k][0];
+    }
+
+    // By all lanes; site = global site of the first of the stretch.
+    METHOD void share(uint64_t seed, uint64_t site, uint32_t step, uint32_t word) {
+        first = site / GATE;
+        if (lane_number() < GROUPS) draw(seed, first + lane_number(), step, word, shared[lane_number()]);
+        __syncwarp();
+    }
+
+    // Where a stretch runs over the end of the lattice to its beginning, a site draws for itself.
+    METHOD uint8_t at(uint64_t seed, uint64_t site, uint32_t step, uint32_t word) {
+        const uint64_t group = site / GATE - first;
+        if (group >= GROUPS) return *of(seed, site, step, word, 1);
+        return ((const uint8_t*)shared[group])[site % GATE];
+    }
+
+    METHOD const uint8_t* of(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, int) {
+        draw(seed, site / GATE, step, word, own);
+        return (const uint8_t*)own + site % GATE;
+    }
+};
+#else
 struct Gates {
     uint32_t words[4 * GROUPS];
     uint64_t first = ~uint64_t(0) - GROUPS;  // group of words[0]
@@ -191,3 +232,4 @@ struct Gates {
         return (const uint8_t*)words + (site - first * GATE);
     }
 };
+#endif

@@ -13,13 +13,16 @@ KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t*
         const int niches = list_filled(niche, width, list);
         for (int i = 0; i < niches; ++i) {
             const uint32_t word = hot[b.l + list[i]];
-            if (word != 0u) count(tally.counts + COUNT_NICHE * SLOTS + slot(word));
+            if (word != 0u) tally.add_in_niche(word);
         }
     }
 }
 
 // Add up the parts of each count, and clear them for the next step; n: counts of a part, a multiple of BLOCK.
 KERNEL(collect)(int64_t n, uint32_t* counts, int64_t* totals) {
+#if SHARED_COUNTS
+    collect_parts(n, counts, totals);
+#else
     FOR_EACH (block, n / BLOCK) {
         int64_t sum[BLOCK] = {0};
         for (int64_t part = 0; part < N_PARTS; ++part) {
@@ -29,4 +32,5 @@ KERNEL(collect)(int64_t n, uint32_t* counts, int64_t* totals) {
         }
         for (int j = 0; j < BLOCK; ++j) totals[block * BLOCK + j] = sum[j];
     }
+#endif
 }

@@ -4,7 +4,7 @@
 
 // Four random words for the counter (site low, site high, step, word) under the key `seed`.
 DEVICE void philox(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, uint32_t out[4]) {
-    uint32_t c0 = uint32_t(site), c1 = uint32_t(site >> 32), c2 = step, c3 = word;
+    uint32_t c0 = uint32_t(site), c1 = uint32_t(site >> 32), c2 = NOW(step), c3 = word;
     uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
     for (int round = 0; round < 10; ++round) {
         const uint64_t p0 = uint64_t(0xD2511F53u) * c0;

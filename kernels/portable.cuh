@@ -16,38 +16,14 @@ typedef unsigned long long uint64_t;
 // FOR_EACH_BLOCK (b, width, n, first, ny, nx) { ... } visits the n sites (whole planes) from `first` on in blocks of up
 // to BLOCK neighbours in a row: sites b.l .. b.l + width - 1, b a Place (lattice.cuh). A GPU thread has blocks of one
 // site; the host has blocks for its vector units, groups of LANES in them. FOR_EACH_BLOCK_IN_PART also has the number
-// of one of the N_PARTS parts (of whole planes) of the sites and a local object, made for each part on the host, which
-// leaves a part to one thread, and for each site on a GPU.
+// of one of the N_PARTS parts of the counts and a local object: of whole planes on the host, which leaves a part to one
+// thread; of any sites on a GPU, which makes an object for each thread. With _WHERE a GPU visits only the sites l where
+// the condition holds, after it has cleared what else it looked at; on the host the body does both for its block.
 // count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
 // may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
 // names away from libc symbols such as step().
 #ifdef __CUDACC__
-#define KERNEL(name) extern "C" __global__ void abm_##name
-#define DEVICE static __device__ inline
-#define METHOD __device__ inline
-#define FOR_EACH(i, n)                                                                                              \
-    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); i += int64_t(gridDim.x) * blockDim.x)
-#define BLOCK 1
-#define ROOM 1
-#define LANES 1
-#define GROUPS 1
-#define UNROLL_10 _Pragma("unroll")
-#define PREFETCH(address) (void)(address)
-#define AHEAD 0
-#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                        \
-    FOR_EACH (i_, n)                                                                           \
-        if (const int64_t part = (i_ / ((ny) * (nx))) * N_PARTS / ((n) / ((ny) * (nx))); true) \
-            if (local; true)                                                                   \
-                if (Place b = place_at((first) + i_, ny, nx); true)                            \
-                    if (constexpr int width = 1; true)
-DEVICE int64_t next_of(int64_t* counter, int n = 1) {
-    return int64_t(atomicAdd((unsigned long long*)counter, (unsigned long long)n));
-}
-DEVICE void count(uint32_t* counter, uint32_t n = 1u) { atomicAdd(counter, n); }
-DEVICE void mark(uint8_t* flag) { *flag = 1; }
-DEVICE bool eight_zeros(const uint8_t*) { return false; }
-DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
-DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
+#include "device.cuh"
 #else
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
@@ -62,6 +38,7 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)
 #define AHEAD 128  // sites
+#define NOW(step) (step)
 #define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                                             \
     FOR_EACH (part, N_PARTS)                                                                                        \
         if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny), \
@@ -87,3 +64,9 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__builtin_popcount(bi
 #endif
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)
+#ifndef FOR_EACH_BLOCK_IN_PART_WHERE
+#define FOR_EACH_BLOCK_IN_PART_WHERE(share, where, clear, local, part, b, width, n, first, ny, nx) \
+    FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)
+#endif
+#define FOR_EACH_BLOCK_WHERE(where, clear, b, width, n, first, ny, nx)                \
+    FOR_EACH_BLOCK_IN_PART_WHERE(, where, clear, , part_, b, width, n, first, ny, nx)

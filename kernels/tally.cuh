@@ -4,7 +4,58 @@
 #include "words.cuh"
 
 #if BLOCK == 1
-// Counts cells of a part.
+// Counts cells in memory that the threads of a block share, and adds the sums to a part at the end.
+#if SHARED_COUNTS
+#define TALLIED (3u * SLOTS)
+DEVICE uint32_t* tally_of_block() {
+    SHARED uint32_t number[TALLIED];
+    return number;
+}
+struct Tally {
+    uint32_t *counts, *number = tally_of_block();
+    METHOD explicit Tally(uint32_t* row) : counts(row) {
+        for (uint32_t k = threadIdx.x; k < TALLIED; k += THREADS) number[k] = 0u;
+        __syncthreads();
+    }
+    METHOD ~Tally() {
+        __syncthreads();
+        const uint32_t rows[3] = {COUNT_POPULATION * SLOTS, COUNT_QUIESCENT * SLOTS, COUNT_NICHE * SLOTS};
+        for (uint32_t k = threadIdx.x; k < TALLIED; k += THREADS)
+            if (number[k] != 0u) count(counts + rows[k / SLOTS] + k % SLOTS, number[k]);
+    }
+    METHOD void add(uint32_t hot, int) {
+        count(number + slot(hot));
+        if (GET(hot, HOT_CYCLE) == 0u) count(number + SLOTS + slot(hot));
+    }
+    METHOD void add_in_niche(uint32_t hot) { count(number + 2u * SLOTS + slot(hot)); }
+};
+
+// Add up the parts of each of n counts and clear them: a block has a count for each lane, a share of the parts for each
+// warp.
+DEVICE void collect_parts(int64_t n, uint32_t* counts, int64_t* totals) {
+    constexpr uint32_t warps = THREADS / WARP, share = N_PARTS / warps;
+    static_assert(N_PARTS % warps == 0u, "each warp takes as many parts");
+    SHARED int64_t sums[warps][WARP];
+    const uint32_t warp = threadIdx.x / WARP, lane = lane_number();
+    for (int64_t start = int64_t(blockIdx.x) * WARP; start < n; start += int64_t(gridDim.x) * WARP) {
+        uint32_t* own = counts + warp * share * n + start + lane;
+        uint32_t found[share];  // read all, then write: the loads do not wait for each other
+        int64_t sum = 0;
+        if (start + lane < n) {
+            for (uint32_t part = 0; part < share; ++part) found[part] = own[part * n];
+            for (uint32_t part = 0; part < share; ++part) own[part * n] = 0u;
+            for (uint32_t part = 0; part < share; ++part) sum += found[part];
+        }
+        sums[warp][lane] = sum;
+        __syncthreads();
+        if (warp == 0u && start + lane < n) {
+            for (uint32_t k = 1; k < warps; ++k) sum += sums[k][lane];
+            totals[start + lane] = sum;
+        }
+        __syncthreads();
+    }
+}
+#else
 struct Tally {
     uint32_t* counts;
     METHOD explicit Tally(uint32_t* row) : counts(row) {}
@@ -12,7 +63,9 @@ struct Tally {
         count(counts + COUNT_POPULATION * SLOTS + slot(hot));
         if (GET(hot, HOT_CYCLE) == 0u) count(counts + COUNT_QUIESCENT * SLOTS + slot(hot));
     }
+    METHOD void add_in_niche(uint32_t hot) { count(counts + COUNT_NICHE * SLOTS + slot(hot)); }
 };
+#endif
 #else
 // Counts cells of a part by the lowest byte of their hot word, kind and origin, and by whether they are quiescent. In
 // two tables: neighbours are often alike, and a counter that has just been written is slow to read.
@@ -32,6 +85,7 @@ struct Tally {
     METHOD void add(uint32_t hot, int i) {
         number[i % 2][(hot & 255u) + (GET(hot, HOT_CYCLE) == 0u ? 256u : 0u)] += 1u;
     }
+    METHOD void add_in_niche(uint32_t hot) { count(counts + COUNT_NICHE * SLOTS + slot(hot)); }
 };
 #endif
 

@@ -1,4 +1,4 @@
-"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind ten calls."""
+"""Where arrays live and kernels run: NumPy, host C++ or CUDA, behind eleven calls."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ class Backend(Protocol):
         """Check the arguments of a launch once; calling the result with a number of sites runs it.
 
         It also takes scalars by name, which stay changed. Arrays are those given here.
+        """
+
+    def repeated(self, work: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what does ``work(step)`` again and again: launches and copies of which nothing but the step changes.
+
+        A GPU records them and gives them out at once.
         """
 
     def chunk(self, plane: int, stages: int) -> int:

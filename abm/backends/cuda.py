@@ -1,10 +1,11 @@
-"""The same kernels on an NVIDIA GPU: compiled by NVRTC through CuPy, all on the default stream.
+"""The same kernels on an NVIDIA GPU: compiled by NVRTC through CuPy, all on one stream.
 
 CuPy is imported when a backend is made, never before: it is optional, and importing it proves nothing.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +21,12 @@ from abm.kernel import PREFIX, Kernel, assemble, cast_scalar, first_errors, load
 
 #: Contraction to fma changes bits. CuPy adds ``-ftz=true`` itself: float32 fields keep clear of subnormals.
 OPTIONS = ("--std=c++17", "--fmad=false")
+#: Forms that only a GPU has: of kernels (``kernels/device.cuh``) and of launches.
+FORMS = ("gather", "shared_counts", "tiles", "graphs")
+#: Names of forms to leave out, separated by commas, so that it can be measured what they bring.
+WITHOUT = "ABM_CUDA_WITHOUT"
 _BLOCK = 256
-_MAX_BLOCKS = 1 << 20  # the grid-stride loop covers the rest
+_BLOCKS_PER_PROCESSOR = 32  # loops of threads over sites cover the rest
 
 
 class CudaBackend:
@@ -41,15 +46,25 @@ class CudaBackend:
             local_rank() % runtime.getDeviceCount()
         )  # one GPU per rank of a node, shared if there are fewer
         self.kernels: dict[str, Kernel] = load_topics(folder)
-        self._functions = self._compile(assemble(folder))
+        chosen = forms()
+        self._functions = self._compile(assemble(folder), options(chosen))
+        self._base_step = 0  # of the launches that are being recorded
+        self.records = "graphs" in chosen
+        if self.records:
+            self._stream = self._leave_default_stream()
+            self.add_to_steps(0)  # loaded here: a kernel cannot be while it is recorded
         self.device = int(self._cupy.cuda.runtime.getDevice())
         properties = self._cupy.cuda.runtime.getDeviceProperties(self.device)
+        self._processors = int(properties["multiProcessorCount"])
         self.detail = f"{properties['name'].decode()}, CuPy {self._cupy.__version__}"
+        if missing := [form for form in FORMS if form not in chosen]:
+            self.detail += f", without {', '.join(missing)}"
 
-    def _compile(self, source: str) -> dict[str, Any]:
-        module = self._cupy.RawModule(code=source, options=OPTIONS, backend="nvrtc")
+    def _compile(self, source: str, chosen: tuple[str, ...]) -> dict[str, Any]:
+        module = self._cupy.RawModule(code=source, options=chosen, backend="nvrtc")
         try:
             module.compile()
+            self._module = module
             return {name: module.get_function(PREFIX + name) for name in self.kernels}
         except self._cupy.cuda.compiler.CompileException as error:
             msg = f"NVRTC cannot compile the kernels:\n{first_errors(str(error))}"
@@ -57,6 +72,18 @@ class CudaBackend:
         except (RuntimeError, OSError) as error:  # NVRTC not found; driver too old; cache folder not writable
             msg = f"CuPy cannot load the kernels (pip install 'cupy-cuda13x[ctk]' brings NVRTC): {error}"
             raise BackendError(msg) from error
+
+    def _leave_default_stream(self) -> Any:
+        """Return the stream that all work goes to from here on: the default one cannot be recorded.
+
+        It waits for the default stream and that one for it, should anybody use both.
+        """
+        cuda = self._cupy.cuda
+        stream = cuda.get_current_stream()
+        if stream == cuda.Stream.null:
+            stream = cuda.Stream()
+            stream.use()
+        return stream
 
     def alloc(self, shape: int | Sequence[int], dtype: DTypeLike) -> Any:
         """Return a zeroed array."""
@@ -80,6 +107,7 @@ class CudaBackend:
             parameters.append(value if arg.is_pointer else arg.dtype.type(value))
         scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args, 1) if not arg.is_pointer}
         function = self._functions[kernel_name]
+        at = scalars["step"][0] if "step" in scalars else 0
 
         def launch(n: int, **changed: Any) -> None:
             for name, value in changed.items():
@@ -87,14 +115,46 @@ class CudaBackend:
                 parameters[index] = arg.dtype.type(cast_scalar(kernel_name, arg, value))
             if n != 0:
                 parameters[0] = np.int64(n)
-                blocks = min((n + _BLOCK - 1) // _BLOCK, _MAX_BLOCKS)
-                function((blocks,), (_BLOCK,), tuple(parameters))
+                blocks = blocks_for(n, self._processors)
+                given = [*parameters]
+                if at:
+                    given[at] = np.uint32((int(parameters[at]) - self._base_step) % (1 << 32))
+                function((blocks,), (_BLOCK,), tuple(given))
 
         return launch
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Queue a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
         self.prepare(kernel_name, **args)(n)
+
+    def repeated(self, work: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what does the work: the first time as it is, so that all is loaded; then recorded, as a CUDA graph."""
+        return _Repeated(self, work) if self.records else work
+
+    def add_to_steps(self, step: int) -> None:
+        """Let kernels that run from here on add so much to the step they were launched with."""
+        self._module.get_function(PREFIX + "set_base_step")((1,), (1,), (np.uint32(step),))
+
+    def record(self, work: Callable[[int], None], step: int) -> Any:
+        """Return the work as a graph, or None where it cannot be recorded; then nothing is recorded any more.
+
+        Its launches are of step 0; after them nothing is added to steps any more: other backends have the same memory.
+        """
+        stream = self._cupy.cuda.get_current_stream()
+        self._base_step = step
+        try:
+            stream.begin_capture()
+            try:
+                work(step)
+                self.add_to_steps(0)
+            finally:
+                graph = stream.end_capture()
+        except RuntimeError:  # what CUDA and its driver raise: nothing has been done yet
+            self.records = False
+            return None
+        finally:
+            self._base_step = 0
+        return graph
 
     def chunk(self, plane: int, stages: int) -> int:
         """Return 0: all planes at once, the more threads the better."""
@@ -132,6 +192,55 @@ class CudaBackend:
     def sync(self) -> None:
         """Wait for all queued kernels and copies."""
         self._cupy.cuda.get_current_stream().synchronize()
+
+
+def forms() -> tuple[str, ...]:
+    """Return the forms in use: all but those that ``ABM_CUDA_WITHOUT`` names.
+
+    Raises:
+        BackendError: there is no such form.
+    """
+    left_out = [name for name in os.environ.get(WITHOUT, "").split(",") if name]
+    if unknown := [name for name in left_out if name not in FORMS]:
+        msg = f"{WITHOUT}={','.join(left_out)}: there is no {unknown[0]!r}; expected any of {', '.join(FORMS)}"
+        raise BackendError(msg)
+    return tuple(name for name in FORMS if name not in left_out)
+
+
+def blocks_for(n: int, processors: int) -> int:
+    """Return the blocks of a launch over ``n`` sites.
+
+    At least one for each processor: blocks may work on less than a site for each thread. At most so many that the
+    counts which a block adds up before it ends are of many sites.
+    """
+    return min(max((n + _BLOCK - 1) // _BLOCK, processors), processors * _BLOCKS_PER_PROCESSOR)
+
+
+def options(chosen: Sequence[str] = FORMS, threads: int = 0) -> tuple[str, ...]:
+    """Return the compiler's options for some forms and so many threads of a block."""
+    return *OPTIONS, f"-DTHREADS={threads or _BLOCK}", *(f"-D{name.upper()}={int(name in chosen)}" for name in FORMS)
+
+
+class _Repeated:
+    """Work of which nothing but the step changes. It holds the arrays that the graph writes."""
+
+    def __init__(self, backend: CudaBackend, work: Callable[[int], None]) -> None:
+        self.backend, self.work = backend, work
+        self.graph: Any = None
+        self.is_loaded = False
+
+    def __call__(self, step: int) -> None:
+        if not self.is_loaded or not self.backend.records:
+            self.work(step)
+            self.is_loaded = True
+            return
+        if self.graph is None:
+            self.graph = self.backend.record(self.work, step)
+        if self.graph is None:
+            self.work(step)
+        else:
+            self.backend.add_to_steps(step)
+            self.graph.launch()
 
 
 def _import_cupy() -> Any:

@@ -63,6 +63,11 @@ class Meter:
 
         return launch
 
+    def repeated(self, work: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what does the work as the backend does it; metering, launch by launch."""
+        as_backend = self.backend.repeated(work)
+        return lambda step: as_backend(step) if self.entries is None else work(step)
+
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:  # noqa: ANN401
         """Run a kernel over ``n`` sites."""
         self.prepare(kernel_name, **args)(n)

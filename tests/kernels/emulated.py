@@ -1,67 +1,83 @@
-"""The sources as a GPU sees them (a thread per site, blocks of one), run on the CPU, thread after thread.
+"""The sources as a GPU sees them, run on the CPU by ``fibres.h``: warps, blocks and shared memory included.
 
-It finds what the compile test cannot: a wrong index or a missing case in the code that only a GPU takes, and kernels
-whose result depends on the order of threads. It cannot find races inside one memory access.
+It finds what the compile test cannot: a wrong index or a missing case in the code that only a GPU takes, a missing
+barrier, and kernels whose result depends on the order of threads. Blocks run one after another, so it cannot find races
+between them, nor inside one memory access.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from abm.backends.host import HostBackend, _Build, find_compiler
+from abm.backends.cuda import FORMS, options
+from abm.backends.host import HostBackend, _Build, _ctype, find_compiler
 from abm.backends.numpy_backend import NumpyArrays
-from abm.kernel import assemble
+from abm.kernel import DTYPES, PREFIX, Kernel, assemble
 
-BEFORE = """
-#include <stdint.h>
-#include <string.h>
-#define __CUDACC__
-#define __global__
-#define __device__
-struct Dimension { unsigned x; };
-static Dimension blockIdx = {0}, blockDim = {1}, gridDim = {1}, threadIdx = {0};
-static unsigned long long atomicAdd(unsigned long long* at, unsigned long long by) {
-    const unsigned long long old = *at;
-    *at += by;
-    return old;
-}
-static unsigned atomicAdd(unsigned* at, unsigned by) {
-    const unsigned old = *at;
-    *at += by;
-    return old;
-}
-static int __ffs(int bits) { return __builtin_ffs(bits); }
-static int __popc(unsigned bits) { return __builtin_popcount(bits); }
-"""
-AFTER = """
-extern "C" void abm_be_thread(int thread, int block, int threads, int blocks) {
-    threadIdx.x = unsigned(thread);
-    blockIdx.x = unsigned(block);
-    blockDim.x = unsigned(threads);
-    gridDim.x = unsigned(blocks);
-}
-"""
-THREADS, BLOCKS = 5, 3
+FIBRES = Path(__file__).with_name("fibres.h").read_text(encoding="utf-8")
+#: Orders of threads; any other number stands for a random one.
+UPWARDS, DOWNWARDS = 0, 1
+BLOCKS = 3
+
+
+class Device:
+    """The kernels of a source, compiled as a GPU would see them; ``order``: in which the threads of a block run."""
+
+    def __init__(self, source: str, kernels: Mapping[str, Kernel], flags: Sequence[str]) -> None:
+        """Compile, as the host backend does."""
+        whole = FIBRES + source + "".join(map(entry, kernels.values()))
+        self.library, self.path, _ = _Build(find_compiler(), ("-O1", *flags), whole).load()
+        self.kernels = kernels
+        self.order = DOWNWARDS
+
+    def run(self, name: str, blocks: int, threads: int, values: Sequence[Any]) -> None:
+        """Run a kernel over a grid; arrays as addresses."""
+        function = getattr(self.library, f"run_{name}")
+        function.argtypes = [ctypes.c_int64, *map(_ctype, self.kernels[name].args)]
+        function.restype = ctypes.c_char_p
+        self.library.abm_set_grid(threads, blocks, self.order)
+        problem = function(*values)
+        if problem:
+            msg = f"kernel {name}: {problem.decode()}"
+            raise RuntimeError(msg)
 
 
 class EmulatedGpu(HostBackend):
-    """Kernels run as a small grid of threads, the last thread first."""
+    """Kernels run as a small grid of blocks."""
 
     name = "emulated"
     detail = "CUDA sources on the CPU"
 
-    def __init__(self) -> None:
-        """Compile, as the host backend does."""
-        NumpyArrays.__init__(self)
-        self._library, self.path, _ = _Build(find_compiler(), (), BEFORE + assemble() + AFTER).load()
-        self._functions = {name: self._function(name) for name in self.kernels}
+    def __init__(self, folder: Path | None = None, threads: int = 64, forms: Sequence[str] = FORMS) -> None:
+        """Compile the kernels of a folder."""
+        NumpyArrays.__init__(self, folder)
+        self.device = Device(assemble(folder), self.kernels, defines(options(forms, threads)))
+        self.block = threads
 
     def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
         """Run all threads of the grid."""
-        for index in reversed(range(THREADS * BLOCKS)):
-            self._library.abm_be_thread(index % THREADS, index // THREADS, THREADS, BLOCKS)
-            self._functions[kernel_name](n, *values)
+        self.device.run(kernel_name, BLOCKS, self.block, [n, *values])
 
     def chunk(self, plane: int, stages: int) -> int:
         """Return 0, as a GPU does."""
         return 0
+
+
+def defines(given: Sequence[str]) -> list[str]:
+    """Return the options that a C++ compiler takes too."""
+    return [option for option in given if option.startswith("-D")]
+
+
+def entry(kernel: Kernel) -> str:
+    """Return the function that runs a kernel over a grid."""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    declared = [
+        f"{'' if a.is_output else 'const ' * a.is_pointer}{names[a.dtype]}{'*' * a.is_pointer} {a.name}"
+        for a in kernel.args
+    ]
+    given = ", ".join(["n", *(a.name for a in kernel.args)])
+    call = f"fibres::run([&] {{ {PREFIX}{kernel.name}({given}); }})"
+    return f'extern "C" const char* run_{kernel.name}({", ".join(["int64_t n", *declared])}) {{ return {call}; }}\n'

@@ -75,7 +75,7 @@ def test_twins_use_no_function_whose_last_bit_varies() -> None:
 
 def test_only_portable_cuh_knows_the_compiler() -> None:
     for path in resources.folder("kernels").glob("*.cu*"):
-        if path.name not in ("portable.cuh", "lists.cuh", "sight.cuh", "tally.cuh"):
+        if path.name not in ("portable.cuh", "device.cuh", "lists.cuh", "sight.cuh", "tally.cuh", "tiles.cuh"):
             alien = r"\b__\w+|#\s*include\s*<|\b(?:blockIdx|threadIdx)\b|\batomic\w+\s*\("
             inexact = r"\b(?:exp|log|pow|sin|cos|sqrt|fma|fmin|fmax)f?\s*\("
             assert re.findall(f"{alien}|{inexact}", code(path)) == [], path.name

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from abm.backends.cuda import FORMS
 from abm.kernel import PREFIX, assemble, load_topics
-from tests.kernels.nvrtc import CompileError, compile_source, library
+from tests.kernels.nvrtc import CompileError, compile_source, disassembler, library, machine_code
 
 if library() is None:
     pytest.skip("no libnvrtc: pip install nvidia-cuda-nvrtc to compile the CUDA sources", allow_module_level=True)
 
 
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_all_topics_compile_to_machine_code(architecture: str) -> None:
-    cubin = compile_source(assemble(), architecture)
+@pytest.mark.parametrize(("architecture", "forms"), [("sm_80", FORMS), ("sm_90", FORMS), ("sm_90", ())], ids=str)
+def test_all_topics_compile_to_machine_code(architecture: str, forms: tuple[str, ...]) -> None:
+    cubin = compile_source(assemble(), architecture, forms)
     assert cubin.startswith(b"\x7fELF")
     assert [name for name in load_topics() if f"{PREFIX}{name}\0".encode() not in cubin] == []
 
@@ -27,6 +28,16 @@ def test_ptx_holds_no_fma_and_nothing_ptxas_may_fuse() -> None:
     assert re.findall(r"\n.*\bfma\..*", ptx) == []
     # PTX lets the assembler contract a multiply and an add that name no rounding mode
     assert re.findall(r"\n.*\b(?:add|sub|mul)(?:\.ftz)?\.f(?:32|64).*", ptx) == []
+
+
+@pytest.mark.skipif(not disassembler(), reason="machine code is NOT looked at: no cuobjdump and nvdisasm")
+def test_machine_code_fuses_only_inside_divisions() -> None:
+    shipped = machine_code(assemble(), "sm_90")
+    assert re.findall(r"\bFMUL\b", shipped)
+    assert re.findall(r"\bDFMA\b", shipped) == []
+    undivided, divisions = re.subn(r"\b(sp|half) / \(", r"\1 * (", assemble())
+    assert divisions == 2, "the divisions of real numbers: of `hill` and `sweep_cxcl12`"
+    assert re.findall(r"\bFFMA\b", machine_code(undivided, "sm_90")) == []
 
 
 def test_no_kernel_computes_a_transcendental_function() -> None:

@@ -178,5 +178,19 @@ def test_traffic_is_bit_identical(backend: Any, seed: int) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def assert_collects(backend: Any) -> None:
+    """Check that the counts of all parts are added up and cleared."""
+    shape = cells.N_PARTS, cells.N_COUNTS * cells.N_KINDS * cells.N_ORIGINS
+    given = np.random.default_rng(1).integers(0, 2**32, shape, dtype=np.uint32)
+    counts, totals = backend.to_device(given), backend.alloc(shape[1], np.int64)
+    backend.launch("collect", shape[1], counts=counts, totals=totals)
+    np.testing.assert_array_equal(backend.to_host(totals), given.sum(axis=0, dtype=np.int64))
+    assert not np.asarray(backend.to_host(counts)).any()
+
+
+def test_counts_of_all_parts_are_collected(backend: Any) -> None:
+    assert_collects(backend)
+
+
 def test_scratch_has_no_state_name() -> None:
     assert not set(SCRATCH) & {"res_hot", "res_cold", "mot_hot", "mot_cold"}

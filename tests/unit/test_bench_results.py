@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from abm import cli
+from abm.backends.cuda import FORMS
 from abm.backends.numpy_backend import NumpyBackend
 from abm.bench import measure, results, session
 from abm.errors import ConfigError
@@ -255,6 +256,8 @@ def test_the_gpu_script_says_what_it_would_do(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for text in ("pytest -q -m cuda", "same_state homeostasis", "bench marrow-lite --size 1000", "compute-sanitizer"):
         assert text in done.stdout
+    for form in ("", *FORMS):
+        assert f"env ABM_CUDA_WITHOUT={form} " in done.stdout
     assert not (tmp_path / "out").exists()
     assert "eight minutes" in gpu_script("--help").stdout
 

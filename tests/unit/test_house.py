@@ -74,7 +74,7 @@ def test_only_portable_knows_the_compiler() -> None:
 @pytest.mark.parametrize("kernel", KERNELS, ids=name)
 def test_kernels_use_nothing_that_differs_between_machines(kernel: Path) -> None:
     inexact = r"\b(?:exp|log|pow|sin|cos|tan|fma|fmin|fmax)[fl]?\s*\("
-    atomics = r"\batomic\w+\s*\(" if kernel.name != "portable.cuh" else "(?!)"  # there: integer counters only
+    atomics = r"\batomic\w+\s*\(" if kernel.name != "device.cuh" else "(?!)"  # there: integer counters only
     assert not re.findall(f"{inexact}|{atomics}", code_of(kernel))
 
 

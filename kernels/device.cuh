@@ -1,0 +1,114 @@
+// What only a GPU has: threads in warps and blocks, and memory that a block shares. portable.cuh says what the words
+// mean.
+//
+// Three forms are faster than a thread per site, and each can be left out (-DGATHER=0, ...) to measure what it brings:
+// GATHER visits the sites that matter with full warps, SHARED_COUNTS counts in the memory of a block, TILES sums
+// neighbourhoods there. THREADS is the size of a block.
+#pragma once
+#define KERNEL(name) extern "C" __global__ void __launch_bounds__(THREADS) abm_##name
+#define DEVICE static __device__ inline
+#define METHOD __device__ inline
+#define SHARED __shared__
+#define FOR_EACH(i, n)                                                                                              \
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); i += int64_t(gridDim.x) * blockDim.x)
+#define BLOCK 1
+#define ROOM 1
+#define LANES 1
+#define UNROLL_10 _Pragma("unroll")
+#define PREFETCH(address) (void)(address)
+#define AHEAD 0
+// Any part will do, as long as few blocks share one.
+#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx) \
+    if (const int64_t part = blockIdx.x % N_PARTS; true)                \
+        if (local; true)                                                \
+            FOR_EACH (i_, n)                                            \
+                if (Place b = place_at((first) + i_, ny, nx); true)     \
+                    if (constexpr int width = 1; true)
+DEVICE int64_t next_of(int64_t* counter, int n = 1) {
+    return int64_t(atomicAdd((unsigned long long*)counter, (unsigned long long)n));
+}
+DEVICE void count(uint32_t* counter, uint32_t n = 1u) { atomicAdd(counter, n); }
+DEVICE void mark(uint8_t* flag) { *flag = 1; }
+DEVICE bool eight_zeros(const uint8_t*) { return false; }
+DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__ffs(int(bits)) - 1); }
+DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__popc(bits)); }
+
+// A recorded launch holds the step it was recorded in; what has to be added to it stands in memory.
+#if GRAPHS
+static __device__ uint32_t base_step;
+extern "C" __global__ void abm_set_base_step(uint32_t step) { base_step = step; }
+#define NOW(step) ((step) + base_step)
+#else
+#define NOW(step) (step)
+#endif
+
+#define WARP 32u
+#define ALL_LANES 0xFFFFFFFFu
+// Sites that a lane looks at before its warp visits some: so many loads are under way at once.
+#define LOOKS 8
+#define STRETCH (WARP * LOOKS)
+DEVICE uint32_t lane_number() { return threadIdx.x % WARP; }
+
+#if GATHER
+// The sites that wait for a warp to visit them.
+DEVICE int64_t* waiting_of_warp() {
+    SHARED int64_t waiting[THREADS / WARP][WARP + STRETCH];
+    return waiting[threadIdx.x / WARP];
+}
+
+// A warp looks at stretches of sites and keeps those `where` holds; when it has one for each lane, it visits them.
+// Few sites matter (a twentieth holds a lymphocyte, one cell in fifty has an event), and a warp takes as long for one
+// of its lanes as for all. share: called by all lanes before a stretch; where: only reads; clear: writes what a site
+// that is not visited must hold. The order of the visits means nothing.
+template <typename Share, typename Where, typename Clear> struct Gathered {
+    Share share;
+    Where where;
+    Clear clear;
+    int64_t next, end, site;  // next: first site of the next stretch; site: that of this lane, -1 if it has none
+    int64_t* waiting;
+    uint32_t n_waiting;
+
+    METHOD bool more() {
+        __syncwarp();  // lanes whose visits differed go on together
+        while (n_waiting < WARP && next < end) look();
+        const uint32_t taken = n_waiting < WARP ? n_waiting : WARP;
+        n_waiting -= taken;
+        site = lane_number() < taken ? waiting[n_waiting + lane_number()] : -1;
+        return taken != 0u;
+    }
+
+    METHOD void look() {
+        const int64_t l = next + lane_number();
+        bool kept[LOOKS];
+        share(next);
+#pragma unroll
+        for (int k = 0; k < LOOKS; ++k) kept[k] = l + k * WARP < end && where(l + k * WARP);
+#pragma unroll
+        for (int k = 0; k < LOOKS; ++k) {
+            const uint32_t set = __ballot_sync(ALL_LANES, kept[k]);
+            if (kept[k]) waiting[n_waiting + bit_count(set & ((1u << lane_number()) - 1u))] = l + k * WARP;
+            n_waiting += bit_count(set);
+            if (l + k * WARP < end) clear(l + k * WARP);
+        }
+        next += int64_t(gridDim.x) * blockDim.x * LOOKS;
+        __syncwarp();
+    }
+};
+
+template <typename Share, typename Where, typename Clear>
+DEVICE Gathered<Share, Where, Clear> gather(int64_t n, int64_t first, Share share, Where where, Clear clear) {
+    const int64_t warp = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP;
+    return {share, where, clear, first + warp * STRETCH, first + n, -1, waiting_of_warp(), 0u};
+}
+
+#define FOR_EACH_BLOCK_IN_PART_WHERE(share, where, clear, local, part, b, width, n, first, ny, nx) \
+    if (const int64_t part = blockIdx.x % N_PARTS; true)                                           \
+        if (local; true)                                                                           \
+            for (auto gathered_ = gather(                                                          \
+                     n, first, [&](int64_t l) { share; }, [&](int64_t l) { return where; },        \
+                     [&](int64_t l) { clear; });                                                   \
+                 gathered_.more();)                                                                \
+                if (gathered_.site >= 0)                                                           \
+                    if (Place b = place_at(gathered_.site, ny, nx); true)                          \
+                        if (constexpr int width = 1; true)
+#endif

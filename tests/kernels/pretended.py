@@ -1,0 +1,150 @@
+"""A CuPy that computes on the CPU: just as much of it as the CUDA backend uses.
+
+What is done on a stream while it is recorded is not done at all, as on a GPU, but kept with the arguments it was given;
+a graph does it again with those. What would make the host wait is refused meanwhile.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from abm.kernel import PREFIX, load_topics
+from tests.kernels.emulated import Device, defines
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises where CUDA refuses."""
+
+
+class Array(np.ndarray):
+    """Memory of the device."""
+
+    device = SimpleNamespace(id=0)
+
+    def fill(self, value: Any) -> None:
+        Stream.do(lambda: np.ndarray.fill(self, value))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        assert isinstance(value, Array)
+        target = np.asarray(self)[key]
+        Stream.do(lambda: np.copyto(target, np.asarray(value)))
+
+    def set(self, source: Any) -> None:
+        if isinstance(source, Array):  # these arrays are NumPy's too, unlike CuPy's: the backend takes them for such
+            self[...] = source
+            return
+        Stream.wait()
+        np.copyto(np.asarray(self), source)
+
+    def get(self, out: Any) -> None:
+        Stream.wait()
+        np.copyto(out, np.asarray(self))
+
+
+class Stream:
+    """A stream that is never behind."""
+
+    null: Stream
+    current: Stream
+    refuses = False  # whether recording fails
+    recorded: list[Any] | None = None
+
+    def use(self) -> None:
+        Stream.current = self
+
+    def begin_capture(self) -> None:
+        if self is Stream.null:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+        self.recorded = []
+
+    def end_capture(self) -> Graph:
+        recorded, self.recorded = self.recorded, None
+        if Stream.refuses:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+        assert recorded is not None
+        Graph.made += 1
+        return Graph(recorded)
+
+    def synchronize(self) -> None:
+        self.wait()
+
+    @classmethod
+    def wait(cls) -> None:
+        if cls.current.recorded is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: the host waits for what is only recorded")
+
+    @classmethod
+    def do(cls, work: Any) -> None:
+        if cls.current.recorded is None:
+            work()
+        else:
+            cls.current.recorded.append(work)
+
+
+class Graph:
+    """What was recorded."""
+
+    made = launched = 0
+
+    def __init__(self, recorded: list[Any]) -> None:
+        self.recorded = recorded
+
+    def launch(self) -> None:
+        Graph.launched += 1
+        for work in self.recorded:
+            work()
+
+
+class RawModule:
+    """The kernels, as ``emulated.py`` runs them."""
+
+    def __init__(self, code: str, options: tuple[str, ...], backend: str) -> None:
+        assert backend == "nvrtc"
+        self.device = Device(code, load_topics(), defines(options))
+
+    def compile(self) -> None:
+        pass
+
+    def get_function(self, name: str) -> Any:
+        if name == PREFIX + "set_base_step":
+            function = self.device.library[name]
+            return lambda grid, block, values: Stream.do(lambda: function(*map(int, values)))
+
+        def launch(grid: tuple[int], block: tuple[int], values: tuple[Any, ...]) -> None:
+            given = [v.ctypes.data if isinstance(v, Array) else v.item() for v in values]
+            Stream.do(lambda: self.device.run(name.removeprefix(PREFIX), grid[0], block[0], given))
+
+        return launch
+
+
+def make_cupy() -> Any:
+    """Return the module."""
+    Stream.null = Stream.current = Stream()
+    Stream.refuses, Graph.made, Graph.launched = False, 0, 0
+    properties = {"name": b"pretended", "multiProcessorCount": 1}
+    runtime = SimpleNamespace(
+        setDevice=lambda index: None,
+        getDevice=lambda: 0,
+        getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda index: properties,
+    )
+    cuda = SimpleNamespace(runtime=runtime, Stream=Stream, get_current_stream=lambda: Stream.current)
+    cuda.compiler = SimpleNamespace(CompileException=CUDARuntimeError)
+    return SimpleNamespace(
+        __version__="0",
+        cuda=cuda,
+        ndarray=Array,
+        RawModule=RawModule,
+        zeros=lambda shape, dtype: np.zeros(shape, dtype).view(Array),
+        array=lambda values, order: np.array(values, order=order).view(Array),
+        asnumpy=to_host,
+    )
+
+
+def to_host(array: Array) -> Any:
+    """Return a copy that the host sees."""
+    Stream.wait()
+    return np.array(array)
