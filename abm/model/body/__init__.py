@@ -47,6 +47,7 @@ __all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables
 PRODUCTION = {
     Kind.NEUTROPHIL: "neutrophil_production",
     Kind.MONOCYTE: "monocyte_production",
+    Kind.EOSINOPHIL: "eosinophil_production",
     Kind.PLATELET_FORMING_MK: "platelet_production",
     Kind.RETICULOCYTE: "red_cell_production",
     Kind.IMMATURE_B: "b_production",
