@@ -50,6 +50,8 @@ class Kind(IntEnum):
     BLAST = 28
     PLATELET_FORMING_MK = 29
     RETICULOCYTE = 30
+    EOSINOPHIL_MYELOCYTE = 31  # eosinophils and basophils are lumped
+    EOSINOPHIL = 32
     CD8_NAIVE = 40
     CD8_EFFECTOR = 41
     CD8_MEMORY = 42

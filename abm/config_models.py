@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -396,6 +396,5 @@ TherapyEvent = Annotated[
 ]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
-    "chemo": Chemo, "tbi": Tbi, "graft": Graft, "cells": Cells, "drug": Drug, "gcsf": Gcsf, "label": Label,
-    "stop": Stop, "treat": Treat, "blood_loss": BloodLoss, "platelet_loss": PlateletLoss,
-}  # fmt: skip
+    get_args(table.model_fields["action"].annotation)[0]: table for table in get_args(get_args(TherapyEvent)[0])
+}

@@ -11,7 +11,7 @@ from abm.model.rules import Rules
 #: name -> (unit, meaning) of the observables made here; those of the body come with the body.
 OBSERVABLES: dict[str, tuple[str, str]] = {
     "blast_percent": ("%", "leukaemic share of nucleated resident marrow cells"),
-    "donor_percent": ("%", "donor share of myeloid marrow cells (neutrophil and monocyte lineages)"),
+    "donor_percent": ("%", "donor share of myeloid marrow cells (granulocytic and monocytic lineages)"),
     "donor_hsc": ("1", "donor share of HSC"),
     "labelled_hsc": ("1", "share of HSC that carry a label"),
     "myeloid_erythroid_ratio": ("1", "myeloid over nucleated erythroid marrow cells"),
@@ -31,7 +31,7 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
     population = counts[Count.POPULATION]
     by_kind = population.sum(axis=1)
     resident = by_kind[1:40].sum() - by_kind[Kind.RETICULOCYTE]
-    myeloid = population[rules.lineage("neutrophil", "monocyte")].sum(axis=0)
+    myeloid = population[rules.lineage("neutrophil", "eosinophil", "monocyte")].sum(axis=0)
     erythroid = by_kind[rules.lineage("erythroid")].sum() - by_kind[Kind.RETICULOCYTE]
     hsc = population[Kind.HSC]
     return {

@@ -33,7 +33,18 @@ PALETTE: dict[str, tuple[str, str]] = {
 MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
     "Leukaemic": ("ink", ("lsc", "blast")),
     "Stem and progenitor": ("purple", ("hsc", "mpp", "cmp", "clp", "mep", "gmp", "nk_progenitor", "thymus_seeding")),
-    "Granulocytic": ("blue", ("myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil")),
+    "Granulocytic": (
+        "blue",
+        (
+            "myeloblast",
+            "promyelocyte",
+            "myelocyte",
+            "metamyelocyte",
+            "neutrophil",
+            "eosinophil_myelocyte",
+            "eosinophil",
+        ),
+    ),
     "Monocytic, dendritic": ("sky", ("monoblast", "monocyte", "dendritic")),
     "Erythroid": ("red", ("bfu_e", "cfu_e", "proerythroblast", "polychromatic", "orthochromatic", "reticulocyte")),
     "Megakaryocytic": ("yellow", ("mkp", "megakaryocyte", "platelet_forming_mk")),

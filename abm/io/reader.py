@@ -29,7 +29,7 @@ def _without_labels(old: Snapshot) -> Snapshot:
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
     idle |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
-    idle |= {"blood.volume_deficit": np.array(0.0)}
+    idle |= {"blood.volume_deficit": np.array(0.0), "blood.eosinophils": none}
     idle |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
     shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
     idle |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}

@@ -14,7 +14,9 @@ from ..read import Run
 from .registry import PERCENT, Floats, Made, observable, per_day, percent
 
 #: What a microscopist counts as what in an aspirate. CFU-E look like proerythroblasts, other progenitors like blasts.
-GRANULOPOIESIS = ("myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil")
+GRANULOPOIESIS = (
+    "myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil", "eosinophil_myelocyte", "eosinophil",
+)  # fmt: skip
 ERYTHROBLASTS = ("cfu_e", "proerythroblast", "polychromatic", "orthochromatic")
 BLASTS = ("hsc", "mpp", "cmp", "mep", "gmp", "bfu_e", "mkp", "myeloblast", "monoblast", "lsc", "blast")
 MEGAKARYOCYTES = ("megakaryocyte", "platelet_forming_mk")
@@ -35,7 +37,7 @@ def _share(run: Run, kinds: Iterable[str]) -> Floats:
 
 @observable(PERCENT, curve=True)
 def granulopoiesis(run: Run) -> Made:
-    """Neutrophil lineage from the myeloblast on, of nucleated marrow cells."""
+    """Granulocytic lineages from the myeloblast on, of nucleated marrow cells."""
     return _share(run, GRANULOPOIESIS)
 
 

@@ -45,6 +45,7 @@ def test_only_what_circulates_is_lost() -> None:
         "red_cells": 0.8,
         "reticulocytes": 0.8,
         "monocytes": 0.8,
+        "eosinophils": 0.8,
         "neutrophils": 1 - 0.2 / 2,  # one marginated for each that circulates
         "platelets": 1 - 0.2 * 2 / 3,  # a third is in the spleen
         "marrow_reticulocytes": 1.0,

@@ -20,10 +20,11 @@ PER_LITRE = 1e9  #: concentrations are in 1e9/L
 
 
 class Blood(Packed):
-    """Neutrophils, monocytes, platelets, reticulocytes, red cells and leukaemic blasts in blood.
+    """Granulocytes, monocytes, platelets, reticulocytes, red cells and leukaemic blasts in blood.
 
     Attributes:
         neutrophils: circulating and marginated, shape (COLUMNS,); monocytes and blasts likewise, circulating.
+        eosinophils: and basophils, likewise.
         labelled_neutrophils: DNA label in them, in cells with all of theirs labelled, shape (COLUMNS,).
         platelets: by age, blood and spleen, shape (stages, COLUMNS).
         marrow_reticulocytes: ripening before release, shape (stages, COLUMNS).
@@ -35,8 +36,9 @@ class Blood(Packed):
     """
 
     STATE = (
-        "neutrophils", "labelled_neutrophils", "monocytes", "blasts", "platelets", "marrow_reticulocytes",
-        "reticulocytes", "red_cells", "platelet_transfusions", "red_cell_transfusions", "last_platelet_transfusion",
+        "neutrophils", "labelled_neutrophils", "monocytes", "eosinophils", "blasts", "platelets",
+        "marrow_reticulocytes", "reticulocytes", "red_cells", "platelet_transfusions", "red_cell_transfusions",
+        "last_platelet_transfusion",
         "volume_deficit",
     )  # fmt: skip
 
@@ -50,6 +52,8 @@ class Blood(Packed):
         self.neutrophils = spread(self._neutrophil_pool, 1, host, COLUMNS)[0]
         self.labelled_neutrophils: Floats = np.zeros(COLUMNS)
         self.monocytes = spread(self._monocyte_pool, 1, host, COLUMNS)[0]
+        self._eosinophil_pool = r.eosinophils * PER_LITRE * r.blood_volume
+        self.eosinophils = spread(self._eosinophil_pool, 1, host, COLUMNS)[0]
         self.blasts: Floats = np.zeros(COLUMNS)
         self.platelets = spread(r.platelet_production * r.platelet_lifespan, int(r.platelet_stages), host, COLUMNS)
         daily, ripening = r.red_cell_production, int(r.marrow_reticulocyte_stages)
@@ -78,6 +82,8 @@ class Blood(Packed):
         self.labelled_neutrophils, _ = turnover(self.labelled_neutrophils, labelled, leaving)
         leaving = r.monocyte_production / self._monocyte_pool * days
         self.monocytes, _ = turnover(self.monocytes, entered[Kind.MONOCYTE], leaving)
+        leaving = r.eosinophil_production / self._eosinophil_pool * days
+        self.eosinophils, _ = turnover(self.eosinophils, entered[Kind.EOSINOPHIL], leaving)
         leaving = days / r.blast_blood_time
         self.blasts, _ = turnover(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
         chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
@@ -105,7 +111,7 @@ class Blood(Packed):
         for name in ("neutrophils", "labelled_neutrophils"):
             setattr(self, name, getattr(self, name) * (1.0 - share * circulating))
         self.destroy_platelets(share * (1.0 - r.platelet_splenic_share))
-        for name in ("monocytes", "blasts", "reticulocytes", "red_cells"):
+        for name in ("monocytes", "eosinophils", "blasts", "reticulocytes", "red_cells"):
             setattr(self, name, getattr(self, name) * (1.0 - share))
 
     def destroy_platelets(self, share: float) -> None:

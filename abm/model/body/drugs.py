@@ -33,8 +33,8 @@ NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference
 
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
 #: Kinds that divide no more: spared by drugs that kill in cycle (megakaryocytes still copy their DNA).
-MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMATIC, Kind.RETICULOCYTE,
-            Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
+MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.EOSINOPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMATIC,
+            Kind.RETICULOCYTE, Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
 NAIVE = (Kind.CD8_NAIVE, Kind.CD4_NAIVE)
 LN10 = log(10.0)
 _TRACE = 1e-12  #: share of a course below which a drug is gone

@@ -45,6 +45,8 @@ class BloodRules:
     neutrophil_production: float = _in("cells/d")
     monocytes: float = _in("1e9/L")
     monocyte_production: float = _in("cells/d")
+    eosinophils: float = _in("1e9/L")
+    eosinophil_production: float = _in("cells/d")
     platelet_production: float = _in("cells/d")
     platelet_lifespan: float = _in("d")
     platelet_stages: float = _in("1")

@@ -1,0 +1,102 @@
+"""What a body is given: patient, scale of the patch, rule tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from abm.cells import Kind
+from abm.model.body.clones import CloneRules, read_clones
+from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
+from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.organs import Donor, read_donors
+from abm.model.body.parameters import read_body
+from abm.model.body.repertoire import Repertoire, read_repertoires
+from abm.tables import Folder
+
+#: Kinds whose egress is a daily production of the body, with the parameter that declares it.
+PRODUCTION = {
+    Kind.NEUTROPHIL: "neutrophil_production",
+    Kind.MONOCYTE: "monocyte_production",
+    Kind.EOSINOPHIL: "eosinophil_production",
+    Kind.PLATELET_FORMING_MK: "platelet_production",
+    Kind.RETICULOCYTE: "red_cell_production",
+    Kind.IMMATURE_B: "b_production",
+    Kind.NK_PROGENITOR: "nk_production",
+    Kind.THYMUS_SEEDING: "thymus_seeding",
+}
+
+
+class Patient(Protocol):
+    """What the body needs to know of the patient."""
+
+    @property
+    def weight_kg(self) -> float:
+        """Body weight."""
+
+    @property
+    def age_years(self) -> float:
+        """Age; sets the thymus."""
+
+    @property
+    def donor(self) -> str:
+        """Donor type, a name of ``donors.csv``."""
+
+    @property
+    def alloreactivity(self) -> float:
+        """Precursors that recognise the other side, relative to the usual pair of this donor type."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the patch stands for the whole marrow.
+
+    Attributes:
+        cells_per_agent: real cells for which one lattice agent stands.
+        exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
+        reference_cellularity: resident agents of the patch at homeostasis.
+        cells_per_hsc: real stem cells for which an agent stands that is one.
+        division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
+    """
+
+    cells_per_agent: float
+    exit_cells: Mapping[Kind, float]
+    reference_cellularity: float
+    cells_per_hsc: float
+    division: Mapping[Kind, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rule tables of the body of one species."""
+
+    values: Mapping[str, float]
+    drugs: dict[str, Drug]
+    radiation: Radiation
+    grafts: dict[str, Graft]
+    sources: dict[str, Source]
+    donors: dict[str, Donor]
+    repertoires: dict[str, Repertoire]
+    clones: dict[Kind, CloneRules]
+
+    @classmethod
+    def load(cls, folder: Folder) -> Self:
+        """Read the tables of a species folder that the body needs."""
+        grafts, donors = read_grafts(folder), read_donors(folder)
+        return cls(
+            read_body(folder),
+            read_drugs(folder),
+            read_radiation(folder),
+            grafts,
+            read_sources(folder, grafts),
+            donors,
+            read_repertoires(folder, donors),
+            read_clones(folder),
+        )
+
+
+def daily_production(tables: Tables, weight_kg: float) -> dict[Kind, float]:
+    """Return the cells per day that the lattice must deliver at homeostasis, by the kind that leaves it."""
+    size = weight_kg / tables.values["reference_weight"]
+    return {kind: tables.values[name] * size for kind, name in PRODUCTION.items()}
