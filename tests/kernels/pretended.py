@@ -120,10 +120,14 @@ class RawModule:
         return launch
 
 
-def make_cupy() -> Any:
-    """Return the module."""
+def reset() -> None:
+    """Start a process anew."""
     Stream.null = Stream.current = Stream()
     Stream.refuses, Graph.made, Graph.launched = False, 0, 0
+
+
+def make_cupy() -> Any:
+    """Return the module."""
     properties = {"name": b"pretended", "multiProcessorCount": 1}
     runtime = SimpleNamespace(
         setDevice=lambda index: None,
@@ -132,6 +136,7 @@ def make_cupy() -> Any:
         getDeviceProperties=lambda index: properties,
     )
     cuda = SimpleNamespace(runtime=runtime, Stream=Stream, get_current_stream=lambda: Stream.current)
+    cuda.Device = lambda index: SimpleNamespace(mem_info=(1 << 33, 1 << 34))
     cuda.compiler = SimpleNamespace(CompileException=CUDARuntimeError)
     return SimpleNamespace(
         __version__="0",

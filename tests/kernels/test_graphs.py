@@ -16,8 +16,10 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.bench.meter import Meter
 from abm.io import state_hash
 from abm.step import Simulation
+from benchmarks import forms as bench_forms
+from benchmarks.merge import different
 from tests.conftest import absence
-from tests.kernels.pretended import Graph, Stream, make_cupy
+from tests.kernels.pretended import Graph, Stream, make_cupy, reset
 from tests.tiny import TINY, tiny_config
 
 pytestmark = pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
@@ -30,6 +32,7 @@ DENSE = {"time": {"start_day": -0.5, "end_day": 2.0}, "events": [e for e in TINY
 @pytest.fixture
 def make_backend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CudaBackend]:
     """Return a maker of the CUDA backend, without some of its forms."""
+    reset()
 
     def make(*left_out: str) -> CudaBackend:
         monkeypatch.setenv(WITHOUT, ",".join(left_out))
@@ -175,6 +178,21 @@ def test_what_is_replayed_is_of_its_step(make_backend: Callable[..., CudaBackend
     assert Graph.launched == 3
     assert found[0] == found[-1]
     assert len(set(map(tuple, found))) == 3
+
+
+def test_forms_are_measured_side_by_side(
+    make_backend: Callable[..., CudaBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_forms, "ROUNDS", 2)
+    chosen = [make_backend(*left_out) for left_out in ((), ("tiles", "shared_counts"), ("graphs",))]
+    rows = bench_forms.measure("marrow-lite", 12, 2, chosen)
+    assert [row["detail"] for row in rows] == [backend.detail for backend in chosen]
+    assert different(rows) == []
+    for row in rows:
+        assert len(row["block_s"]) == 2
+        assert {"engage", "fate", "commit", "bid", "hop"} <= row["kernel_ms"].keys()
+    rows[1]["state_hash"]["hash"] = "0"
+    assert different(rows)
 
 
 def test_blocks_are_enough_and_not_too_many() -> None:

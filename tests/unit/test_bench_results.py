@@ -13,11 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from abm import cli
-from abm.backends.cuda import FORMS
 from abm.backends.numpy_backend import NumpyBackend
 from abm.bench import measure, results, session
 from abm.errors import ConfigError
-from benchmarks import render, same_state, versus
+from benchmarks import merge, render, same_state, versus
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "gpu": None, "omp_num_threads": None, "load_at_start": 0.1}
@@ -246,6 +245,27 @@ def test_same_state_on_two_backends(backend: Any, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.splitlines()[-1] == "the same state"
 
 
+def test_results_are_merged_and_their_states_compared(tmp_path: Path) -> None:
+    same, other = ({"state_hash": {"step": 2, "hash": text}} for text in ("0a", "0b"))
+    parts = [
+        save(tmp_path / "1.json", document(row(**same), row(backend="cuda", **same))),
+        tmp_path / "never made.json",
+        save(tmp_path / "2.json", document(row(shape=[9, 9, 9], **other), row(workload="fields", state_hash=None))),
+    ]
+    target = tmp_path / "all.json"
+    assert merge.merge(target, parts) == []
+    made, rows = results.read(target)
+    assert made["machine"] == MACHINE
+    assert [r["backend"] for r in rows] == ["host", "cuda", "host", "host"]
+    save(parts[1], document(row(backend="cuda", detail="H100, without tiles", **other)))
+    (line,) = merge.merge(target, parts)
+    assert line.startswith(
+        "DIFFERENT STATES of marrow-lite 100x100x100: {'host (g++)': '0a', 'cuda (g++)': '0a', 'cuda (H100"
+    )
+    with pytest.raises(ConfigError, match=r"expected results in any of .*nowhere, found none of these files"):
+        merge.merge(target, [tmp_path / "nowhere"])
+
+
 def gpu_script(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", str(ROOT / "benchmarks" / "gpu.sh"), *arguments]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
@@ -254,10 +274,14 @@ def gpu_script(*arguments: str, **environment: str) -> subprocess.CompletedProce
 def test_the_gpu_script_says_what_it_would_do(tmp_path: Path) -> None:
     done = gpu_script("--dry-run", OUT=str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    for text in ("pytest -q -m cuda", "same_state homeostasis", "bench marrow-lite --size 1000", "compute-sanitizer"):
+    for text in (
+        "pytest -q -m cuda",
+        "same_state homeostasis",
+        "bench marrow-lite --size 1000",
+        "compute-sanitizer",
+        "benchmarks.forms hsct-full 192",
+    ):
         assert text in done.stdout
-    for form in ("", *FORMS):
-        assert f"env ABM_CUDA_WITHOUT={form} " in done.stdout
     assert not (tmp_path / "out").exists()
     assert "eight minutes" in gpu_script("--help").stdout
 
