@@ -1,7 +1,7 @@
 """Stem cells in a finite number of niches against the model of niche occupancy by Ashcroft, Manz & Bonhoeffer.
 
-PNAS 2017: clone i has n_i cells in N niches and s_i in the blood; rates of division (beta), detachment (d), attachment (a)
-and death in the blood (delta):
+PNAS 2017: clone i has n_i cells in N niches and s_i in the blood; rates of division (beta), detachment (d), attachment
+(a) and death in the blood (delta):
 dn_i/dt = -d n_i + a s_i (1 - n/N);  ds_i/dt = beta n_i + d n_i - a s_i (1 - n/N) - delta s_i.
 """
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.science
 
 EDGE, APART = 48, 4
 NICHES, SITES = (EDGE // APART) ** 3, EDGE**3
-#: Per day. Division and detachment as the paper has them for the mouse (1/39 and 0.46). Attachment and death in the blood
-#: are slower, by the same factor: this changes neither the occupancy nor where a cell goes, and a step resolves them.
+#: Per day. Division and detachment as the paper has them for the mouse (1/39 and 0.46). Attachment and death in the
+#: blood are slower, by the same factor: a step resolves them, and neither the occupancy nor where a cell goes changes.
 BETA, DETACH, DELTA = 1 / 39, 0.46, 0.6
 TRIALS_PER_H = 280  #: random sites a cell in the blood tries
 ATTACH = 24 * TRIALS_PER_H * NICHES / SITES
