@@ -53,7 +53,7 @@ class Model(NamedTuple):
 #: Friberg's feedback is G-CSF that neutrophils alone clear, faster than their number changes.
 FRIBERG = Model(88.7, 0.161, 0.0, 5.05, 4 / 88.7, 1e-6, 40.0)
 QUARTINO = Model(133.0, 0.444, 0.234, 3.53, log(2) / 7, 0.592, 5.64)
-FILGRASTIM = QUARTINO._replace(gcsf_ug_per_kg=0.5)
+FILGRASTIM = QUARTINO._replace(gcsf_ug_per_kg=0.02)
 
 
 def drug_level(model: Model, hour: float) -> float:
@@ -90,7 +90,7 @@ def course(model: Model) -> Callable[[float], float]:
     return lambda day: float(np.interp(day, times, np.array(counts) * model.base))
 
 
-def power_law(exponent: float, low: float = 0.01, high: float = 3000.0, rows: int = 7) -> list[tuple[float, float]]:
+def power_law(exponent: float, low: float = 1e-3, high: float = 1e5, rows: int = 9) -> list[tuple[float, float]]:
     """Return maximum and half of responses of power 1 whose product goes as signal^exponent.
 
     A product of (1 + s/zero) / (1 + s/pole) with zeros and poles at equal ratios (Oustaloup's recursive approximation).
@@ -108,7 +108,7 @@ def answer(rows: list[tuple[float, float]], signal: NDArray[np.float64]) -> NDAr
 @pytest.mark.parametrize("exponent", [FRIBERG.gamma, QUARTINO.gamma, QUARTINO.beta])
 def test_responses_can_state_a_power_law(exponent: float) -> None:
     fold = np.geomspace(0.3, 150, 200)
-    assert answer(power_law(exponent), fold) == pytest.approx(fold**exponent, rel=0.01)
+    assert answer(power_law(exponent), fold) == pytest.approx(fold**exponent, rel=0.002)
 
 
 def make_rules(model: Model, folder: Path) -> Path:
@@ -171,11 +171,11 @@ def test_counts_after_docetaxel_follow_quartino(model: Model, tmp_path: Path) ->
 
 
 def test_the_models_have_the_nadir_of_the_clinic() -> None:
-    """Friberg: nadir on day 6-10 of 0.2-1.2e9/L, 1.5e9/L by day 15-20; Quartino with G-CSF: sooner back."""
-    days = np.arange(0, DAYS, 0.05)
-    friberg, alone, helped = ([course(model)(day) for day in days] for model in (FRIBERG, QUARTINO, FILGRASTIM))
-    assert 6 <= days[np.argmin(friberg)] <= 10
-    assert 0.2 <= min(friberg) <= 1.2
-    back = [days[i] for i, count in enumerate(friberg) if count >= 1.5 and i > np.argmin(friberg)]
-    assert back[0] <= 20
-    assert min(helped) > min(alone)
+    """Friberg: nadir on day 6-10 of 0.2-1.2e9/L. Quartino: a little G-CSF makes it shallower and the count normal sooner."""
+    days = np.arange(0, DAYS, 0.1)
+    friberg, alone, helped = (np.array(list(map(course(model), days))) for model in (FRIBERG, QUARTINO, FILGRASTIM))
+    assert 6 <= days[friberg.argmin()] <= 10
+    assert 0.2 <= friberg.min() <= 1.2
+    assert helped.min() > 1.2 * alone.min()
+    normal = [days[(days > 8) & (count >= QUARTINO.base)][0] for count in (helped, alone)]
+    assert normal[0] < normal[1] - 2.0
