@@ -171,7 +171,7 @@ def test_counts_after_docetaxel_follow_quartino(model: Model, tmp_path: Path) ->
 
 
 def test_the_models_have_the_nadir_of_the_clinic() -> None:
-    """Friberg: nadir on day 6-10 of 0.2-1.2e9/L. Quartino: a little G-CSF makes it shallower and the count normal sooner."""
+    """Friberg: nadir on day 6-10 of 0.2-1.2e9/L. Quartino: a little G-CSF helps."""
     days = np.arange(0, DAYS, 0.1)
     friberg, alone, helped = (np.array(list(map(course(model), days))) for model in (FRIBERG, QUARTINO, FILGRASTIM))
     assert 6 <= days[friberg.argmin()] <= 10

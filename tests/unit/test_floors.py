@@ -41,7 +41,19 @@ FLOORS = (
     {"domain", "messages", "comm", "backends"},
     {"model"},
     {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
-    {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
+    {
+        "run",
+        "run_folder",
+        "progress",
+        "ranks",
+        "describe",
+        "doctor",
+        "bench",
+        "scale",
+        "submit",
+        "validation",
+        "calibration",
+    },
     {"cli", "cli_options", "__main__"},
 )
 
