@@ -22,7 +22,7 @@ from abm.validation.targets import Catalogue, Prior, Protocol, Target
 
 Floats = NDArray[np.float64]
 #: Length of the steps of the well-mixed model, min: fast, and short against all that is compared.
-STEP = "time.step_min=120"
+STEP = "time.step_min=180"
 SEED = 20231  #: of the design
 
 

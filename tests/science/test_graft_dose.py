@@ -27,9 +27,9 @@ FEEDBACK = 2 * A1 - 1  #: k C3: half of the stem cells' daughters are stem cells
 P2 = (D3 * C3 - P1 * C1) / C2
 A2 = A1 * (1 + P1 * C1 / (P2 * C2))
 DOSES = (1e6, 4e6, 16e6)  #: stem cells per kg
-STEM = 400  #: agents that stand for C1
-EDGE, STEP_H, DAYS, REPLICATES = 56, 1.0, 34, 6
-MOVE = 4.0  #: per day, so that the daughters of a cell do not stand in each other's way
+STEM = 800  #: agents that stand for C1
+EDGE, STEP_H, DAYS, REPLICATES = 72, 1.0, 45, 5
+MOVE = 6.0  #: per day, so that the daughters of a cell do not stand in each other's way
 
 
 def engraftment_day(dose: float, step_h: float = 0.0) -> float:
@@ -97,10 +97,12 @@ def days(folder: Path) -> NDArray[np.float64]:
     return np.array([[run(folder, dose, seed) for dose in DOSES] for seed in range(REPLICATES)])
 
 
+@pytest.mark.slow
 def test_the_lattice_engrafts_when_the_model_does(days: NDArray[np.float64]) -> None:
     agree(days, [engraftment_day(dose, STEP_H) for dose in DOSES])
 
 
+@pytest.mark.slow
 def test_the_lattice_gains_the_days_of_the_model_by_each_doubling(days: NDArray[np.float64]) -> None:
     expected = [engraftment_day(dose) for dose in DOSES]
     doublings = np.log2(DOSES[-1] / DOSES[0])
