@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import model_validator
 
 from abm import resources
 from abm.config import rules_folder
-from abm.config_errors import Explainer
 from abm.config_lines import Source, read_source
 from abm.config_models import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
-from abm.validation.targets import Catalogue, Target
+from abm.validation.targets import Catalogue, Target, checked, part_of
 
 SUFFIX = ".toml"
 
@@ -45,13 +45,22 @@ class Free(Table):
         return self
 
 
-class Problem(Table):
-    """Free numbers and the targets that they are compared with."""
+class Head(Table):
+    """What stands above the [[parameter]] tables of a problem."""
 
     what: Annotated[str, parameter("", "one line", min_length=1)]
     species: Annotated[Literal["human", "mouse"], parameter("", "whose rule tables")]
     targets: Annotated[tuple[str, ...], parameter("", "targets, as in O27.anc", form="a list of texts", strict=False)]
-    parameter: Annotated[tuple[Free, ...], Field(min_length=1, strict=False)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Free numbers and the targets that they are compared with, by name."""
+
+    what: str
+    species: str
+    targets: tuple[str, ...]
+    free: tuple[Free, ...]
 
 
 def find(name: str) -> Path:
@@ -71,13 +80,15 @@ def find(name: str) -> Path:
 def read_problem(path: Path) -> Problem:
     """Read and check a problem; what is wrong is one line with file, line and key."""
     source = read_source(path)
-    try:
-        problem = Problem.model_validate(source.data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(Explainer(Problem, {}).lines(error, source))) from None
-    for index, free in enumerate(problem.parameter):
-        _check_row(problem.species, free, source, index)
-    return problem
+    rows = source.data.pop("parameter", None)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError("expected at least one [[parameter]]", file=path)
+    head = checked(Head, source)
+    whole = Source(source.file, {"parameter": rows}, source.lines)
+    free = tuple(checked(Free, part_of(whole, ("parameter", i), Free)) for i in range(len(rows)))
+    for index, one in enumerate(free):
+        _check_row(head.species, one, source, index)
+    return Problem(head.what, head.species, head.targets, free)
 
 
 def _check_row(species: str, free: Free, source: Source, index: int) -> None:
@@ -108,7 +119,7 @@ def _is_meant(header: list[str], row: list[str], free: Free) -> bool:
 def current(problem: Problem) -> list[float]:
     """Return the values that stand in the rule tables now."""
     found = []
-    for free in problem.parameter:
+    for free in problem.free:
         header, *rows = _cells(rules_folder(problem.species) / f"{free.table}.csv")
         row = next(row for row in rows if _is_meant(header, row, free))
         found.append(float(row[header.index(free.column)]))
@@ -118,9 +129,9 @@ def current(problem: Problem) -> list[float]:
 def write_tables(problem: Problem, point: Sequence[float], folder: Path) -> Path:
     """Write the rule tables that a point changes into ``folder``, all else as it stands, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in sorted({free.table for free in problem.parameter}):
+    for name in sorted({free.table for free in problem.free}):
         header, *rows = _cells(rules_folder(problem.species) / f"{name}.csv")
-        for free, value in zip(problem.parameter, point, strict=True):
+        for free, value in zip(problem.free, point, strict=True):
             if free.table == name:
                 row = next(row for row in rows if _is_meant(header, row, free))
                 row[header.index(free.column)] = f"{value:.6g}"

@@ -80,13 +80,8 @@ def sensitivity(problem: Problem, points: Floats, found: Floats) -> Floats:
 
 
 def _salib(problem: Problem) -> dict[str, object]:
-    free = problem.parameter
+    free = problem.free
     return {"num_vars": len(free), "names": [f.name for f in free], "bounds": [[f.low, f.high] for f in free]}
-
-
-def nearest(points: Floats, implausible: Floats, number: int) -> Floats:
-    """Return the ``number`` least implausible points, to be tried on the lattice."""
-    return points[np.argsort(implausible, kind="stable")[:number]]
 
 
 def _value(target: Target, members: dict[str, list[Case]], done: dict[Case, Result]) -> float:

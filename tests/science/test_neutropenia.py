@@ -26,9 +26,9 @@ pytestmark = pytest.mark.science
 AREA, SLOPE = 5.7, 8.58
 DRUG_HALF_LIFE_H = 4.0  #: nearly all of the area falls into the first day, before the count does
 FILGRASTIM_FOLD_H, FILGRASTIM_HALF_LIFE_H = 1111.0, 3.5  #: area per ug/kg over the baseline level, as in body.csv
-PROLIFERATING = 2500  #: agents
-EDGE, STEP_H, DAYS, REPLICATES = 64, 0.5, 22, 8
-MOVE = 6.0  #: per day, so that the daughters of a cell do not stand in each other's way
+PROLIFERATING = 1000  #: agents, so few that crowding matters less than their chance
+EDGE, STEP_H, DAYS, REPLICATES = 64, 0.5, 22, 12
+MOVE = 4.0  #: per day, so that the daughters of a cell do not stand in each other's way
 LOOK = (4, 6, 8, 10, 12, 15, 18, 22)
 
 

@@ -66,6 +66,7 @@ HOMES = {
     "subprocess": ("abm/backends/host.py", "abm/bench/", "abm/submit.py"),
     "tqdm": ("abm/progress.py",),
     "matplotlib": ("analysis/",),
+    "SALib": ("abm/calibration/",),
 }
 
 SOURCES = sorted([*ROOT.glob("abm/**/*.py"), *ROOT.glob("analysis/**/*.py")])
