@@ -17,7 +17,7 @@ from pydantic import model_validator
 from abm import resources
 from abm.config import rules_folder
 from abm.config_lines import Source, read_source
-from abm.config_models import Table, parameter
+from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
 from abm.validation.targets import Catalogue, Target, checked, part_of

@@ -91,6 +91,11 @@ class WellMixed:
         """How the cells count in the body."""
         return self.body.scale
 
+    @property
+    def over(self) -> bool:
+        """Whether there is no further step: the schedule is at its end, or the patient is dead."""
+        return self.step >= self.config.n_steps or self.body.mortality.dead
+
     def record(self) -> Record:
         """Return the current state and the events since the last record, and start a new account of events."""
         counts = np.rint(self.flux).astype(np.int64)

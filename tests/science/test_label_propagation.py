@@ -24,8 +24,8 @@ WEEKS = (8, 16, 32, 52)
 #: As published: ST-HSC and MPP per HSC; labelled share in ST-HSC and in MPP relative to that in HSC, by week.
 SIZES = (3.0, 9.6)
 LABEL = np.array([[0.16, 0.05], [0.29, 0.15], [0.49, 0.36], [0.67, 0.58]])
-STEM, LABELLED = 2400, 0.5
-EDGE, REPLICATES = 56, 3
+STEM, LABELLED = 1500, 0.5
+EDGE, REPLICATES = 48, 3
 BAND = 0.10
 
 
