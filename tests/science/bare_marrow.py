@@ -39,7 +39,7 @@ class Rules:
         """Declare a kind by its stages and what follows it, without any behaviour yet."""
         for table in ("kinds", "behaviours", "responses", *(("fates",) if next_kind else ())):
             self._drop(table, name)
-        self._add("kinds", [name, stages, "stem", flags, "HLA_CLASS_I", 0, 0, "stage", SOURCE, "assumption"])
+        self._add("kinds", [name, stages, "stem", flags, 0, 0, "stage", SOURCE, "assumption"])
         if next_kind:
             self._add("fates", [name, next_kind, 1, "fraction", SOURCE, "assumption"])
         return self
@@ -75,7 +75,7 @@ class Rules:
 
     def write(self, folder: Path) -> Path:
         """Write the tables into ``folder`` and return it."""
-        for table in ("activations", "behaviours", "fates", "kinds", "responses", "tissue", "traffic"):
+        for table in ("activations", "behaviours", "expression", "fates", "kinds", "responses", "tissue", "traffic"):
             self._table(table)
         for table, rows in self._rows.items():
             with (folder / f"{table}.csv").open("w", encoding="utf-8", newline="") as file:
