@@ -60,6 +60,8 @@ class WellMixed:
         if config.patient.blast_fraction:
             raise config.error("patient.blast_fraction", "expected 0: a well-mixed patient has no leukaemia")
         self.config, self.model = config, setup.load_model(config)
+        if self.model.harvests:
+            raise config.error("events", "expected no marrow_of: a well-mixed patient takes no cells of a checkpoint")
         rules, traffic = self.model.rules, self.model.traffic
         self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
         census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
