@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import abm
+from abm.calibration.command import calibrate
 from abm.cli_options import BACKEND, QUIET, SEED, SET, STEPS, SUBMIT, WALLTIME, options
 from abm.comm import launched_rank
 from abm.errors import AbmError, ConfigError
@@ -318,6 +319,7 @@ def report(directory: Path) -> None:
 
 
 main.add_command(validate)
+main.add_command(calibrate)
 
 
 @main.command()

@@ -21,8 +21,9 @@ from abm.tables import Overlay, did_you_mean, rules_digest
 from abm.validation.targets import PROTOCOLS, Prior, Protocol
 
 #: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
-_ASIDE = ("validation", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py", "doctor.py",
-          "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py", "stop_signals.py")  # fmt: skip
+_ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py",
+          "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
+          "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
 _INSIDE = ("validation/patient.py", "validation/experiments.py")
 _MEASURED_BY = "observables/*.py"
@@ -91,7 +92,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
         digests = [code_digest(), rules_digest(rules_folder(protocol.species))]
         return Case(**{**vars(case), "key": _digest([vars(case), *digests])})
     try:
-        overrides = (*_as_override(protocol, events), *(resolve(text, events) for text in texts))
+        overrides = (*as_override(protocol, events), *(resolve(text, events) for text in texts))
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
@@ -108,7 +109,7 @@ def event_list(protocol: Protocol, path: Path | None) -> list[Mapping[str, Any]]
     return [*kept, *protocol.events]
 
 
-def _as_override(protocol: Protocol, events: Sequence[Mapping[str, Any]]) -> list[str]:
+def as_override(protocol: Protocol, events: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the events as one override, nothing if they are the scenario's own."""
     if not (protocol.drop or protocol.events):
         return []

@@ -187,12 +187,12 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
     source = _with_inherited(read_source(path))
     found = {}
     for name in source.data:
-        sub = _inside(source, (name,), Protocol)
+        sub = part_of(source, (name,), Protocol)
         priors = sub.data.pop("priors", {})
         if not isinstance(priors, dict):
             raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
-        checked = {key: _check(Prior, _inside(source, (name, "priors", key), Prior)) for key in priors}
-        found[name] = _check(Protocol, sub).model_copy(update={"priors": checked})
+        drawn = {key: checked(Prior, part_of(source, (name, "priors", key), Prior)) for key in priors}
+        found[name] = checked(Protocol, sub).model_copy(update={"priors": drawn})
         if bool(found[name].scenario) == bool(found[name].experiment):
             raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
     return found
@@ -227,8 +227,8 @@ def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target,
             raise ConfigError(f"unknown table{did_you_mean(name, ['target'])}", file=source.place((name, 0)), key=name)
     if not isinstance(source.data.get("target"), list):
         raise ConfigError("expected at least one [[target]]", file=path)
-    places = [_inside(source, ("target", index), Target) for index in range(len(source.data["target"]))]
-    targets = tuple(_check(Target, place, observables=list(registry())) for place in places)
+    places = [part_of(source, ("target", index), Target) for index in range(len(source.data["target"]))]
+    targets = tuple(checked(Target, place, observables=list(registry())) for place in places)
     for target, place in zip(targets, places, strict=True):
         _check_together(target, place, protocols)
     return targets
@@ -292,7 +292,7 @@ def expected_unit(target: Target, unit: str) -> str:
     return SHARE_UNIT if target.statistic == "share" else unit
 
 
-def _inside(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:
+def part_of(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:
     """Return the part of a file below ``path``, with the lines of its keys; a key that is missing has its table's."""
     data: Any = source.data
     for part in path:
@@ -305,7 +305,8 @@ def _inside(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:
     return Source(source.file, dict(data), {**head, **lines})
 
 
-def _check(model: type[T], source: Source, **context: Any) -> T:  # noqa: ANN401 - what validators need
+def checked(model: type[T], source: Source, **context: Any) -> T:  # noqa: ANN401 - what validators need
+    """Return the model of a part of a file; what is wrong is a ConfigError with file, line and key."""
     try:
         return model.model_validate(source.data, context=context)
     except ValidationError as error:

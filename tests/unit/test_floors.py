@@ -41,7 +41,19 @@ FLOORS = (
     {"domain", "messages", "comm", "backends"},
     {"model"},
     {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
-    {"run", "run_folder", "progress", "ranks", "describe", "doctor", "bench", "scale", "submit", "validation"},
+    {
+        "run",
+        "run_folder",
+        "progress",
+        "ranks",
+        "describe",
+        "doctor",
+        "bench",
+        "scale",
+        "submit",
+        "validation",
+        "calibration",
+    },
     {"cli", "cli_options", "__main__"},
 )
 
@@ -54,6 +66,7 @@ HOMES = {
     "subprocess": ("abm/backends/host.py", "abm/bench/", "abm/submit.py"),
     "tqdm": ("abm/progress.py",),
     "matplotlib": ("analysis/",),
+    "SALib": ("abm/calibration/",),
 }
 
 SOURCES = sorted([*ROOT.glob("abm/**/*.py"), *ROOT.glob("analysis/**/*.py")])

@@ -1,0 +1,1 @@
+"""Calibration: which values of the rule tables agree with published targets (``docs/calibration.md``)."""

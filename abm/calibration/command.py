@@ -1,0 +1,166 @@
+"""The command ``abm calibrate``. Imports of weight happen inside, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from abm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from abm.calibration.problem import Problem
+    from abm.calibration.search import Floats, Search
+    from abm.validation.targets import Target
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  abm calibrate neutrophils --check          what is free, its range and source, and what it is compared with
+  abm calibrate neutrophils                  an hour on 2 cores
+  abm calibrate mine.toml --coarse 500 --fine 20 --seeds 10 --jobs 16
+
+\b
+PROBLEM is a file of analysis/calibration, or one of your own. No rule table is changed: the result says which part of
+every range is not ruled out, and what the values that stand in the tables come to. What is computed is kept in OUT: a
+second call runs only what is missing. docs/calibration.md describes the procedure.
+"""
+)
+@click.argument("name", metavar="PROBLEM")
+@click.option("--check", is_flag=True, help="Read the problem and say what it is; run nothing.")
+@click.option(
+    "--coarse", default=60, show_default=True, type=click.IntRange(10), help="Points by the well-mixed model."
+)
+@click.option("--fine", default=6, show_default=True, type=click.IntRange(2), help="Points on the lattice.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Patients of each cohort there.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("calibration"), show_default=True, help="Folder.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs side by side.  [default: all cores]")
+def calibrate(name: str, *, check: bool, coarse: int, fine: int, seeds: int, out: Path, jobs: int | None) -> None:
+    """Find which values of the rule tables agree with published targets, by history matching.
+
+    Coarse: a design over the stated ranges, by a well-mixed model of the patient. Fine: the points nearest to the
+    targets, on small lattices. Writes OUT/PROBLEM.result.toml.
+    """
+    from abm.calibration import search
+    from abm.calibration.problem import find, read_problem, targets_of
+    from abm.io.atomic import write_bytes
+    from abm.validation import work
+    from abm.validation.command import Progress
+    from abm.validation.targets import read_catalogue
+
+    path, catalogue = find(name), read_catalogue()
+    problem = read_problem(path)
+    targets = targets_of(problem, catalogue, path)
+    if check:
+        _explain(problem, targets)
+        return
+    if importlib.util.find_spec("SALib") is None:
+        raise ConfigError("needs the package SALib: pip install 'abm-marrow[calibrate]'", key="abm calibrate")
+    click.echo(f"backend {work.prepare()}", err=True)
+    here = search.Search(problem, targets, catalogue, out / path.stem, jobs or os.cpu_count() or 1, Progress())
+    document = _run(here, coarse, fine, seeds)
+    result = out / f"{path.stem}.result.toml"
+    write_bytes(result, to_toml(document).encode())
+    click.echo(f"{document['plausible_share']:.0%} of the prior is not ruled out; {result}: written")
+
+
+def _explain(problem: Problem, targets: list[Target]) -> None:
+    from abm.calibration.problem import current
+
+    for free, now in zip(problem.free, current(problem), strict=True):
+        click.echo(f"{free.name}: {free.low:g} to {free.high:g}, now {now:g}; {free.source} ({free.status})")
+    for target in targets:
+        click.echo(f"{target.name}: {target.what}, {target.band} {target.unit} ({target.status})")
+
+
+def _run(here: Search, coarse: int, fine: int, seeds: int) -> dict[str, Any]:
+    """Return the result of both steps, ready to be written."""
+    import numpy as np
+
+    import abm
+    from abm.calibration import matching, search
+
+    points = search.design(here.problem, coarse)
+    found = here.well_mixed(points)
+    bands, now = search.bands(here.targets), here.lattice(points[:1], seeds)
+    guess = matching.Offset((now - found[:1])[0], np.zeros(len(here.targets)))
+    order = np.argsort(matching.implausibility(found, bands, guess), kind="stable")
+    tried = [0, *[int(i) for i in order if i][:fine]]  # the first point is that of the tables
+    lattice = np.vstack([now, here.lattice(points[tried[1:]], seeds)])
+    offset = matching.Offset.measured(lattice, found[tried])
+    score = matching.implausibility(found, bands, offset)
+    left = matching.plausible(points, score)
+    moved = search.sensitivity(here.problem, points, found)
+    return {
+        "what": here.problem.what,
+        "made_with": {
+            "version": abm.__version__,
+            "coarse": coarse,
+            "fine": fine,
+            "seeds": seeds,
+            "design": search.SEED,
+        },
+        "plausible_share": round(left.share, 4),
+        "implausibility_now": round(float(score[0]), 2),
+        "implausibility_best": round(float(score.min()), 2),
+        "parameter": _parameters(here.problem, left),
+        "target": [
+            {
+                "id": target.name,
+                "band": list(target.band or ()),
+                "lattice_now": round(float(now[0, i]), 3),
+                "well_mixed_now": round(float(found[0, i]), 3),
+                "offset": round(float(offset.mean[i]), 3),
+                "offset_spread": round(float(offset.spread[i]), 3),
+                "sensitivity": _by_name(here.problem, moved[i]),
+            }
+            for i, target in enumerate(here.targets)
+        ],
+    }
+
+
+def _parameters(problem: Problem, left: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - matching.Plausible
+    """Return prior, plausible range, present and best value of every parameter."""
+    from abm.calibration.problem import current
+
+    rows = zip(problem.free, current(problem), left.low, left.high, left.best, strict=True)
+    return [
+        {
+            "name": free.name,
+            "prior": [free.low, free.high],
+            "plausible": [] if low != low else [float(f"{low:.4g}"), float(f"{high:.4g}")],  # not a number: nothing
+            "now": now,
+            "best": float(f"{best:.4g}"),
+            "source": free.source,
+            "status": free.status,
+        }
+        for free, now, low, high, best in rows
+    ]
+
+
+def _by_name(problem: Problem, row: Floats) -> dict[str, float]:
+    """Return the sensitivity of a target to every parameter, the largest first."""
+    named = {free.name: round(float(value), 2) for free, value in zip(problem.free, row, strict=True)}
+    return dict(sorted(named.items(), key=lambda item: -item[1]))
+
+
+def to_toml(document: dict[str, Any]) -> str:
+    """Return a result as TOML with one line per key, lists of numbers included."""
+    lines, tables = [], []
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            tables += ["".join([f"\n[[{key}]]\n", *(f"{k} = {_cell(v)}\n" for k, v in row.items())]) for row in value]
+        else:
+            lines.append(f"{key} = {_cell(value)}\n")
+    return "".join([*lines, *tables])
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - what TOML holds
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_cell(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)  # JSON's texts, numbers and lists are TOML's

@@ -1,0 +1,251 @@
+"""A patient without a lattice: expected numbers of cells under the same rules, coupled to the same body.
+
+What space does enters as averages: the share of divisions that find room in a crowded marrow (``open_share``), the mean
+answer to the distance from a sinusoid, the share of sites that are empty niches. Chance, neighbours and leukaemia are
+left out. A hundred times cheaper than a small patch; where both differ, the lattice is right.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm import observe, setup
+from abm.cells import (
+    N_COUNTS,
+    N_HAZARDS,
+    N_KINDS,
+    N_ORIGINS,
+    STANDING,
+    Behaviour,
+    Count,
+    Kind,
+    Label,
+    Origin,
+    Signal,
+)
+from abm.config import Config
+from abm.domain import Domain
+from abm.errors import ConfigError
+from abm.io.series import Record
+from abm.model import labels
+from abm.model.body import Body, Dose, Scale
+from abm.model.meanfield import MAX_STAGES
+from abm.model.rules import Rules, StepRates
+from abm.phases import HALO
+
+Floats = NDArray[np.float64]
+#: Niches of the imagined patch: so many that rounding to whole agents does not matter.
+NICHES = 1_000_000
+#: Sites along each edge of the tissue that distances to a sinusoid are taken from.
+SAMPLE = 32
+_DIVIDE, _MATURE, _EGRESS, _SWITCH = Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.EGRESS, Behaviour.SWITCH
+_CYCLING = np.arange(N_KINDS) * 2 + 1  # row of the rate table of a kind in cycle
+
+
+class WellMixed:
+    """One patient in expected numbers; followed like one on the lattice.
+
+    Attributes:
+        pool: cells by origin, kind and stage, without stem cells, shape (4, 64, 32); ``label`` likewise: label that
+            they carry, in cells with all of it.
+        stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
+        blood: progenitors that circulate, by origin and kind, shape (4, 64).
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Start a healthy patient at homeostasis."""
+        if config.patient.blast_fraction:
+            raise config.error("patient.blast_fraction", "expected 0: a well-mixed patient has no leukaemia")
+        self.config, self.model = config, setup.load_model(config)
+        if self.model.harvests:
+            raise config.error("events", "expected no marrow_of: a well-mixed patient takes no cells of a checkpoint")
+        rules, traffic = self.model.rules, self.model.traffic
+        self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
+        census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
+        self.body = Body(self.model.tables, config.patient, setup.make_scale(self.model, census))
+        self.step = 0
+        held = setup.occupied(self.model, census)
+        self.pool = np.zeros((N_ORIGINS, N_KINDS, MAX_STAGES))
+        self.pool[Origin.HOST] = self.model.homeostasis.pool * held
+        self.pool[:, Kind.HSC] = 0.0
+        self.label = np.zeros_like(self.pool)
+        cycling = float(self.model.homeostasis.cycling[Kind.HSC])
+        self.stem = np.zeros((N_ORIGINS, 4))
+        self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
+        self.blood = np.zeros((N_ORIGINS, N_KINDS))
+        self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
+        self.last = self._standing(np.zeros(self.flux.shape, np.int64))
+        self.sites = census.marrow
+        self.full = 1.0 - traffic["open_share"]
+        self.reference = self.cells / census.marrow
+        self.distance, self.at_niche, self.beside = _local_answers(config, rules)
+
+    @property
+    def cells(self) -> float:
+        """Resident cells."""
+        return float(self.pool.sum() + self.stem[:, :3].sum())
+
+    @property
+    def scale(self) -> Scale:
+        """How the cells count in the body."""
+        return self.body.scale
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no further step: the schedule is at its end, or the patient is dead."""
+        return self.step >= self.config.n_steps or self.body.mortality.dead
+
+    def record(self) -> Record:
+        """Return the current state and the events since the last record, and start a new account of events."""
+        counts = np.rint(self.flux).astype(np.int64)
+        counts[list(STANDING)] = self.last[list(STANDING)]
+        self.flux[...] = 0.0
+        values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES)
+        return Record(self.step, self.config.day(self.step), values, counts)
+
+    def advance(self) -> None:
+        """Advance by one step; doses act from the next one on, as on the lattice."""
+        step_h = self.config.step_h
+        held = float(self.stem[:, :2].sum())
+        vacancy = (1.0 - held / NICHES) / (1.0 - self.model.traffic["niche_occupancy"])
+        signals = self.body.signals() | {"niche_vacancy": vacancy}
+        drugs = self.body.drug_hazards()
+        rates = self.model.rules.rates(signals, drugs, step_h)
+        table = rates.rates.astype(np.float64).reshape(N_KINDS * 2, -1)
+        renew = rates.renew / 4294967295.0
+        density = self.cells / self.sites
+        room = 1.0 - self.full * min(density / self.reference, 1.0) ** 6  # all six neighbours are taken
+        counts = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
+        self._lodge(step_h, held, density)
+        self._commit(table, renew, room, counts)
+        self._move_stem_cells(table, room, counts)
+        self._clear(drugs, step_h)
+        self.flux += counts
+        self.last = self._standing(np.rint(counts).astype(np.int64))
+        doses = self.model.schedule[self.step]
+        self.step += 1
+        self.body.advance(step_h, self.config.day(self.step), self.last, doses)
+        for dose in doses:
+            self._give(dose, rates)
+
+    def _standing(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the counts with the cells that are there now."""
+        counts[Count.POPULATION] = np.rint(self.pool.sum(axis=2)).T
+        counts[Count.POPULATION, Kind.HSC] = np.rint(self.stem[:, :3].sum(axis=1))
+        counts[Count.NICHE, Kind.HSC] = np.rint(self.stem[:, :2].sum(axis=1))
+        counts[Count.QUIESCENT, Kind.HSC] = np.rint(self.stem[:, 0])
+        return counts
+
+    def _commit(self, table: Floats, renew: Floats, room: float, counts: Floats) -> None:
+        """Let resident cells die, leave, mature and divide, at most one event each in a step."""
+        rules = self.model.rules
+        stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(N_KINDS)])
+        active = np.arange(MAX_STAGES) < stages[:, None]
+        hazard = np.repeat(table[_CYCLING, None, :N_HAZARDS], MAX_STAGES, axis=1)
+        hazard[..., [Behaviour.KILL, Behaviour.ACTIVATE]] = 0.0
+        hazard[..., _EGRESS] *= self.distance[:, None]
+        hazard[..., _MATURE] *= active
+        hazard[..., _DIVIDE] *= active * room
+        total = hazard.sum(axis=2, keepdims=True)
+        share = hazard * np.where(total > 0.0, -np.expm1(-total) / np.where(total > 0.0, total, 1.0), 0.0)
+        dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
+        again = renew[_CYCLING, None]
+        cells, label = self.pool, self.label
+        counts[Count.EGRESS] = (cells * share[..., _EGRESS]).sum(axis=2).T
+        counts[Count.LABELLED_EGRESS] = (label * share[..., _EGRESS]).sum(axis=2).T * (1 << Label.DNA)
+        onward = share[..., _MATURE] + share[..., _DIVIDE] * 2.0 * (1.0 - again)
+        kept = 1.0 - dies - share[..., _EGRESS] - share[..., _MATURE] + share[..., _DIVIDE] * (2.0 * again - 1.0)
+        passed = share[..., _MATURE] + share[..., _DIVIDE] * (1.0 - again)  # each daughter has half of the label
+        lost = dies + share[..., _EGRESS] + passed
+        self.pool = cells * kept + self._onward(cells * onward, stages)
+        self.label = label * (1.0 - lost) + self._onward(label * passed, stages)
+
+    def _onward(self, flux: Floats, stages: NDArray[np.int64]) -> Floats:
+        """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
+        arrived = np.zeros_like(flux)
+        arrived[:, :, 1:] = flux[:, :, :-1]
+        for kind, options in self.model.rules.fates.items():
+            last = stages[kind]
+            arrived[:, kind, last] = 0.0
+            for following, part in options:
+                arrived[:, following, 0] += flux[:, kind, last - 1] * part
+        return arrived
+
+    def _move_stem_cells(self, table: Floats, room: float, counts: Floats) -> None:
+        """Let stem cells wake, divide, leave their niche, commit beside it or go into the blood."""
+        rest, awake = table[Kind.HSC * 2], table[Kind.HSC * 2 + 1]
+        leave = awake[_EGRESS] * self.at_niche
+        resting, cycling, beside, _ = self.stem.T
+        woken, slept = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
+        divided, gone = _events(cycling, awake[_DIVIDE] * room, leave, awake[Behaviour.DRUG])
+        matured, left = _events(beside, awake[_MATURE], awake[_EGRESS] * self.beside, awake[Behaviour.DRUG])
+        out = slept[0] + gone[0] + left[0]
+        self.stem[:, 0] += divided - woken - slept[0] - slept[1]
+        self.stem[:, 1] += woken - divided - gone[0] - gone[1]
+        self.stem[:, 2] += divided - matured - left[0] - left[1]
+        self.stem[:, 3] += out
+        counts[Count.EGRESS, Kind.HSC] += out
+        for following, part in self.model.rules.fates[Kind.HSC]:
+            self.pool[:, following, 0] += matured * part
+
+    def _lodge(self, step_h: float, held: float, density: float) -> None:
+        """Let circulating cells find a site: stem cells an empty niche, progenitors any empty one."""
+        traffic, empty = self.model.traffic, 1.0 - min(density, 1.0)
+        niche = (1.0 - held / NICHES) * self.niches_per_site * empty
+        found = self.stem[:, 3] * (1.0 - (1.0 - niche) ** (traffic["hsc_trials"] * step_h))
+        self.stem[:, 0] += found
+        self.stem[:, 3] -= found
+        lodged = self.blood * (1.0 - (1.0 - empty) ** (traffic["progenitor_trials"] * step_h))
+        self.pool[:, :, 0] += lodged
+        self.blood -= lodged
+
+    def _clear(self, drugs: Floats, step_h: float) -> None:
+        """Remove circulating cells that find no site in time, or die of drugs."""
+        traffic = self.model.traffic
+        self.stem[:, 3] *= exp(-(traffic["hsc_clearance"] + drugs[Kind.HSC, 0]) * step_h)
+        self.blood *= np.exp(-(traffic["progenitor_clearance"] + drugs[:, 1]) * step_h)
+
+    def _give(self, dose: Dose, rates: StepRates) -> None:
+        if dose.kind == "graft":
+            for kind, agents in self.body.graft_agents(dose).items():
+                if kind is Kind.HSC:
+                    self.stem[dose.origin, 3] += agents
+                else:
+                    self.blood[dose.origin, kind] += agents
+        elif dose.kind == "label" and dose.name == "dna":
+            take = labels.takers(dose.name, rates, self.model.traffic["s_phase"], self.config.step_h)
+            self.label = self.pool * (take[_CYCLING] / 4294967295.0)[:, None]
+
+
+def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return how many act, and how many leave and die, when at most one of these events happens in a step."""
+    total = act + leave + drug
+    share = (1.0 - exp(-total)) / total if total > 0.0 else 0.0
+    return cells * (act * share), (cells * (leave * share), cells * (drug * share))
+
+
+def _local_answers(config: Config, rules: Rules) -> tuple[Floats, float, float]:
+    """Return the mean answer of EGRESS to distance by kind, and that of stem cells in and beside a niche."""
+    domain = Domain((SAMPLE,) * 3, HALO, 0, 1, False)
+    planes = setup.make_tissue(setup.load_model(config), domain)
+    near = planes.distance[planes.label == 0].astype(np.float64)
+    if not near.size:
+        raise ConfigError("expected marrow in the tissue", file=str(config.patch.species))
+    distance, beside, at_niche = np.ones(N_KINDS), 1.0, 1.0
+    tables, start = rules.tables, rules.tables["rule_start"]
+    for kind in rules.kinds:
+        for i in range(int(start[kind * 2 + 1]), int(start[kind * 2 + 2])):
+            signal, power = Signal(int(tables["rule_signal"][i])), int(tables["rule_power"][i])
+            gain, half = float(tables["rule_gain"][i]), float(tables["rule_half"][i])
+            if tables["rule_behaviour"][i] != _EGRESS:
+                continue
+            if signal is Signal.SINUSOID_DISTANCE:
+                distance[kind] = float((1.0 + gain * near**power / (half + near**power)).mean())
+            elif kind is Kind.HSC and signal is Signal.NICHE:
+                at_niche *= 1.0 + gain / (half + 1.0)
+            elif kind is Kind.HSC and signal is Signal.CXCL12:  # relative to its mean
+                beside *= 1.0 + gain / (half + 1.0)
+    return distance, at_niche * beside, beside
