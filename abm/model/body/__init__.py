@@ -179,6 +179,7 @@ class Body:
         return Surroundings(
             host_apc=min(host / reference, 1.0) if self.grafted else 1.0,
             donor_antigen=min(donor / reference, 1.0),
+            leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
             activation=1.0 - self.drugs.inhibition("activation"),
             proliferation=1.0 - self.drugs.inhibition("proliferation"),
             killing=1.0 - self.drugs.inhibition("killing"),

@@ -90,13 +90,14 @@ class Surroundings:
     """What alloreactivity depends on besides its own state, constant over a step.
 
     Attributes:
-        host_apc: host cells of the marrow, the level that host antigen-presenting cells turn over to, 0-1.
-        donor_antigen: donor cells of the marrow relative to homeostasis, 0-1.
+        host_apc: level that host antigen-presenting cells turn over to, 0-1.
+        donor_antigen: donor cells of the marrow relative to homeostasis, 0-1; likewise ``leukaemia``.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
     """
 
     host_apc: float = 1.0
     donor_antigen: float = 0.0
+    leukaemia: float = 0.0
     activation: float = 1.0
     proliferation: float = 1.0
     killing: float = 1.0
@@ -171,8 +172,9 @@ class Alloimmunity(Packed):
         precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        by_host, by_donor = (r.marrow_danger * x for x in (around.host_apc, around.donor_antigen))  # away from injury
-        signals = [seen * (host_apc * around.activation) for seen in (danger + by_host * (1.0 - danger), by_donor)]
+        by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
+        seen = (danger + by_leukaemia * (1.0 - danger), r.rejection_danger * around.donor_antigen)
+        signals = [level * (host_apc * around.activation) for level in seen]
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
