@@ -172,7 +172,7 @@ class Phases:
             for name, settings in sweeps.items():
                 self._chain(self._sweep, name, tuple(settings.items()))()
 
-        self._repeat(work, step, *sweeps, self.counted, counted)
+        self._repeat(work, step, *sweeps, self.counted, counted, exchanges=True)
         self.counted = counted
         for name in sweeps:
             self._swap(name)
@@ -188,7 +188,7 @@ class Phases:
             if labelled:
                 self.census_label()
 
-        self._repeat(work, step, *able.items(), labelled)
+        self._repeat(work, step, *able.items(), labelled, exchanges=False)
 
     def walk(self, step: int, substeps: int) -> None:
         """Phase 6: all sub-steps of the random walk."""
@@ -197,7 +197,7 @@ class Phases:
             for substep in range(substeps):
                 self.motile_substep(now, substep)
 
-        self._repeat(work, step, substeps)
+        self._repeat(work, step, substeps, exchanges=True)
 
     def fate(self, layer: str, step: int, highest: int) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
@@ -300,12 +300,12 @@ class Phases:
 
     # -- launching
 
-    def _repeat(self, work: Callable[[int], None], step: int, *variant: Any) -> None:  # noqa: ANN401
-        """Do work that is the same in each step for a variant; one rank alone may have it recorded.
+    def _repeat(self, work: Callable[[int], None], step: int, *variant: Any, exchanges: bool) -> None:  # noqa: ANN401
+        """Do work that is the same in each step for a variant, so that a device may record it.
 
-        Several ranks exchange in between, outside the order of any device.
+        What several ranks exchange in between is outside the order of any device.
         """
-        if self.comm.size > 1:
+        if exchanges and self.comm.size > 1:
             work(step)
             return
         key = (work.__qualname__, *variant, *self._fields())

@@ -51,6 +51,7 @@ class CudaBackend:
         self._base_step = 0  # of the launches that are being recorded
         self.records = "graphs" in chosen
         if self.records:
+            self._set_base_step = self._module.get_function(PREFIX + "set_base_step")
             self._stream = self._leave_default_stream()
             self.add_to_steps(0)  # loaded here: a kernel cannot be while it is recorded
         self.device = int(self._cupy.cuda.runtime.getDevice())
@@ -133,7 +134,7 @@ class CudaBackend:
 
     def add_to_steps(self, step: int) -> None:
         """Let kernels that run from here on add so much to the step they were launched with."""
-        self._module.get_function(PREFIX + "set_base_step")((1,), (1,), (np.uint32(step),))
+        self._set_base_step((1,), (1,), (np.uint32(step),))
 
     def record(self, work: Callable[[int], None], step: int) -> Any:
         """Return the work as a graph, or None where it cannot be recorded; then nothing is recorded any more.

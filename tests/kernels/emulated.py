@@ -8,6 +8,8 @@ between them, nor inside one memory access.
 from __future__ import annotations
 
 import ctypes
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ class Device:
     def __init__(self, source: str, kernels: Mapping[str, Kernel], flags: Sequence[str]) -> None:
         """Compile, as the host backend does."""
         whole = FIBRES + source + "".join(map(entry, kernels.values()))
-        self.library, self.path, _ = _Build(find_compiler(), ("-O1", *flags), whole).load()
+        flags = ["-O1", *flags, *shlex.split(os.environ.get("ABM_CXXFLAGS", ""))]
+        self.library, self.path, _ = _Build(find_compiler(), flags, whole).load()
         self.kernels = kernels
         self.order = DOWNWARDS
 

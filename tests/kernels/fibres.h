@@ -104,7 +104,7 @@ static bool release_all() {
 }
 
 static bool run_block() {
-    memset(__start_abm_shared, 0xA5, size_t(__stop_abm_shared - __start_abm_shared));
+    std::fill(__start_abm_shared, __stop_abm_shared, 0xA5);  // there may be none
     std::vector<unsigned> turns(blockDim.x);
     std::iota(turns.begin(), turns.end(), 0u);
     for (unsigned k : turns) {

@@ -38,10 +38,24 @@ import sys
 from pathlib import Path
 import numpy as np
 from abm.backends.host import HostBackend
-backend = HostBackend(Path(sys.argv[1]))
+from tests.kernels.emulated import EmulatedGpu
+backend = {"host": HostBackend, "emulated": EmulatedGpu}[sys.argv[4]](Path(sys.argv[1]))
 given = np.full(2000, 40, np.int32)
 out = backend.alloc(2000, np.int32)
 backend.launch(sys.argv[2], int(sys.argv[3]), **{"in": given, "out": out})
+print("survived")
+"""
+
+#: What a GPU would do, in one order of threads, on slabs that end within a warp and beyond one.
+EMULATED_RUN = """
+from tests.kernels.emulated import EmulatedGpu
+from tests.kernels.states import random_state
+from tests.kernels.test_emulated import SLABS
+from tests.kernels.test_parity import RULES, assert_collects, run_all
+gpu = EmulatedGpu()
+for shape, rank, size in SLABS:
+    assert run_all(gpu, random_state(shape, 3, 0.4, RULES, rank, size), 3, 7)[1]
+assert_collects(gpu)
 print("survived")
 """
 
@@ -115,6 +129,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("backend", ["host", "emulated"])
 @pytest.mark.parametrize(
     ("kernel", "n", "report", "line"),
     [
@@ -122,16 +137,19 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("overshift", "2000", "shift exponent 40 is too large", "faulty.cu:10"),
     ],
 )
-def test_sanitizers_are_awake_and_name_the_line(faulty: Path, kernel: str, n: str, report: str, line: str) -> None:
-    done = run(faulty, "-c", FAULTY_RUN, str(faulty), kernel, n)
+def test_sanitizers_are_awake_and_name_the_line(
+    faulty: Path, kernel: str, n: str, report: str, line: str, backend: str
+) -> None:
+    done = run(faulty, "-c", FAULTY_RUN, str(faulty), kernel, n, backend)
     assert done.returncode != 0
     assert "survived" not in done.stdout
     assert report in done.stderr
     assert line in done.stderr
 
 
-def test_sanitizers_do_not_cry_wolf(faulty: Path) -> None:
-    done = run(faulty, "-c", FAULTY_RUN, str(faulty), "overrun", "1999")
+@pytest.mark.parametrize("backend", ["host", "emulated"])
+def test_sanitizers_do_not_cry_wolf(faulty: Path, backend: str) -> None:
+    done = run(faulty, "-c", FAULTY_RUN, str(faulty), "overrun", "1999", backend)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "survived\n"
 
@@ -144,4 +162,11 @@ def test_all_kernels_are_clean_in_a_short_simulation(tmp_path: Path) -> None:
     done = run(tmp_path, "-m", "abm", "run", str(scenario), "--out", str(out), "--backend", "host")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Sanitizer" not in done.stderr
+    assert "runtime error" not in done.stderr
+
+
+def test_what_a_gpu_would_do_is_clean(tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", EMULATED_RUN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "survived\n"
     assert "runtime error" not in done.stderr
