@@ -41,7 +41,8 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
     chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
-    assert absent == treated | grafted | leukaemic | chains | {"gvhd_grade", "label_peak_day"}
+    bled = {"reticulocyte_peak_day", "reticulocyte_rise", "hb_recovery_weeks", "platelets_normal_day"}
+    assert absent == treated | grafted | leukaemic | chains | bled | {"gvhd_grade", "label_peak_day"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())
 
