@@ -13,7 +13,7 @@ from abm.backends import choose
 from abm.cells import COLD, Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.io.reader import UPGRADERS
-from abm.model.body import Dose
+from abm.model.body import Body, Dose
 from abm.model.body.clones import (
     NAIVE,
     NEW,
@@ -117,18 +117,20 @@ def test_a_graft_brings_the_donors_clones_and_an_autograft_the_patients() -> Non
     assert overlap["autologous"] > 0.2
 
 
-def test_diversity_falls_when_memory_cells_make_up_the_blood_and_returns_from_the_thymus() -> None:
-    body = make_body(Person(age_years=20.0))
+@pytest.mark.parametrize("seed", range(6))
+def test_diversity_falls_when_memory_cells_make_up_the_blood_and_returns_from_the_thymus(seed: int) -> None:
+    """In each of six patients: by chance alone once in 64 times. How far the estimate of Chao falls varies twofold."""
+    adult = make_body(Person(age_years=20.0))
+    body = Body(adult.tables, Person(age_years=20.0), adult.scale, seed)
     whole = body.observables()
     naive = [INDEX[Kind.CD4_NAIVE], INDEX[Kind.CD8_NAIVE]]
     body.lymphocytes.pools[naive] *= 1e-4
     poor = body.observables()
     live(body, 365 * 2, step_h=24.0)
     later = body.observables()
-    assert poor["cd8_shannon"] < whole["cd8_shannon"]
-    assert poor["cd8_chao1"] < 0.5 * whole["cd8_chao1"]
-    assert later["cd8_shannon"] > poor["cd8_shannon"]
-    assert later["cd8_chao1"] > poor["cd8_chao1"]
+    for measure in ("cd8_shannon", "cd8_chao1"):
+        assert poor[measure] < whole[measure]
+        assert poor[measure] < later[measure]
     assert 0.0 < later["cd8_overlap_start"] < 1.0
 
 
