@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm import endpoints as ends
 
@@ -19,7 +20,7 @@ NAMES = {"myeloid": "blood neutrophils and monocytes", "red": "red cells", "b": 
 NEARLY = 0.9  #: share of the settled level at which it counts as reached
 
 
-def _share(run: Run, lineage: str) -> tuple[Floats, Floats] | None:
+def _share(run: Run, lineage: str) -> tuple[NDArray[np.int64], Floats] | None:
     """Return calendar days since the graft and the lowest donor share of each in percent, ``None`` without a graft."""
     graft = run.graft()
     if graft is None or f"donor_{lineage}" not in run.body:
