@@ -17,8 +17,13 @@ pytestmark = [pytest.mark.science, pytest.mark.slow]
 
 SCENARIO = Path(resources.folder("scenarios")) / "dli_aml.toml"
 GRAFT, INFUSION = 2, 3  # places among the events of the scenario
-#: Enough stem cells of the leukaemia to come back on a small patch, and a pair that reacts strongly.
-SMALL = ("patch.shape=[32, 32, 32]", "patient.blast_fraction=0.1", "patient.alloreactivity=20")
+#: Enough leukaemic stem cells to come back on a small patch; a pair that reacts strongly, a graft with few T cells.
+SMALL = (
+    "patch.shape=[32, 32, 32]",
+    "patient.blast_fraction=0.2",
+    "patient.alloreactivity=20",
+    f"events.{GRAFT}.cd3_per_kg=1e3",
+)
 LEUKAEMIC = [Kind.LSC, Kind.BLAST]
 
 
@@ -40,10 +45,11 @@ def without_infusion(*changes: str) -> dict[str, float]:
 
 
 def test_donor_lymphocytes_clear_a_relapse_and_cost_gvhd() -> None:
-    treated, untreated = course("time.end_day=100"), without_infusion("time.end_day=100")
-    assert untreated["leukaemia"] > 1000 > 100 * treated["leukaemia"]
-    assert treated["kills"] > untreated["kills"]
-    assert treated["grade"] >= 2 > untreated["grade"]
+    treated, untreated = course("time.end_day=130"), without_infusion("time.end_day=130")
+    assert untreated["kills"] == untreated["grade"] == 0
+    assert treated["leukaemia"] < 0.1 * untreated["leukaemia"]
+    assert treated["kills"] > 1000
+    assert treated["grade"] >= 2
 
 
 def test_lymphocytes_of_a_twin_do_nothing() -> None:
@@ -53,7 +59,12 @@ def test_lymphocytes_of_a_twin_do_nothing() -> None:
 
 
 def test_leukaemia_comes_back_after_the_graft_of_a_twin_not_of_a_sibling() -> None:
-    replete = ("time.end_day=60", f'events.{GRAFT}.source="blood"', f"events.{GRAFT}.cd3_per_kg=2e8")
+    replete = (
+        "time.end_day=60",
+        "patient.blast_fraction=0.1",
+        f'events.{GRAFT}.source="blood"',
+        f"events.{GRAFT}.cd3_per_kg=2e8",
+    )
     sibling, twin = without_infusion(*replete), without_infusion('patient.donor="twin"', *replete)
     assert twin["kills"] == 0
     assert sibling["kills"] > 0
