@@ -6,6 +6,7 @@ stem cells per nucleated cell.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +86,18 @@ class Harvest:
         return self.hot[chosen] | whose | (resting << _SHIFT["cycle"]), self.cold[chosen]
 
 
-def read_harvest(checkpoint: Path, kinds: Iterable[Kind]) -> Harvest:
+def read_harvest(checkpoint: Path, kinds: Iterable[Kind], species: str) -> Harvest:
     """Read the marrow of a checkpoint.
 
     Raises:
-        CheckpointError: it is damaged, or holds no cell of ``kinds``.
+        CheckpointError: it is damaged, of another species, or holds no cell of ``kinds``.
     """
-    found = Harvest.of(io.read_checkpoint(checkpoint), kinds)
+    snapshot = io.read_checkpoint(checkpoint)
+    of = tomllib.loads(str(snapshot.meta.get("config", ""))).get("patch", {}).get("species", species)
+    if of != species:
+        msg = f"{checkpoint}: expected marrow of {species}, found that of {of}"
+        raise CheckpointError(msg)
+    found = Harvest.of(snapshot, kinds)
     if not found.hot.size:
         msg = f"{checkpoint}: no stem or progenitor cell in this marrow"
         raise CheckpointError(msg)

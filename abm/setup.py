@@ -87,8 +87,9 @@ def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
     found: dict[str, Harvest] = {}
     for index, event in enumerate(config.events):
         if isinstance(event, Graft) and event.marrow_of:
+            kinds, species = tables.grafts[event.source].cd34, config.patch.species
             try:
-                found[event.marrow_of] = read_harvest(Path(event.marrow_of), tables.grafts[event.source].cd34)
+                found[event.marrow_of] = read_harvest(Path(event.marrow_of), kinds, species)
             except CheckpointError as error:
                 raise config.error(f"events.{index}.marrow_of", str(error)) from None
     return found

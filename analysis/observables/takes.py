@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +53,7 @@ def _register(lineage: str) -> None:
         if found is None:
             return None
         hits = found[0][found[1] >= SEEN[lineage]]
-        return float(hits[0]) if hits.size else inf
+        return float(hits[0]) if hits.size else None  # a small patch may hold no cell of a small graft
 
     half.__doc__ = f"First day with half the settled donor share of {NAMES[lineage]}."
     observable(DAY, name=f"donor_{lineage}_half_day")(half)

@@ -145,3 +145,10 @@ def test_a_marrow_without_stem_cells_is_no_graft(tmp_path: Path) -> None:
     empty = io.write_checkpoint(tmp_path / "empty", snapshot, keep=1)
     with pytest.raises(ConfigError, match="no stem or progenitor cell in this marrow"):
         load_model(Config.model_validate(recipient(empty)))
+
+
+def test_marrow_of_another_species_is_refused(tmp_path: Path) -> None:
+    scenario = recipient(former_run(tmp_path))
+    scenario["patch"] = {**scenario["patch"], "species": "human"}
+    with pytest.raises(ConfigError, match=r"marrow_of: .*expected marrow of human, found that of mouse"):
+        load_model(Config.model_validate(scenario))

@@ -39,7 +39,7 @@ def test_half_and_settled_day(run: Any, lineage: str) -> None:
 def test_first_day_seen(run: Any) -> None:
     assert MADE["donor_b_seen_day"].make(with_share(run, "b", [0, 25, 45], [0, 0, 10])) == 27
     assert MADE["donor_t_seen_day"].make(with_share(run, "t", [0, 25, 45], [0, 0, 10])) == 26
-    assert MADE["donor_b_seen_day"].make(with_share(run, "b", [0, 200], [0.9, 0.9])) == np.inf
+    assert MADE["donor_b_seen_day"].make(with_share(run, "b", [0, 200], [0.9, 0.9])) is None
 
 
 def test_a_graft_that_does_not_take_settles_nowhere(run: Any) -> None:
