@@ -163,4 +163,6 @@ def to_toml(document: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:  # noqa: ANN401 - what TOML holds
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_cell(item)}" for key, item in value.items()) + " }"
-    return json.dumps(value)  # JSON's texts, numbers and lists are TOML's
+    if isinstance(value, float):
+        return repr(value)  # nan and inf too
+    return json.dumps(value)  # JSON's texts, whole numbers and lists are TOML's

@@ -69,6 +69,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.float64]:
         divide, leave = COMPARTMENTS[kind]
         rules.kind(kind.name, 1, after).rate(kind.name, DIVIDE=divide, RENEW=1 - leave / divide / 2, MOVE=4.0)
     rules.rate("HSC", "quiescent", SWITCH=1e-6).kind("NEUTROPHIL", 0).rate("NEUTROPHIL", EGRESS=96.0)
+    rules.response("HSC", "EGRESS", "niche", 0.5, 1.0)  # a table has at least one row; no stem cell leaves
     folder = rules.write(tmp_path_factory.mktemp("label"))
     return np.array([run(folder, seed) for seed in range(REPLICATES)])
 

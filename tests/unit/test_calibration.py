@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from abm import cli, resources
 from abm.calibration import matching, search
+from abm.calibration.command import to_toml
 from abm.calibration.problem import current, find, read_problem, targets_of, write_tables
 from abm.calibration.well_mixed import WellMixed
 from abm.cells import Behaviour, Count, Kind, Label
@@ -189,3 +191,10 @@ def test_healthy_blood_holds_itself_when_well_mixed() -> None:
     assert 2.0 < seen["anc"] < 7.0
     assert 120 < seen["platelets"] < 400
     assert 0.85 < seen["niche_occupancy"] < 1.0
+
+
+def test_a_result_is_toml_even_where_nothing_is_left() -> None:
+    document = {"what": "one", "share": 0.5, "parameter": [{"name": "a", "plausible": [], "best": float("nan")}]}
+    read = tomllib.loads(to_toml(document))
+    assert read["share"] == 0.5
+    assert np.isnan(read["parameter"][0]["best"])
