@@ -80,7 +80,8 @@ def test_t_cell_depletion_lowers_gvhd_and_graft_versus_leukaemia() -> None:
     ]
     assert sum(c.kills for c in replete) > sum(c.kills for c in depleted)
     for one, other in zip(replete, depleted, strict=True):
-        assert max(one.values["allo_effectors"]) > 10 * max(other.values["allo_effectors"])
+        # two logs fewer T cells are far from two logs fewer effectors: expansion falls as precursors rise (Quiel 2011)
+        assert max(one.values["allo_effectors"]) > 3 * max(other.values["allo_effectors"])
         assert max(one.values["gvhd_grade"]) > max(other.values["gvhd_grade"])
 
 
