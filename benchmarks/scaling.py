@@ -50,6 +50,8 @@ BLOCK_S, BLOCKS, METERED = 2.0, 3, 3
 SMALL, LARGE, PINGS = 8, 1 << 24, 40
 #: A launch counts if other programs used at most so many cores meanwhile.
 QUIET = 0.1
+#: What a meter times that is no computing of sites; lists of lymphocytes are made inside an exchange.
+NO_COMPUTE = (*OTHERS.values(), "probe", "settle", "pack", "unpack")
 
 
 # ------------------------------------------------------------------------------------------------ one launch
@@ -115,7 +117,7 @@ class Clock:
         meter: Meter = self.simulation.backend
         with meter.metering() as entries:
             whole = self.advance(steps)
-        kernels = sum(e.seconds for name, e in entries.items() if name not in (*OTHERS.values(), "probe", "settle"))
+        kernels = sum(e.seconds for name, e in entries.items() if name not in NO_COMPUTE)
         kernels += entries["clear"].seconds
         inside = sum(self.spent.get(f"arrivals/{name}", 0.0) for name in ("collectives", "wait"))
         homing = self.spent.get("arrivals", 0.0) - inside

@@ -62,7 +62,8 @@ def test_more_stem_cells_engraft_sooner() -> None:
     days = []
     for dose in ("1e6", "2e7"):
         anc = Course(f"events.{GRAFT}.cd34_per_kg={dose}", days=40).after("anc")
-        days.append(int(np.argmax((anc >= 0.5) & (np.arange(anc.size) > anc.argmin()))))
+        back = np.flatnonzero((anc >= 0.5) & (np.arange(anc.size) > anc.argmin()))
+        days.append(float(back[0]) if back.size else np.inf)  # the smaller graft may take longer than this run
     assert days[1] < days[0]
 
 
