@@ -239,7 +239,10 @@ def body_size(model: Model) -> float:
 
 
 def make_scale(model: Model, census: Census) -> Scale:
-    """Return how lattice agents count in the body (enriched mode: the patch stands for the whole marrow)."""
+    """Return how lattice agents count in the body (enriched mode: the patch stands for the whole marrow).
+
+    A blood cell that own rule tables do not make counts nothing, whoever leaves.
+    """
     n = occupied(model, census)
     pool = model.homeostasis.by_kind * n
     resident = fsum(pool.tolist())
@@ -248,7 +251,7 @@ def make_scale(model: Model, census: Census) -> Scale:
     marrow_cells = model.traffic["marrow_cells"] * body_size(model)
     return Scale(
         cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
-        exit_cells={kind: cells / float(exits[kind]) for kind, cells in per_day.items()},
+        exit_cells={kind: cells / float(exits[kind]) if exits[kind] > 0 else 0.0 for kind, cells in per_day.items()},
         reference_cellularity=resident,
         cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
