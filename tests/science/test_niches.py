@@ -29,7 +29,7 @@ BETA, DETACH, DELTA = 1 / 39, 0.46, 0.6
 TRIALS_PER_H = 280  #: random sites a cell in the blood tries
 ATTACH = 24 * TRIALS_PER_H * NICHES / SITES
 LEAVE = 24.0  #: of a daughter that stands beside the niche for the blood
-STEP_MIN, DAYS, REPLICATES = 30, 12, 8
+STEP_MIN, DAYS, REPLICATES = 15, 12, 10
 LOOK = (1, 4, 12)  #: days on which the lattice is compared
 GRAFTS = {"small graft": (30, 1.0), "large graft": (300, 1.0), "large graft, niches emptied": (300, 0.1)}
 
