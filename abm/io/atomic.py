@@ -220,7 +220,7 @@ def deflate(block: Array) -> bytes:
     cxcl12    40 x 1.15    67 x 1.37         65 x 1.38         168 x 1.35   1356 x 1.35
     ========  ===========  ================  ================  ===========  =================
 
-    zstd would only save time, and a checkpoint takes less than 1 % of that already (every 10 min, 2 cores); its files
+    zstd would only save time, and a checkpoint takes about 1 % of that already (every 10 min, 2 cores); its files
     would be closed to whoever lacks the plugin.
     """
     raw = np.ascontiguousarray(block).reshape(-1).view(np.uint8)
