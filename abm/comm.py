@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from abm.domain import Domain
 from abm.errors import AbmError, BackendError
-from abm.messages import Message, Sparse
+from abm.messages import Edges, Message
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -99,32 +99,18 @@ class SerialComm:
     #: Seconds spent in :meth:`exchange`, waiting for the neighbours included.
     exchange_s = 0.0
 
-    def exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None = None,
-    ) -> None:
-        """Fill the nearest halo planes of local arrays (nz + 2 halo, ny, nx) on both sides, so many of each (<= nz)."""
+    def exchange(self, backend: Any, domain: Domain, edges: Edges) -> None:  # noqa: ANN401
+        """Fill the nearest halo planes on both sides with what the neighbours have there."""
         if self.size > 1:
             backend.sync()  # what a GPU still computes is no time of the exchange, and buffers may still be in use
         began = time.perf_counter()
-        self._exchange(backend, domain, arrays, depths, cells)
+        self._exchange(backend, domain, edges)
         self.exchange_s += time.perf_counter() - began
 
-    def _exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None,
-    ) -> None:
-        nz, halo = domain.n_owned, domain.halo
+    def _exchange(self, backend: Any, domain: Domain, edges: Edges) -> None:  # noqa: ANN401
+        nz, halo, cells = domain.n_owned, domain.halo, edges.cells
         layer = [] if cells is None else [(cells.hot, cells.depth), (cells.cold, cells.depth)]
-        for array, depth in [*zip(arrays, depths, strict=True), *layer]:
+        for array, depth in [*edges.planes, *layer]:
             backend.copy(array[halo - depth : halo], array[halo + nz - depth : halo + nz])
             backend.copy(array[halo + nz : halo + nz + depth], array[halo : halo + depth])
 
@@ -178,19 +164,12 @@ class MpiComm(SerialComm):
         self.gpu_aware = gpu_aware()
         self._messages: dict[tuple[Any, ...], Message] = {}
 
-    def _exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None,
-    ) -> None:
+    def _exchange(self, backend: Any, domain: Domain, edges: Edges) -> None:  # noqa: ANN401
         """Send the outermost planes of all arrays, and the cells, as one message a side.
 
         Nothing still reads or writes the buffers: :meth:`exchange` has waited for all that was queued before.
         """
-        message = self._message_for(backend, domain, arrays, depths, cells)
+        message = self._message_for(backend, domain, edges)
         from_below, from_above, to_below, to_above = message.buffers
         lower, upper = (self.rank - 1) % self.size, (self.rank + 1) % self.size
         waiting = [
@@ -198,28 +177,19 @@ class MpiComm(SerialComm):
             self.world.Irecv(from_above, source=upper, tag=2),
         ]
         for buffer, up in ((to_above, True), (to_below, False)):
-            packed = message.pack(buffer, arrays, depths, up=up)
+            packed = message.pack(buffer, edges, up=up)
             backend.sync()  # MPI reads the buffer outside the order of the stream
             waiting.append(self.world.Isend(packed, dest=upper if up else lower, tag=1 if up else 2))
         arrived = [self.mpi.Status() for _ in waiting]
         self.mpi.Request.Waitall(waiting, arrived)
         for buffer, status, above in ((from_below, arrived[0], False), (from_above, arrived[1], True)):
-            message.unpack(buffer[: status.Get_count(self.mpi.BYTE)], arrays, depths, above=above)
+            message.unpack(buffer[: status.Get_count(self.mpi.BYTE)], edges, above=above)
 
-    def _message_for(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None,
-    ) -> Message:
-        """Return the message for so many planes of such arrays and this sparse layer, the same one every time."""
-        kinds = tuple((array.dtype, array.shape, depth) for array, depth in zip(arrays, depths, strict=True))
-        key = kinds, cells and (id(cells.hot), id(cells.cold), cells.depth)
-        if key not in self._messages:
-            self._messages[key] = Message(backend, domain, arrays, depths, cells, on_device=self.gpu_aware)
-        return self._messages[key]
+    def _message_for(self, backend: Any, domain: Domain, edges: Edges) -> Message:  # noqa: ANN401
+        """Return the message of this kind, the same one every time."""
+        if edges.kind not in self._messages:
+            self._messages[edges.kind] = Message(backend, domain, edges, on_device=self.gpu_aware)
+        return self._messages[edges.kind]
 
     def sum_int64(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum over ranks: integers, so that no order of ranks matters."""

@@ -24,6 +24,29 @@ class Sparse(NamedTuple):
     depth: int
 
 
+class Edges(NamedTuple):
+    """What neighbours read of a slab: the nearest planes of local arrays (nz + 2 halo, ny, nx), and a sparse layer.
+
+    Attributes:
+        planes: the arrays, and how many planes of each (<= nz).
+        cells: the layer, if there is one.
+    """
+
+    planes: Sequence[tuple[Any, int]]
+    cells: Sparse | None = None
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What messages of the same size and place have in common."""
+        planes = ((array.dtype, array.shape, depth) for array, depth in self.planes)
+        return (*planes, self.cells and (id(self.cells.hot), id(self.cells.cold), self.cells.depth))
+
+    @property
+    def dense(self) -> int:
+        """Bytes of the planes."""
+        return sum(depth * array[0].nbytes for array, depth in self.planes)
+
+
 class Message:
     """One kind of message, its buffers and how it is put together and taken apart.
 
@@ -31,35 +54,25 @@ class Message:
         buffers: bytes from below, from above, to below, to above; as long as the longest such message.
     """
 
-    def __init__(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None,
-        *,
-        on_device: bool,
-    ) -> None:
+    def __init__(self, backend: Any, domain: Domain, edges: Edges, *, on_device: bool) -> None:  # noqa: ANN401
         """Allocate buffers: of the GPU, or pinned on the host where arrays live on one."""
-        self.backend, self.domain = backend, domain
-        self.dense = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
-        self.list = None if cells is None else CellList(backend, domain, cells)
-        longest = self.dense + longest_list(domain, cells)
+        self.backend, self.domain, self.dense = backend, domain, edges.dense
+        self.list = None if edges.cells is None else CellList(backend, domain, edges.cells)
+        longest = edges.dense + longest_list(domain, edges.cells)
         self.buffers = [backend.buffer(longest, on_device=on_device) for _ in range(4)]
 
-    def pack(self, buffer: Any, arrays: Sequence[Any], depths: Sequence[int], *, up: bool) -> Any:  # noqa: ANN401
+    def pack(self, buffer: Any, edges: Edges, *, up: bool) -> Any:  # noqa: ANN401
         """Copy the planes nearest to the slab above or below; returns the part of the buffer that is the message."""
-        for part, array, depth in _parts(buffer, arrays, depths):
+        for part, array, depth in _parts(buffer, edges.planes):
             self.backend.copy(part, array[self._planes(depth, top=up, inside=True)])
-        listed = (
-            self.list.take(buffer[self.dense :], self._planes(self.list.depth, top=up, inside=True)) if self.list else 0
-        )
+        if self.list is None:
+            return buffer
+        listed = self.list.take(buffer[self.dense :], self._planes(self.list.depth, top=up, inside=True))
         return buffer[: self.dense + listed]
 
-    def unpack(self, message: Any, arrays: Sequence[Any], depths: Sequence[int], *, above: bool) -> None:  # noqa: ANN401
+    def unpack(self, message: Any, edges: Edges, *, above: bool) -> None:  # noqa: ANN401
         """Fill the halo planes above or below."""
-        for part, array, depth in _parts(message, arrays, depths):
+        for part, array, depth in _parts(message, edges.planes):
             self.backend.copy(array[self._planes(depth, top=above, inside=False)], part)
         if self.list:
             self.list.put(message[self.dense :], self._planes(self.list.depth, top=above, inside=False))
@@ -106,11 +119,11 @@ def longest_list(domain: Domain, cells: Sparse | None) -> int:
     return 0 if cells is None else CELL * cells.depth * domain.plane
 
 
-def _parts(buffer: Any, arrays: Sequence[Any], depths: Sequence[int]) -> Iterator[tuple[Any, Any, int]]:  # noqa: ANN401
+def _parts(buffer: Any, planes: Sequence[tuple[Any, int]]) -> Iterator[tuple[Any, Any, int]]:  # noqa: ANN401
     """Return for each array its part of a buffer, seen as planes, and their number."""
     start = 0
     # wide items first, so that each array, and a list behind them, begins at a multiple of its own
-    for array, depth in sorted(zip(arrays, depths, strict=True), key=lambda pair: -pair[0].dtype.itemsize):
+    for array, depth in sorted(planes, key=lambda pair: -pair[0].dtype.itemsize):
         shape = (depth, *array.shape[1:])
         size = int(np.prod(shape)) * np.dtype(array.dtype).itemsize
         yield buffer[start : start + size].view(array.dtype).reshape(shape), array, depth

@@ -13,7 +13,7 @@ from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.errors import LedgerError
-from abm.messages import Sparse
+from abm.messages import Edges, Sparse
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
 
@@ -114,8 +114,8 @@ class Phases:
         depths = {name: DEPTHS.get(name, HALO) for name in names}
         motile = dict.fromkeys(("mot_hot", "mot_cold"), motile_depth) if motile_depth else {}
         cells = Sparse(self.arrays["mot_hot"], self.arrays["mot_cold"], motile_depth) if motile else None
-        dense = [self.arrays[name] for name in names]
-        self.comm.exchange(self.backend, self.domain, dense, list(depths.values()), cells)
+        planes = [(self.arrays[name], depth) for name, depth in depths.items()]
+        self.comm.exchange(self.backend, self.domain, Edges(planes, cells))
         if self.domain.closed:
             self._close_ends(depths | motile)
 

@@ -11,6 +11,7 @@ from abm import __version__, kernel, ledger, observe, phases, setup
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Kind
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
+from abm.errors import CheckpointError
 from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose
@@ -69,7 +70,11 @@ class Simulation:
         snapshot: Snapshot,
         comm: SerialComm | None = None,
     ) -> Self:
-        """Return the patient of a checkpoint (the planes of this rank), whatever backend or rank count wrote it."""
+        """Return the patient of a checkpoint (the planes of this rank), whatever backend or rank count wrote it.
+
+        Raises:
+            CheckpointError: its body is of other rule tables, with other drugs perhaps.
+        """
         sim = cls(config, backend, comm)
         for name, array in snapshot.arrays.items():
             sim.lattice.load(name, array)
@@ -77,7 +82,11 @@ class Simulation:
         body = dict(snapshot.body)
         sim.circulation.hot, sim.circulation.cold = body.pop("circulation_hot"), body.pop("circulation_cold")
         sim.flux, sim.last = body.pop("output.flux"), body.pop("last_counts")
-        sim.body.unpack(body)
+        try:
+            sim.body.unpack(body)
+        except (KeyError, ValueError) as error:
+            msg = f"the body of this checkpoint does not fit the rule tables: {error}; start anew with `abm run`"
+            raise CheckpointError(msg) from error
         sim.step = snapshot.step
         return sim
 

@@ -20,20 +20,25 @@ from abm.io.hash import join, plane_digests
 from abm.io.manifest import BODY, MANIFEST, FileEntry, Manifest, Shard
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
-    """Version 1 had no labels, counts of them, waiting treatment, resistant stem cells, hazards, bleeding, clones."""
+    """Version 1 had no labels, no counts of them and no treatment that waits for a grade."""
     counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
     none = np.zeros_like(old.body["blood.neutrophils"])
     idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
-    idle |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
-    idle |= {"blood.volume_deficit": np.array(0.0), "blood.eosinophils": none}
-    idle |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
-    shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
-    idle |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
     return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
+
+
+def _without_clones(old: Snapshot) -> Snapshot:
+    """Version 2 had no eosinophils, missing blood, resistant stem cells, hazards of death, receptor classes, clones."""
+    added = {"blood.eosinophils": np.zeros_like(old.body["blood.neutrophils"]), "blood.volume_deficit": np.array(0.0)}
+    added |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
+    added |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
+    shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
+    added |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
+    return replace(old, body=old.body | added)
 
 
 def _with_rows(counts: Array) -> Array:
@@ -44,7 +49,7 @@ def _with_rows(counts: Array) -> Array:
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones}
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -103,30 +103,26 @@ def fate(
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
-    hits = np.zeros(site.shape, np.float32)
-    hit = np.flatnonzero(touched[site]) if not layer_is_motile else np.zeros(0, np.int64)
-    hits[hit] = _hits_on(site[hit], ny, nx, engaged.reshape(-1), strength)
-
-    h = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
-    h[Behaviour.KILL] *= hits
-    h[Behaviour.ACTIVATE][~is_engaged] = 0
-    for behaviour in (Behaviour.MATURE, Behaviour.DIVIDE):
-        h[behaviour][stage >= stages[kind_of(cell)]] = 0
+    hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, ny, nx, engaged.reshape(-1), strength)
+    h = _base_hazards(rates, row, hits, is_engaged, stage >= stages[kind_of(cell)])
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
     acts, event, r2, r3 = _choose(h, draws, escape)
-    site, cell = site[acts], cell[acts]
+    site = site[acts]
     claim = (event == Event.DIVIDE) | (event == Event.MOVE)
-    open_ = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, 0)
-    niches = _open_directions(site, hot.reshape(-1), tissue.reshape(-1), ny, nx, NICHE_MASK)
-    seeks = _has_flag(flags[kind_of(cell)], Flag.NICHE_SEEKER) & (niches != 0)
-    direction = pick_set_bit(np.where(seeks, niches, open_), r2, 6)
-    action.reshape(-1)[site] = np.where(
-        claim, np.where(open_ != 0, claiming(event, direction), 0), event
-    )  # no open site: the cell is crowded out and waits
-    settled = claim & (open_ != 0)
-    priority.reshape(-1)[site[settled]] = r3[settled]
+    open_, direction = _aim(site, r2, hot.reshape(-1), tissue.reshape(-1), flags, (ny, nx))
+    claimed = np.where(open_, claiming(event, direction), 0)  # no open site: the cell is crowded out and waits
+    action.reshape(-1)[site] = np.where(claim, claimed, event)
+    priority.reshape(-1)[site[claim & open_]] = r3[claim & open_]
+
+
+def _aim(site: I64, r: U32, hot: U32, tissue: U8, flags: U32, shape: tuple[int, int]) -> tuple[Bool, I64]:
+    """Return which cells have an open neighbour, and the direction of one: of a niche for those that seek it."""
+    open_ = _open_directions(site, hot, tissue, *shape, 0)
+    niches = _open_directions(site, hot, tissue, *shape, NICHE_MASK)
+    seeks = _has_flag(flags[kind_of(hot[site])], Flag.NICHE_SEEKER) & (niches != 0)
+    return open_ != 0, pick_set_bit(np.where(seeks, niches, open_), r, 6)
 
 
 def _signals(
@@ -183,13 +179,28 @@ def _has_flag(flags: U32, flag: Flag) -> Bool:
     return ((flags >> np.uint32(flag)) & np.uint32(1)).astype(bool)
 
 
-def _hits_on(site: I64, ny: int, nx: int, engaged: U8, strength: F32) -> F32:
-    """Sum the kill strength of all lymphocytes that engage each site."""
-    total = np.zeros(site.shape, np.float32)
+def _hits_on(site: I64, struck: Bool, ny: int, nx: int, engaged: U8, strength: F32) -> F32:
+    """Sum the kill strength of all lymphocytes that engage each of the struck sites; 0 for the others."""
+    hit, hits = site[struck], np.zeros(site.shape, np.float32)
+    total = np.zeros(hit.shape, np.float32)
     for m in range(27):
-        byte = engaged[near_site(site, m, ny, nx)]
+        byte = engaged[near_site(hit, m, ny, nx)]
         total += np.where(byte & AIM_MASK == 27 - m, strength[byte >> AIM_BITS], np.float32(0.0))
-    return total
+    hits[struck] = total
+    return hits
+
+
+def _base_hazards(rates: F32, row: I64, hits: F32, is_engaged: Bool, is_ripe: Bool) -> F32:
+    """Return the rates of each cell by behaviour, (N_HAZARDS, cells): killed by hits, activated by a target alone.
+
+    Ripe cells, past their last stage, neither divide nor mature.
+    """
+    h: F32 = rates.reshape(-1, N_BEHAVIOURS)[row, :N_HAZARDS].T.copy()
+    h[Behaviour.KILL] *= hits
+    h[Behaviour.ACTIVATE][~is_engaged] = 0
+    for behaviour in (Behaviour.MATURE, Behaviour.DIVIDE):
+        h[behaviour][is_ripe] = 0
+    return h
 
 
 def _hill(s: F32, half_p: np.float32, power: int) -> F32:

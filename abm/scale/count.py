@@ -18,7 +18,7 @@ from abm.bench.meter import moved
 from abm.comm import SerialComm
 from abm.domain import Domain
 from abm.kernel import Kernel, load_topics
-from abm.messages import CELL, Sparse, longest_list
+from abm.messages import CELL, Edges, longest_list
 from abm.phases import HALO, Phases
 from abm.setup import Model, sweep_settings
 
@@ -101,20 +101,12 @@ class PaperComm(SerialComm):
         self.sides: list[Side] = []
         self.kinds: dict[tuple[Any, ...], Side] = {}
 
-    def exchange(
-        self,
-        backend: Any,  # noqa: ANN401
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None = None,
-    ) -> None:
+    def exchange(self, backend: Any, domain: Domain, edges: Edges) -> None:  # noqa: ANN401
         """Note the message to either side."""
         del backend
-        planes = sum(depth * array[0].nbytes for array, depth in zip(arrays, depths, strict=True))
-        side = Side(planes, len(arrays), longest_list(domain, cells) // CELL)
+        side = Side(edges.dense, len(edges.planes), longest_list(domain, edges.cells) // CELL)
         self.sides.append(side)
-        self.kinds[*depths, *((a.dtype, a.shape) for a in arrays), side.sites] = side
+        self.kinds[edges.kind] = side
 
 
 class Counted(NamedTuple):

@@ -15,11 +15,14 @@ import h5py
 import numpy as np
 import pytest
 
+from abm.backends.numpy_backend import NumpyBackend
 from abm.errors import CheckpointError
 from abm.io import atomic, newest_good, read_checkpoint, read_manifest, reader, state_hash, verify, write_checkpoint
 from abm.io.manifest import FileEntry, Manifest
 from abm.state import FIELDS, Snapshot
+from abm.step import Simulation
 from tests.io.shards import assert_same, names, part_of, write_shards
+from tests.tiny import tiny_config
 
 Make = Callable[..., Snapshot]
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,7 +196,7 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 2, .*update abm"):
+    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 3, .*update abm"):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -206,7 +209,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake version 2: another name of a field, another name in the body, distances in um.
+    # A fake version 3: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -215,24 +218,24 @@ def test_older_versions_are_upgraded_step_by_step(
         file.move("pools", "reservoirs")
     forge(path)
 
-    def to_3(old: Snapshot) -> Snapshot:
+    def to_4(old: Snapshot) -> Snapshot:
         old.arrays["inflammation"] = old.arrays.pop("cytokine")
         old.body["tanks"] = old.body.pop("reservoirs")
         return old
 
-    def to_4(old: Snapshot) -> Snapshot:
+    def to_5(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] // np.uint8(10)
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(reader, "FORMAT_VERSION", 4)
-    monkeypatch.setattr(reader, "UPGRADERS", {2: to_3, 3: to_4})
+    monkeypatch.setattr(reader, "FORMAT_VERSION", 5)
+    monkeypatch.setattr(reader, "UPGRADERS", {3: to_4, 4: to_5})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(reader, "UPGRADERS", {2: lambda old: old, 3: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {3: lambda old: old, 4: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
 
@@ -311,6 +314,7 @@ def test_a_write_that_fails_inside_hdf5(tmp_path: Path) -> None:
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
+from abm.backends.numpy_backend import NumpyBackend
 from abm.errors import CheckpointError
 from abm.io import write_checkpoint
 from tests.io.conftest import make
@@ -336,3 +340,26 @@ def test_an_output_path_that_is_a_file(tmp_path: Path, make_snapshot: Make) -> N
     (tmp_path / "out").touch()
     with pytest.raises(CheckpointError, match="cannot be made: Not a directory"):
         write_checkpoint(tmp_path / "out", make_snapshot(), keep=1)
+
+
+def test_a_body_of_format_2_gets_what_it_lacks() -> None:
+    """What a step needs is there, and a run goes on; hazards and clones begin at nothing."""
+    patient = Simulation.start(tiny_config(), NumpyBackend())
+    whole = patient.snapshot()
+    lacking = ("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn")
+    old = replace(whole, body={k: v for k, v in whole.body.items() if not k.startswith(lacking)})
+    assert len(old.body) == len(whole.body) - 13
+    new = reader.UPGRADERS[2](old)
+    assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
+    restored = Simulation.restore(patient.config, patient.backend, new)
+    restored.advance()
+    assert restored.body.mortality.day == np.inf
+
+
+def test_a_body_of_other_rules_is_one_line() -> None:
+    patient = Simulation.start(tiny_config(), NumpyBackend())
+    whole = patient.snapshot()
+    for name, array in (("drugs.level", np.zeros(3)), ("clones.ids", None)):
+        body = {k: v for k, v in whole.body.items() if k != name} | ({} if array is None else {name: array})
+        with pytest.raises(CheckpointError, match="body of this checkpoint does not fit the rule tables"):
+            Simulation.restore(patient.config, patient.backend, replace(whole, body=body))

@@ -32,16 +32,16 @@ class Device:
         """Compile, as the host backend does."""
         whole = FIBRES + source + "".join(map(entry, kernels.values()))
         flags = ["-O1", *flags, *shlex.split(os.environ.get("ABM_CXXFLAGS", ""))]
-        self.library, self.path, _ = _Build(find_compiler(), flags, whole).load()
+        self.compiled, self.path, _ = _Build(find_compiler(), flags, whole).load()
         self.kernels = kernels
         self.order = DOWNWARDS
 
     def run(self, name: str, blocks: int, threads: int, values: Sequence[Any]) -> None:
         """Run a kernel over a grid; arrays as addresses."""
-        function = getattr(self.library, f"run_{name}")
+        function = getattr(self.compiled, f"run_{name}")
         function.argtypes = [ctypes.c_int64, *map(_ctype, self.kernels[name].args)]
         function.restype = ctypes.c_char_p
-        self.library.abm_set_grid(threads, blocks, self.order)
+        self.compiled.abm_set_grid(threads, blocks, self.order)
         problem = function(*values)
         if problem:
             msg = f"kernel {name}: {problem.decode()}"

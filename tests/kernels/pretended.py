@@ -110,7 +110,7 @@ class RawModule:
 
     def get_function(self, name: str) -> Any:
         if name == PREFIX + "set_base_step":
-            function = self.device.library[name]
+            function = self.device.compiled[name]
             return lambda grid, block, values: Stream.do(lambda: function(*map(int, values)))
 
         def launch(grid: tuple[int], block: tuple[int], values: tuple[Any, ...]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.cells import Cycle, Kind, Origin, is_motile
 from abm.errors import ConfigError
 from abm.model.body import Dose
@@ -29,8 +28,8 @@ from abm.model.body.numerics import total
 from abm.model.body.organs import GVH, read_donors
 from abm.model.body.parameters import read_body
 from tests.unit.body_case import Person, live, make_body, tables
+from tests.unit.table_case import FOLDER, change, copied
 
-RULES = resources.folder("scenarios") / "rules"
 CYTOTOXIC = [name for name, drug in tables().drugs.items() if drug.reference]
 
 
@@ -228,14 +227,13 @@ def test_tables_load(species: str) -> None:
 
 
 def broken(tmp_path: Path, table: str, old: str, new: str) -> Path:
-    text = (RULES / "human" / table).read_text(encoding="utf-8")
-    assert old in text
-    (tmp_path / table).write_text(text.replace(old, new, 1), encoding="utf-8")
+    shutil.copy(FOLDER / "human" / table, tmp_path)
+    change(tmp_path, table, old, new)
     return tmp_path
 
 
 def test_wrong_tables_are_named(tmp_path: Path) -> None:
-    shutil.copy(RULES / "human" / "radiation.csv", tmp_path / "radiation.csv")
+    shutil.copy(FOLDER / "human" / "radiation.csv", tmp_path / "radiation.csv")
     for table, read, old, new, message in (
         ("drugs.csv", read_drugs, "busulfan,progenitor,", "busulfan,progenitr,", "mean progenitor"),
         ("drugs.csv", read_drugs, "busulfan,progenitor,", "busulfan,hsc_cycling,", "stands twice"),
@@ -282,23 +280,24 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_resistant_shares_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
-    text = (RULES / "mouse" / "radiation.csv").read_text(encoding="utf-8")
-    assert old in text
-    (tmp_path / "radiation.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    folder = copied(tmp_path, "mouse")
+    change(folder, "radiation.csv", old, new)
     with pytest.raises(ConfigError, match=r"radiation.csv:\d+: ") as caught:
-        read_radiation(tmp_path)
+        read_radiation(folder)
     assert message in str(caught.value)
 
 
 def test_missing_row_of_a_drug(tmp_path: Path) -> None:
-    row = next(line for line in (RULES / "human" / "drugs.csv").read_text().splitlines() if "busulfan,maturing" in line)
+    row = next(
+        line for line in (FOLDER / "human" / "drugs.csv").read_text().splitlines() if "busulfan,maturing" in line
+    )
     with pytest.raises(ConfigError, match="busulfan lacks maturing"):
         read_drugs(broken(tmp_path, "drugs.csv", row + "\n", ""))
 
 
 def test_leaving_a_stated_range_is_said_with_its_source_and_is_no_error(tmp_path: Path) -> None:
     for name in ("drugs.csv", "radiation.csv"):
-        shutil.copy(RULES / "human" / name, tmp_path / name)
+        shutil.copy(FOLDER / "human" / name, tmp_path / name)
     assert out_of_range(tmp_path) == ()
     broken(tmp_path, "drugs.csv", "busulfan,progenitor,3.5,3,4", "busulfan,progenitor,6,3,4")
     (said,) = out_of_range(tmp_path)
@@ -312,7 +311,7 @@ def test_leaving_a_stated_range_is_said_with_its_source_and_is_no_error(tmp_path
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
 def test_shipped_numbers_lie_in_their_ranges(species: str) -> None:
-    assert out_of_range(RULES / species) == ()
+    assert out_of_range(FOLDER / species) == ()
 
 
 def test_log_kill_per_course_is_what_the_literature_gives() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.backends import choose
 from abm.config import Config
 from abm.endpoints import CAUSES as NAMES
@@ -20,8 +19,8 @@ from abm.philox import philox_scalar
 from abm.step import Simulation
 from abm.streams import Stream
 from tests.unit.body_case import live, make_body, tables
+from tests.unit.table_case import change, copied
 
-RULES = resources.folder("scenarios") / "rules"
 EMPTY = (0.0, 0.0, 0.0)
 
 
@@ -98,11 +97,10 @@ def test_the_dead_die_once() -> None:
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
-    text = (RULES / "mouse" / "body.csv").read_text(encoding="utf-8")
-    assert old in text
-    (tmp_path / "body.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    folder = copied(tmp_path, "mouse")
+    change(folder, "body.csv", old, new)
     with pytest.raises(ConfigError, match=r"body.csv") as caught:
-        read_body(tmp_path)
+        read_body(folder)
     assert message in str(caught.value)
 
 

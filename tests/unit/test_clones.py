@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.backends import choose
 from abm.cells import COLD, Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
@@ -32,8 +30,8 @@ from abm.state import Snapshot
 from abm.step import Simulation
 from tests.tiny import tiny_config
 from tests.unit.body_case import Person, live, make_body
+from tests.unit.table_case import change, copied
 
-FOLDER = Path(resources.folder("scenarios")) / "rules"
 GRAFT = Dose(kind="graft", name="blood", origin=Origin.DONOR, cd34=4e8, cd3=2e10)
 PERSONS = {Origin.HOST: 0, Origin.DONOR: 1, Origin.DONOR2: 2, Origin.PRODUCT: 1}
 EVEN = dict.fromkeys(ROWS, CloneRules(1e8, 0.0))
@@ -166,7 +164,7 @@ def test_clones_ride_in_the_cold_word_and_through_a_checkpoint() -> None:
 def test_an_older_checkpoint_has_no_clones() -> None:
     counts = np.zeros((10, 64, 4), np.int64)
     body = {"last_counts": counts, "output.flux": counts, "blood.neutrophils": np.ones(5)}
-    new = UPGRADERS[1](Snapshot(3, (8, 4, 4), 0, 8, {}, body)).body
+    new = UPGRADERS[2](Snapshot(3, (8, 4, 4), 0, 8, {}, body)).body
     clones = Clones(EVEN, 1, PERSONS)
     clones.unpack({name: new[f"clones.{name}"] for name in Clones.STATE})
     assert not clones.repertoire(np.ones((len(INDEX), 4))).any()
@@ -184,21 +182,16 @@ def test_an_older_checkpoint_has_no_clones() -> None:
     ],
 )
 def test_a_mistake_names_file_and_line(tmp_path: Path, old: str, new: str, key: str, said: str) -> None:
-    shutil.copytree(FOLDER / "human", tmp_path / "human")
-    path = tmp_path / "human" / "clones.csv"
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    line = text[: text.index(old)].count("\n") + 1
+    folder = copied(tmp_path)
+    line = change(folder, "clones.csv", old, new)
     with pytest.raises(ConfigError) as error:
-        read_clones(path.parent)
-    assert str(error.value).startswith(f"{path}:{line}: {key}: ")
+        read_clones(folder)
+    assert str(error.value).startswith(f"{folder / 'clones.csv'}:{line}: {key}: ")
     assert said in str(error.value)
 
 
 def test_a_pool_without_a_row_is_said(tmp_path: Path) -> None:
-    shutil.copytree(FOLDER / "human", tmp_path / "human")
-    path = tmp_path / "human" / "clones.csv"
+    path = copied(tmp_path) / "clones.csv"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith("TREG")), encoding="utf-8")
     with pytest.raises(ConfigError, match="missing: TREG"):

@@ -18,6 +18,7 @@ from abm.config import Config, load_config
 from abm.domain import Domain
 from abm.errors import ConfigError, LedgerError
 from abm.ledger import check
+from abm.messages import Edges
 from abm.model import traffic
 from abm.model.traffic import Circulation, Requests, arrivals_by_slot, not_lodged
 from abm.phases import HALO, bytes_per_site
@@ -77,7 +78,7 @@ def test_the_halo_wraps() -> None:
     array = np.zeros(domain.local_shape, np.uint32)
     array[2:8] = np.arange(6)[:, None, None]
     comm = SerialComm()
-    comm.exchange(backend, domain, [array], [2])
+    comm.exchange(backend, domain, Edges([(array, 2)]))
     assert comm.exchange_s > 0.0
     assert array[:, 0, 0].tolist() == [4, 5, 0, 1, 2, 3, 4, 5, 0, 1]
 

@@ -15,7 +15,7 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.comm import MpiComm, SerialComm
 from abm.domain import Domain
 from abm.errors import BackendError
-from abm.messages import CELL, Sparse, _parts
+from abm.messages import CELL, Edges, Sparse, _parts
 
 DTYPES = ("u1", "u4", "u1", "f4")  # in this order words would not begin at multiples of their size
 
@@ -148,9 +148,9 @@ def test_messages_carry_the_planes(monkeypatch: pytest.MonkeyPatch, on_gpu: bool
     given = [DeviceArray(array) for array in arrays] if on_gpu else arrays
     same, mixed = [2] * len(DTYPES), [1 + i % 2 for i in range(len(DTYPES))]
     for depths in (same, mixed, same):
-        SerialComm().exchange(NumpyBackend(), domain, expected, depths)
+        SerialComm().exchange(NumpyBackend(), domain, Edges(list(zip(expected, depths, strict=True))))
         for _ in range(2):  # the second finds the copies of the first still queued
-            ranks.exchange(backend, domain, given, depths)
+            ranks.exchange(backend, domain, Edges(list(zip(given, depths, strict=True))))
         backend.sync()
         assert all((one == other).all() for one, other in zip(arrays, expected, strict=True))
         for array in (*arrays, *expected):
@@ -179,8 +179,8 @@ def test_cells_of_a_sparse_layer_travel_as_a_list(
         for array in (hot, cold, field):  # the halo as well: what was there before goes
             array[...] = np.where(rng.random(array.shape) < filling, rng.integers(1, 99, array.shape), 0)
         wanted = [array.copy() for array in (hot, cold, field)]
-        SerialComm().exchange(NumpyBackend(), domain, wanted[2:], [1], Sparse(*wanted[:2], depth))
-        ranks.exchange(backend, domain, given[2:], [1], Sparse(*given[:2], depth))
+        SerialComm().exchange(NumpyBackend(), domain, Edges([(wanted[2], 1)], Sparse(*wanted[:2], depth)))
+        ranks.exchange(backend, domain, Edges([(given[2], 1)], Sparse(*given[:2], depth)))
         backend.sync()
         assert (field == wanted[2]).all()
         assert (hot == wanted[0]).all()
@@ -198,7 +198,7 @@ def test_a_wish_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch)
 def test_messages_hold_the_planes_of_all_arrays() -> None:
     arrays = [np.zeros((9, 2, 3), np.uint32), np.zeros((9, 2, 3), np.uint8)]
     buffer = np.zeros(2 * 6 * (4 + 1), np.uint8)
-    parts = [part for part, *_ in _parts(buffer, arrays, [2, 2])]
+    parts = [part for part, *_ in _parts(buffer, [(array, 2) for array in arrays])]
     assert [(part.shape, part.dtype) for part in parts] == [((2, 2, 3), np.uint32), ((2, 2, 3), np.uint8)]
     parts[0][...] = 0x01010101
     parts[1][...] = 2

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.backends import choose
 from abm.cells import Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
@@ -20,8 +18,8 @@ from abm.model.body.repertoire import ALLOREACTIVE, CONVENTIONAL, Share, draw_cl
 from abm.step import Simulation
 from tests.tiny import tiny_config
 from tests.unit.body_case import Person, live, make_body
+from tests.unit.table_case import change, copied
 
-FOLDER = Path(resources.folder("scenarios")) / "rules"
 GRAFT = Dose(kind="graft", name="blood", origin=Origin.DONOR, cd34=4e8, cd3=2e10)
 ALLO = {s for lineages in ALLOREACTIVE.values() for classes in lineages for s in classes}
 
@@ -137,13 +135,9 @@ def test_pool_cells_are_activated_on_the_lattice_and_kill_who_shows_their_antige
     ],
 )
 def test_a_mistake_names_file_and_line(tmp_path: Path, old: str, new: str, key: str, said: str) -> None:
-    shutil.copytree(FOLDER / "human", tmp_path / "human")
-    path = tmp_path / "human" / "repertoire.csv"
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    line = text[: text.index(old)].count("\n") + 1
+    folder = copied(tmp_path)
+    line = change(folder, "repertoire.csv", old, new)
     with pytest.raises(ConfigError) as error:
-        read_repertoires(path.parent, read_donors(path.parent))
-    assert str(error.value).startswith(f"{path}:{line}: {key}: ")
+        read_repertoires(folder, read_donors(folder))
+    assert str(error.value).startswith(f"{folder / 'repertoire.csv'}:{line}: {key}: ")
     assert said in str(error.value)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.cells import (
     LOSS_ANTIGENS,
     N_BEHAVIOURS,
@@ -24,24 +22,14 @@ from abm.cells import (
 from abm.errors import ConfigError
 from abm.model.meanfield import homeostasis
 from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
+from tests.unit.table_case import FOLDER, change, copied
 
-FOLDER = Path(resources.folder("scenarios")) / "rules"
 NO_DRUG = np.zeros((64, 2))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copytree(FOLDER / "human", tmp_path / "human")
-    return tmp_path / "human"
-
-
-def change(folder: Path, table: str, old: str, new: str) -> int:
-    """Replace text in a table; returns the line it stands in."""
-    path = folder / table
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    return text[: text.index(old)].count("\n") + 1
+    return copied(tmp_path)
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])

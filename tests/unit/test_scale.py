@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,7 @@ from abm.bench.meter import OTHERS, Meter
 from abm.comm import MpiComm, SerialComm
 from abm.config import load_config
 from abm.domain import Domain
-from abm.messages import Sparse
+from abm.messages import Edges
 from abm.phases import HALO, Phases
 from abm.scale import machines, text
 from abm.scale.count import Counted, Side, count
@@ -63,17 +62,11 @@ class CountingComm(SerialComm):
     def __init__(self) -> None:
         self.sides: list[Side] = []
 
-    def exchange(
-        self,
-        backend: Any,
-        domain: Domain,
-        arrays: Sequence[Any],
-        depths: Sequence[int],
-        cells: Sparse | None = None,
-    ) -> None:
-        nbytes = sum(a[:depth].nbytes for a, depth in zip(arrays, depths, strict=True))
-        self.sides.append(Side(nbytes, len(arrays), cells.hot[: cells.depth].size if cells else 0))
-        super().exchange(backend, domain, arrays, depths, cells)
+    def exchange(self, backend: Any, domain: Domain, edges: Edges) -> None:
+        nbytes = sum(array[:depth].nbytes for array, depth in edges.planes)
+        sites = edges.cells.hot[: edges.cells.depth].size if edges.cells else 0
+        self.sides.append(Side(nbytes, len(edges.planes), sites))
+        super().exchange(backend, domain, edges)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from abm.cells import Kind, Origin
 from abm.model.body.treatment import Plan
@@ -21,18 +21,7 @@ DoseKind = Literal[
     "platelet_loss",
 ]
 #: Kinds in the order in which they are given when they fall into the same step.
-ORDER: tuple[DoseKind, ...] = (
-    "immunosuppression_level",
-    "treatment",
-    "drug",
-    "radiation",
-    "gcsf",
-    "graft",
-    "cells",
-    "label",
-    "blood_loss",
-    "platelet_loss",
-)
+ORDER: tuple[DoseKind, ...] = get_args(DoseKind)
 
 
 @dataclass(frozen=True)
