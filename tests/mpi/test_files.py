@@ -13,6 +13,7 @@ import pytest
 
 from abm import io
 from abm.io.manifest import MANIFEST, Manifest
+from abm.io.reader import FORMAT_VERSION
 from tests.mpi.launches import abm, last_word
 
 pytestmark = pytest.mark.mpi
@@ -138,10 +139,13 @@ def unwritable(run: Path, place: Path) -> None:
     run.chmod(0o555)
 
 
+NEWER = f"format version 99 is newer than {FORMAT_VERSION}, the last one known here: update abm"
+
+
 @pytest.mark.parametrize(
     ("damage", "options", "messages"),
     [
-        (newer, [], ["no usable checkpoint", "format version 99 is newer than 2, the last one known here: update abm"]),
+        (newer, [], ["no usable checkpoint", NEWER]),
         (of_another_scenario, [], ["config.toml changed since this checkpoint was written"]),
         (of_another_shape, [], ["config.toml changed since this checkpoint was written"]),
         (of_another_shape, ["--force"], ["shape: [16, 8, 9], but ", "checkpoint-00000007 holds [15, 8, 9] sites"]),

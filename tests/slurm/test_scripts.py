@@ -40,6 +40,13 @@ def test_bash_can_read_it(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_no_signal_can_be_lost() -> None:
+    """A trap that is due while bash 5.2 reads the output of ``$( )`` fails, and the warning is gone."""
+    code = [line.partition("#")[0] for line in body("requeue").splitlines()]
+    assert any(line.startswith("trap ") for line in code)
+    assert not [line for line in code if re.search(r"\$\((?!\()|`", line)]
+
+
 def test_run_and_gpu_differ_by_what_they_ask_for() -> None:
     differ = re.compile(r"^BACKEND=.*$", re.MULTILINE)
     assert differ.sub("", body("gpu")) == differ.sub("", body("run"))
