@@ -42,6 +42,7 @@ class Simulation:
         self.domain = setup.make_domain(config, self.comm)
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
+        self.rates: StepRates | None = None  # those the kernels have
         self.first_label = labels.first_given(self.model.schedule)
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
@@ -120,7 +121,9 @@ class Simulation:
         lattice.meet(t, self.sweeps, counted=counted)  # 1, 2: contacts at time level t, reach 1; quasi-steady fields
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
-        lattice.set_constants(rates._asdict())
+        if rates is not self.rates:
+            self.rates = rates
+            lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label)
         counts = lattice.read_counts()

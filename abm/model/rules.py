@@ -138,9 +138,21 @@ class Rules:
             drug_hazard: extra death hazard per hour by drug and radiation, shape (64, 2).
             step_h: length of the step, hours.
         """
+        multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
+        asked = (step_h, drug_hazard.tobytes(), *multipliers)
+        if asked not in self._remembered:  # without a response or a drug, all steps are the same
+            self._remembered.clear()
+            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h)
+        return self._remembered[asked]
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[object, ...], StepRates]:
+        """The rates of the last step, by all that they depend on."""
+        return {}
+
+    def _rates(self, multipliers: list[float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
         rate = self.base.copy()
-        for response in self.responses:
-            multiplier = response.multiplier(signals[response.signal])
+        for response, multiplier in zip(self.responses, multipliers, strict=True):
             for row in response.rows:
                 rate[row, response.behaviour] *= multiplier
         renew = np.where(

@@ -43,6 +43,7 @@ __all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
+HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -73,6 +74,10 @@ class Body:
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
+        self._exit_weights: Floats = np.zeros((N_KINDS, 1))
+        for kind in PRODUCTION:
+            self._exit_weights[kind] = scale.exit_cells[kind]
+        self._exit_weights[list(BLASTS)] = scale.cells_per_agent
         self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
         self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
@@ -109,8 +114,8 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
-        labelled = self._exits(counts[Count.LABELLED_EGRESS])[Kind.NEUTROPHIL] / (1 << Label.DNA)
-        self.blood.advance(exits, labelled, self.cytokines.reticulocyte_shift, step_h)
+        labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
+        self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)
@@ -127,9 +132,8 @@ class Body:
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
-        weights = {kind: self.scale.exit_cells[kind] for kind in PRODUCTION}
-        weights |= dict.fromkeys(BLASTS, self.scale.cells_per_agent)
-        return {kind: egress[kind].astype(np.float64) * weight for kind, weight in weights.items()}
+        cells = egress * self._exit_weights
+        return {kind: cells[kind] for kind in (*PRODUCTION, *BLASTS)}
 
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
@@ -153,8 +157,8 @@ class Body:
 
     def _take_back(self, egress: NDArray[np.int64]) -> None:
         """Return wandering lymphocytes that left the lattice to their pools; alloreactive ones never left theirs."""
-        for kind, origin in np.argwhere(egress[FIRST_MOTILE:] > 0):
-            found, whose = Kind(int(kind) + FIRST_MOTILE), Origin(int(origin))
+        for kind, origin in np.argwhere(egress[FIRST_MOTILE:]).tolist():
+            found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
             if found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose):
                 self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
 
@@ -162,13 +166,14 @@ class Body:
         """Advance pools, thymus, alloreactive cells and organs."""
         lymphopenia = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
         self.lymphocytes.advance(exits, lymphopenia, step_h)
-        for direction, victims, mirror in ((GVH, [Origin.HOST], HVG), (HVG, [Origin.DONOR, Origin.DONOR2], GVH)):
+        for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
-            self.lymphocytes.pools[:, victims] *= survival
-            self.allo.survive(mirror, survival, survival)
-        loss_before = self.allo.immune_loss.copy()
+            if survival < 1.0:
+                self.lymphocytes.pools[:, victims] *= survival
+                self.allo.survive(mirror, survival, survival)
+        loss_before = self.allo.immune_loss.tolist()
         self.allo.advance(self._surroundings(population), step_h)
-        gained = float(np.max(self.allo.immune_loss - loss_before))
+        gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
 

@@ -289,8 +289,9 @@ class Drugs(Packed):
     def inhibition(self, effect: str) -> float:
         """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
         left, column = 1.0, EFFECTS.index(effect)
-        for i in np.flatnonzero(self.level):
-            left = left * (1.0 - self.drugs[i].inhibition[column] * float(self.level[i]))
+        for drug, level in zip(self.drugs, self.level.tolist(), strict=True):
+            if level != 0.0:
+                left = left * (1.0 - drug.inhibition[column] * level)
         return 1.0 - left
 
     def concentrations(self) -> dict[str, float]:
