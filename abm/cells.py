@@ -194,8 +194,15 @@ COLD: tuple[Field, ...] = (
     Field("damage", 21, 3, "sub-lethal damage"),
     Field("timer", 24, 2, "counter (engagement, eclipse)"),
     Field("label", 26, 4, "level of a label (Label), halved by each division"),
-    Field("resist", 30, 2, "drug resistance class"),
+    Field("resist", 30, 2, "variant: 0 the wild type, others as variants.csv has them"),
 )
+
+
+#: Variants of a cell: the wild type and three that a table names.
+N_VARIANTS = 4
+#: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
+MARKS = {"loss": (0, 8), "variant": (8, N_VARIANTS - 1), "edit": (11, 4)}
+N_MARKS = 15
 
 
 class Label(IntEnum):
@@ -345,6 +352,9 @@ def cpp_header() -> str:
         "N_HAZARDS": N_HAZARDS,
         "N_COUNTS": N_COUNTS,
         "N_PARTS": N_PARTS,
+        "N_VARIANTS": N_VARIANTS,
+        "N_MARKS": N_MARKS,
+        **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
         "TISSUE_MASK": TISSUE_MASK,
         "NICHE_MASK": NICHE_MASK,
         "HISTOGRAM_BITS": HISTOGRAM_BITS,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, N_PARTS, Label, Tissue
+from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
@@ -212,7 +212,8 @@ class Phases:
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         fate = self._draw("fate", beyond, stream, layer_is_motile=int(motile), **own)
-        commit = self._draw("commit", 1, outcome, room=self.room, counts=self.counts, **self.bounds, **own)
+        special = {"mutation": Stream.MUTATION * 256 + motile, "room": self.room, "counts": self.counts}
+        commit = self._draw("commit", 1, outcome, **special, **self.bounds, **own)
         return [fate._replace(varies=("step", "highest")), commit._replace(behind=FATE_CHAIN["commit"])]
 
     def census(self) -> None:
@@ -230,6 +231,16 @@ class Phases:
     def _census_label(self) -> list[Stage]:
         own = {"hot": self.arrays["res_hot"], "cold": self.arrays["res_cold"]}
         return [Stage("census_label", 0, own | {"counts": self.counts})]
+
+    def marks(self) -> NDArray[np.int64]:
+        """Return who has inherited what over all ranks, int64 (N_MARKS, 64, 4)."""
+        marks = self.backend.alloc(N_PARTS * N_MARKS * N_KINDS * N_ORIGINS, np.uint32)
+        totals = self.backend.alloc(N_MARKS * N_KINDS * N_ORIGINS, np.int64)
+        for layer in ("res", "mot"):
+            own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"], "marks": marks}
+            Chain(self.backend, self.domain, [Stage("census_marks", 0, own)], self._known())()
+        self.backend.launch("collect", totals.size, counts=marks, totals=totals)
+        return self.comm.sum_int64(np.array(self.backend.to_host(totals)).reshape(N_MARKS, N_KINDS, N_ORIGINS))
 
     def label(self, step: int, marker: Label, take: NDArray[np.uint32]) -> None:
         """Let residents take up a label; ``take``: threshold (x 2^-32) by row of the rate table."""

@@ -216,6 +216,7 @@ def make_start(model: Model, census: Census) -> Start:
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
         blast_stages=model.rules.kinds[Kind.BLAST].stages,
+        subclones=model.rules.heredity.subclones,
     )
 
 

@@ -119,7 +119,7 @@ class Simulation:
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
         lattice.meet(t, self.sweeps, counted=counted)  # 1, 2: contacts at time level t, reach 1; quasi-steady fields
-        signals, drugs = self.body.signals() | self._marrow_signals(), self.body.drug_hazards()
+        signals, drugs = self.body.signals() | self._marrow_signals(), self.body.variant_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h)
         if rates is not self.rates:
             self.rates = rates
@@ -249,7 +249,8 @@ class Simulation:
         for row in STANDING:
             counts[row] = self.last[row]
         self.flux[...] = 0
-        return Record(step=self.step, day=self.day, values=self.observables(), counts=counts)
+        values = self.observables() | observe.inherited(self.lattice.marks(), self.last, self.model.rules)
+        return Record(step=self.step, day=self.day, values=values, counts=counts)
 
     def snapshot(self) -> Snapshot:
         """Return the whole state on the host, ready to be written."""

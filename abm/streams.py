@@ -31,6 +31,7 @@ class Stream(IntEnum):
     DEATH = 12  # whether the patient dies, and of what
     HARVEST = 13  # which cells of another marrow a graft holds
     RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
+    MUTATION = 15  # what daughters gain by mutation, and cells of a subclone; draw: layer, or row of the table
 
 
 def cpp_header() -> str:

@@ -15,6 +15,11 @@ DEVICE uint32_t slot(uint32_t hot) { return GET(hot, HOT_KIND) * N_ORIGINS + GET
 // Row of the rate table: kind x (quiescent, cycling).
 DEVICE uint32_t rate_row(uint32_t hot) { return GET(hot, HOT_KIND) * 2u + (GET(hot, HOT_CYCLE) & 1u); }
 
+// The same for its variant: each variant has a rate table of its own.
+DEVICE uint32_t variant_row(uint32_t hot, uint32_t cold) {
+    return GET(cold, COLD_RESIST) * (N_KINDS * 2u) + rate_row(hot);
+}
+
 // A set bit, chosen evenly by the random word r.
 DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
     return nth_bit(bits, uint32_t((uint64_t(r) * bit_count(bits)) >> 32));

@@ -11,7 +11,8 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import COLD, HOT, NICHE_MASK, TISSUE_MASK, Kind, Origin, Tissue
+from abm.cells import COLD, HOT, MARKS, NICHE_MASK, TISSUE_MASK, Kind, Origin, Tissue
+from abm.model.heredity import Subclone
 from abm.model.meanfield import Homeostasis
 from abm.philox import philox
 from abm.streams import Stream
@@ -19,6 +20,8 @@ from abm.streams import Stream
 _HOT = {f.name: np.uint32(f.shift) for f in HOT}
 _COLD = {f.name: np.uint32(f.shift) for f in COLD}
 _TWO32 = 4294967296.0
+#: Step number for draws made before the first step, and the first draw of the stream that no layer takes.
+_BEFORE_START, _FIRST_DRAW = 0xFFFFFFFF, 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Start:
         lsc_share: stem cells among leukaemic cells.
         quiescent_lsc: quiescent share of those.
         blast_stages: stages of a blast; the blasts of a grown leukaemia are spread over them.
+        subclones: shares of cells that have lost an antigen or are a variant.
     """
 
     homeostasis: Homeostasis
@@ -42,6 +46,7 @@ class Start:
     lsc_share: float
     quiescent_lsc: float
     blast_stages: int
+    subclones: tuple[Subclone, ...] = ()
 
 
 def initial_cells(
@@ -75,7 +80,26 @@ def initial_cells(
     word = (kind << _HOT["kind"]) | (np.uint32(Origin.HOST) << _HOT["origin"]) | (cycling << _HOT["cycle"])
     hot[where] = np.where(kind == Kind.EMPTY, np.uint32(0), word)
     cold[where] = np.where(kind == Kind.EMPTY, np.uint32(0), (clone << _COLD["clone"]) | (stage << _COLD["stage"]))
+    _add_subclones(hot, cold, sites.reshape(-1), seed, start.subclones)
     return hot.reshape(tissue.shape), cold.reshape(tissue.shape)
+
+
+def _add_subclones(
+    hot: NDArray[np.uint32],
+    cold: NDArray[np.uint32],
+    sites: NDArray[np.int64],
+    seed: int,
+    subclones: tuple[Subclone, ...],
+) -> None:
+    """Let shares of the cells of some kinds have what they have from the start."""
+    for index, subclone in enumerate(subclones):
+        where = np.flatnonzero((hot & np.uint32(0x3F)) == subclone.kind)
+        r = philox(seed, sites[where], _BEFORE_START, Stream.MUTATION * 256 + _FIRST_DRAW + index)[0]
+        chosen = where[r < _threshold(subclone.share)]
+        first = MARKS["variant"][0]
+        hot[chosen] |= np.uint32(subclone.gain & ((1 << first) - 1)) << _HOT["loss"]
+        if variant := subclone.gain >> first:
+            cold[chosen] = (cold[chosen] & ~(np.uint32(3) << _COLD["resist"])) | np.uint32(variant) << _COLD["resist"]
 
 
 def _threshold(probability: float) -> np.uint64:

@@ -38,6 +38,7 @@ SHARED_FROM = 100_000
 Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
+_RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 
@@ -125,13 +126,14 @@ class Circulation:
         Args:
             step: number of the step.
             step_h: its length, hours.
-            drug_hazard: death hazard per hour by kind and cycle state, shape (64, 2).
+            drug_hazard: death hazard per hour by variant, kind and cycle state, shape (4, 64, 2).
         """
         if not self.hot.size:
             return 0
         r = philox(self.seed, np.arange(self.hot.size), step, Stream.BODY * 256 + 2)[0]
         waste = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
-        hazard = (waste + drug_hazard[self.hot & _KIND_MASK, (self.hot >> _CYCLE_SHIFT) & np.uint32(1)]) * step_h
+        variant, kind = self.cold >> _RESIST_SHIFT, self.hot & _KIND_MASK
+        hazard = (waste + drug_hazard[variant, kind, (self.hot >> _CYCLE_SHIFT) & np.uint32(1)]) * step_h
         chance = {h: 1.0 - exactmath.exp(-h) for h in set(hazard.tolist())}
         threshold = np.array([int(chance[h] * 4294967295.0) for h in hazard.tolist()], np.uint32)
         stays = r >= threshold

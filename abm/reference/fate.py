@@ -42,6 +42,7 @@ from abm.reference.lattice import (
     neighbour,
     pick_set_bit,
     rate_row,
+    variant_row,
 )
 from abm.streams import GATE
 
@@ -104,7 +105,8 @@ def fate(
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
     hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, ny, nx, engaged.reshape(-1), strength)
-    h = _base_hazards(rates, row, hits, is_engaged, stage >= stages[kind_of(cell)])
+    own = variant_row(cell, cold.reshape(-1)[site])
+    h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 

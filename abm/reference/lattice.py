@@ -50,6 +50,11 @@ def rate_row(hot: U32) -> I64:
     return kind_of(hot) * 2 + (get(hot, HOT["cycle"]) & np.uint32(1))
 
 
+def variant_row(hot: U32, cold: U32) -> I64:
+    """Return the same for the variant of each cell: each variant has a rate table of its own."""
+    return get(cold, COLD["resist"]).astype(np.int64) * (cells.N_KINDS * 2) + rate_row(hot)
+
+
 def global_site(site: I64, shift: int, total: int) -> I64:
     """Return the global sites of local sites."""
     wrapped: I64 = (site + shift) % total

@@ -81,7 +81,7 @@ def _hot(rng: np.random.Generator, shape: tuple[int, int, int], kinds: Array, fi
 def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     """Return the shipped tables, with rates fast enough that every event happens, and rules on every signal."""
     signals = {name: float(rng.random() * 20) for name in BODY_SIGNALS}
-    drug = rng.random((cells.N_KINDS, 2)) * 0.01
+    drug = rng.random((cells.N_VARIANTS, cells.N_KINDS, 2)) * 0.01
     rates, ceiling, renew, rated = rules.rates(signals, drug, 6.0)
     rows, n = cells.N_KINDS * 2, 3
     rows_with_rules = {
@@ -97,10 +97,24 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
     random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated}
+    random |= _mutations(rng)
     random |= {"hop": hop, "chosen": chosen, "take": take}
     return {
         **rules.tables,
         **rows_with_rules,
         **random,
         **rules.sight(donor_is_self=False),
+    }
+
+
+def _mutations(rng: np.random.Generator) -> dict[str, Array]:
+    """Return up to three mutations of each kind and variant, many of them common."""
+    number = rng.integers(0, 4, cells.N_KINDS * cells.N_VARIANTS)
+    start = np.concatenate([[0], np.cumsum(number)]).astype(np.int32)
+    steps = rng.integers(0, 2**30, int(start[-1]))
+    chance = [np.cumsum(steps[a:b]) for a, b in zip(start[:-1], start[1:], strict=True)]
+    return {
+        "mutation_start": start,
+        "mutation_chance": np.concatenate(chance).astype(np.uint32),
+        "mutation_gain": rng.integers(0, 2**10, int(start[-1])).astype(np.uint16),
     }

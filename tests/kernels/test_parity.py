@@ -88,6 +88,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     p.census()
     p.census_label()
     seen["counts"] = p.read_counts()
+    seen["marks"] = p.marks()
     p._chain(p._label, cells.Label.DNA)(step=step)
     look("label", "res_cold")
     p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here

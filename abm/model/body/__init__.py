@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
+from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
 from abm.model.body import report
 from abm.model.body.blood import Blood
@@ -63,7 +63,7 @@ class Body:
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division)
+        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
         self.treatment = Treatment()
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -270,6 +270,12 @@ class Body:
             rows = [int(kind) for kind in kinds]
             table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
         return table
+
+    def variant_hazards(self) -> Floats:
+        """Return the same for each variant of a cell, the wild type first, shape (4, 64, 2)."""
+        if self.step_h > 0.0 and self.drugs.acting:
+            return self.drugs.variant_kills(self.step_h) / self.step_h
+        return np.zeros((N_VARIANTS, N_KINDS, 2))
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, Cycle, Kind, is_motile
+from abm.cells import N_KINDS, N_VARIANTS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 from abm.tables import RANGE, Folder, Row, read_table
@@ -197,9 +197,21 @@ class Drugs(Packed):
     STATE = ("remaining", "level", "radiation", "resistant")
 
     def __init__(
-        self, drugs: Mapping[str, Drug], radiation: Radiation, division: Mapping[Kind, float] | None = None
+        self,
+        drugs: Mapping[str, Drug],
+        radiation: Radiation,
+        division: Mapping[Kind, float] | None = None,
+        variants: Mapping[str, Floats] | None = None,
     ) -> None:
-        """Start without any drug; ``division`` holds the division rate at homeostasis (1/d) by kind, where known."""
+        """Start without any drug.
+
+        Args:
+            drugs: by name.
+            radiation: what radiation does.
+            division: division rate at homeostasis (1/d) by kind, where known.
+            variants: factor of the kill of variants by the name of the drug, shape (4, 64, 2), where it is not 1.
+        """
+        self._variants = dict(variants or {})
         self.drugs = tuple(drugs.values())
         self._index = {name: i for i, name in enumerate(drugs)}
         self._lq = radiation
@@ -272,12 +284,19 @@ class Drugs(Packed):
 
     def cell_kills(self, step_h: float) -> Floats:
         """Return -ln(survival) in the coming step by kind and cycle state, shape (N_KINDS, 2)."""
-        table = np.zeros(self._drug_class.shape)
+        kills: Floats = self.variant_kills(step_h)[0]
+        return kills
+
+    def variant_kills(self, step_h: float) -> Floats:
+        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS, N_KINDS, 2)."""
+        table = np.zeros((1, *self._drug_class.shape))
         for drug, exposure in self.exposures(step_h):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
-            table = table + by_class[self._drug_class] * self._passage[drug.name]
+            kill = by_class[self._drug_class] * self._passage[drug.name]
+            table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
         _, by_radiation = self.kills(step_h)
-        return np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
+        kills = np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
+        return np.broadcast_to(kills, (N_VARIANTS, *kills.shape[1:]))
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from abm.cells import Kind
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
@@ -13,6 +16,8 @@ from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
 from abm.model.body.repertoire import Repertoire, read_repertoires
+from abm.model.heredity import read_variants
+from abm.model.rule_tables import read_kinds
 from abm.tables import Folder
 
 #: Kinds whose egress is a daily production of the body, with the parameter that declares it.
@@ -74,6 +79,7 @@ class Tables:
     values: Mapping[str, float]
     drugs: dict[str, Drug]
     radiation: Radiation
+    variants: Mapping[str, NDArray[np.float64]]
     grafts: dict[str, Graft]
     sources: dict[str, Source]
     donors: dict[str, Donor]
@@ -88,6 +94,7 @@ class Tables:
             read_body(folder),
             read_drugs(folder),
             read_radiation(folder),
+            read_variants(folder, read_kinds(folder / "kinds.csv")).drugs,
             grafts,
             read_sources(folder, grafts),
             donors,
