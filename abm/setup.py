@@ -19,6 +19,7 @@ from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, daily_production
 from abm.model.body.drugs import out_of_range
+from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -255,6 +256,7 @@ def make_scale(model: Model, census: Census) -> Scale:
         exit_cells={kind: cells / float(exits[kind]) if exits[kind] > 0 else 0.0 for kind, cells in per_day.items()},
         reference_cellularity=resident,
         cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
+        megakaryocytes=fsum(float(pool[kind]) for kind in MEGAKARYOCYTES),
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
 

@@ -21,7 +21,7 @@ from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
-from abm.model.body.given import PRODUCTION, Patient, Scale, Tables, daily_production
+from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
@@ -121,7 +121,8 @@ class Body:
         self.drugs.pass_step(step_h)
         if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
             self.drugs.set_level(*given)
-        self.cytokines.advance(self.blood.anc, self.blood.platelet_count, self.blood.hb, step_h)
+        counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
         for dose in doses:
             self._give(dose)
         self.blood.transfuse(day)
@@ -134,6 +135,11 @@ class Body:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
         cells = egress * self._exit_weights
         return {kind: cells[kind] for kind in (*PRODUCTION, *BLASTS)}
+
+    def _megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
+        """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
+        usual = self.scale.megakaryocytes
+        return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
 
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""

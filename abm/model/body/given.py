@@ -32,6 +32,9 @@ PRODUCTION = {
     Kind.THYMUS_SEEDING: "thymus_seeding",
 }
 
+#: Kinds that take up TPO in the marrow.
+MEGAKARYOCYTES = (Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK)
+
 
 class Patient(Protocol):
     """What the body needs to know of the patient."""
@@ -62,6 +65,7 @@ class Scale:
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
         cells_per_hsc: real stem cells for which an agent stands that is one.
+        megakaryocytes: of the patch at homeostasis; 0 where nobody counts them.
         division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
@@ -69,6 +73,7 @@ class Scale:
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
     cells_per_hsc: float
+    megakaryocytes: float = 0.0
     division: Mapping[Kind, float] = field(default_factory=dict)
 
 

@@ -79,6 +79,7 @@ class CytokineRules:
     reticulocyte_shift: float = _in("d")
     tpo_half_life: float = _in("h")
     tpo_max: float = _in("fold")
+    tpo_megakaryocyte_share: float = _in("1")
     flt3l_floor: float = _in("1")
     flt3l_cellularity_cap: float = _in("1")
     il7_floor: float = _in("1")
