@@ -42,10 +42,12 @@ def _without_clones(old: Snapshot) -> Snapshot:
 
 
 def _without_infections(old: Snapshot) -> Snapshot:
-    """Version 3 had no infections and three causes of death."""
+    """Version 3 had no infections, no chronic GVHD and three causes of death."""
     none = np.zeros(4)
     added = {f"infections.{name}": none for name in ("load", "covered", "episodes")}
     added |= {"infections.began": np.full(4, np.inf), "infections.turn": np.array(float(old.step))}
+    added |= {f"chronic.{name}": np.array(0.0) for name in ("broken", "exposure", "severity")}
+    added |= {"chronic.onset": np.array(np.inf)}
     added["mortality.exposure"] = np.concatenate([old.body["mortality.exposure"], np.zeros(3)])
     return replace(old, body=old.body | added)
 

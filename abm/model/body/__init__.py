@@ -17,6 +17,7 @@ from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Ori
 from abm.exactmath import exp
 from abm.model.body import report, threats
 from abm.model.body.blood import Blood
+from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
@@ -29,6 +30,7 @@ from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings, find_donor
 from abm.model.body.parameters import (
     BloodRules,
+    ChronicRules,
     CytokineRules,
     LymphocyteRules,
     MortalityRules,
@@ -75,6 +77,7 @@ class Body:
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
         self._exit_weights: Floats = np.zeros((N_KINDS, 1))
@@ -134,7 +137,7 @@ class Body:
         hazards = self.mortality.hazards(*counts_now, threats.illness(self, population))
         self.mortality.advance(hazards, self.infections.hazards().tolist(), day, step_h, draw)
         self.lymphocytes.queue(step_h)
-        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
+        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
@@ -182,6 +185,15 @@ class Body:
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        self._advance_chronic(step_h)
+
+    def _advance_chronic(self, step_h: float) -> None:
+        """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
+        reactive = float(self.allo.precursors[GVH]) * (1.0 - self.drugs.inhibition("activation"))
+        thymus = self.lymphocytes.thymic_function
+        self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
+        if self.chronic.severity > 0.0:
+            self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
 
     def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
         by_origin = population.sum(axis=0)
@@ -343,7 +355,18 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "infections", "mortality", "clones", "lymphocytes", "allo")
+        parts = (
+            "blood",
+            "cytokines",
+            "drugs",
+            "treatment",
+            "infections",
+            "mortality",
+            "clones",
+            "lymphocytes",
+            "allo",
+            "chronic",
+        )
         return [(getattr(self, name), name) for name in parts]
 
 

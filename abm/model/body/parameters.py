@@ -164,6 +164,19 @@ class OrganRules:
 
 
 @dataclass(frozen=True)
+class ChronicRules:
+    """Onset and course of chronic GVHD."""
+
+    chronic_half: float = _in("cells")
+    chronic_rate: float = _in("1/d")
+    chronic_delay: float = _in("d")
+    chronic_growth: float = _in("1/d")
+    chronic_repair: float = _in("d")
+    chronic_thymus: float = _in("1/d")
+    chronic_effectors: float = _in("cells")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
     """Hazards of death.
 
@@ -189,8 +202,18 @@ class MortalityRules:
     toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
-SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
+Rules = TypeVar(
+    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules
+)
+SECTIONS: tuple[type[Any], ...] = (
+    SizeRules,
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    ChronicRules,
+    MortalityRules,
+)
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 
 

@@ -72,6 +72,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "cni": ("1", "inhibited share of T-cell activation"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
     "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
+    "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
+    "chronic_risk": ("fraction", "probability that chronic GVHD has begun by now in somebody with this course"),
     **{organ: ("fraction", f"intact share of the {organ}") for organ in ORGANS},
     "thymus": ("fraction", "thymic function relative to this age"),
     "red_cell_transfusions": ("1", "red-cell transfusions so far"),
@@ -175,6 +177,8 @@ def _damage(body: Body) -> dict[str, float]:
     return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
         "inflammation": allo.inflammation,
         "gvhd_grade": float(allo.grade()),
+        "chronic_gvhd": body.chronic.severity,
+        "chronic_risk": body.chronic.risk,
         "thymus": body.lymphocytes.thymic_function,
         "allo_effectors": float(allo.effectors[GVH]),
         "host_versus_graft_effectors": float(allo.effectors[HVG]),
