@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
 from abm.config_graft import Purified, marrow_file
+from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
@@ -121,7 +122,7 @@ class Time(Table):
         return value
 
 
-class Patient(Table):
+class Patient(Exposed):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
@@ -143,9 +144,8 @@ class Patient(Table):
             "1", "precursors of graft and host that recognise each other, over those of the usual pair", ge=0, le=100
         ),
     ] = 1.0
-
     may_die: Annotated[
-        bool, parameter("", "whether infection, bleeding or anaemia can kill; the run then ends with the patient")
+        bool, parameter("", "whether illness (infection, low counts, GVHD, ...) can kill; the run then ends")
     ] = False
 
     @field_validator("blast_fraction")
@@ -316,7 +316,7 @@ class Drug(OfDrug):
 
     action: Literal["drug"]
     level: Annotated[float, parameter("1", "target occupancy while on", ge=0, le=1)] = 1.0
-    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to the end of the run")] = None
+    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to a stop, or the end")] = None
     taper_days: Annotated[float, parameter("d", "linear taper that ends on until_day", ge=0, le=3650)] = 0.0
 
     @field_validator("until_day")

@@ -32,6 +32,8 @@ class Stream(IntEnum):
     HARVEST = 13  # which cells of another marrow a graft holds
     RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
     MUTATION = 15  # what daughters gain by mutation, and cells of a subclone; draw: layer, or row of the table
+    INFECTION = 20  # inocula, episodes and their drugs; the "site" is the pathogen, the step that of the body
+    CHRONIC = 21  # whether chronic GVHD begins
 
 
 def cpp_header() -> str:

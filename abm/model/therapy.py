@@ -68,7 +68,9 @@ def compile(
         start_day: day at the beginning of step 0.
         error: makes the error for (key, message), so that it can name file and line, such as ``Config.error``.
     """
-    plan = _Plan(tables, patient, step_h, start_day, error or (lambda key, message: ConfigError(message, key=key)))
+    stopped = frozenset(event.drug for event in events if isinstance(event, Stop))
+    make_error = error or (lambda key, message: ConfigError(message, key=key))
+    plan = _Plan(tables, patient, step_h, start_day, make_error, stopped)
     for index, event in sorted(enumerate(events), key=lambda item: item[1].day):
         plan.add(event, f"events.{index}")
     schedule: list[list[_Entry]] = [[] for _ in range(n_steps)]
@@ -107,6 +109,7 @@ class _Plan:
     step_h: float
     start_day: float
     error: MakeError
+    stopped: frozenset[str] = frozenset()  # drugs that a later event ends
     entries: list[_Entry] = field(default_factory=list)
 
     def add(self, event: Timed, key: str) -> None:
@@ -196,6 +199,7 @@ class _Plan:
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""
         self._must_act_by_level(event, key)
+        self._must_have_level_and_end(event, key)
         self._cancel(event.drug, event.day)
         self.entries += [self._level(event.day, event.drug, event.level)]
         if event.until_day is None:
@@ -206,6 +210,14 @@ class _Plan:
             for left in _taper_days(taper)
         ]
         self.entries += [self._level(event.until_day, event.drug, 0.0)]
+
+    def _must_have_level_and_end(self, event: Drug, key: str) -> None:
+        """Refuse to hold T cells down by an unsaid amount, or for ever because nobody said how long."""
+        ends = event.until_day is not None or event.drug in self.stopped
+        for name, given in (("level", "level" in event.model_fields_set), ("until_day", ends)):
+            if not given and self.tables.drugs[event.drug].holds_t_cells_down:
+                message = f"missing; expected a level and an end of {event.drug}: until_day, or a later stop"
+                raise self.error(f"{key}.{name}", message)
 
     def _must_act_by_level(self, event: Drug | Treat, key: str) -> None:
         if self.tables.drugs[event.drug].reference:

@@ -30,6 +30,7 @@ FLOORS = (
         "config",
         "config_errors",
         "config_graft",
+        "config_infection",
         "config_lines",
         "config_models",
         "config_table",

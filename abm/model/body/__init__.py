@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import report
+from abm.model.body import report, threats
 from abm.model.body.blood import Blood
+from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings, find_donor
 from abm.model.body.parameters import (
     BloodRules,
+    ChronicRules,
     CytokineRules,
     LymphocyteRules,
     MortalityRules,
@@ -65,6 +68,8 @@ class Body:
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
         self.treatment = Treatment()
+        self.infections = Infections(tables.pathogens, seed)
+        self.patient = patient
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
@@ -72,15 +77,17 @@ class Body:
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
         self._exit_weights: Floats = np.zeros((N_KINDS, 1))
         for kind in PRODUCTION:
             self._exit_weights[kind] = scale.exit_cells[kind]
         self._exit_weights[list(BLASTS)] = scale.cells_per_agent
-        self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
+        self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
-        self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.usual_defence = threats.defenders(self)
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -126,10 +133,12 @@ class Body:
         for dose in doses:
             self._give(dose)
         self.blood.transfuse(day)
-        hazards = self.mortality.hazards(self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.mortality.advance(hazards, day, step_h, draw)
+        self.infections.advance(threats.host(self), day, step_h)
+        counts_now = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        hazards = self.mortality.hazards(*counts_now, threats.illness(self, population))
+        self.mortality.advance(hazards, self.infections.hazards().tolist(), day, step_h, draw)
         self.lymphocytes.queue(step_h)
-        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
+        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
@@ -182,6 +191,15 @@ class Body:
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        self._advance_chronic(step_h)
+
+    def _advance_chronic(self, step_h: float) -> None:
+        """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
+        reactive = float(self.allo.precursors[GVH]) * (1.0 - self.drugs.inhibition("activation"))
+        thymus = self.lymphocytes.thymic_function
+        self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
+        if self.chronic.severity > 0.0:
+            self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
 
     def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
         by_origin = population.sum(axis=0)
@@ -301,7 +319,7 @@ class Body:
         """Return the receptor classes in a pool and their shares of its cells."""
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
-        own = self._repertoires[origin].get(kind, ())
+        own = self.repertoires[origin].get(kind, ())
         return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
 
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
@@ -343,7 +361,18 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo")
+        parts = (
+            "blood",
+            "cytokines",
+            "drugs",
+            "treatment",
+            "infections",
+            "mortality",
+            "clones",
+            "lymphocytes",
+            "allo",
+            "chronic",
+        )
         return [(getattr(self, name), name) for name in parts]
 
 

@@ -13,6 +13,7 @@ from abm.cells import Kind
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
 from abm.model.body.repertoire import Repertoire, read_repertoires
@@ -55,6 +56,14 @@ class Patient(Protocol):
     def alloreactivity(self) -> float:
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
+    @property
+    def cmv_carrier(self) -> bool:
+        """Whether the patient carries latent cytomegalovirus."""
+
+    @property
+    def treat_infections(self) -> bool:
+        """Whether infections are treated once they are told."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -90,6 +99,7 @@ class Tables:
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
+    pathogens: tuple[Pathogen, ...]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -105,6 +115,7 @@ class Tables:
             donors,
             read_repertoires(folder, donors),
             read_clones(folder),
+            read_pathogens(folder),
         )
 
 

@@ -231,10 +231,10 @@ class Alloimmunity(Packed):
         share = {Origin.HOST: self.donor.host_versus_graft, Origin.DONOR: self.donor.graft_versus_host}
         return share.get(origin, 0.0) > 0.0
 
-    def queue(self, step_h: float, entry_per_day: float) -> None:
-        """Let the step's share of the effectors head for the marrow."""
+    def queue(self, step_h: float, entry_per_day: float, lasting: float = 0.0) -> None:
+        """Let the step's share of the effectors head for the marrow, those ``lasting`` of chronic GVHD among them."""
         per_agent = self._cells_per_agent / self.rules.effector_enrichment
-        flow = self.effectors * (entry_per_day * step_h / HOURS_PER_DAY) / per_agent
+        flow = (self.effectors + np.array([lasting, 0.0])) * (entry_per_day * step_h / HOURS_PER_DAY) / per_agent
         share = self.donor.ubiquitous_share
         self.waiting += np.array([flow[GVH] * share, flow[GVH] * (1.0 - share), flow[HVG]])
 

@@ -18,7 +18,7 @@ EXTENSIVE = ("L", "cells", "cells/d")
 #: Powers that are made by multiplication, and so have the same bits on every machine.
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
-HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb")
+HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half")
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
 
@@ -165,8 +165,25 @@ class OrganRules:
 
 
 @dataclass(frozen=True)
+class ChronicRules:
+    """Onset and course of chronic GVHD."""
+
+    chronic_half: float = _in("cells")
+    chronic_rate: float = _in("1/d")
+    chronic_delay: float = _in("d")
+    chronic_growth: float = _in("1/d")
+    chronic_repair: float = _in("d")
+    chronic_thymus: float = _in("1/d")
+    chronic_effectors: float = _in("cells")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
-    """Hazards of death at low counts: each is highest without any cell, and half of that at the count named with it."""
+    """Hazards of death.
+
+    At low counts each is highest without any cell, and half of that at the count named with it; likewise leukaemia, by
+    its share of a full marrow. Of GVHD by grade and severity; of toxicity times the square of the epithelium lost.
+    """
 
     infection_death: float = _in("1/d")
     infection_anc: float = _in("1e9/L")
@@ -177,10 +194,27 @@ class MortalityRules:
     anaemia_death: float = _in("1/d")
     anaemia_hb: float = _in("g/L")
     anaemia_power: float = _in("1")
+    gvhd_death_3: float = _in("1/d")
+    gvhd_death_4: float = _in("1/d")
+    chronic_death: float = _in("1/d")
+    leukaemia_death: float = _in("1/d")
+    leukaemia_half: float = _in("1")
+    leukaemia_power: float = _in("1")
+    toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
-SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
+Rules = TypeVar(
+    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules
+)
+SECTIONS: tuple[type[Any], ...] = (
+    SizeRules,
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    ChronicRules,
+    MortalityRules,
+)
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 
 

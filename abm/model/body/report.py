@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import Kind, Origin
+from abm.model.body import threats
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
+from abm.model.body.infection import BACTERIA, PATHOGENS, episode_rate
 from abm.model.body.numerics import Floats, total
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
 
@@ -70,6 +72,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "cni": ("1", "inhibited share of T-cell activation"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
     "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
+    "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
+    "chronic_risk": ("fraction", "probability that chronic GVHD has begun by now in somebody with this course"),
     **{organ: ("fraction", f"intact share of the {organ}") for organ in ORGANS},
     "thymus": ("fraction", "thymic function relative to this age"),
     "red_cell_transfusions": ("1", "red-cell transfusions so far"),
@@ -77,15 +81,22 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
     "allo_effectors": ("cells", "donor T cells activated against the host, in the whole body"),
     "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, in the whole body"),
-    "survival": ("fraction", "probability to have survived the hazards of low counts so far, were there a draw"),
-    "cause_of_death": ("1", "0: alive; 1: infection, 2: bleeding, 3: anaemia; always 0 unless the patient may die"),
+    **{f"{name}_load": ("1", f"{name}: load over that at which it is told") for name in PATHOGENS},
+    **{f"{name}_episodes": ("1", f"{name}: episodes so far") for name in PATHOGENS},
+    "infection_rate": ("1/d", "severe bacterial infections to be expected per day in this state"),
+    "survival": ("fraction", "probability to have survived all hazards so far, were there a draw"),
+    "cause_of_death": (
+        "1",
+        "0: alive; 1: infection, 2: bleeding, 3: anaemia, 4: GVHD, 5: leukaemia, 6: toxicity; "
+        "always 0 unless the patient may die",
+    ),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
 }
 
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
-    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
+    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body) | _infections(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
@@ -154,11 +165,20 @@ def _factors(body: Body) -> dict[str, float]:
     }
 
 
+def _infections(body: Body) -> dict[str, float]:
+    found, host = body.infections, threats.host(body)
+    values = {f"{name}_load": float(load) for name, load in zip(PATHOGENS, found.load, strict=True)}
+    values |= {f"{name}_episodes": float(n) for name, n in zip(PATHOGENS, found.episodes, strict=True)}
+    return values | {"infection_rate": episode_rate(BACTERIA, found.pathogens[BACTERIA], host)}
+
+
 def _damage(body: Body) -> dict[str, float]:
     allo = body.allo
     return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
         "inflammation": allo.inflammation,
         "gvhd_grade": float(allo.grade()),
+        "chronic_gvhd": body.chronic.severity,
+        "chronic_risk": body.chronic.risk,
         "thymus": body.lymphocytes.thymic_function,
         "allo_effectors": float(allo.effectors[GVH]),
         "host_versus_graft_effectors": float(allo.effectors[HVG]),
