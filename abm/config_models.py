@@ -128,8 +128,8 @@ class Patient(Exposed):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic leukaemia"),
+        Literal["none", "aml", "all", "cml"],
+        parameter("", "disease present at the start: acute myeloid or lymphoblastic, or chronic myeloid leukaemia"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -201,7 +201,7 @@ class OfDrug(Timed):
     _check_drug = field_validator("drug")(_known_drug)
 
 
-Doses = Annotated[int, parameter("1", "number of doses", ge=1, le=1000)]
+Doses = Annotated[int, parameter("1", "number of doses", ge=1, le=10_000)]
 Every = Annotated[int, parameter("h", "interval between doses", ge=1, le=8760)]
 
 
@@ -211,10 +211,11 @@ class Chemo(OfDrug):
     action: Literal["chemo"]
     dose_mg_per_kg: Annotated[float | None, parameter("mg/kg", "each dose, per body weight", gt=0, le=1e4)] = None
     dose_mg_per_m2: Annotated[float | None, parameter("mg/m2", "each dose, per body surface", gt=0, le=1e5)] = None
+    dose_mg: Annotated[float | None, parameter("mg", "each dose, whatever the body", gt=0, le=1e5)] = None
     dose_mg_h_per_l: Annotated[float | None, parameter("mg h/L", "each dose, as exposure (AUC)", gt=0, le=1e4)] = None
     doses: Doses = 1
     every_h: Every = 24
-    DOSE_KEYS: ClassVar[tuple[str, ...]] = ("dose_mg_per_kg", "dose_mg_per_m2", "dose_mg_h_per_l")
+    DOSE_KEYS: ClassVar[tuple[str, ...]] = ("dose_mg_per_kg", "dose_mg_per_m2", "dose_mg", "dose_mg_h_per_l")
 
     @model_validator(mode="after")
     def _one_dose(self) -> Self:

@@ -216,7 +216,8 @@ def make_start(model: Model, census: Census) -> Start:
         blast_fraction=model.config.patient.blast_fraction,
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
-        blast_stages=model.rules.kinds[Kind.BLAST].stages,
+        blast_stages=model.rules.kinds[Kind.BLAST].stages - int(Kind.BLAST in model.rules.fates),
+        blast_stage_ratio=model.traffic["blast_stage_ratio"],
         subclones=model.rules.heredity.subclones,
     )
 

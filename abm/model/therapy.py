@@ -41,7 +41,7 @@ Schedule = list[tuple[Dose, ...]]
 MakeError = Callable[[str, str], ConfigError]
 
 #: Unit of each dose key of a chemo event.
-UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg_h_per_l": "mg h/L"}
+UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg": "mg", "dose_mg_h_per_l": "mg h/L"}
 ORIGINS = {"first": Origin.DONOR, "second": Origin.DONOR2}
 HOURS_PER_DAY = 24.0
 TAPER_STEP_DAYS = 1.0  #: an immunosuppressant is tapered once a day

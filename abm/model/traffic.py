@@ -28,6 +28,7 @@ TRAFFIC_UNITS = {
     "commit_share": "fraction",
     "lsc_share": "fraction",
     "quiescent_lsc": "fraction",
+    "blast_stage_ratio": "1",
     "marrow_cells": "cells",
     "active_hsc": "cells",
     "open_share": "fraction",

@@ -167,7 +167,8 @@ dose_gy = -3
             'autologous, found "siblin" (did you mean sibling?)',
             "case.toml:9: events[0].day: expected a day from start_day = -10 on, found -12",
             'case.toml:11: events[0].drug: expected a drug of drugs.csv, found "busulphan" (did you mean busulfan?)',
-            "case.toml:12: events[0].dose: missing unit; use one of dose_mg_per_kg, dose_mg_per_m2, dose_mg_h_per_l",
+            "case.toml:12: events[0].dose: missing unit; use one of dose_mg_per_kg, dose_mg_per_m2, dose_mg, "
+            "dose_mg_h_per_l",
             "case.toml:16: events[1].dose_gy: expected a number > 0 and <= 50 (Gy), found -3",
             "--set time.stp_min=30: time.stp_min: unknown key (did you mean step_min?)",
         ]

@@ -27,7 +27,7 @@ RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "
 RESISTANT_UNITS = {"resistant_share": "1", "resistant_alpha": "1/Gy", "resistant_beta": "1/Gy2", "resistant_days": "d"}
 #: What drugs that act by their level inhibit: steps of T cells; the onset of infections.
 EFFECTS = ("activation", "proliferation", "killing", "bacteria", "fungi", "cmv", "ebv")
-DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
+DOSE_UNITS = ("mg/kg", "mg/m2", "mg", "mg h/L")
 
 NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference")
 
