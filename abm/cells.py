@@ -147,6 +147,10 @@ class Specificity(IntEnum):
 
 
 N_SPECIFICITIES = 64
+#: Sets of receptors that may be lent at a time, each to some kinds of lymphocytes; their rows follow the classes.
+N_LOANS = 3
+#: Antigens by which a cell slows the lymphocyte that engages it, the more the more exhausted that is.
+BRAKES = 1 << Antigen.PD_L1
 #: Different kill strengths that rule tables may have: the class of a lymphocyte's stands beside its target in a byte.
 HIT_CLASSES = 8
 
@@ -351,6 +355,7 @@ def cpp_header() -> str:
         "N_BEHAVIOURS": N_BEHAVIOURS,
         "N_HAZARDS": N_HAZARDS,
         "N_COUNTS": N_COUNTS,
+        "N_LOSSES": len(LOSS_ANTIGENS),
         "N_PARTS": N_PARTS,
         "N_VARIANTS": N_VARIANTS,
         "N_MARKS": N_MARKS,
@@ -358,6 +363,7 @@ def cpp_header() -> str:
         "TISSUE_MASK": TISSUE_MASK,
         "NICHE_MASK": NICHE_MASK,
         "HISTOGRAM_BITS": HISTOGRAM_BITS,
+        "BRAKES": f"{BRAKES}u",
         "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
         "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),
         **{f"HISTOGRAM_{name.upper()}": j for j, name in enumerate(HISTOGRAM)},

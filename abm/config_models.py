@@ -8,23 +8,13 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_antibody import Infused
 from abm.config_graft import Purified, marrow_file
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
-
-
-def species_names() -> list[str]:
-    """Return the species that have a folder of rule tables."""
-    folder = resources.folder("scenarios") / "rules"
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-
-def table_names(species: str) -> list[str]:
-    """Return the rule tables of a species."""
-    return sorted(path.name for path in (resources.folder("scenarios") / "rules" / species).glob("*.csv"))
 
 
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -51,7 +41,7 @@ class Patch(Table):
     @field_validator("species")
     @classmethod
     def _known(cls, value: str) -> str:
-        names = species_names()
+        names = resources.species_names()
         if value not in names:
             raise ValueError("a species with rule tables", did_you_mean(value, names))
         return value
@@ -63,7 +53,7 @@ class Patch(Table):
         if value and not found:
             msg = "a folder with at least one rule table (*.csv)"
             raise ValueError(msg)
-        names = table_names(info.data.get("species", "human"))
+        names = resources.table_names(info.data.get("species", "human"))
         for name in found:
             if name not in names:
                 raise ValueError("rule tables of the species only", f"; it holds {name}{did_you_mean(name, names)}")
@@ -338,6 +328,14 @@ class Drug(OfDrug):
         return value
 
 
+class Antibody(Infused, Timed):
+    """Antibody: it acts on what shows its target, as long as it is on board."""
+
+    action: Literal["antibody"]
+    doses: Doses = 1
+    every_h: Every = 24
+
+
 class Gcsf(Timed):
     """G-CSF injections."""
 
@@ -392,7 +390,7 @@ class Stop(OfDrug):
 
 
 TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
+    Chemo | Tbi | Graft | Cells | Drug | Antibody | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
     Field(discriminator="action"),
 ]
 #: Event tables by the name of their action.

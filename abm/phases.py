@@ -133,22 +133,23 @@ class Phases:
 
     # -- phases
 
-    def contacts(self, step: int, *, counted: bool) -> None:
-        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
-        self._touch(step, counted)
+    def contacts(self, step: int, *, counted: bool, tires: bool = False) -> None:
+        """Phase 1: neighbour histogram (zero unless ``counted``), recognition, exhaustion if any cell ``tires``."""
+        self._touch(step, counted, tires)
         self.counted = counted
 
-    def _touch(self, step: int, counted: bool) -> None:
+    def _touch(self, step: int, counted: bool, tires: bool) -> None:
         self.backend.clear(self.arrays["struck"])
         if self.counted and not counted:
             self.backend.clear(self.arrays["histogram"])
-        self._chain(self._contacts, counted)(step=step)
+        self._chain(self._contacts, counted, tires)(step=step)
 
-    def _contacts(self, counted: bool) -> list[Stage]:
+    def _contacts(self, counted: bool, tires: bool) -> list[Stage]:
         beyond = HALO - FATE_CHAIN["contacts"]
         signature = {"signature": self.arrays["priority"]}
         count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)] if counted else []
-        return [*count, self._draw("engage", beyond, Stream.ENGAGE)]
+        tire = [self._draw("exhaust", beyond, Stream.EXHAUST)] if tires else []
+        return [*count, self._draw("engage", beyond, Stream.ENGAGE), *tire]
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
@@ -163,16 +164,16 @@ class Phases:
         fields = {"field": self.arrays[name], "next": self.arrays[f"spare_{name}"]}
         return [Stage(f"sweep_{name}", SWEPT, fields | dict(settings))]
 
-    def meet(self, step: int, sweeps: dict[str, dict[str, Any]], *, counted: bool) -> None:
+    def meet(self, step: int, sweeps: dict[str, dict[str, Any]], *, counted: bool, tires: bool) -> None:
         """Exchange, phases 1 and 2 of all fields."""
 
         def work(now: int) -> None:
             self.exchange("res_hot", "res_cold", *sweeps, motile_depth=HALO)
-            self._touch(now, counted)
+            self._touch(now, counted, tires)
             for name, settings in sweeps.items():
                 self._chain(self._sweep, name, tuple(settings.items()))()
 
-        self._repeat(work, step, *sweeps, self.counted, counted, exchanges=True)
+        self._repeat(work, step, *sweeps, self.counted, counted, tires, exchanges=True)
         self.counted = counted
         for name in sweeps:
             self._swap(name)

@@ -52,6 +52,20 @@ def _without_infections(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | added)
 
 
+def _without_antibodies(old: Snapshot) -> Snapshot:
+    """Version 3 had no antibodies and no exhausted T cells."""
+    added = {"antibodies.amount": np.zeros(16), "antibodies.rate": np.zeros(16)}
+    added |= {"exhaustion.level": np.array(0.0), "allo.exhausted": np.zeros(2)}
+    return replace(old, body=old.body | added)
+
+
+def _of_version_3(old: Snapshot) -> Snapshot:
+    """Version 3 lacked several parts of the body."""
+    for without in (_without_infections, _without_antibodies):
+        old = without(old)
+    return old
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -60,11 +74,7 @@ def _with_rows(counts: Array) -> Array:
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
-    1: _without_labels,
-    2: _without_clones,
-    3: _without_infections,
-}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones, 3: _of_version_3}
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -12,6 +12,7 @@ from typing import Any
 
 from abm.cells import Kind, Origin
 from abm.config_models import (
+    Antibody,
     BloodLoss,
     Cells,
     Chemo,
@@ -32,6 +33,7 @@ from abm.model.body.dose import ORDER
 from abm.model.body.drugs import LN10
 from abm.model.body.grafts import Source
 from abm.model.body.treatment import Plan
+from abm.model.contradictions import contradiction
 from abm.tables import did_you_mean
 
 __all__ = ["Dose", "Schedule", "compile"]
@@ -69,8 +71,10 @@ def compile(
         error: makes the error for (key, message), so that it can name file and line, such as ``Config.error``.
     """
     stopped = frozenset(event.drug for event in events if isinstance(event, Stop))
-    make_error = error or (lambda key, message: ConfigError(message, key=key))
-    plan = _Plan(tables, patient, step_h, start_day, make_error, stopped)
+    error = error or (lambda key, message: ConfigError(message, key=key))
+    if (found := contradiction(events, step_h)) is not None:
+        raise error(*found)
+    plan = _Plan(tables, patient, step_h, start_day, error, stopped)
     for index, event in sorted(enumerate(events), key=lambda item: item[1].day):
         plan.add(event, f"events.{index}")
     schedule: list[list[_Entry]] = [[] for _ in range(n_steps)]
@@ -119,6 +123,8 @@ class _Plan:
         elif isinstance(event, Tbi):
             fraction = Dose("radiation", "tbi", event.dose_gy / event.fractions)
             self._repeat(event.day, event.every_h, event.fractions, fraction)
+        elif isinstance(event, Antibody):
+            self._antibody(event, key)
         elif isinstance(event, Gcsf):
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
         elif isinstance(event, Label):
@@ -154,6 +160,21 @@ class _Plan:
             message = f"{drug.name} has no reference dose in {UNIT_OF_KEY[dose_key]}; use {' or '.join(known)}"
             raise self.error(f"{key}.{dose_key}", message)
         return Dose("drug", drug.name, amount / (drug.reference[UNIT_OF_KEY[dose_key]] * drug.doses))
+
+    def _antibody(self, event: Antibody, key: str) -> None:
+        """Give an antibody at once, or let infusions run, one after the other."""
+        if event.drug not in self.tables.antibodies:
+            message = f"{event.drug} is not in antibodies.csv{did_you_mean(event.drug, self.tables.antibodies)}"
+            raise self.error(f"{key}.drug", message)
+        weight, values = self.patient.weight_kg, self.tables.values
+        mg = event.mg(weight, values["body_surface"] * weight / values["reference_weight"])
+        steps = round(event.infusion_h / self.step_h)
+        if steps == 0:
+            self._repeat(event.day, event.every_h, event.doses, Dose("antibody", event.drug, mg))
+            return
+        after = event.day + steps * self.step_h / HOURS_PER_DAY  # ends go first: another infusion may begin then
+        self._repeat(after, event.every_h, event.doses, Dose("infusion", event.drug))
+        self._repeat(event.day, event.every_h, event.doses, Dose("infusion", event.drug, mg / (steps * self.step_h)))
 
     def _graft(self, event: Graft, key: str) -> None:
         """Add a graft: its T cells at once, its stem cells when they can lodge."""

@@ -70,8 +70,8 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         for name in names:
             seen[f"{stage}/{name}"] = np.array(backend.to_host(p.arrays[name]))
 
-    p.contacts(step, counted=True)
-    look("contacts", "priority", "histogram", "engaged", "struck")
+    p.contacts(step, counted=True, tires=True)
+    look("contacts", "priority", "histogram", "engaged", "struck", "mot_hot")
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}

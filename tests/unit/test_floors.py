@@ -28,6 +28,7 @@ FLOORS = (
     },
     {
         "config",
+        "config_antibody",
         "config_errors",
         "config_graft",
         "config_infection",

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import report, threats
+from abm.model.body import engagement, report, threats
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
@@ -67,6 +69,8 @@ class Body:
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
+        self.antibodies = Antibodies(tables.antibodies, weight / tables.values["reference_weight"])
+        self.exhaustion = Exhaustion(tables.exhaustion)
         self.treatment = Treatment()
         self.infections = Infections(tables.pathogens, seed)
         self.patient = patient
@@ -126,6 +130,7 @@ class Body:
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
         self.drugs.pass_step(step_h)
+        engagement.advance(self, population, step_h)
         if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
             self.drugs.set_level(*given)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -209,6 +214,8 @@ class Body:
             host_apc=min(host / reference, 1.0) if self.grafted else 1.0,
             donor_antigen=min(donor / reference, 1.0),
             leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
+            priming=1.0 + self.exhaustion.rules.ctla4_priming * self.antibodies.blocked(CTLA_4_AXIS),
+            unbraked=self.antibodies.blocked(PD_1_AXIS),
             activation=1.0 - self.drugs.inhibition("activation"),
             proliferation=1.0 - self.drugs.inhibition("proliferation"),
             killing=1.0 - self.drugs.inhibition("killing"),
@@ -219,6 +226,10 @@ class Body:
     def _give(self, dose: Dose) -> None:
         if dose.kind == "drug":
             self.drugs.give(dose.name, dose.amount)
+        elif dose.kind == "antibody":
+            self.antibodies.give(dose.name, dose.amount)
+        elif dose.kind == "infusion":
+            self.antibodies.infuse(dose.name, dose.amount)
         elif dose.kind == "radiation":
             self.drugs.irradiate(dose.amount)
         elif dose.kind == "gcsf":
@@ -290,16 +301,26 @@ class Body:
         hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
         """
         table = np.zeros((N_KINDS, 2))
+        rows = [int(kind) for kind in kinds]
         if self.step_h > 0.0 and self.drugs.acting:
-            rows = [int(kind) for kind in kinds]
             table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
+        if self.antibodies.acting:
+            table[rows] += self.antibodies.hazards()[rows, :, -1]
         return table
 
     def variant_hazards(self) -> Floats:
         """Return the same for each variant of a cell, the wild type first, shape (4, 64, 2)."""
+        table = np.zeros((N_VARIANTS, N_KINDS, 2))
         if self.step_h > 0.0 and self.drugs.acting:
-            return self.drugs.variant_kills(self.step_h) / self.step_h
-        return np.zeros((N_VARIANTS, N_KINDS, 2))
+            table = self.drugs.variant_kills(self.step_h) / self.step_h
+        return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+
+    def directed_hazards(self) -> Floats | None:
+        """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
+
+        The last axis says which loss bit spares a cell; ``None``: there is no such hazard.
+        """
+        return self.antibodies.hazards()[..., :-1] if self.antibodies.acting else None
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
@@ -365,6 +386,8 @@ class Body:
             "blood",
             "cytokines",
             "drugs",
+            "antibodies",
+            "exhaustion",
             "treatment",
             "infections",
             "mortality",

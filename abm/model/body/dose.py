@@ -11,6 +11,8 @@ from abm.model.body.treatment import Plan
 DoseKind = Literal[
     "immunosuppression_level",
     "treatment",
+    "infusion",
+    "antibody",
     "drug",
     "radiation",
     "gcsf",
@@ -30,9 +32,9 @@ class Dose:
 
     Attributes:
         kind: what it is.
-        name: drug, graft source, cell product, marker of a label, or "tbi".
-        amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
-            treatment: 0-1; blood_loss and platelet_loss: the lost share.
+        name: drug or antibody, graft source, cell product, marker of a label, or "tbi".
+        amount: drug: share of the reference course; antibody: mg, infusion of one: mg/h; radiation: Gy; gcsf: ug/kg;
+            immunosuppression_level and treatment: 0-1; blood_loss and platelet_loss: the lost share.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import Kind
+from abm.model.body.antibodies import Antibody, read_antibodies
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
+from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
@@ -92,6 +94,8 @@ class Tables:
 
     values: Mapping[str, float]
     drugs: dict[str, Drug]
+    antibodies: dict[str, Antibody]
+    exhaustion: ExhaustionRules
     radiation: Radiation
     variants: Mapping[str, NDArray[np.float64]]
     grafts: dict[str, Graft]
@@ -108,6 +112,8 @@ class Tables:
         return cls(
             read_body(folder),
             read_drugs(folder),
+            read_antibodies(folder),
+            read_exhaustion(folder),
             read_radiation(folder),
             read_variants(folder, read_kinds(folder / "kinds.csv")).drugs,
             grafts,

@@ -14,13 +14,13 @@ from abm.exactmath import log
 from abm.tables import Folder, read_values
 
 #: Units of values that grow in proportion to body weight.
-EXTENSIVE = ("L", "cells", "cells/d")
+EXTENSIVE = ("L", "m2", "cells", "cells/d")
 #: Powers that are made by multiplication, and so have the same bits on every machine.
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half")
 #: Units of values that something is divided by.
-NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
+NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
 
 def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
@@ -32,6 +32,7 @@ class SizeRules:
     """The reference body."""
 
     reference_weight: float = _in("kg")
+    body_surface: float = _in("m2")
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,9 @@ class OrganRules:
     effector_burst: float = _in("1")
     effector_capacity: float = _in("cells")
     effector_enrichment: float = _in("1")
+    exhausted_share: float = _in("1")
+    exhausted_loss: float = _in("1/d")
+    reinvigoration: float = _in("1/d")
     apc_turnover: float = _in("d")
     tissue_kill: float = _in("1/d")
     tissue_kill_half: float = _in("cells")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import Kind, Origin
+from abm.cells import N_KINDS, Kind, Origin
 from abm.model.body import threats
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
@@ -70,6 +71,11 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "il7": ("fold", f"interleukin 7, {_FOLD}"),
     "drugs": ("1", "cytotoxic drugs on board, each relative to the peak of one reference dose, added up"),
     "cni": ("1", "inhibited share of T-cell activation"),
+    "antibodies": ("nmol/L", "antibodies on board that are not bound to cells"),
+    "lent": ("fraction", "T cells that hold a receptor lent to them, of those that can"),
+    "exhaustion": ("fraction", "mean exhaustion of the T cells of the body that lent receptors engage"),
+    "pd1_blocked": ("fraction", "PD-1 or its ligand blocked by antibodies"),
+    "ctla4_blocked": ("fraction", "CTLA-4 blocked by antibodies"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
     "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
     "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
@@ -161,7 +167,12 @@ def _factors(body: Body) -> dict[str, float]:
     cytotoxic = {drug.name for drug in drugs.drugs if drug.reference}
     signals = body.signals()
     return {name: signals[name] for name in ("gcsf", "epo", "tpo", "flt3l", "il7", "cni")} | {
-        "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic)
+        "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic),
+        "antibodies": total(body.antibodies.concentration(i) for i in range(len(body.antibodies.known))),
+        "lent": body.antibodies.lent(np.zeros(N_KINDS))[0],
+        "exhaustion": body.exhaustion.level,
+        "pd1_blocked": body.antibodies.blocked(PD_1_AXIS),
+        "ctla4_blocked": body.antibodies.blocked(CTLA_4_AXIS),
     }
 
 
