@@ -29,7 +29,6 @@ from abm.config_models import (
     Drug,
     Gcsf,
     Graft,
-    Output,
     Patch,
     Patient,
     Scale,
@@ -39,6 +38,7 @@ from abm.config_models import (
     Time,
     species_names,
 )
+from abm.config_output import Output
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import Folder, Overlay, read_names, rules_digest
@@ -190,6 +190,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
+        context["products"] = read_names(folder / "products.csv")
     return context
 
 

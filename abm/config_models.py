@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_cells import Product
 from abm.config_graft import Purified, marrow_file
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
@@ -144,6 +145,9 @@ class Patient(Table):
         ),
     ] = 1.0
 
+    engineered_fitness: Annotated[
+        float, parameter("1", "division rate of engineered T cells over the usual one", gt=0, le=10)
+    ] = 1.0
     may_die: Annotated[
         bool, parameter("", "whether infection, bleeding or anaemia can kill; the run then ends with the patient")
     ] = False
@@ -155,18 +159,6 @@ class Patient(Table):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
-
-
-class Output(Table):
-    """What is written and how often; never changes the simulated trajectory."""
-
-    series_h: Annotated[int, parameter("h", "interval of the time series", ge=1, le=87600)] = 6
-    checkpoint_h: Annotated[int, parameter("h", "interval of checkpoints", ge=1, le=876000)] = 240
-    snapshot_h: Annotated[int, parameter("h", "interval of snapshots to look at; 0: none", ge=0, le=876000)] = 0
-    keep: Annotated[int, parameter("1", "checkpoints kept; older ones are removed", ge=1, le=1000)] = 2
-    single_file: Annotated[
-        bool, parameter("1", "a checkpoint is one file that all ranks write together; h5py must be built with MPI")
-    ] = False
 
 
 class Timed(Table):
@@ -302,12 +294,10 @@ class Graft(Timed):
         return value
 
 
-class Cells(Timed):
+class Cells(Product, Timed):
     """Infusion of cells other than a graft."""
 
     action: Literal["cells"]
-    product: Annotated[Literal["dli"], parameter("", "dli: donor lymphocytes")]
-    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", gt=0, le=1e10)]
     donor: Whose = "first"
 
 

@@ -20,7 +20,7 @@ from abm.io.hash import join, plane_digests
 from abm.io.manifest import BODY, MANIFEST, FileEntry, Manifest, Shard
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
@@ -41,6 +41,13 @@ def _without_clones(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | added)
 
 
+def _without_engineered(old: Snapshot) -> Snapshot:
+    """Version 3 had no engineered T cells."""
+    shapes = {"cells": (6, 4), "cd4": (6,), "waiting": (6, 2)}
+    added = {f"engineered.{name}": np.zeros(shape) for name, shape in shapes.items()}
+    return replace(old, body=old.body | added | {"engineered.il6": np.array(1.0), "engineered.felt": np.array(1.0)})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -49,7 +56,7 @@ def _with_rows(counts: Array) -> Array:
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones, 3: _without_engineered}
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -82,20 +82,20 @@ def engage(
     for m in range(27):
         target = res[near_site(site, m, ny, nx)]
         apc = ((flags[kind_of(target)] >> np.uint32(cells.Flag.APC)) & np.uint32(1)).astype(bool)
-        met = (target != 0) & (_bound(target, 1, receptor, antigens, losses) != 0) & (effector | apc)
+        met = (target != 0) & (bound(target, 1, receptor, antigens, losses) != 0) & (effector | apc)
         matches |= met.astype(np.uint32) << np.uint32(m)
     site, receptor, matches = (x[matches != 0] for x in (site, receptor, matches))
     r = philox(seed, global_site(site, shift, total), step, word)
     chosen = pick_set_bit(matches, r[0], 27)
     met = near_site(site, chosen, ny, nx)
-    level = sum((_bound(res[met], n, receptor, antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
+    level = sum((bound(res[met], n, receptor, antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
     row = get(mot[site], HOT["specificity"]).astype(np.int64) * cells.N_KINDS + kind_of(mot[site])
     hit = hit_class[row * (cells.N_LEVELS + 1) + level].astype(np.int64)
     engaged.reshape(-1)[site] = chosen + 1 | hit << AIM_BITS
     struck.reshape(-1)[met] = 1
 
 
-def _bound(hot: U32, level: int, receptor: U32, antigens: U32, losses: U32) -> U32:
+def bound(hot: U32, level: int, receptor: U32 | np.uint32, antigens: U32, losses: U32) -> U32:
     """Return what the receptors bind of what each cell shows at a level or more, losses left out."""
     mask: U32 = antigens.reshape(cells.N_LEVELS, -1)[level - 1, hot & np.uint32(255)]
     loss = get(hot, HOT["loss"])

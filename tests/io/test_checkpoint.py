@@ -23,6 +23,7 @@ from abm.state import FIELDS, Snapshot
 from abm.step import Simulation
 from tests.io.shards import assert_same, names, part_of, write_shards
 from tests.tiny import tiny_config
+from tests.unit.body_case import make_body
 
 Make = Callable[..., Snapshot]
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,7 +197,9 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 3, .*update abm"):
+    with pytest.raises(
+        CheckpointError, match=rf"format version 99 is newer than {reader.FORMAT_VERSION}, .*update abm"
+    ):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -209,7 +212,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake version 3: another name of a field, another name in the body, distances in um.
+    # A fake version: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -218,26 +221,36 @@ def test_older_versions_are_upgraded_step_by_step(
         file.move("pools", "reservoirs")
     forge(path)
 
-    def to_4(old: Snapshot) -> Snapshot:
+    version = reader.FORMAT_VERSION
+
+    def first(old: Snapshot) -> Snapshot:
         old.arrays["inflammation"] = old.arrays.pop("cytokine")
         old.body["tanks"] = old.body.pop("reservoirs")
         return old
 
-    def to_5(old: Snapshot) -> Snapshot:
+    def second(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] // np.uint8(10)
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(reader, "FORMAT_VERSION", 5)
-    monkeypatch.setattr(reader, "UPGRADERS", {3: to_4, 4: to_5})
+    monkeypatch.setattr(reader, "FORMAT_VERSION", version + 2)
+    monkeypatch.setattr(reader, "UPGRADERS", {version: first, version + 1: second})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(reader, "UPGRADERS", {3: lambda old: old, 4: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {version: lambda old: old, version + 1: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
+
+
+def test_older_states_have_no_engineered_cells(make_snapshot: Make) -> None:
+    found = reader.UPGRADERS[3](make_snapshot()).body
+    fresh = make_body().engineered.pack()
+    assert {name.removeprefix("engineered."): a.tolist() for name, a in found.items() if "engineered" in name} == {
+        name: a.tolist() for name, a in fresh.items()
+    }
 
 
 def test_a_forged_state_or_layout_is_found(tmp_path: Path, make_snapshot: Make) -> None:

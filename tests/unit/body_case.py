@@ -26,6 +26,7 @@ class Person:
     age_years: float = 40.0
     donor: str = "sibling"
     alloreactivity: float = 1.0
+    engineered_fitness: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

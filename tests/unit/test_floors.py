@@ -28,10 +28,12 @@ FLOORS = (
     },
     {
         "config",
+        "config_cells",
         "config_errors",
         "config_graft",
         "config_lines",
         "config_models",
+        "config_output",
         "config_table",
         "state",
         "kernel",

@@ -26,7 +26,7 @@ RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "
 #: Parameters of a class of which a share is more resistant, with their units, in the order of ``Resistant``.
 RESISTANT_UNITS = {"resistant_share": "1", "resistant_alpha": "1/Gy", "resistant_beta": "1/Gy2", "resistant_days": "d"}
 #: What immunosuppressants inhibit.
-EFFECTS = ("activation", "proliferation", "killing")
+EFFECTS = ("activation", "proliferation", "killing", "il6")
 DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
 
 NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference")

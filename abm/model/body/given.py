@@ -15,6 +15,7 @@ from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
+from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
@@ -52,6 +53,10 @@ class Patient(Protocol):
     def alloreactivity(self) -> float:
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
+    @property
+    def engineered_fitness(self) -> float:
+        """Division rate of this patient's engineered T cells, relative to the usual one."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -85,6 +90,7 @@ class Tables:
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
+    products: dict[str, Product]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -100,6 +106,7 @@ class Tables:
             donors,
             read_repertoires(folder, donors),
             read_clones(folder),
+            read_products(folder),
         )
 
 

@@ -49,9 +49,9 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "reticulocytes": (_COUNT, "reticulocytes"),
     "blasts": (_COUNT, "leukaemic cells in blood"),
     "lymphocytes": (_COUNT, "T, B and NK cells"),
-    "cd4": (_COUNT, "CD4 T cells, regulatory ones included"),
+    "cd4": (_COUNT, "CD4 T cells, regulatory and engineered ones included"),
     "cd4_naive": (_COUNT, "naive CD4 T cells"),
-    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors included"),
+    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors and engineered ones included"),
     "b": (_COUNT, "B cells"),
     "nk": (_COUNT, "NK cells"),
     **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
@@ -77,6 +77,11 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
     "allo_effectors": ("cells", "donor T cells activated against the host, in the whole body"),
     "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, in the whole body"),
+    "engineered_t": (_COUNT, "engineered T cells in blood"),
+    "engineered_body": ("cells", "engineered T cells of the whole body"),
+    "engineered_exhausted": ("fraction", "exhausted share of engineered effectors"),
+    "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
+    "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "survival": ("fraction", "probability to have survived the hazards of low counts so far, were there a draw"),
     "cause_of_death": ("1", "0: alive; 1: infection, 2: bleeding, 3: anaemia; always 0 unless the patient may die"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
@@ -85,7 +90,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
-    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
+    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body) | _engineered(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
@@ -128,7 +133,10 @@ def _blood(body: Body) -> dict[str, float]:
 def _lymphocytes(body: Body) -> dict[str, float]:
     pools, rules, blood = body.lymphocytes, body.lymphocytes.rules, body.blood
     cd4 = blood.concentration(pools.cells(CD4_CELLS)) * rules.t_blood_share
-    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors])
+    helpers = blood.concentration(np.array([body.engineered.helpers])) * rules.t_blood_share
+    killers = body.engineered.total - body.engineered.helpers
+    cd4 = cd4 + helpers
+    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors, [killers]])
     cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
     b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
@@ -151,6 +159,18 @@ def _factors(body: Body) -> dict[str, float]:
     signals = body.signals()
     return {name: signals[name] for name in ("gcsf", "epo", "tpo", "flt3l", "il7", "cni")} | {
         "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic)
+    }
+
+
+def _engineered(body: Body) -> dict[str, float]:
+    cells = body.engineered
+    in_blood = cells.total * body.lymphocytes.rules.t_blood_share
+    return {
+        "engineered_t": body.blood.concentration(np.array([in_blood])),
+        "engineered_body": cells.total,
+        "engineered_exhausted": cells.exhausted_share(),
+        "il6": cells.il6,
+        "crs_grade": float(cells.grade()),
     }
 
 
