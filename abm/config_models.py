@@ -145,6 +145,9 @@ class Patient(Table):
         ),
     ] = 1.0
 
+    preexisting_mutants: Annotated[
+        float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
+    ] = 1.0
     engineered_fitness: Annotated[
         float, parameter("1", "division rate of engineered T cells over the usual one", gt=0, le=10)
     ] = 1.0
@@ -365,9 +368,12 @@ class PlateletLoss(Timed):
 
 
 class Treat(OfDrug):
-    """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
+    """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
 
     action: Literal["treat"]
+    against: Annotated[
+        Literal["gvhd", "crs"], parameter("", "what is graded: acute GVHD, or cytokine release by engineered T cells")
+    ] = "gvhd"
     grade: Annotated[int, parameter("1", "overall grade at which a course begins", ge=1, le=4)]
     level: Annotated[float, parameter("1", "target occupancy at the full dose", gt=0, le=1)] = 1.0
     days: Annotated[float, parameter("d", "days at the full dose", gt=0, le=3650)]

@@ -10,7 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Kind, Tissue
+from abm.cells import (
+    ENGINEERED,
+    N_KINDS,
+    N_ORIGINS,
+    NICHE_MASK,
+    TISSUE_MASK,
+    Antigen,
+    Behaviour,
+    Cycle,
+    Kind,
+    Origin,
+    Tissue,
+)
 from abm.comm import SerialComm
 from abm.config import Config, Graft, rules_of
 from abm.domain import Domain
@@ -19,6 +31,7 @@ from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
+from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -216,8 +229,14 @@ def make_start(model: Model, census: Census) -> Start:
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
         blast_stages=model.rules.kinds[Kind.BLAST].stages,
-        subclones=model.rules.heredity.subclones,
+        subclones=_subclones(model),
     )
+
+
+def _subclones(model: Model) -> tuple[Subclone, ...]:
+    """Return what shares of cells have lost an antigen or are a variant at the start in this patient."""
+    factor = model.config.patient.preexisting_mutants
+    return tuple(s._replace(share=min(s.share * factor, 1.0)) for s in model.rules.heredity.subclones)
 
 
 def occupied(model: Model, census: Census) -> float:

@@ -227,7 +227,7 @@ class _Plan:
     def _treat(self, event: Treat, key: str) -> None:
         """Order a drug that begins by itself."""
         self._must_act_by_level(event, key)
-        plan = Plan(event.grade, event.days, event.taper_days)
+        plan = Plan(event.grade, event.days, event.taper_days, event.against)
         self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
 
     def _stop(self, event: Stop) -> None:

@@ -245,8 +245,13 @@ def test_older_versions_are_upgraded_step_by_step(
         read_checkpoint(path)
 
 
-def test_older_states_have_no_engineered_cells(make_snapshot: Make) -> None:
-    found = reader.UPGRADERS[3](make_snapshot()).body
+def test_older_states_have_no_engineered_cells_and_one_drug_that_waits(make_snapshot: Make) -> None:
+    snap = make_snapshot()
+    waiting = {"treatment.order": np.array([2.0, 0.8, 2.0, 14.0, 56.0]), "treatment.since": np.array(3.0)}
+    snap.body.update({"drugs.level": np.zeros(4)} | waiting)
+    found = reader.UPGRADERS[3](snap).body
+    assert found["treatment.order"][2].tolist() == [0.8, 2.0, 14.0, 56.0, 0.0]
+    assert found["treatment.since"].tolist() == [np.inf, np.inf, 3.0, np.inf]
     fresh = make_body().engineered.pack()
     assert {name.removeprefix("engineered."): a.tolist() for name, a in found.items() if "engineered" in name} == {
         name: a.tolist() for name, a in fresh.items()

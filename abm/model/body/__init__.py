@@ -77,7 +77,7 @@ class Body:
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
-        self.treatment = Treatment()
+        self.treatment = Treatment(len(tables.drugs))
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
@@ -147,8 +147,8 @@ class Body:
         if seen is not None:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
-        if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
-            self.drugs.set_level(*given)
+        for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
+            self.drugs.set_level(drug, level)
         self.cytokines.advance(self.blood.anc, self.blood.platelet_count, self.blood.hb, step_h)
         for dose in doses:
             self._give(dose)
