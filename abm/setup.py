@@ -16,11 +16,9 @@ from abm.cells import (
     N_ORIGINS,
     NICHE_MASK,
     TISSUE_MASK,
-    Antigen,
     Behaviour,
     Cycle,
     Kind,
-    Origin,
     Tissue,
 )
 from abm.comm import SerialComm

@@ -20,7 +20,8 @@ from .registry import REGISTRY, Floats, Observable
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "blood", "cart", "engraftment", "immunity", "losses", "marrow", "measure", "takes",
+    "NEVER", "REGISTRY", "Observable", "blood", "cart", "engraftment", "immunity", "losses", "marrow", "measure",
+    "takes",
 ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def cart_fold(run: Run) -> Made:
 
 @observable(DAY)
 def cart_half_life(run: Run) -> Made:
-    """Half-life of engineered T cells in the two weeks after their peak; none if the run ends before or they do not fall."""
+    """Half-life of engineered T cells in the two weeks after their peak; none if these are not over or they do not fall."""
     found = _expansion(run)
     if found is None:
         return None
