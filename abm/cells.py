@@ -110,6 +110,7 @@ class Antigen(IntEnum):
     HIV = 18
     SELF_MYELIN = 19
     SELF_NUCLEAR = 20
+    CD20 = 22
 
 
 #: Levels at which a cell may show an antigen: 1 to this.
@@ -144,7 +145,23 @@ class Specificity(IntEnum):
     HIV = 10
     MYELIN = 11
     NUCLEAR = 12
+    CAR_CD19 = 13
+    CAR_CD33 = 14
+    CAR_BCMA = 15
+    CAR_CD19_CD123 = 16  # one T cell with receptors for both
+    TCR_TRANSGENE = 17
+    CAR_CD20 = 18
 
+
+#: Receptor classes that a gene brings into a T cell, in the order of the pools of the body.
+ENGINEERED = (
+    Specificity.CAR_CD19,
+    Specificity.CAR_CD33,
+    Specificity.CAR_BCMA,
+    Specificity.CAR_CD19_CD123,
+    Specificity.TCR_TRANSGENE,
+    Specificity.CAR_CD20,
+)
 
 N_SPECIFICITIES = 64
 #: Sets of receptors that may be lent at a time, each to some kinds of lymphocytes; their rows follow the classes.

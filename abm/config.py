@@ -29,7 +29,6 @@ from abm.config_models import (
     Drug,
     Gcsf,
     Graft,
-    Output,
     Patch,
     Patient,
     Scale,
@@ -38,6 +37,7 @@ from abm.config_models import (
     TherapyEvent,
     Time,
 )
+from abm.config_output import Output
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import Folder, Overlay, read_names, rules_digest
@@ -192,6 +192,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         events = data["events"] if isinstance(data["events"], list) else []
         if any(isinstance(event, dict) and event.get("action") == "antibody" for event in events):
             context["antibodies"] = read_names(folder / "antibodies.csv")
+        context["products"] = read_names(folder / "products.csv")
     return context
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
 from abm.config_antibody import Infused
+from abm.config_cells import Product
 from abm.config_graft import Purified, marrow_file
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
@@ -134,6 +135,13 @@ class Patient(Exposed):
             "1", "precursors of graft and host that recognise each other, over those of the usual pair", ge=0, le=100
         ),
     ] = 1.0
+
+    preexisting_mutants: Annotated[
+        float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
+    ] = 1.0
+    engineered_fitness: Annotated[
+        float, parameter("1", "division rate of engineered T cells over the usual one", gt=0, le=10)
+    ] = 1.0
     may_die: Annotated[
         bool, parameter("", "whether illness (infection, low counts, GVHD, ...) can kill; the run then ends")
     ] = False
@@ -145,18 +153,6 @@ class Patient(Exposed):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
-
-
-class Output(Table):
-    """What is written and how often; never changes the simulated trajectory."""
-
-    series_h: Annotated[int, parameter("h", "interval of the time series", ge=1, le=87600)] = 6
-    checkpoint_h: Annotated[int, parameter("h", "interval of checkpoints", ge=1, le=876000)] = 240
-    snapshot_h: Annotated[int, parameter("h", "interval of snapshots to look at; 0: none", ge=0, le=876000)] = 0
-    keep: Annotated[int, parameter("1", "checkpoints kept; older ones are removed", ge=1, le=1000)] = 2
-    single_file: Annotated[
-        bool, parameter("1", "a checkpoint is one file that all ranks write together; h5py must be built with MPI")
-    ] = False
 
 
 class Timed(Table):
@@ -293,12 +289,10 @@ class Graft(Timed):
         return value
 
 
-class Cells(Timed):
+class Cells(Product, Timed):
     """Infusion of cells other than a graft."""
 
     action: Literal["cells"]
-    product: Annotated[Literal["dli"], parameter("", "dli: donor lymphocytes")]
-    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", gt=0, le=1e10)]
     donor: Whose = "first"
 
 
@@ -374,9 +368,12 @@ class PlateletLoss(Timed):
 
 
 class Treat(OfDrug):
-    """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
+    """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
 
     action: Literal["treat"]
+    against: Annotated[
+        Literal["gvhd", "crs"], parameter("", "what is graded: acute GVHD, or cytokine release by engineered T cells")
+    ] = "gvhd"
     grade: Annotated[int, parameter("1", "overall grade at which a course begins", ge=1, le=4)]
     level: Annotated[float, parameter("1", "target occupancy at the full dose", gt=0, le=1)] = 1.0
     days: Annotated[float, parameter("d", "days at the full dose", gt=0, le=3650)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ class Phases:
         self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.uint32)
         self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
+        self.watched: tuple[int, ...] = ()
         self.constants: dict[str, Any] = {}
         self.chains: dict[tuple[Any, ...], Chain] = {}
         self.repeats: dict[tuple[Any, ...], Callable[[int], None]] = {}
@@ -131,6 +132,14 @@ class Phases:
                 if name == "tissue":
                     self.backend.copy(beyond, self.backend.to_device(np.full(beyond.shape, Tissue.BONE, np.uint8)))
 
+    def watch(self, receptors: Sequence[int]) -> None:
+        """Make room to count the residents that each of some receptors (antigen masks) sees; none: no such count."""
+        self.watched = tuple(receptors)
+        rows = len(self.watched) * N_KINDS * N_ORIGINS
+        self.seen = self.backend.alloc(N_PARTS * max(rows, 1), np.uint32)
+        self.seen_totals = self.backend.alloc(max(rows, 1), np.int64)
+        self.collect_seen = self.backend.prepare("collect", counts=self.seen, totals=self.seen_totals)
+
     # -- phases
 
     def contacts(self, step: int, *, counted: bool, tires: bool = False) -> None:
@@ -178,8 +187,8 @@ class Phases:
         for name in sweeps:
             self._swap(name)
 
-    def change(self, step: int, able: dict[str, int], *, labelled: bool) -> None:
-        """Phases 3-5 of the layers, with the ``highest`` of each, and the census."""
+    def change(self, step: int, able: dict[str, int], *, labelled: bool, watched: bool = False) -> None:
+        """Phases 3-5 of the layers, with the ``highest`` of each, and the census; ``watched``: also who is seen."""
         able = {layer: highest | LOW_BITS for layer, highest in able.items()}
 
         def work(now: int) -> None:
@@ -188,8 +197,10 @@ class Phases:
             self.census()
             if labelled:
                 self.census_label()
+            if watched:
+                self.census_seen()
 
-        self._repeat(work, step, *able.items(), labelled, exchanges=False)
+        self._repeat(work, step, *able.items(), labelled, watched, exchanges=False)
 
     def walk(self, step: int, substeps: int) -> None:
         """Phase 6: all sub-steps of the random walk."""
@@ -242,6 +253,21 @@ class Phases:
             Chain(self.backend, self.domain, [Stage("census_marks", 0, own)], self._known())()
         self.backend.launch("collect", totals.size, counts=marks, totals=totals)
         return self.comm.sum_int64(np.array(self.backend.to_host(totals)).reshape(N_MARKS, N_KINDS, N_ORIGINS))
+
+    def census_seen(self) -> None:
+        """Count the residents that each watched receptor sees."""
+        for row in range(len(self.watched)):
+            self._chain(self._census_seen, row)()
+
+    def _census_seen(self, row: int) -> list[Stage]:
+        own = {"receptor": self.watched[row], "row": row, "rows": len(self.watched)}
+        return [Stage("census_seen", 0, own | {"hot": self.arrays["res_hot"], "seen": self.seen})]
+
+    def read_seen(self) -> NDArray[np.int64]:
+        """Return who was seen since the last reading over all ranks, int64 (receptors, 64, 4)."""
+        self.collect_seen(self.seen_totals.size)
+        found = np.array(self.backend.to_host(self.seen_totals))
+        return self.comm.sum_int64(found.reshape(len(self.watched), N_KINDS, N_ORIGINS))
 
     def label(self, step: int, marker: Label, take: NDArray[np.uint32]) -> None:
         """Let residents take up a label; ``take``: threshold (x 2^-32) by row of the rate table."""

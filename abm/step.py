@@ -97,9 +97,10 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed)
+        rules, watch = self.model.rules, setup.make_watch(self.model)
+        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed, watch)
+        self.lattice.watch([int(rules.recognition.receptors[receptor]) for receptor in watch.classes])
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
-        rules = self.model.rules
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
         self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
         strength = self.loans.strength / np.float32(self.body.allo.rules.effector_enrichment)
@@ -136,14 +137,15 @@ class Simulation:
             self.rates = rates
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
-        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label)
+        watched = self.body.engineered.present
+        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
-        self._advance_body(t, counts, doses)  # acts from t + 1 on
+        self._advance_body(t, counts, doses, lattice.read_seen() if watched else None)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs, directed)
@@ -165,12 +167,14 @@ class Simulation:
 
     # -- blood and marrow
 
-    def _advance_body(self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...]) -> None:
+    def _advance_body(
+        self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...], seen: NDArray[np.int64] | None
+    ) -> None:
         """Advance the body on rank 0 and tell all others."""
         if self.comm.rank == 0:
             may_die = self.config.patient.may_die
             draw = philox_scalar(self.config.seed, 0, step, Stream.DEATH * 256)[0] if may_die else None
-            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw)
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw, seen)
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 

@@ -59,9 +59,20 @@ def _without_antibodies(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | added)
 
 
+def _without_engineered(old: Snapshot) -> Snapshot:
+    """Version 3 had no engineered T cells, and one drug that waited, its index first in the order."""
+    n_drugs, (drug, *order) = old.body["drugs.level"].size, old.body["treatment.order"].tolist()
+    orders, since = np.zeros((n_drugs, 5)), np.full(n_drugs, np.inf)
+    orders[int(drug), :4], since[int(drug)] = order, old.body["treatment.since"]
+    shapes = {"cells": (6, 4), "cd4": (6,), "waiting": (6, 2)}
+    added = {f"engineered.{name}": np.zeros(shape) for name, shape in shapes.items()}
+    added |= {"engineered.il6": np.array(1.0), "engineered.felt": np.array(1.0)}
+    return replace(old, body=old.body | added | {"treatment.order": orders, "treatment.since": since})
+
+
 def _of_version_3(old: Snapshot) -> Snapshot:
     """Version 3 lacked several parts of the body."""
-    for without in (_without_infections, _without_antibodies):
+    for without in (_without_infections, _without_antibodies, _without_engineered):
         old = without(old)
     return old
 

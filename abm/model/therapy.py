@@ -212,10 +212,22 @@ class _Plan:
 
     def _cells(self, event: Cells, key: str) -> Dose:
         """Return a cell product as a number of cells."""
+        if event.receptor_class:
+            return self._engineered(event, key)
         if event.product not in self.tables.grafts:
             message = f"{event.product} is not in grafts.csv{did_you_mean(event.product, self.tables.grafts)}"
             raise self.error(f"{key}.product", message)
-        return Dose("cells", event.product, cd3=event.cd3_per_kg * self.patient.weight_kg, origin=ORIGINS[event.donor])
+        cells = (event.cd3_per_kg or 0.0) * self.patient.weight_kg
+        return Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor])
+
+    def _engineered(self, event: Cells, key: str) -> Dose:
+        """Return engineered T cells as a number of cells of a receptor class."""
+        if event.product not in self.tables.products:
+            message = f"{event.product} is not in products.csv{did_you_mean(event.product, self.tables.products)}"
+            raise self.error(f"{key}.product", message)
+        per_kg = event.cells_per_kg or self.tables.products[event.product].dose
+        cells = per_kg * self.patient.weight_kg
+        return Dose("cells", event.product, cd3=cells, origin=Origin.PRODUCT, receptor=event.receptor_class)
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""
@@ -248,7 +260,7 @@ class _Plan:
     def _treat(self, event: Treat, key: str) -> None:
         """Order a drug that begins by itself."""
         self._must_act_by_level(event, key)
-        plan = Plan(event.grade, event.days, event.taper_days)
+        plan = Plan(event.grade, event.days, event.taper_days, event.against)
         self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
 
     def _stop(self, event: Stop) -> None:

@@ -43,7 +43,10 @@ _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
 _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
+_ORIGIN_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "origin")
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
+#: A stage past the last one of every kind.
+_DONE = next(np.uint32((1 << f.bits) - 1 << f.shift) for f in COLD if f.name == "stage")
 
 
 @dataclass
@@ -170,13 +173,18 @@ class Circulation:
             step_h: its length, hours.
             clones: the clone of each of them, in their order; all 0 if left out.
             exhaustion: the level of exhaustion of each, likewise.
+
+        Engineered effectors divide in the account of the body, of which the lattice shows a sample: there they have
+        done all their divisions.
         """
         new = np.repeat(
             np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
             np.array([n for *_, n in lymphocytes], np.int64),
         )
         hot = np.concatenate([self.hot, new if exhaustion is None else new | exhaustion << _EXHAUSTION_SHIFT])
-        cold = np.concatenate([self.cold, np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT])
+        stage = np.where((new >> _ORIGIN_SHIFT & np.uint32(3)) == Origin.PRODUCT, _DONE, np.uint32(0))
+        own = np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT
+        cold = np.concatenate([self.cold, own | stage])
         seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
         motile = np.arange(hot.size) >= self.hot.size
         per_hour = np.where(

@@ -92,9 +92,9 @@ def engage(
     for m in range(27):
         target = res[near_site(site, m, ny, nx)]
         shown = target != 0
-        met = shown & (_bound(target, 1, receptor, antigens, losses) != 0)
+        met = shown & (bound(target, 1, receptor, antigens, losses) != 0)
         own |= (met & (effector | _flagged(target, flags, cells.Flag.APC))).astype(np.uint32) << np.uint32(m)
-        by_loan |= (shown & (_bound(target, 1, borrowed, antigens, losses) != 0)).astype(np.uint32) << np.uint32(m)
+        by_loan |= (shown & (bound(target, 1, borrowed, antigens, losses) != 0)).astype(np.uint32) << np.uint32(m)
     site, row, loan, own, by_loan = (x[(own | by_loan) != 0] for x in (site, row, loan, own, by_loan))
     r = philox(seed, global_site(site, shift, total), step, word)
     by_loan[~happens(r[1], armed[loan])] = 0
@@ -103,8 +103,8 @@ def engage(
     chosen = pick_set_bit(own | by_loan, r[0][meets], 27)
     target, cell = res[near_site(site, chosen, ny, nx)], mot[site]
     row = np.where((by_loan >> chosen.astype(np.uint32)) & np.uint32(1), loan, row).astype(np.int64)
-    level = sum((_bound(target, n, receptors[row], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
-    braked = _bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
+    level = sum((bound(target, n, receptors[row], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
+    braked = bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
     strikes = happens(r[2][meets], vigour[2 * get(cell, HOT["exhaustion"]).astype(np.int64) + braked])
     hit = hit_class[(row * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level].astype(np.int64)
     engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
@@ -116,7 +116,7 @@ def _flagged(hot: U32, flags: U32, flag: cells.Flag) -> Bool:
     return ((flags[kind_of(hot)] >> np.uint32(flag)) & np.uint32(1)).astype(bool)
 
 
-def _bound(hot: U32, level: int, receptor: U32, antigens: U32, losses: U32) -> U32:
+def bound(hot: U32, level: int, receptor: U32 | np.uint32, antigens: U32, losses: U32) -> U32:
     """Return what the receptors bind of what each cell shows at a level or more, losses left out."""
     mask: U32 = antigens.reshape(cells.N_LEVELS, -1)[level - 1, hot & np.uint32(255)]
     loss = get(hot, HOT["loss"])

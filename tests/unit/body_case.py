@@ -28,6 +28,7 @@ class Person:
     alloreactivity: float = 1.0
     cmv_carrier: bool = True
     treat_infections: bool = True
+    engineered_fitness: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

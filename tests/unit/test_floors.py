@@ -29,11 +29,13 @@ FLOORS = (
     {
         "config",
         "config_antibody",
+        "config_cells",
         "config_errors",
         "config_graft",
         "config_infection",
         "config_lines",
         "config_models",
+        "config_output",
         "config_table",
         "state",
         "kernel",

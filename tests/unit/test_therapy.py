@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from abm.cells import Kind, Origin
+from abm.cells import Kind, Origin, Specificity
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model import therapy
@@ -82,6 +82,17 @@ def test_graft_and_cells_are_numbers_of_cells() -> None:
     assert stem_and_t_cells(found) == (pytest.approx(3.5e8), pytest.approx(1.4e8))
     infusion = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7))
     assert infusion == {1680: (Dose("cells", "dli", cd3=7e8),)}
+
+
+def test_engineered_cells_are_of_the_product_and_not_of_a_donor() -> None:
+    event = {"day": 0, "action": "cells", "product": "car_t", "receptor": "CAR_CD33"}
+    usual = tables().products["car_t"].dose
+    for changes, per_kg in (({}, usual), ({"cells_per_kg": 1e6}, 1e6)):
+        found = schedule(Cells.model_validate(event | changes))
+        of_product = {"origin": Origin.PRODUCT, "receptor": Specificity.CAR_CD33}
+        assert found == {240: (Dose("cells", "car_t", cd3=per_kg * 70, **of_product),)}
+    with pytest.raises(ConfigError, match=r"events.0.product: car_u is not in products.csv \(did you mean car_t\?\)"):
+        schedule(Cells.model_validate(event | {"product": "car_u"}))
 
 
 def test_what_a_graft_leaves_open_is_that_of_its_source() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import engagement, report, threats
+from abm.model.body import engagement, report, targets, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
@@ -23,6 +23,7 @@ from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
@@ -34,6 +35,7 @@ from abm.model.body.parameters import (
     BloodRules,
     ChronicRules,
     CytokineRules,
+    EngineeredRules,
     LymphocyteRules,
     MortalityRules,
     OrganRules,
@@ -41,10 +43,11 @@ from abm.model.body.parameters import (
 )
 from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
 
-__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "daily_production"]
+__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "Watch", "daily_production"]
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
@@ -56,8 +59,18 @@ BLASTS = (Kind.BLAST, Kind.LSC)
 class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
-    def __init__(self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0) -> None:
-        """Start at homeostasis, all cells of host origin; ``seed`` is that of the run."""
+    def __init__(
+        self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0, watch: Watch | None = None
+    ) -> None:
+        """Start at homeostasis, all cells of host origin.
+
+        Args:
+            tables: the rule tables.
+            patient: the patient.
+            scale: how the patch stands for the whole marrow.
+            seed: that of the run.
+            watch: receptor classes of engineered T cells that the run may give; none if left out.
+        """
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
@@ -71,7 +84,7 @@ class Body:
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
         self.antibodies = Antibodies(tables.antibodies, weight / tables.values["reference_weight"])
         self.exhaustion = Exhaustion(tables.exhaustion)
-        self.treatment = Treatment()
+        self.treatment = Treatment(len(tables.drugs))
         self.infections = Infections(tables.pathogens, seed)
         self.patient = patient
         mortality_rules = section(MortalityRules, tables.values, weight)
@@ -88,6 +101,12 @@ class Body:
         for kind in PRODUCTION:
             self._exit_weights[kind] = scale.exit_cells[kind]
         self._exit_weights[list(BLASTS)] = scale.cells_per_agent
+        self.watch = watch or Watch()
+        self.engineered = Engineered(
+            section(EngineeredRules, tables.values, weight),
+            patient.engineered_fitness,
+            scale.cells_per_agent / self.allo.rules.effector_enrichment,
+        )
         self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
@@ -106,7 +125,13 @@ class Body:
     # ------------------------------------------------------------------------------------------------- one step
 
     def advance(
-        self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose], draw: int | None = None
+        self,
+        step_h: float,
+        day: float,
+        counts: NDArray[np.int64],
+        doses: Sequence[Dose],
+        draw: int | None = None,
+        seen: NDArray[np.int64] | None = None,
     ) -> None:
         """Advance by one step of the lattice.
 
@@ -119,6 +144,7 @@ class Body:
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
+            seen: residents that each watched receptor class sees, int64 (classes, 64, 4); ``None``: nobody looked.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -129,10 +155,12 @@ class Body:
         self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
+        if seen is not None:
+            targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
         engagement.advance(self, population, step_h)
-        if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
-            self.drugs.set_level(*given)
+        for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
+            self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
         for dose in doses:
@@ -144,6 +172,7 @@ class Body:
         self.mortality.advance(hazards, self.infections.hazards().tolist(), day, step_h, draw)
         self.lymphocytes.queue(step_h)
         self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
+        self.engineered.queue(step_h)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
@@ -170,21 +199,22 @@ class Body:
             self.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
+            self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
     def _take_back(self, egress: NDArray[np.int64]) -> None:
-        """Return wandering lymphocytes that left the lattice to their pools; alloreactive ones never left theirs."""
+        """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
         for kind, origin in np.argwhere(egress[FIRST_MOTILE:]).tolist():
             found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-            if found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose):
+            if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose)):
                 self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
 
     def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        lymphopenia = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
+        lymphopenia = self.cytokines.lymphopenia(self.relative_t_cells)
         self.lymphocytes.advance(exits, lymphopenia, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
@@ -205,6 +235,11 @@ class Body:
         self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
         if self.chronic.severity > 0.0:
             self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
+
+    @property
+    def relative_t_cells(self) -> float:
+        """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
+        return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
 
     def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
         by_origin = population.sum(axis=0)
@@ -243,6 +278,8 @@ class Body:
             self.blood.destroy_platelets(dose.amount)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
+        elif dose.receptor:
+            self.engineered.infuse(dose.receptor, self.tables.products[dose.name], dose.cd3)
         elif dose.kind in ("graft", "cells"):
             self.infuse(dose)
 
@@ -253,6 +290,7 @@ class Body:
         kept = 1.0 - share * self.lymphocytes.rules.t_blood_share
         for direction in (GVH, HVG):
             self.allo.survive(direction, kept, kept)
+        self.engineered.survive(kept, kept)
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
@@ -289,7 +327,7 @@ class Body:
             "epo": self.cytokines.epo,
             "tpo": self.cytokines.tpo,
             "flt3l": self.cytokines.flt3l(self.cellularity),
-            "il7": self.cytokines.il7(self.lymphocytes.relative_t_cells),
+            "il7": self.cytokines.il7(self.relative_t_cells),
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
         }
@@ -327,7 +365,7 @@ class Body:
         shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
         leaving = draw_classes(self.lymphocytes.depart(), shares, self.seed, int(self.turn))
         self.turn += 1.0
-        return [*leaving, *self.allo.depart()]
+        return [*leaving, *self.allo.depart(), *self.engineered.depart()]
 
     def _alloreactive(self) -> dict[Origin, float]:
         """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""
@@ -352,7 +390,7 @@ class Body:
         for kind, origin, specificity, agents in turned_away:
             if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
-            else:
+            elif origin is not Origin.PRODUCT:
                 self.allo.wait_again(origin, specificity, agents)
 
     # -------------------------------------------------------------------------------------------------- reporting
@@ -395,6 +433,7 @@ class Body:
             "lymphocytes",
             "allo",
             "chronic",
+            "engineered",
         )
         return [(getattr(self, name), name) for name in parts]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from abm.cells import Kind, Origin
+from abm.cells import Kind, Origin, Specificity
 from abm.model.body.treatment import Plan
 
 DoseKind = Literal[
@@ -40,6 +40,7 @@ class Dose:
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
         nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
+        receptor: class of the receptor that a gene has brought into them.
         origin: whose cells a graft or product holds.
         plan: when a treatment begins and how long it lasts.
     """
@@ -54,3 +55,4 @@ class Dose:
     cells: tuple[tuple[Kind, float], ...] = ()
     marrow_of: str = ""
     nucleated: float = 0.0
+    receptor: Specificity = Specificity.NONE

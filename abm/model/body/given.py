@@ -18,6 +18,7 @@ from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
+from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
@@ -66,6 +67,10 @@ class Patient(Protocol):
     def treat_infections(self) -> bool:
         """Whether infections are treated once they are told."""
 
+    @property
+    def engineered_fitness(self) -> float:
+        """Division rate of this patient's engineered T cells, relative to the usual one."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -104,6 +109,7 @@ class Tables:
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
     pathogens: tuple[Pathogen, ...]
+    products: dict[str, Product]
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -122,6 +128,7 @@ class Tables:
             read_repertoires(folder, donors),
             read_clones(folder),
             read_pathogens(folder),
+            read_products(folder),
         )
 
 

@@ -18,7 +18,9 @@ EXTENSIVE = ("L", "m2", "cells", "cells/d")
 #: Powers that are made by multiplication, and so have the same bits on every machine.
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
-HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half")
+HALVES = (
+    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "engineered_il7_half", "engineered_search",
+)  # fmt: skip
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
@@ -182,6 +184,31 @@ class ChronicRules:
 
 
 @dataclass(frozen=True)
+class EngineeredRules:
+    """Engineered T cells and the interleukin 6 that they set free."""
+
+    engineered_growth: float = _in("1/d")
+    engineered_il7_half: float = _in("fold")
+    engineered_growth_without_il6: float = _in("1")
+    engineered_death: float = _in("1/d")
+    engineered_naive_activation: float = _in("1/d")
+    engineered_memory_activation: float = _in("1/d")
+    engineered_memory_share: float = _in("1")
+    engineered_memory_loss: float = _in("1/d")
+    engineered_exhaustion: float = _in("1/d")
+    engineered_recovery: float = _in("1/d")
+    engineered_kill: float = _in("1/d")
+    engineered_search: float = _in("cells")
+    engineered_marrow_entry: float = _in("1/d")
+    il6_kills: float = _in("cells/d")
+    il6_half_life: float = _in("h")
+    il6_grade_1: float = _in("fold")
+    il6_grade_2: float = _in("fold")
+    il6_grade_3: float = _in("fold")
+    il6_grade_4: float = _in("fold")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
     """Hazards of death.
 
@@ -208,7 +235,8 @@ class MortalityRules:
 
 
 Rules = TypeVar(
-    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules
+    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules,
+    EngineeredRules,
 )
 SECTIONS: tuple[type[Any], ...] = (
     SizeRules,
@@ -218,6 +246,7 @@ SECTIONS: tuple[type[Any], ...] = (
     OrganRules,
     ChronicRules,
     MortalityRules,
+    EngineeredRules,
 )
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 

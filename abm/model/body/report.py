@@ -52,9 +52,9 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "reticulocytes": (_COUNT, "reticulocytes"),
     "blasts": (_COUNT, "leukaemic cells in blood"),
     "lymphocytes": (_COUNT, "T, B and NK cells"),
-    "cd4": (_COUNT, "CD4 T cells, regulatory ones included"),
+    "cd4": (_COUNT, "CD4 T cells, regulatory and engineered ones included"),
     "cd4_naive": (_COUNT, "naive CD4 T cells"),
-    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors included"),
+    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors and engineered ones included"),
     "b": (_COUNT, "B cells"),
     "nk": (_COUNT, "NK cells"),
     **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
@@ -96,13 +96,19 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
         "0: alive; 1: infection, 2: bleeding, 3: anaemia, 4: GVHD, 5: leukaemia, 6: toxicity; "
         "always 0 unless the patient may die",
     ),
+    "engineered_t": (_COUNT, "engineered T cells in blood"),
+    "engineered_body": ("cells", "engineered T cells of the whole body"),
+    "engineered_exhausted": ("fraction", "exhausted share of engineered effectors"),
+    "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
+    "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
 }
 
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
-    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body) | _infections(body)
+    values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
+    values |= _infections(body) | _engineered(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
@@ -145,7 +151,10 @@ def _blood(body: Body) -> dict[str, float]:
 def _lymphocytes(body: Body) -> dict[str, float]:
     pools, rules, blood = body.lymphocytes, body.lymphocytes.rules, body.blood
     cd4 = blood.concentration(pools.cells(CD4_CELLS)) * rules.t_blood_share
-    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors])
+    helpers = blood.concentration(np.array([body.engineered.helpers])) * rules.t_blood_share
+    killers = body.engineered.total - body.engineered.helpers
+    cd4 = cd4 + helpers
+    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors, [killers]])
     cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
     b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
@@ -181,6 +190,18 @@ def _infections(body: Body) -> dict[str, float]:
     values = {f"{name}_load": float(load) for name, load in zip(PATHOGENS, found.load, strict=True)}
     values |= {f"{name}_episodes": float(n) for name, n in zip(PATHOGENS, found.episodes, strict=True)}
     return values | {"infection_rate": episode_rate(BACTERIA, found.pathogens[BACTERIA], host)}
+
+
+def _engineered(body: Body) -> dict[str, float]:
+    cells = body.engineered
+    in_blood = cells.total * body.lymphocytes.rules.t_blood_share
+    return {
+        "engineered_t": body.blood.concentration(np.array([in_blood])),
+        "engineered_body": cells.total,
+        "engineered_exhausted": cells.exhausted_share(),
+        "il6": cells.il6,
+        "crs_grade": float(cells.grade()),
+    }
 
 
 def _damage(body: Body) -> dict[str, float]:
