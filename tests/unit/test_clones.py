@@ -10,7 +10,7 @@ import pytest
 from abm.backends import choose
 from abm.cells import COLD, Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Body, Dose
 from abm.model.body.clones import (
     NAIVE,
