@@ -8,7 +8,6 @@ from pydantic import ValidationInfo, field_validator
 
 from abm.config_table import Table, parameter
 
-
 Ccr5Null = Annotated[
     float, parameter("1", "share of its cells without functional CCR5; 1: donor homozygous for delta32", ge=0, le=1)
 ]
