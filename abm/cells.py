@@ -224,6 +224,8 @@ N_VARIANTS = 4
 #: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
 MARKS = {"loss": (0, 8), "variant": (8, N_VARIANTS - 1), "edit": (11, 4)}
 N_MARKS = 15
+#: What a mutation brings, in 16 bits: the loss bits, above them from here on a variant, and another kind.
+GAIN_VARIANT, GAIN_KIND = 8, 10
 
 
 class Label(IntEnum):
@@ -377,6 +379,8 @@ def cpp_header() -> str:
         "N_VARIANTS": N_VARIANTS,
         "N_MARKS": N_MARKS,
         **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
+        "GAIN_VARIANT": GAIN_VARIANT,
+        "GAIN_KIND": GAIN_KIND,
         "TISSUE_MASK": TISSUE_MASK,
         "NICHE_MASK": NICHE_MASK,
         "HISTOGRAM_BITS": HISTOGRAM_BITS,

@@ -11,6 +11,7 @@ from abm import resources
 from abm.config_antibody import Infused
 from abm.config_cells import Product
 from abm.config_graft import Purified, marrow_file
+from abm.config_hiv import Antiretroviral, Ccr5Null, Infected
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
@@ -113,14 +114,14 @@ class Time(Table):
         return value
 
 
-class Patient(Exposed):
+class Patient(Infected, Exposed):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic, or chronic myeloid leukaemia"),
+        Literal["none", "aml", "all", "cml", "chip"],
+        parameter("", "at the start: acute myeloid or lymphoblastic, chronic myeloid leukaemia; clonal haematopoiesis"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -149,7 +150,7 @@ class Patient(Exposed):
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
-        if value > 0 and info.data.get("disease") == "none":
+        if value > 0 and info.data.get("disease") in ("none", "chip"):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
@@ -267,6 +268,7 @@ class Graft(Timed):
             form="a checkpoint: a folder with manifest.json, or a merged file",
         ),
     ] = ""
+    ccr5_null: Ccr5Null = 0.0
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
@@ -330,6 +332,12 @@ class Antibody(Infused, Timed):
     every_h: Every = 24
 
 
+class Art(Antiretroviral, Timed):
+    """Antiretroviral therapy, a dose a day."""
+
+    action: Literal["art"]
+
+
 class Gcsf(Timed):
     """G-CSF injections."""
 
@@ -387,7 +395,7 @@ class Stop(OfDrug):
 
 
 TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Antibody | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
+    Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
     Field(discriminator="action"),
 ]
 #: Event tables by the name of their action.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..read import Run
-from . import blood, cart, engraftment, immunity, infection, losses, marrow, residual, takes
+from . import blood, cart, engraftment, immunity, infection, losses, marrow, residual, takes, virus
 from .registry import REGISTRY, Floats, Observable
 
 #: How an event that never came is stored: JSON has no infinity.
@@ -21,7 +21,7 @@ NEVER = "never"
 
 __all__ = [
     "NEVER", "REGISTRY", "Observable", "blood", "cart", "engraftment", "immunity", "infection", "losses", "marrow",
-    "measure", "residual", "takes",
+    "measure", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

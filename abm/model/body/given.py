@@ -15,6 +15,7 @@ from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.hiv_rules import read_hiv
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
@@ -110,6 +111,7 @@ class Tables:
     clones: dict[Kind, CloneRules]
     pathogens: tuple[Pathogen, ...]
     products: dict[str, Product]
+    hiv: Mapping[str, float] | None = None
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -129,6 +131,7 @@ class Tables:
             read_clones(folder),
             read_pathogens(folder),
             read_products(folder),
+            read_hiv(folder),
         )
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from abm.errors import ConfigError
 from abm.exactmath import log
 from abm.tables import Folder, read_values
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "m2", "cells", "cells/d")
@@ -234,10 +237,7 @@ class MortalityRules:
     toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar(
-    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules,
-    EngineeredRules,
-)
+Rules = TypeVar("Rules", bound="DataclassInstance")
 SECTIONS: tuple[type[Any], ...] = (
     SizeRules,
     BloodRules,
@@ -273,6 +273,7 @@ def read_body(folder: Folder) -> dict[str, float]:
 
 
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
-    """Return one section of ``values`` for a patient of ``weight_kg``."""
+    """Return one section of ``values``, the reference weight among them, for a patient of ``weight_kg``."""
     size = weight_kg / values["reference_weight"]
-    return kind(**{f.name: values[f.name] * (size if UNITS[f.name] in EXTENSIVE else 1.0) for f in fields(kind)})
+    scaled = {f.name: values[f.name] * (size if f.metadata["unit"] in EXTENSIVE else 1.0) for f in fields(kind)}
+    return kind(**scaled)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
-from abm.model.body import threats
+from abm.model.body import hiv_course, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
@@ -102,13 +102,14 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
     "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
+    **hiv_course.OBSERVABLES,
 }
 
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
-    values |= _infections(body) | _engineered(body)
+    values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
