@@ -127,8 +127,8 @@ class Patient(Table):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic leukaemia"),
+        Literal["none", "aml", "all", "ms", "sle"],
+        parameter("", "disease at the start: leukaemia (aml, all), multiple sclerosis (ms) or lupus (sle)"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -151,7 +151,7 @@ class Patient(Table):
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
-        if value > 0 and info.data.get("disease") == "none":
+        if value > 0 and info.data.get("disease") in ("none", "ms", "sle"):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value

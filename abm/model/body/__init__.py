@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
 from abm.exactmath import exp
 from abm.model.body import report
+from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
-from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
 from abm.model.body.given import PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.mortality import Mortality
@@ -68,7 +69,7 @@ class Body:
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
-        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
+        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
@@ -76,6 +77,9 @@ class Body:
         self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
         self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.disease = start_disease(
+            tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
+        )
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -131,6 +135,12 @@ class Body:
         weights |= dict.fromkeys(BLASTS, self.scale.cells_per_agent)
         return {kind: egress[kind].astype(np.float64) * weight for kind, weight in weights.items()}
 
+    def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Tell of cells that have entered a pool, and not by division."""
+        self.clones.enter(kind, source, cells, pool)
+        if self.disease is not None:
+            self.disease.reactive.enter(kind, source, cells, pool)
+
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
         if not self.drugs.acting:
@@ -146,6 +156,8 @@ class Body:
             self.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
+        if self.disease is not None:
+            self.disease.survive(by_drug, step_h)
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)
@@ -171,6 +183,9 @@ class Body:
         gained = float(np.max(self.allo.immune_loss - loss_before))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        if self.disease is not None:
+            inhibition = {effect: self.drugs.inhibition(effect) for effect in EFFECTS}
+            self.disease.advance(self.lymphocytes, inhibition, step_h)
 
     def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
         by_origin = population.sum(axis=0)
@@ -220,6 +235,8 @@ class Body:
             self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
             pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
+            if self.disease is not None:
+                self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
@@ -327,7 +344,10 @@ class Body:
 
     def _parts(self) -> list[tuple[Packed, str]]:
         parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo")
-        return [(getattr(self, name), name) for name in parts]
+        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
+        if self.disease is not None:
+            found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
+        return found
 
 
 def _persons(donor: str) -> dict[Origin, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from abm.cells import Kind
+from abm.model.body.autoimmune import Values, read_autoimmune
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
@@ -79,6 +80,7 @@ class Tables:
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
+    autoimmune: Mapping[str, Values] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -93,6 +95,7 @@ class Tables:
             donors,
             read_repertoires(folder, donors),
             read_clones(folder),
+            read_autoimmune(folder),
         )
 
 

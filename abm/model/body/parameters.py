@@ -23,8 +23,12 @@ HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb")
 NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
 
 
-def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+def in_unit(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+    """Return a parameter in this unit."""
     return field(metadata={"unit": unit})
+
+
+_in = in_unit
 
 
 @dataclass(frozen=True)
@@ -178,9 +182,16 @@ class MortalityRules:
     anaemia_power: float = _in("1")
 
 
-Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
+Rules = TypeVar("Rules")
 SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
-UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
+
+
+def units_of(section: type[Any]) -> dict[str, str]:
+    """Return the unit of every parameter of a section by name."""
+    return {f.name: f.metadata["unit"] for f in fields(section)}
+
+
+UNITS: Mapping[str, str] = {name: unit for section in SECTIONS for name, unit in units_of(section).items()}
 
 
 def read_body(folder: Folder) -> dict[str, float]:
@@ -207,4 +218,5 @@ def read_body(folder: Folder) -> dict[str, float]:
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
     """Return one section of ``values`` for a patient of ``weight_kg``."""
     size = weight_kg / values["reference_weight"]
-    return kind(**{f.name: values[f.name] * (size if UNITS[f.name] in EXTENSIVE else 1.0) for f in fields(kind)})
+    units = units_of(kind)
+    return kind(**{name: values[name] * (size if unit in EXTENSIVE else 1.0) for name, unit in units.items()})

@@ -8,7 +8,7 @@ import numpy as np
 
 from abm.cells import Kind, Origin
 from abm.model.body.blood import Blood
-from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
+from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, share_made, simpson
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
 from abm.model.body.numerics import Floats, total
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
@@ -35,6 +35,15 @@ _CLONES = (
     ("overlap_start", "1", "Morisita-Horn overlap of their clones with those at the start"),
     ("overlap_graft", "1", "Morisita-Horn overlap of their clones with those of the last graft"),
 )
+#: Quantities of autoimmune diseases; 0 in patients without the disease.
+AUTOIMMUNE = {
+    "myelin_memory": ("cells", "myelin-reactive memory CD4 cells"),
+    "myelin_effectors": ("cells", "myelin-reactive CD4 cells that a trigger has activated"),
+    "myelin_regulators": ("cells", "regulatory cells that these have induced"),
+    "ms_relapses": ("1", "relapses of multiple sclerosis since the start"),
+    "ms_lesions": ("1", "times that new lesions of multiple sclerosis appeared since the start"),
+    "edss": ("1", "expanded disability status scale, 0-10"),
+}
 #: name -> (unit, meaning).
 OBSERVABLES: dict[str, tuple[str, str]] = {
     "anc": (_COUNT, "absolute neutrophil count"),
@@ -80,12 +89,15 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "survival": ("fraction", "probability to have survived the hazards of low counts so far, were there a draw"),
     "cause_of_death": ("1", "0: alive; 1: infection, 2: bleeding, 3: anaemia; always 0 unless the patient may die"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
+    **{f"{x}_new": ("fraction", f"{x.upper()} cells with receptors made since the start") for x in LINEAGES},
+    **AUTOIMMUNE,
 }
 
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
+    values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
@@ -141,7 +153,9 @@ def _clones(body: Body) -> dict[str, float]:
     for j, cells in enumerate(kept.repertoire(body.lymphocytes.pools)):
         overlaps = (morisita_horn(cells, other[j]) for other in (kept.start, kept.graft))
         found = (shannon(cells), simpson(cells), chao1(cells), *overlaps)
-        values |= {f"{[*LINEAGES][j]}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
+        lineage = [*LINEAGES][j]
+        values |= {f"{lineage}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
+        values[f"{lineage}_new"] = share_made(cells)
     return values
 
 
