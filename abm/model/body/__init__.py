@@ -157,7 +157,7 @@ class Body:
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
         if self.disease is not None:
-            self.disease.survive(by_drug, step_h)
+            self.disease.survive(by_drug)
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)

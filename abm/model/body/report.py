@@ -42,6 +42,12 @@ AUTOIMMUNE = {
     "myelin_regulators": ("cells", "regulatory cells that these have induced"),
     "ms_relapses": ("1", "relapses of multiple sclerosis since the start"),
     "ms_lesions": ("1", "times that new lesions of multiple sclerosis appeared since the start"),
+    "nuclear_b": ("1", "nuclear-reactive B cells relative to active lupus"),
+    "autoantibody": ("1", "autoantibody against nuclear antigens relative to active lupus"),
+    "interferon": ("1", "type I interferon relative to active lupus"),
+    "vaccine_titre": ("1", "antibody against former vaccines in a patient with lupus, relative to the start"),
+    "sledai": ("1", "activity of lupus, points of SLEDAI-2K"),
+    "sle_flares": ("1", "flares of lupus since the start"),
     "edss": ("1", "expanded disability status scale, 0-10"),
 }
 #: name -> (unit, meaning).

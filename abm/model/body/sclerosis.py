@@ -78,7 +78,7 @@ class Sclerosis(Packed):
         self._limits = (rules.relapse_effectors, rules.lesion_effectors)
         self._memory = 0.0
 
-    def survive(self, by_drug: Floats, step_h: float) -> None:
+    def survive(self, by_drug: Floats) -> None:
         """Let drugs kill effectors and induced regulatory cells as they kill T cells in cycle."""
         self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
 
