@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from abm import io, resources
 from abm.backends import choose
+from abm.calibration.well_mixed import WellMixed
 from abm.config import Config, load_config
 from abm.model.body import Scale
 from abm.run import UNITS, provenance
@@ -37,8 +38,10 @@ def simulate(case: Case) -> Result:
 
 
 def _measure(case: Case) -> Result:
-    """Run a scenario on the lattice."""
+    """Run a scenario, on the lattice or well mixed."""
     config = load_config(Path(case.scenario), case.overrides, case.seed)
+    if case.well_mixed:
+        return follow(WellMixed(config), config, "well mixed")
     backend, _ = choose("auto")
     return follow(Simulation.start(config, backend), config, backend.name)
 
