@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from abm.calibration import matching
 from abm.calibration.problem import Problem, current, write_tables
-from abm.calibration.well_mixed import WellMixed
 from abm.config import load_config
 from abm.validation import cases, patient, score, work
 from abm.validation.cases import Case
 from abm.validation.patient import Result
 from abm.validation.targets import Catalogue, Prior, Protocol, Target
+from abm.well_mixed import WellMixed
 
 Floats = NDArray[np.float64]
 #: Length of the steps of the well-mixed model, min: fast, and short against all that is compared.

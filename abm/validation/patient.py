@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from abm import io, resources
 from abm.backends import choose
-from abm.calibration.well_mixed import WellMixed
 from abm.config import Config, load_config
 from abm.model.body import Scale
 from abm.run import UNITS, provenance
 from abm.step import Simulation
 from abm.validation.cases import Case
+from abm.well_mixed import WellMixed
 
 FORMAT_VERSION = 1
 

@@ -199,6 +199,8 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
         found[name] = checked(Protocol, sub).model_copy(update={"priors": drawn})
         if bool(found[name].scenario) == bool(found[name].experiment):
             raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
+        if found[name].well_mixed and found[name].experiment:
+            raise ConfigError("expected false for an experiment", file=sub.place(("well_mixed",)), key="well_mixed")
     return found
 
 

@@ -40,7 +40,7 @@ FLOORS = (
     },
     {"domain", "messages", "comm", "backends"},
     {"model"},
-    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
+    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory", "well_mixed"},
     {
         "run",
         "run_folder",
