@@ -6,11 +6,12 @@ from math import inf
 
 import numpy as np
 
-from ..read import Run
-from .registry import DAY, PERCENT, Floats, Made, observable
+from ..read import Run, in_unit
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 
 PROGRESSED = 1.0  #: points of EDSS above those of day 0
 CONFIRMED = 180.0  #: days for which they must stay (Burt, JAMA 2019)
+FOUND = 0.001  #: B cells in blood, 1e9/L, that a cytometer tells from none
 TRIAL = 1096.0  #: days of the trial of autografts against drugs
 
 
@@ -84,6 +85,21 @@ def ms_relapse_rate(run: Run) -> Made:
 def sledai(run: Run) -> Made:
     """Activity of lupus."""
     return np.asarray(run.body["sledai"].values, np.float64) if "sledai" in run.body and _ill(run, "sle") else None
+
+
+@observable(DAY)
+def b_cells_return_day(run: Run) -> Made:
+    """Day from the first cell product on which B cells are back in blood; none in a patient who did not lose them."""
+    given = [float(event["day"]) for event in run.config.get("events", []) if event.get("action") == "cells"]
+    if not given or "b" not in run.body:
+        return None
+    day = np.asarray(run.day, np.float64) - min(given)
+    count = in_unit(run.body["b"], COUNT)
+    gone = day[(day >= 0.0) & (count < FOUND)]
+    if not gone.size:
+        return None
+    back = day[(day > gone[0]) & (count >= FOUND)]
+    return float(back[0]) if back.size else inf
 
 
 def _register_new(lineage: str) -> None:

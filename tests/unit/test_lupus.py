@@ -153,3 +153,15 @@ def test_b_cells_that_cannot_make_up_for_their_loss_are_one_line(tmp_path: Path)
     change(base / "diseases" / "sle", "lupus.csv", "expansion,0.1,", "expansion,0.008,")
     with pytest.raises(ConfigError, match=r"lupus.csv expansion: expected more than the turnover of B cells, 0.008/d"):
         make_body(Person(), Tables.load(Overlay(base, None, base / "diseases" / "sle")))
+
+
+def test_b_cells_killed_for_months_leave_a_share_that_is_a_number() -> None:
+    """Cell therapy takes the pool to next to nothing, day by day; what comes after it is new."""
+    body = patient()
+    for _ in range(120):
+        body.lymphocytes.pools[B_CELLS] *= 1e-6
+        live(body, 1.0, step_h=24.0)
+    body.lymphocytes.pools[B_CELLS] = 0.0
+    live(body, 30.0, step_h=24.0)
+    assert disease(body).reactive.of(Kind.IMMATURE_B, Origin.HOST) == pytest.approx(0.001, rel=0.05)
+    assert np.isfinite(disease(body).course).all()

@@ -68,6 +68,19 @@ def test_any_evidence_of_disease_counts(run: Any) -> None:
     assert made(ill(run, ms_relapses=quiet, ms_lesions=quiet, edss=steps(3.5, (50.0, 4.5)))) == 50.0
 
 
+def test_b_cells_return_from_the_product_on(run: Any) -> None:
+    def made(*jumps: tuple[float, float], events: Any = ({"action": "cells", "day": 10.0},)) -> Any:
+        sick = ill(run, "sle", events)
+        return MADE["b_cells_return_day"].make(
+            dataclasses.replace(sick, body={"b": read.Column(steps(0.2, *jumps), "1e9/L", "")})
+        )
+
+    assert made((20.0, 0.0), (120.0, 0.002), (150.0, 0.1)) == 110.0
+    assert made((20.0, 0.0)) == inf
+    assert made((20.0, 0.05)) is None
+    assert made((20.0, 0.0), events=()) is None
+
+
 def test_others_have_none_of_it(run: Any) -> None:
     for name in ("ms_relapse_day", "ms_progression_day", "ms_progressed", "ms_evidence_day", "ms_relapse_rate"):
         assert MADE[name].make(ill(run, "none", ms_relapses=steps(0.0), ms_lesions=steps(0.0), edss=steps(0.0))) is None

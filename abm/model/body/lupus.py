@@ -95,7 +95,7 @@ class Lupus(Packed):
         self.course[1] = b
         left = (1.0 - inhibition["activation"], 1.0 - inhibition["proliferation"])
         self.course = np.array(runge_kutta(lambda y: self.slope(y, *left), self.course.tolist(), days))
-        if b > 0.0:
+        if b * self._active >= 1.0:  # less than a cell does not grow
             self.reactive.share *= float(self.course[1]) / b
         flaring = float(self.course[ACTIVITY] >= r.flare)
         self.flares += float(flaring > self.flaring)
