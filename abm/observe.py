@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Count, Flag, Kind, Origin
+from abm.cells import LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, Flag, Kind, Origin
 from abm.model.rules import Rules
 
 #: name -> (unit, meaning) of the observables made here; those of the body come with the body.
@@ -17,6 +17,14 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "myeloid_erythroid_ratio": ("1", "myeloid over nucleated erythroid marrow cells"),
     "niche_occupancy": ("1", "share of HSC niches that hold an HSC or LSC"),
     "agents": ("1", "cells in both layers"),
+}
+
+OBSERVABLES |= {
+    f"lost_{antigen.name.lower()}": ("1", f"share of leukaemic cells that have lost {antigen.name}")
+    for antigen in LOSS_ANTIGENS
+}
+OBSERVABLES |= {
+    f"variant_{n}": ("1", f"share of leukaemic cells of variant {n} (variants.csv)") for n in range(1, N_VARIANTS)
 }
 
 
@@ -43,6 +51,22 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
         "niche_occupancy": _share(counts[Count.NICHE, [Kind.HSC, Kind.LSC]].sum(), n_niches),
         "agents": float(by_kind.sum()),
     }
+
+
+def inherited(marks: NDArray[np.int64], counts: NDArray[np.int64], rules: Rules) -> dict[str, float]:
+    """Return the shares of leukaemic cells that have lost an antigen or are a variant.
+
+    Args:
+        marks: int64 (N_MARKS, 64, 4).
+        counts: int64 (N_COUNTS, 64, 4).
+        rules: rule tables (flags).
+    """
+    leukaemic = rules.mask(Flag.LEUKAEMIC)
+    all_of_them = counts[Count.POPULATION][leukaemic].sum()
+    carry = marks[:, leukaemic].sum(axis=(1, 2))
+    losses, variants = (carry[first : first + n] for first, n in (MARKS["loss"], MARKS["variant"]))
+    shares = {f"lost_{a.name.lower()}": _share(n, all_of_them) for a, n in zip(LOSS_ANTIGENS, losses, strict=True)}
+    return shares | {f"variant_{k}": _share(n, all_of_them) for k, n in enumerate(variants, 1)}
 
 
 def _share(part: np.int64, whole: np.int64 | int) -> float:

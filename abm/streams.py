@@ -31,6 +31,10 @@ class Stream(IntEnum):
     DEATH = 12  # whether the patient dies, and of what
     HARVEST = 13  # which cells of another marrow a graft holds
     RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
+    MUTATION = 15  # what daughters gain by mutation, and cells of a subclone; draw: layer, or row of the table
+    INFECTION = 20  # inocula, episodes and their drugs; the "site" is the pathogen, the step that of the body
+    CHRONIC = 21  # whether chronic GVHD begins
+    EXHAUST = 26  # whether a lymphocyte tires or recovers; draw 1, on the host: how tired those are that arrive
 
 
 def cpp_header() -> str:

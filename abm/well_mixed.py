@@ -17,6 +17,7 @@ from abm.cells import (
     N_COUNTS,
     N_HAZARDS,
     N_KINDS,
+    N_MARKS,
     N_ORIGINS,
     STANDING,
     Behaviour,
@@ -103,7 +104,9 @@ class WellMixed:
         counts = np.rint(self.flux).astype(np.int64)
         counts[list(STANDING)] = self.last[list(STANDING)]
         self.flux[...] = 0.0
+        nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
         values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES)
+        values |= observe.inherited(nobody, counts, self.model.rules)
         return Record(self.step, self.config.day(self.step), values, counts)
 
     def advance(self) -> None:
@@ -114,8 +117,8 @@ class WellMixed:
         signals = self.body.signals() | {"niche_vacancy": vacancy}
         drugs = self.body.drug_hazards()
         rates = self.model.rules.rates(signals, drugs, step_h)
-        table = rates.rates.astype(np.float64).reshape(N_KINDS * 2, -1)
-        renew = rates.renew / 4294967295.0
+        table = rates.wild.astype(np.float64)
+        renew = rates.renew[: N_KINDS * 2] / 4294967295.0
         density = self.cells / self.sites
         room = 1.0 - self.full * min(density / self.reference, 1.0) ** 6  # all six neighbours are taken
         counts = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))

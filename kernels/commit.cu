@@ -18,6 +18,14 @@ struct Fates {
     const uint32_t* share;
 };
 
+// What a daughter may gain by mutation: by kind and variant of the mother the entries from start[] on; of each the
+// cumulative chance (x 2^-32), and what it brings: loss bits, above them a variant.
+struct Mutations {
+    const int32_t* start;
+    const uint32_t* chance;
+    const uint16_t* gain;
+};
+
 // Turn into another kind, at its first stage.
 DEVICE void become(Cell& cell, uint32_t kind, const uint32_t* flags) {
     cell.hot = PUT(PUT(cell.hot, HOT_KIND, kind), HOT_CYCLE, (flags[kind] >> FLAG_CYCLING) & 1u);
@@ -39,12 +47,22 @@ DEVICE void advance(Cell& cell, uint32_t draw, const Fates& fates) {
 
 // Daughter 0 stays, daughter 1 takes the claimed site; r: random words of the mother's site.
 DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fates& fates) {
-    const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = fates.renew[rate_row(mother.hot)];
+    const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = fates.renew[variant_row(mother.hot, mother.cold)];
     const uint32_t level = GET(mother.cold, COLD_LABEL);
     if (level != LABEL_NONE) mother.cold = PUT(mother.cold, COLD_LABEL, level - 1u);
     if ((fates.flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) mother.hot = PUT(mother.hot, HOT_CYCLE, 0u);
     if (threshold != 0xFFFFFFFFu && r[which] >= threshold) advance(mother, r[2u + which], fates);
     return mother;
+}
+
+// Let a daughter gain at most one thing, drawn from the entries of its mother's row.
+DEVICE void mutate(Cell& cell, uint32_t row, uint32_t draw, const Mutations& mutations) {
+    int32_t k = mutations.start[row];
+    while (k < mutations.start[row + 1u] && draw >= mutations.chance[k]) ++k;
+    if (k == mutations.start[row + 1u]) return;
+    const uint32_t variant = mutations.gain[k] >> MARK_VARIANT;
+    cell.hot |= (mutations.gain[k] & HOT_LOSS_MASK) << HOT_LOSS_SHIFT;
+    if (variant != 0u) cell.cold = PUT(cell.cold, COLD_RESIST, variant);
 }
 
 // What an event that claims no site makes of a cell; r: random words of its site.
@@ -74,12 +92,14 @@ DEVICE void count_change(uint32_t before, uint32_t after, uint32_t* counts) {
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
 KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-               uint32_t step, uint32_t word, int64_t begin, int64_t end, int64_t room, const uint8_t* action,
-               const uint32_t* priority, const uint32_t* flags, const uint8_t* stages, const uint32_t* renew,
-               const uint8_t* fate_next, const uint32_t* fate_share, const uint8_t* active_form, const uint8_t* chosen,
-               uint32_t* hot, uint32_t* cold, uint32_t* counts, int64_t* n_leavers, int64_t* leaver_site,
-               uint32_t* leaver_words) {
+               uint32_t step, uint32_t word, uint32_t mutation, int64_t begin, int64_t end, int64_t room,
+               const uint8_t* action, const uint32_t* priority, const uint32_t* flags, const uint8_t* stages,
+               const uint32_t* renew, const uint8_t* fate_next, const uint32_t* fate_share,
+               const int32_t* mutation_start, const uint32_t* mutation_chance, const uint16_t* mutation_gain,
+               const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot, uint32_t* cold, uint32_t* counts,
+               int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};
+    const Mutations mutations = {mutation_start, mutation_chance, mutation_gain};
     FOR_EACH_BLOCK_IN_PART_WHERE(, action[l] != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
@@ -103,6 +123,12 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                     philox(seed, global_site(p.l, shift, total), step, word, r);
                     other = daughter(before, 1u, r, fates);
                     after = daughter(before, 0u, r, fates);
+                    const uint32_t own = GET(before.hot, HOT_KIND) * N_VARIANTS + GET(before.cold, COLD_RESIST);
+                    if (mutation_start[own] != mutation_start[own + 1u]) {
+                        philox(seed, global_site(p.l, shift, total), step, mutation, r);
+                        mutate(after, own, r[0], mutations);
+                        mutate(other, own, r[1], mutations);
+                    }
                 }
                 if (there) {
                     hot[target.l] = other.hot;

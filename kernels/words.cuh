@@ -15,10 +15,18 @@ DEVICE uint32_t slot(uint32_t hot) { return GET(hot, HOT_KIND) * N_ORIGINS + GET
 // Row of the rate table: kind x (quiescent, cycling).
 DEVICE uint32_t rate_row(uint32_t hot) { return GET(hot, HOT_KIND) * 2u + (GET(hot, HOT_CYCLE) & 1u); }
 
+// The same for its variant: each variant has a rate table of its own.
+DEVICE uint32_t variant_row(uint32_t hot, uint32_t cold) {
+    return GET(cold, COLD_RESIST) * (N_KINDS * 2u) + rate_row(hot);
+}
+
 // A set bit, chosen evenly by the random word r.
 DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
     return nth_bit(bits, uint32_t((uint64_t(r) * bit_count(bits)) >> 32));
 }
+
+// Whether something happens that has this chance (x 2^-32; all bits: always), by the random word r.
+DEVICE bool happens(uint32_t r, uint32_t chance) { return chance == 0xFFFFFFFFu || r < chance; }
 
 // The action of a site in one byte: event in the low four bits, direction in the next three; the highest bit is set if
 // it claims the site in that direction.

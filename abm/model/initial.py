@@ -11,7 +11,8 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import COLD, HOT, NICHE_MASK, TISSUE_MASK, Kind, Origin, Tissue
+from abm.cells import COLD, HOT, MARKS, NICHE_MASK, TISSUE_MASK, Kind, Origin, Tissue
+from abm.model.heredity import Subclone
 from abm.model.meanfield import Homeostasis
 from abm.philox import philox
 from abm.streams import Stream
@@ -19,6 +20,8 @@ from abm.streams import Stream
 _HOT = {f.name: np.uint32(f.shift) for f in HOT}
 _COLD = {f.name: np.uint32(f.shift) for f in COLD}
 _TWO32 = 4294967296.0
+#: Step number for draws made before the first step, and the first draw of the stream that no layer takes.
+_BEFORE_START, _FIRST_DRAW = 0xFFFFFFFF, 2
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Start:
         blast_fraction: leukaemic share of resident cells.
         lsc_share: stem cells among leukaemic cells.
         quiescent_lsc: quiescent share of those.
-        blast_stages: stages of a blast; the blasts of a grown leukaemia are spread over them.
+        blast_stages: last stage of a blast; the blasts of a grown leukaemia are spread over all of them.
+        blast_stage_ratio: blasts of a stage over those of the stage before.
+        subclones: shares of cells that have lost an antigen or are a variant.
     """
 
     homeostasis: Homeostasis
@@ -42,6 +47,8 @@ class Start:
     lsc_share: float
     quiescent_lsc: float
     blast_stages: int
+    blast_stage_ratio: float = 1.0
+    subclones: tuple[Subclone, ...] = ()
 
 
 def initial_cells(
@@ -64,7 +71,7 @@ def initial_cells(
     leukaemic = (kind != Kind.EMPTY) & (r[1] < _threshold(start.blast_fraction))
     lsc = leukaemic & (r[2] < _threshold(start.lsc_share))
     kind = np.where(leukaemic, np.where(lsc, Kind.LSC, Kind.BLAST), kind).astype(np.uint32)
-    blast_stage = (r[2] & np.uint32(0xFFFF)) % np.uint32(start.blast_stages + 1)
+    blast_stage = np.searchsorted(_stage_bounds(start), r[2] & np.uint32(0xFFFF), side="right")
     stage = np.where(leukaemic, np.where(lsc, 0, blast_stage), stage).astype(np.uint32)
     share = start.homeostasis.cycling.copy()
     share[Kind.LSC], share[Kind.BLAST] = 1.0 - start.quiescent_lsc, 1.0
@@ -75,7 +82,32 @@ def initial_cells(
     word = (kind << _HOT["kind"]) | (np.uint32(Origin.HOST) << _HOT["origin"]) | (cycling << _HOT["cycle"])
     hot[where] = np.where(kind == Kind.EMPTY, np.uint32(0), word)
     cold[where] = np.where(kind == Kind.EMPTY, np.uint32(0), (clone << _COLD["clone"]) | (stage << _COLD["stage"]))
+    _add_subclones(hot, cold, sites.reshape(-1), seed, start.subclones)
     return hot.reshape(tissue.shape), cold.reshape(tissue.shape)
+
+
+def _add_subclones(
+    hot: NDArray[np.uint32],
+    cold: NDArray[np.uint32],
+    sites: NDArray[np.int64],
+    seed: int,
+    subclones: tuple[Subclone, ...],
+) -> None:
+    """Let shares of the cells of some kinds have what they have from the start."""
+    for index, subclone in enumerate(subclones):
+        where = np.flatnonzero((hot & np.uint32(0x3F)) == subclone.kind)
+        r = philox(seed, sites[where], _BEFORE_START, Stream.MUTATION * 256 + _FIRST_DRAW + index)[0]
+        chosen = where[r < _threshold(subclone.share)]
+        first = MARKS["variant"][0]
+        hot[chosen] |= np.uint32(subclone.gain & ((1 << first) - 1)) << _HOT["loss"]
+        if variant := subclone.gain >> first:
+            cold[chosen] = (cold[chosen] & ~(np.uint32(3) << _COLD["resist"])) | np.uint32(variant) << _COLD["resist"]
+
+
+def _stage_bounds(start: Start) -> NDArray[np.float64]:
+    """Return the upper bounds of 16 random bits for each stage of a blast but the last."""
+    weight = start.blast_stage_ratio ** np.arange(start.blast_stages + 1)
+    return np.cumsum(weight / weight.sum())[:-1] * 65536.0
 
 
 def _threshold(probability: float) -> np.uint64:

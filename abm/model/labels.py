@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_BEHAVIOURS, Behaviour, Kind, Label
+from abm.cells import N_KINDS, Behaviour, Kind, Label
 from abm.exactmath import exp
 from abm.model.body import Dose
 from abm.model.rules import StepRates
@@ -18,7 +18,7 @@ _ALWAYS = 0xFFFFFFFF
 
 
 def takers(marker: str, rates: StepRates, s_phase_h: float, step_h: float) -> NDArray[np.uint32]:
-    """Return the threshold (x 2^-32) to take up a marker by row of the rate table, uint32 (128,).
+    """Return the threshold (x 2^-32) to take up a marker by row of the rate table of the wild type, uint32 (128,).
 
     "dna": a cell that divides at rate r copies its DNA for ``s_phase_h`` hours before, and is caught in it with
     probability 1 - exp(-r s_phase_h). "histone": every stem cell.
@@ -29,11 +29,11 @@ def takers(marker: str, rates: StepRates, s_phase_h: float, step_h: float) -> ND
         s_phase_h: duration of DNA synthesis, hours.
         step_h: length of the step, hours.
     """
-    take = np.zeros(rates.rates.size // N_BEHAVIOURS, np.uint32)
+    take = np.zeros(N_KINDS * 2, np.uint32)
     if marker == "histone":
         take[[2 * Kind.HSC, 2 * Kind.HSC + 1]] = _ALWAYS
     else:
-        divide = rates.rates.reshape(-1, N_BEHAVIOURS)[:, Behaviour.DIVIDE].astype(np.float64) / step_h
+        divide = rates.wild[:, Behaviour.DIVIDE].astype(np.float64) / step_h
         take[:] = [int((1.0 - exp(-rate * s_phase_h)) * _ALWAYS) for rate in divide.tolist()]
     return take
 

@@ -37,7 +37,7 @@ BODY_SIGNALS: dict[str, float] = {
 }
 ANY_RESIDENT = "ANY_RESIDENT"
 N_FATES = 4
-_CYCLES = {"quiescent": (0,), "cycling": (1,), "any": (0, 1)}
+CYCLES = {"quiescent": (0,), "cycling": (1,), "any": (0, 1)}
 _KINDS = tuple(k.name for k in Kind if k is not Kind.EMPTY)
 _BEHAVIOURS = tuple(b.name for b in Behaviour if b is not Behaviour.DRUG)
 _SIGNALS = tuple(s.name.lower() for s in Signal)
@@ -76,7 +76,7 @@ def _answer(value: float, maximum: float, half: float, power: int) -> float:
 
 
 def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:
-    return tuple(kind * 2 + c for c in _CYCLES[cycle])
+    return tuple(kind * 2 + c for c in CYCLES[cycle])
 
 
 def _kind(row: Row, column: str, kinds: dict[Kind, KindInfo]) -> Kind:
@@ -123,7 +123,7 @@ def read_behaviours(path: TableFile, kinds: dict[Kind, KindInfo]) -> NDArray[np.
         row.choice("unit", [expected])
         value = row.number("base", 0.0, 1.0 if behaviour is Behaviour.RENEW else None)
         for kind in _which(row, kinds):
-            for r in _rows(kind, row.choice("cycle", _CYCLES)):
+            for r in _rows(kind, row.choice("cycle", CYCLES)):
                 if (r, behaviour) in seen:
                     raise row.error("kind", f"{kind.name} {behaviour.name} is set twice")
                 seen.add((r, behaviour))
@@ -148,7 +148,7 @@ def read_responses(path: TableFile, kinds: dict[Kind, KindInfo]) -> tuple[list[R
     local: list[Local] = []
     columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
     for row in read_table(path, columns, key=("kind", "cycle", "behaviour", "signal")):
-        rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", _CYCLES)))
+        rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", CYCLES)))
         behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
         signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
         increases = row.choice("direction", ("increases", "decreases")) == "increases"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,11 @@ from abm.cells import (
     FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
+    LOSS_ANTIGENS,
+    N_BEHAVIOURS,
     N_HAZARDS,
     N_KINDS,
+    N_VARIANTS,
     Behaviour,
     Flag,
     Kind,
@@ -28,6 +31,7 @@ from abm.cells import (
     is_motile,
 )
 from abm.errors import ConfigError
+from abm.model.heredity import Heredity
 from abm.model.recognition import Recognition
 from abm.model.rule_tables import (
     BODY_SIGNALS,
@@ -48,6 +52,7 @@ __all__ = ["BODY_SIGNALS", "ESCAPE_STEPS", "Rules", "StepRates", "escape_table",
 HOURS_PER_DAY = 24.0
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
+N_LOSSES = len(LOSS_ANTIGENS)
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
@@ -57,17 +62,27 @@ class StepRates(NamedTuple):
     """What the kernels of one step need.
 
     Attributes:
-        rates: hazards per step, float32 (128 * N_BEHAVIOURS,).
-        ceiling: upper bound of the event probability, in 2^-32, uint32 (256,): for cells that nobody touches, then for
-            those that are struck or engaged. It only saves work: the last bits of exp do not matter.
-        renew: thresholds of RENEW, uint32 (128,).
-        rated: which behaviours have a rate, a bit each, uint32 (128,).
+        rates: hazards per step by variant, float32 (4 * 128 * N_BEHAVIOURS,).
+        ceiling: upper bound of the event probability, in 2^-32, uint32 (256,), whatever the variant: for cells that
+            nobody touches, then for those that are struck or engaged. It only saves work: the last bits of exp do not
+            matter.
+        renew: thresholds of RENEW by variant, uint32 (4 * 128,).
+        rated: which behaviours have a rate, a bit each, by variant, uint32 (4 * 128,).
+        directed: hazard per step by drugs that spare cells with a loss bit, by that bit, float32 (128 * 8,).
+        aimed: loss bits by which any of these spares a cell, uint8 (128,).
     """
 
     rates: NDArray[np.float32]
     ceiling: NDArray[np.uint32]
     renew: NDArray[np.uint32]
     rated: NDArray[np.uint32]
+    directed: NDArray[np.float32]
+    aimed: NDArray[np.uint8]
+
+    @property
+    def wild(self) -> NDArray[np.float32]:
+        """Hazards per step of the wild type, float32 (128, N_BEHAVIOURS)."""
+        return self.rates.reshape(-1, N_BEHAVIOURS)[: N_KINDS * 2]
 
     def able(self, population: NDArray[np.int64]) -> list[tuple[str, int]]:
         """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event.
@@ -90,6 +105,7 @@ class Rules:
         fates: per kind, the next kinds and their shares.
         tables: constant kernel arguments by name (flags, stages, strength, rule arrays, ...).
         recognition: antigens, who shows them, and receptor classes.
+        heredity: variants, mutations, subclones at the start.
         counting: whose presence makes which histogram class matter (:func:`_counting`), bool (64, 6).
         largest_response: largest product of local responses per row and hazard, untouched and touched, (2, 128, 9); 0
             without a touch for the hazards that need one (KILL, ACTIVATE).
@@ -103,6 +119,7 @@ class Rules:
     fates: dict[Kind, tuple[tuple[Kind, float], ...]]
     tables: dict[str, NDArray[np.generic]]
     recognition: Recognition
+    heredity: Heredity
     counting: NDArray[np.bool_]
     largest_response: NDArray[np.float64]
     motility: NDArray[np.float64]
@@ -117,45 +134,88 @@ class Rules:
         fates = read_fates(folder / "fates.csv", kinds)
         active = read_activations(folder / "activations.csv", kinds)
         recognition = Recognition.load(folder, kinds)
+        losable = frozenset(antigen for antigen, info in recognition.antigens.items() if info.can_be_lost)
+        heredity = Heredity.load(folder, kinds, losable)
         return cls(
             kinds=kinds,
             base=base,
             responses=tuple(body),
             fates=fates,
-            tables=_tables(kinds, local, fates, active, recognition),
+            tables=_tables(kinds, local, fates, active, recognition) | heredity.tables(),
             recognition=recognition,
+            heredity=heredity,
             counting=_counting(kinds, local),
             largest_response=_largest_response(kinds, local),
             motility=np.array([kinds[Kind(k)].motility if k in kinds else 0.0 for k in range(N_KINDS)]),
             local_signals=frozenset(rule.signal for rule in local),
         )
 
-    def rates(self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
+    def rates(
+        self,
+        signals: dict[str, float],
+        drug_hazard: NDArray[np.float64],
+        step_h: float,
+        directed: NDArray[np.float64] | None = None,
+    ) -> StepRates:
         """Return this step's hazards and renewal thresholds.
 
         Args:
             signals: body signals by name.
-            drug_hazard: extra death hazard per hour by drug and radiation, shape (64, 2).
+            drug_hazard: extra death hazard per hour by drug and radiation, by kind and cycle state, shape (64, 2), or
+                by variant as well, shape (4, 64, 2).
             step_h: length of the step, hours.
+            directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
         """
+        multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
+        directed = np.zeros((N_KINDS, 2, N_LOSSES)) if directed is None else directed
+        asked = (step_h, drug_hazard.tobytes(), directed.tobytes(), *multipliers)
+        if asked not in self._remembered:  # without a response or a drug, all steps are the same
+            self._remembered.clear()
+            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
+        return self._remembered[asked]
+
+    @cached_property
+    def _remembered(self) -> dict[tuple[object, ...], StepRates]:
+        """The rates of the last step, by all that they depend on."""
+        return {}
+
+    def _rates(
+        self,
+        multipliers: list[float],
+        drug_hazard: NDArray[np.float64],
+        step_h: float,
+        directed: NDArray[np.float64],
+    ) -> StepRates:
         rate = self.base.copy()
-        for response in self.responses:
-            multiplier = response.multiplier(signals[response.signal])
+        for response, multiplier in zip(self.responses, multipliers, strict=True):
             for row in response.rows:
                 rate[row, response.behaviour] *= multiplier
+        variants = self.heredity.variants
+        rate = rate * variants.factor if variants.differ else rate[None]
         renew = np.where(
-            self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[:, Behaviour.RENEW], _NEVER_CERTAIN)
+            self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN)
         )
         rate *= step_h / HOURS_PER_DAY
-        rate[:, Behaviour.DRUG] = drug_hazard.reshape(-1) * step_h
-        rate[:, Behaviour.RENEW] = 0.0
+        if drug_hazard.ndim == 3 and len(rate) == 1:
+            rate = np.repeat(rate, N_VARIANTS, axis=0)
+        rate[..., Behaviour.DRUG] = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
+        rate[..., Behaviour.RENEW] = 0.0
         thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
-        bound = (rate[:, :N_HAZARDS] * self.largest_response).sum(axis=2).reshape(-1) * _ROUND_UP
+        highest, spare = rate[..., :N_HAZARDS].copy(), directed.reshape(-1, N_LOSSES) * step_h
+        highest[..., Behaviour.DRUG] += spare.sum(axis=1)
+        rated = ((highest > 0.0) << np.arange(N_HAZARDS)).sum(axis=-1).astype(np.uint32)
+        aimed = ((spare > 0.0) << np.arange(N_LOSSES)).sum(axis=1).astype(np.uint8)
+        rates, of_drugs = _of_all(rate.astype(np.float32)), spare.astype(np.float32).reshape(-1)
+        return StepRates(rates, self._ceiling(highest), _of_all(thresholds), _of_all(rated), of_drugs, aimed)
+
+    def _ceiling(self, hazard: NDArray[np.float64]) -> NDArray[np.uint32]:
+        """Return the bounds of the event probability from the largest hazards per step by variant and row."""
+        largest = self.largest_response[:, None]
+        bound = (hazard * largest).sum(axis=-1).max(axis=1).reshape(-1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         ceiling[bound == 0.0] = 0.0
-        rates = rate.astype(np.float32)
-        rated = ((rates[:, :N_HAZARDS] > 0.0) << np.arange(N_HAZARDS)).sum(axis=1).astype(np.uint32)
-        return StepRates(rates.reshape(-1), ceiling.astype(np.uint32), thresholds, rated)
+        found: NDArray[np.uint32] = ceiling.astype(np.uint32)
+        return found
 
     def needs_histogram(self, population: NDArray[np.int64]) -> bool:
         """Whether any rule would see a neighbour count that is not zero, given the cells (64, 4) on the lattice.
@@ -176,6 +236,12 @@ class Rules:
         masks = self.recognition.masks(self.kinds, donor_is_self)
         return {"antigens": masks.reshape(-1), "sees": self.recognition.sees(masks, self.mask(Flag.APC))}
 
+    def gains(self, suppression: float = 1.0) -> NDArray[np.float32]:
+        """Return the gains of the local responses with this much of the suppression by regulatory T cells, 0-1."""
+        by_treg = self.tables["rule_signal"] == Signal.N_TREG
+        gain = np.where(by_treg, suppression, 1.0) * self.tables["rule_gain"].astype(np.float64)
+        return gain.astype(np.float32)
+
     def mask(self, flag: Flag) -> NDArray[np.bool_]:
         """Return which kinds carry ``flag``, shape (64,)."""
         return np.array([k in self.kinds and bool(self.kinds[Kind(k)].flags >> flag & 1) for k in range(N_KINDS)])
@@ -183,6 +249,11 @@ class Rules:
     def lineage(self, *names: str) -> NDArray[np.bool_]:
         """Return which kinds belong to the lineages, shape (64,)."""
         return np.array([k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)])
+
+
+def _of_all(table: NDArray[Any]) -> NDArray[Any]:
+    """Return a table by variant, flat, for all of them: the one it holds if they do not differ."""
+    return np.broadcast_to(table, (N_VARIANTS, *table.shape[1:])).reshape(-1)
 
 
 def _bits(chosen: NDArray[np.bool_]) -> int:
@@ -252,7 +323,7 @@ def _tables(
     return {
         "flags": flags,
         "stages": stages,
-        "hit_class": hit_class,
+        "hit_class": hit_class.reshape(-1),
         "strength": strength,
         "classes": _class_words(kinds),
         "active_form": active_form,

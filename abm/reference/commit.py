@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, N_ORIGINS, Count, Event, Flag, Label
+from abm.cells import MARKS, N_KINDS, N_ORIGINS, N_VARIANTS, Count, Event, Flag, Label
 from abm.philox import philox
 from abm.reference.lattice import (
     CLAIMING,
@@ -23,12 +23,13 @@ from abm.reference.lattice import (
     global_site,
     kind_of,
     put,
-    rate_row,
     slot_of,
+    variant_row,
     winners,
 )
 
 _SLOTS = N_KINDS * N_ORIGINS
+U16 = NDArray[np.uint16]
 
 
 class _Fates(NamedTuple):
@@ -39,6 +40,15 @@ class _Fates(NamedTuple):
     renew: U32
     fate_next: U8
     fate_share: U32
+
+
+class _Mutations(NamedTuple):
+    """What a daughter may gain by mutation, and the stream it is drawn from."""
+
+    word: int
+    start: NDArray[np.int32]
+    chance: U32
+    gain: U16
 
 
 def commit(
@@ -52,6 +62,7 @@ def commit(
     seed: int,
     step: int,
     word: int,
+    mutation: int,
     begin: int,
     end: int,
     room: int,
@@ -62,6 +73,9 @@ def commit(
     renew: U32,
     fate_next: U8,
     fate_share: U32,
+    mutation_start: NDArray[np.int32],
+    mutation_chance: U32,
+    mutation_gain: U16,
     active_form: U8,
     chosen: U8,
     hot: U32,
@@ -77,12 +91,13 @@ def commit(
     """
     site = filled(action, first, n)
     fates, random = _Fates(flags, stages, renew, fate_next, fate_share), (total, shift, seed, step, word)
+    mutations = _Mutations(mutation, mutation_start, mutation_chance, mutation_gain)
     words = hot.reshape(-1), cold.reshape(-1)
     event, claims = event_of(action.reshape(-1)[site]), (action.reshape(-1)[site] & CLAIMING) != 0
 
     target, wins = winners(site[claims], begin, end, ny, nx, total, shift, action, priority)
     claimants, divides = site[claims][wins], event[claims][wins] == Event.DIVIDE
-    _take_sites(claimants, target[wins], divides, begin, end, words, random, fates, counts)
+    _take_sites(claimants, target[wins], divides, begin, end, words, random, fates, mutations, counts)
 
     alone = ~claims & (site >= begin) & (site < end)
     site, event = site[alone], event[alone]
@@ -103,15 +118,18 @@ def _take_sites(
     words: tuple[U32, U32],
     random: tuple[int, int, int, int, int],
     fates: _Fates,
+    mutations: _Mutations,
     counts: U32,
 ) -> None:
     """Let cells that won their claim move or divide."""
     total, shift, seed, step, word = random
     h, c = words[0][site], words[1][site]
     stay_h, stay_c, before = np.zeros_like(h), np.zeros_like(c), h[divides]
-    r = philox(seed, global_site(site[divides], shift, total), step, word)
-    stay_h[divides], stay_c[divides] = _daughter(h[divides], c[divides], 0, r, fates)
-    h[divides], c[divides] = _daughter(h[divides], c[divides], 1, r, fates)
+    sites, mothers = global_site(site[divides], shift, total), (h[divides], c[divides])
+    r = philox(seed, sites, step, word)
+    luck = philox(seed, sites, step, mutations.word) if mutations.chance.size else r
+    stay_h[divides], stay_c[divides] = _mutated(_daughter(*mothers, 0, r, fates), mothers, luck[0], mutations)
+    h[divides], c[divides] = _mutated(_daughter(*mothers, 1, r, fates), mothers, luck[1], mutations)
     here, there = (site >= begin) & (site < end), (target >= begin) & (target < end)
     counted = here[divides]
     _add(counts, Count.BIRTH, slot_of(before[counted]))
@@ -178,13 +196,29 @@ def _add(counts: U32, count: int | I64, slots: I64, n: int | U32 = 1) -> None:
 def _daughter(h: U32, c: U32, which: int, r: tuple[U32, U32, U32, U32], fates: _Fates) -> tuple[U32, U32]:
     """Return the words of daughter 0 (stays) or 1 (takes the claimed site) of dividing cells."""
     h, c = h.copy(), c.copy()
-    threshold = fates.renew[rate_row(h)]
+    threshold = fates.renew[variant_row(h, c)]
     level = get(c, COLD["label"])
     c = put(c, COLD["label"], level - (level != Label.NONE))
     rests = ((fates.flags[kind_of(h)] >> np.uint32(Flag.REST_AFTER_DIVISION)) & np.uint32(1)) != 0
     h[rests] = put(h[rests], HOT["cycle"], 0)
     forward = (threshold != np.uint32(0xFFFFFFFF)) & (r[which] >= threshold)
     h[forward], c[forward] = _advance(h[forward], c[forward], r[2 + which][forward], fates)
+    return h, c
+
+
+def _mutated(daughters: tuple[U32, U32], mothers: tuple[U32, U32], draw: U32, mutations: _Mutations) -> tuple[U32, U32]:
+    """Return the words of daughters when each has gained at most one thing, drawn from its mother's entries."""
+    h, c = daughters
+    row = kind_of(mothers[0]) * N_VARIANTS + get(mothers[1], COLD["resist"])
+    open_ = np.ones(row.shape, bool)
+    for k in range(mutations.chance.size):
+        owner = int(np.searchsorted(mutations.start, k, side="right")) - 1
+        gains = open_ & (row == owner) & (draw < mutations.chance[k])
+        lost, variant = int(mutations.gain[k]) & 0xFF, int(mutations.gain[k]) >> MARKS["variant"][0]
+        h[gains] |= np.uint32(lost) << HOT["loss"][0]
+        if variant:
+            c[gains] = put(c[gains], COLD["resist"], variant)
+        open_ &= ~gains
     return h, c
 
 

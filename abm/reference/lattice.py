@@ -50,6 +50,11 @@ def rate_row(hot: U32) -> I64:
     return kind_of(hot) * 2 + (get(hot, HOT["cycle"]) & np.uint32(1))
 
 
+def variant_row(hot: U32, cold: U32) -> I64:
+    """Return the same for the variant of each cell: each variant has a rate table of its own."""
+    return get(cold, COLD["resist"]).astype(np.int64) * (cells.N_KINDS * 2) + rate_row(hot)
+
+
 def global_site(site: I64, shift: int, total: int) -> I64:
     """Return the global sites of local sites."""
     wrapped: I64 = (site + shift) % total
@@ -98,6 +103,12 @@ def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: in
 def filled(values: U8 | U32, first: int, n: int) -> I64:
     """Return the local sites in first .. first + n whose value is not zero."""
     return np.flatnonzero(values.reshape(-1)[first : first + n]).astype(np.int64) + first
+
+
+def happens(r: U32, chance: U32) -> Bool:
+    """Return whether what has this chance (x 2^-32; all bits: always) happens."""
+    found: Bool = (r < chance) | (chance == np.uint32(0xFFFFFFFF))
+    return found
 
 
 def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:

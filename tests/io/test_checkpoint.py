@@ -196,7 +196,9 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 3, .*update abm"):
+    with pytest.raises(
+        CheckpointError, match=rf"format version 99 is newer than {reader.FORMAT_VERSION}, .*update abm"
+    ):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -209,7 +211,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake version 3: another name of a field, another name in the body, distances in um.
+    # A fake present version: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -218,24 +220,25 @@ def test_older_versions_are_upgraded_step_by_step(
         file.move("pools", "reservoirs")
     forge(path)
 
-    def to_4(old: Snapshot) -> Snapshot:
+    def to_next(old: Snapshot) -> Snapshot:
         old.arrays["inflammation"] = old.arrays.pop("cytokine")
         old.body["tanks"] = old.body.pop("reservoirs")
         return old
 
-    def to_5(old: Snapshot) -> Snapshot:
+    def to_last(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] // np.uint8(10)
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(reader, "FORMAT_VERSION", 5)
-    monkeypatch.setattr(reader, "UPGRADERS", {3: to_4, 4: to_5})
+    now = reader.FORMAT_VERSION
+    monkeypatch.setattr(reader, "FORMAT_VERSION", now + 2)
+    monkeypatch.setattr(reader, "UPGRADERS", {now: to_next, now + 1: to_last})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(reader, "UPGRADERS", {3: lambda old: old, 4: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {now: lambda old: old, now + 1: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
 
@@ -342,14 +345,22 @@ def test_an_output_path_that_is_a_file(tmp_path: Path, make_snapshot: Make) -> N
         write_checkpoint(tmp_path / "out", make_snapshot(), keep=1)
 
 
-def test_a_body_of_format_2_gets_what_it_lacks() -> None:
-    """What a step needs is there, and a run goes on; hazards and clones begin at nothing."""
+#: What the body lacked in an older format, by the version: beginnings of names, and how many arrays they are.
+LACKING = {
+    2: (("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn"), 13),
+    3: (("antibodies.", "exhaustion.", "allo.exhausted"), 4),
+}
+
+
+@pytest.mark.parametrize("version", LACKING)
+def test_an_older_body_gets_what_it_lacks(version: int) -> None:
+    """What a step needs is there, and a run goes on; hazards, clones and antibodies begin at nothing."""
     patient = Simulation.start(tiny_config(), NumpyBackend())
     whole = patient.snapshot()
-    lacking = ("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn")
+    lacking, n = LACKING[version]
     old = replace(whole, body={k: v for k, v in whole.body.items() if not k.startswith(lacking)})
-    assert len(old.body) == len(whole.body) - 13
-    new = reader.UPGRADERS[2](old)
+    assert len(old.body) == len(whole.body) - n
+    new = reader.UPGRADERS[version](old)
     assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
     restored = Simulation.restore(patient.config, patient.backend, new)
     restored.advance()

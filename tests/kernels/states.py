@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from abm import cells, resources
 from abm.cells import Kind, Signal
 from abm.domain import Domain
+from abm.model.body.antibodies import read_antibodies
+from abm.model.loans import Loans
 from abm.model.rules import BODY_SIGNALS, Rules
 from abm.phases import HALO
 
 Array = NDArray[Any]
+FOLDER = Path(resources.folder("scenarios")) / "rules" / "human"
+ANTIBODIES = read_antibodies(FOLDER)
 
 
 @dataclass
@@ -29,7 +33,7 @@ class State:
 
 def human_rules() -> Rules:
     """Return the shipped human rules."""
-    return Rules.load(Path(resources.folder("scenarios")) / "rules" / "human")
+    return Rules.load(FOLDER)
 
 
 def random_state(shape: tuple[int, int, int], seed: int, filling: float, rules: Rules, rank: int, size: int) -> State:
@@ -81,8 +85,10 @@ def _hot(rng: np.random.Generator, shape: tuple[int, int, int], kinds: Array, fi
 def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     """Return the shipped tables, with rates fast enough that every event happens, and rules on every signal."""
     signals = {name: float(rng.random() * 20) for name in BODY_SIGNALS}
-    drug = rng.random((cells.N_KINDS, 2)) * 0.01
-    rates, ceiling, renew, rated = rules.rates(signals, drug, 6.0)
+    drug = rng.random((cells.N_VARIANTS, cells.N_KINDS, 2)) * 0.01
+    directed = rng.random((cells.N_KINDS, 2, len(cells.LOSS_ANTIGENS))) * (rng.random((cells.N_KINDS, 1, 1)) < 0.5)
+    found = rules.rates(signals, drug, 6.0, directed * 0.01)._asdict()
+    ceiling = found["ceiling"]
     rows, n = cells.N_KINDS * 2, 3
     rows_with_rules = {
         "rule_start": np.arange(0, rows * n + 1, n, dtype=np.int32),
@@ -96,11 +102,28 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     take = rng.choice([0, 1 << 31, 0xFFFFFFFF], rows).astype(np.uint32)
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
-    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated}
+    random = found | {"ceiling": ceiling} | _mutations(rng)
     random |= {"hop": hop, "chosen": chosen, "take": take}
+    loans = Loans.of(rules, ANTIBODIES, donor_is_self=False)
+    lent = loans.rows([float(rng.choice([0.0, 0.6, 1.0])) for _ in loans.lenders])
+    random |= lent | {"vigour": rng.choice([0, 1 << 31, 0xFFFFFFFF], 8).astype(np.uint32)}
+    random |= {"tiring": rng.choice([0, 1 << 31, 0xFFFFFFFF], 2).astype(np.uint32)}
     return {
         **rules.tables,
         **rows_with_rules,
-        **random,
         **rules.sight(donor_is_self=False),
+        **random,
+    }
+
+
+def _mutations(rng: np.random.Generator) -> dict[str, Array]:
+    """Return up to three mutations of each kind and variant, many of them common."""
+    number = rng.integers(0, 4, cells.N_KINDS * cells.N_VARIANTS)
+    start = np.concatenate([[0], np.cumsum(number)]).astype(np.int32)
+    steps = rng.integers(0, 2**30, int(start[-1]))
+    chance = [np.cumsum(steps[a:b]) for a, b in zip(start[:-1], start[1:], strict=True)]
+    return {
+        "mutation_start": start,
+        "mutation_chance": np.concatenate(chance).astype(np.uint32),
+        "mutation_gain": rng.integers(0, 2**10, int(start[-1])).astype(np.uint16),
     }

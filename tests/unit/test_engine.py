@@ -187,7 +187,7 @@ def test_ranks_that_share_the_draw_get_what_one_alone_draws(monkeypatch: pytest.
 def test_clearance_empties_the_blood() -> None:
     blood = Circulation(TRIALS, 3, 10)
     blood.infuse({Kind.HSC: 200.0, Kind.GMP: 50.0}, Origin.DONOR, 1)
-    cleared = blood.clear(7, 1.0, np.zeros((64, 2)))
+    cleared = blood.clear(7, 1.0, np.zeros((4, 64, 2)))
     assert 55 <= cleared <= 105  # 39 % of 200; progenitors have none here
     assert arrivals_by_slot(blood.hot)[Kind.GMP, Origin.DONOR] == 50
 

@@ -9,7 +9,6 @@ import pytest
 
 from abm.cells import (
     LOSS_ANTIGENS,
-    N_BEHAVIOURS,
     N_KINDS,
     N_SPECIFICITIES,
     Antigen,
@@ -43,7 +42,7 @@ def test_the_shipped_tables_load(species: str) -> None:
 def test_at_baseline_the_rates_are_those_of_the_table() -> None:
     rules = Rules.load(FOLDER / "human")
     step = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0)
-    rates = step.rates.reshape(-1, N_BEHAVIOURS)
+    rates = step.wild
     expected = rules.base[:, : Behaviour.RENEW] / 24.0
     expected[:, Behaviour.DRUG] = 0.0
     np.testing.assert_allclose(rates[:, : Behaviour.RENEW], expected, rtol=1e-6)
@@ -53,8 +52,8 @@ def test_at_baseline_the_rates_are_those_of_the_table() -> None:
 
 def test_signals_move_rates_in_the_stated_direction() -> None:
     rules = Rules.load(FOLDER / "human")
-    base = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0).rates.reshape(-1, N_BEHAVIOURS)
-    stressed = rules.rates(BODY_SIGNALS | {"gcsf": 40.0, "cni": 0.6}, NO_DRUG, 1.0).rates.reshape(-1, N_BEHAVIOURS)
+    base = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0).wild
+    stressed = rules.rates(BODY_SIGNALS | {"gcsf": 40.0, "cni": 0.6}, NO_DRUG, 1.0).wild
     assert stressed[Kind.NEUTROPHIL * 2, Behaviour.EGRESS] > 2 * base[Kind.NEUTROPHIL * 2, Behaviour.EGRESS]
     assert stressed[Kind.CD8_NAIVE * 2, Behaviour.ACTIVATE] < 0.7 * base[Kind.CD8_NAIVE * 2, Behaviour.ACTIVATE]
 
@@ -63,8 +62,8 @@ def test_the_ceiling_bounds_what_any_neighbourhood_can_do() -> None:
     rules = Rules.load(FOLDER / "human")
     signals = BODY_SIGNALS | {"flt3l": 30.0, "gcsf": 40.0, "niche_vacancy": 14.0}
     step = rules.rates(signals, NO_DRUG + 0.01, 1.0)
-    hazards = step.rates.reshape(-1, N_BEHAVIOURS)[:, : Behaviour.KILL].astype(float).sum(axis=1)
-    hazards += step.rates.reshape(-1, N_BEHAVIOURS)[:, Behaviour.EGRESS : Behaviour.ACTIVATE].sum(axis=1)
+    hazards = step.wild[:, : Behaviour.KILL].astype(float).sum(axis=1)
+    hazards += step.wild[:, Behaviour.EGRESS : Behaviour.ACTIVATE].sum(axis=1)
     for ceiling in step.ceiling.reshape(2, -1):
         assert (ceiling >= (1 - np.exp(-hazards)) * 2**32 - 1).all()
     untouched, touched = step.ceiling.reshape(2, -1)

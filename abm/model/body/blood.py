@@ -15,7 +15,6 @@ from abm.model.body.parameters import BloodRules
 TRANSFUSED = N_ORIGINS
 COLUMNS = N_ORIGINS + 1
 NEVER = float("-inf")
-_NO_CELL = np.zeros(1)
 PER_LITRE = 1e9  #: concentrations are in 1e9/L
 
 
@@ -75,11 +74,12 @@ class Blood(Packed):
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
-        entered = {kind: np.concatenate([cells, _NO_CELL]) for kind, cells in exits.items()}
+        padded = np.zeros((len(exits) + 1, COLUMNS))  # nobody transfused comes from the marrow
+        padded[:, :N_ORIGINS] = [*exits.values(), labelled]
+        entered = dict(zip(exits, padded, strict=False))
         leaving = r.neutrophil_production / self._neutrophil_pool * days
         self.neutrophils, _ = turnover(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
-        labelled = np.concatenate([labelled, _NO_CELL])
-        self.labelled_neutrophils, _ = turnover(self.labelled_neutrophils, labelled, leaving)
+        self.labelled_neutrophils, _ = turnover(self.labelled_neutrophils, padded[-1], leaving)
         leaving = r.monocyte_production / self._monocyte_pool * days
         self.monocytes, _ = turnover(self.monocytes, entered[Kind.MONOCYTE], leaving)
         leaving = r.eosinophil_production / self._eosinophil_pool * days

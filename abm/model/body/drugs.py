@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, Cycle, Kind, is_motile
+from abm.cells import N_KINDS, N_VARIANTS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 from abm.tables import RANGE, Folder, Row, read_table
@@ -25,9 +25,9 @@ RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "
                      "lymphocyte_memory", "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
 #: Parameters of a class of which a share is more resistant, with their units, in the order of ``Resistant``.
 RESISTANT_UNITS = {"resistant_share": "1", "resistant_alpha": "1/Gy", "resistant_beta": "1/Gy2", "resistant_days": "d"}
-#: What immunosuppressants inhibit.
-EFFECTS = ("activation", "proliferation", "killing")
-DOSE_UNITS = ("mg/kg", "mg/m2", "mg h/L")
+#: What drugs that act by their level inhibit: steps of T cells; the onset of infections; interleukin 6.
+EFFECTS = ("activation", "proliferation", "killing", "bacteria", "fungi", "cmv", "ebv", "il6")
+DOSE_UNITS = ("mg/kg", "mg/m2", "mg", "mg h/L")
 
 NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference")
 
@@ -84,6 +84,11 @@ class Drug:
     injury: float
     inhibition: tuple[float, ...]
     phase_reference: float = 0.0
+
+    @property
+    def holds_t_cells_down(self) -> bool:
+        """Whether it suppresses immunity."""
+        return any(self.inhibition[EFFECTS.index(effect)] for effect in ("activation", "proliferation", "killing"))
 
 
 @dataclass(frozen=True)
@@ -197,9 +202,21 @@ class Drugs(Packed):
     STATE = ("remaining", "level", "radiation", "resistant")
 
     def __init__(
-        self, drugs: Mapping[str, Drug], radiation: Radiation, division: Mapping[Kind, float] | None = None
+        self,
+        drugs: Mapping[str, Drug],
+        radiation: Radiation,
+        division: Mapping[Kind, float] | None = None,
+        variants: Mapping[str, Floats] | None = None,
     ) -> None:
-        """Start without any drug; ``division`` holds the division rate at homeostasis (1/d) by kind, where known."""
+        """Start without any drug.
+
+        Args:
+            drugs: by name.
+            radiation: what radiation does.
+            division: division rate at homeostasis (1/d) by kind, where known.
+            variants: factor of the kill of variants by the name of the drug, shape (4, 64, 2), where it is not 1.
+        """
+        self._variants = dict(variants or {})
         self.drugs = tuple(drugs.values())
         self._index = {name: i for i, name in enumerate(drugs)}
         self._lq = radiation
@@ -272,12 +289,19 @@ class Drugs(Packed):
 
     def cell_kills(self, step_h: float) -> Floats:
         """Return -ln(survival) in the coming step by kind and cycle state, shape (N_KINDS, 2)."""
-        table = np.zeros(self._drug_class.shape)
+        kills: Floats = self.variant_kills(step_h)[0]
+        return kills
+
+    def variant_kills(self, step_h: float) -> Floats:
+        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS, N_KINDS, 2)."""
+        table = np.zeros((1, *self._drug_class.shape))
         for drug, exposure in self.exposures(step_h):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
-            table = table + by_class[self._drug_class] * self._passage[drug.name]
+            kill = by_class[self._drug_class] * self._passage[drug.name]
+            table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
         _, by_radiation = self.kills(step_h)
-        return np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
+        kills = np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
+        return np.broadcast_to(kills, (N_VARIANTS, *kills.shape[1:]))
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""
@@ -289,8 +313,9 @@ class Drugs(Packed):
     def inhibition(self, effect: str) -> float:
         """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
         left, column = 1.0, EFFECTS.index(effect)
-        for i in np.flatnonzero(self.level):
-            left = left * (1.0 - self.drugs[i].inhibition[column] * float(self.level[i]))
+        for drug, level in zip(self.drugs, self.level.tolist(), strict=True):
+            if level != 0.0:
+                left = left * (1.0 - drug.inhibition[column] * level)
         return 1.0 - left
 
     def concentrations(self) -> dict[str, float]:

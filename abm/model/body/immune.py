@@ -143,10 +143,8 @@ class Lymphocytes(Packed):
         """Take whole agents that are due out of the pools; the remainder waits."""
         agents = whole_agents(self.waiting, self.pools[: len(TRAVELLERS)], self._cells_per_agent)
         return [
-            (kind, origin, Specificity.NONE, int(agents[row, origin]))
-            for row, kind in enumerate(TRAVELLERS)
-            for origin in Origin
-            if agents[row, origin] > 0
+            (TRAVELLERS[row], Origin(origin), Specificity.NONE, int(agents[row, origin]))
+            for row, origin in np.argwhere(agents).tolist()
         ]
 
     def cells(self, kinds: Sequence[Kind]) -> Floats:

@@ -87,6 +87,8 @@ def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
     columns, leaving = stages.T.tolist(), inflow.tolist()
     for j, column in enumerate(columns):
         entering = leaving[j]
+        if entering == 0.0 and not any(column):
+            continue  # as most: an origin of which there is no cell
         for i, cells in enumerate(column):
             column[i] = cells * keep + entering * stay
             entering = cells * left + entering * passed
