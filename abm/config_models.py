@@ -120,8 +120,8 @@ class Patient(Infected, Exposed):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml", "chip"],
-        parameter("", "at the start: acute myeloid or lymphoblastic, chronic myeloid leukaemia; clonal haematopoiesis"),
+        Literal["none", "aml", "all", "cml", "chip", "ms", "sle"],
+        parameter("", "at the start: leukaemia (aml, all, cml), clonal haematopoiesis, multiple sclerosis, lupus"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -150,7 +150,7 @@ class Patient(Infected, Exposed):
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
-        if value > 0 and info.data.get("disease") in ("none", "chip"):
+        if value > 0 and info.data.get("disease") in ("none", "chip", "ms", "sle"):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value

@@ -10,6 +10,7 @@ from abm.config import load_config
 from abm.step import Simulation
 from abm.validation.cases import Case
 from abm.validation.following import Result, follow
+from abm.well_mixed import WellMixed
 
 __all__ = ["FORMAT_VERSION", "Result", "simulate"]
 
@@ -31,7 +32,9 @@ def simulate(case: Case) -> Result:
 
 
 def _measure(case: Case) -> Result:
-    """Run a scenario on the lattice."""
+    """Run a scenario, on the lattice or well mixed."""
     config = load_config(Path(case.scenario), case.overrides, case.seed)
+    if case.well_mixed:
+        return follow(WellMixed(config), config, "well mixed")
     backend, _ = choose("auto")
     return follow(Simulation.start(config, backend), config, backend.name)

@@ -17,12 +17,13 @@ from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Ori
 from abm.exactmath import exp
 from abm.model.body import engagement, hiv_course, report, targets, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
+from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
-from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
@@ -122,6 +123,9 @@ class Body:
         foreign = tables.repertoires[patient.donor]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
         self.usual_defence = threats.defenders(self)
+        self.disease = start_disease(
+            tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
+        )
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -200,6 +204,14 @@ class Body:
         usual = self.scale.megakaryocytes
         return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
 
+    def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Tell who keeps account of a pool's cells of those it has gained but not by division."""
+        self.clones.enter(kind, source, cells, pool)
+        if self.hiv is not None:
+            self.hiv.coreceptor.enter(kind, source, cells, pool)
+        if self.disease is not None:
+            self.disease.reactive.enter(kind, source, cells, pool)
+
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
         if not self.drugs.acting:
@@ -218,6 +230,8 @@ class Body:
             self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
             if self.hiv is not None:
                 self.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+        if self.disease is not None:
+            self.disease.survive(by_drug)
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)
@@ -248,6 +262,9 @@ class Body:
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        if self.disease is not None:
+            inhibition = {effect: self.drugs.inhibition(effect) for effect in EFFECTS}
+            self.disease.advance(self.lymphocytes, inhibition, step_h)
         self._advance_chronic(step_h)
 
     def _advance_chronic(self, step_h: float) -> None:
@@ -323,6 +340,8 @@ class Body:
             self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
             pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
+            if self.disease is not None:
+                self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
         if self.hiv is not None:
             hiv_course.graft(self.hiv, graft, before, self.lymphocytes.pools)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
@@ -465,14 +484,11 @@ class Body:
             "chronic",
             "engineered",
         )
-        found = [(getattr(self, name), name) for name in parts]
-        return found + [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-
-    def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
-        """Tell who keeps account of a pool's cells of those it has gained but not by division."""
-        self.clones.enter(kind, source, cells, pool)
-        if self.hiv is not None:
-            self.hiv.coreceptor.enter(kind, source, cells, pool)
+        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
+        found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
+        if self.disease is not None:
+            found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
+        return found
 
 
 def _persons(donor: str) -> dict[Origin, int]:

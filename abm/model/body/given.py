@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from abm.cells import Kind
 from abm.model.body.antibodies import Antibody, read_antibodies
+from abm.model.body.autoimmune import Values, read_autoimmune
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
@@ -112,6 +113,7 @@ class Tables:
     pathogens: tuple[Pathogen, ...]
     products: dict[str, Product]
     hiv: Mapping[str, float] | None = None
+    autoimmune: Mapping[str, Values] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -132,6 +134,7 @@ class Tables:
             read_pathogens(folder),
             read_products(folder),
             read_hiv(folder),
+            read_autoimmune(folder),
         )
 
 

@@ -28,8 +28,12 @@ HALVES = (
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
 
-def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+def in_unit(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+    """Return a parameter in this unit."""
     return field(metadata={"unit": unit})
+
+
+_in = in_unit
 
 
 @dataclass(frozen=True)
@@ -248,7 +252,14 @@ SECTIONS: tuple[type[Any], ...] = (
     MortalityRules,
     EngineeredRules,
 )
-UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
+
+
+def units_of(section: type[Any]) -> dict[str, str]:
+    """Return the unit of every parameter of a section by name."""
+    return {f.name: f.metadata["unit"] for f in fields(section)}
+
+
+UNITS: Mapping[str, str] = {name: unit for section in SECTIONS for name, unit in units_of(section).items()}
 
 
 def read_body(folder: Folder) -> dict[str, float]:
@@ -275,5 +286,5 @@ def read_body(folder: Folder) -> dict[str, float]:
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
     """Return one section of ``values``, the reference weight among them, for a patient of ``weight_kg``."""
     size = weight_kg / values["reference_weight"]
-    scaled = {f.name: values[f.name] * (size if f.metadata["unit"] in EXTENSIVE else 1.0) for f in fields(kind)}
-    return kind(**scaled)
+    units = units_of(kind)
+    return kind(**{name: values[name] * (size if unit in EXTENSIVE else 1.0) for name, unit in units.items()})
