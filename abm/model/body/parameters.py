@@ -235,7 +235,14 @@ class MortalityRules:
 
 
 Rules = TypeVar(
-    "Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, ChronicRules, MortalityRules,
+    "Rules",
+    SizeRules,
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    ChronicRules,
+    MortalityRules,
     EngineeredRules,
 )
 SECTIONS: tuple[type[Any], ...] = (
