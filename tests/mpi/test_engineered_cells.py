@@ -17,7 +17,7 @@ seed = 7
 shape = [{3 * HALO + 2}, 13, 18]
 [time]
 start_day = -1
-end_day = 2
+end_day = 0
 [patient]
 disease = "all"
 blast_fraction = 0.4
