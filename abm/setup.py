@@ -22,7 +22,7 @@ from abm.cells import (
     Tissue,
 )
 from abm.comm import SerialComm
-from abm.config import Config, Graft, rules_of
+from abm.config import Cells, Config, Graft, rules_of
 from abm.config_models import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
@@ -73,6 +73,7 @@ def load_model(config: Config) -> Model:
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
     tables = Tables.load(folder)
+    _unseen(config, rules)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -94,7 +95,28 @@ def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
     folder = rules_of(config.patch, config.patient.disease)
     doses = therapy.unusual(config.events, Tables.load(folder))
-    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
+    unseen = _unseen(config, load_rules(folder))
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in (*doses, *unseen))]
+
+
+def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
+    """Return (key, message) for every receptor that sees no resident cell of this patient.
+
+    Raises:
+        ConfigError: its class is not in receptors.csv.
+    """
+    found = []
+    for index, event in enumerate(config.events):
+        if not isinstance(event, Cells) or not event.receptor_class:
+            continue
+        key, receptor = f"events.{index}.receptor", rules.recognition.receptors[event.receptor_class]
+        if not receptor:
+            raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
+        if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
+            found.append(
+                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
+            )
+    return found
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
