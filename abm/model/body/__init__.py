@@ -215,7 +215,8 @@ class Body:
     def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
         lymphopenia = self.cytokines.lymphopenia(self.relative_t_cells)
-        self.lymphocytes.advance(exits, lymphopenia, step_h)
+        cd8_lymphopenia = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
+        self.lymphocytes.advance(exits, (lymphopenia, cd8_lymphopenia), step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
