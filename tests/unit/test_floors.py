@@ -23,6 +23,7 @@ FLOORS = (
         "resources",
         "errors",
         "endpoints",
+        "outcomes",
         "summary",
         "stop_signals",
     },
@@ -58,6 +59,7 @@ FLOORS = (
         "submit",
         "validation",
         "calibration",
+        "cohort",
     },
     {"cli", "cli_options", "__main__"},
 )

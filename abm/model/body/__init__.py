@@ -248,7 +248,8 @@ class Body:
     def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
         lymphopenia = self.cytokines.lymphopenia(self.relative_t_cells)
-        self.lymphocytes.advance(exits, lymphopenia, step_h)
+        cd8_lymphopenia = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
+        self.lymphocytes.advance(exits, (lymphopenia, cd8_lymphopenia), step_h)
         if self.hiv is not None:
             self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
