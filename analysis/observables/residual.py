@@ -29,11 +29,13 @@ class Assay(NamedTuple):
 #: 20 metaphases (ELN consensus of Heuser, Blood 2021; Cross, Leukemia 2015; recalled).
 FLOW, PCR, METAPHASES = Assay(1_000_000, 100), Assay(100_000, 1), Assay(20, 1)
 LEUKAEMIC = ("lsc", "blast")
-#: Normal cells among which those of CML are found: dividing myeloid cells. What follows them is not told apart.
+#: Normal myeloid cells that divide.
 DIVIDING = ("cmp", "gmp", "myeloblast", "promyelocyte", "myelocyte", "monoblast", "eosinophil_myelocyte")
 MONTH = 30.4375
-#: Days from the first dose on which the decline is read: until two months, and from three months to a year.
-EARLY, LATE = (0.0, 2 * MONTH), (3 * MONTH, 12 * MONTH)
+#: Days over which events are added up: about the time that granulocytes spend in marrow reserve and blood.
+WINDOW = 10.0
+#: Days from the first dose on which the decline is read: from when the blood shows it, and from four months to a year.
+EARLY, LATE = (0.5 * MONTH, 2.5 * MONTH), (4 * MONTH, 12 * MONTH)
 
 
 def _random(run: Run, purpose: str, day: float) -> np.random.Generator:
@@ -53,10 +55,22 @@ def found(run: Run, purpose: str, assay: Assay, share: Floats) -> Floats:
     return result
 
 
-def _bcr_abl(run: Run) -> Floats:
-    """Return the true share of leukaemic cells among dividing myeloid cells, shape (T,)."""
-    leukaemic, normal = run.population(list(LEUKAEMIC)), run.population(list(DIVIDING))
-    return percent(leukaemic, leukaemic + normal) / 100.0
+def _recent(run: Run, events: Floats) -> Floats:
+    """Return the events of the last ``WINDOW`` days at every record, shape (T,)."""
+    day, total = np.asarray(run.day, np.float64), np.concatenate([[0.0], np.cumsum(events, dtype=np.float64)])
+    return np.asarray(total[1:] - total[np.searchsorted(day, day - WINDOW, side="right")])
+
+
+def _of_granulocytes(run: Run) -> Floats:
+    """Return the share of CML among new granulocytes, whose making is counted; later they are like others."""
+    made, all_made = run.events("left", "blast"), run.events("became", "metamyelocyte")
+    return percent(_recent(run, made), _recent(run, all_made)) / 100.0
+
+
+def _of_divisions(run: Run) -> Floats:
+    """Return the share of leukaemic cells among dividing myeloid cells."""
+    made, normal = run.events("birth", list(LEUKAEMIC)), run.events("birth", list(DIVIDING))
+    return percent(_recent(run, made), _recent(run, made + normal)) / 100.0
 
 
 def _chronic(run: Run) -> bool:
@@ -65,14 +79,14 @@ def _chronic(run: Run) -> bool:
 
 @observable(PERCENT, curve=True)
 def bcr_abl(run: Run) -> Made:
-    """Transcripts of BCR-ABL over those of ABL as PCR finds them: of CML among dividing myeloid cells."""
-    return 100.0 * found(run, "pcr", PCR, _bcr_abl(run)) if _chronic(run) else None
+    """BCR-ABL over ABL in blood as PCR finds it: the share of CML among new granulocytes."""
+    return 100.0 * found(run, "pcr", PCR, _of_granulocytes(run)) if _chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
 def philadelphia_positive(run: Run) -> Made:
     """Metaphases of CML among twenty; none is a complete cytogenetic response."""
-    return 100.0 * found(run, "metaphases", METAPHASES, _bcr_abl(run)) if _chronic(run) else None
+    return 100.0 * found(run, "metaphases", METAPHASES, _of_divisions(run)) if _chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
@@ -98,12 +112,12 @@ def _first_dose(run: Run) -> float | None:
     return min(days) if days else None
 
 
-def _monthly(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | None:
-    """Return days since the first dose and ln BCR-ABL at monthly samples that were positive, half-monthly early on."""
+def _samples(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | None:
+    """Return days since the first dose and ln BCR-ABL of half-monthly samples that were positive."""
     began = _first_dose(run)
     if began is None or not _chronic(run):
         return None
-    day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _bcr_abl(run))
+    day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _of_granulocytes(run))
     if day[-1] < between[1]:
         return None
     visits = np.arange(between[0], between[1] + 0.5, MONTH / 2)
@@ -113,26 +127,26 @@ def _monthly(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | 
 
 
 def _slope(run: Run, between: tuple[float, float]) -> float | None:
-    visits = _monthly(run, between)
+    visits = _samples(run, between)
     return None if visits is None else float(np.polyfit(*visits, 1)[0])
 
 
 @observable("1/d")
 def bcr_abl_slope_early(run: Run) -> Made:
-    """Slope of ln BCR-ABL in the first two months of treatment."""
+    """Slope of ln BCR-ABL from half a month to two and a half of treatment."""
     return _slope(run, EARLY)
 
 
 @observable("1/d")
 def bcr_abl_slope_late(run: Run) -> Made:
-    """Slope of ln BCR-ABL from the third to the twelfth month of treatment, while it is found."""
+    """Slope of ln BCR-ABL from the fourth to the twelfth month of treatment, while it is found."""
     return _slope(run, LATE)
 
 
 @observable(DAY)
 def bcr_abl_halving_time(run: Run) -> Made:
     """Time in which BCR-ABL halves in the first three months of treatment; infinite if it does not fall."""
-    visits = _monthly(run, (0.0, 3 * MONTH))
+    visits = _samples(run, (0.0, 3 * MONTH))
     if visits is None:
         return None
     day, value = visits

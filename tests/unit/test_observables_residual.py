@@ -33,10 +33,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def with_share(run: Any, share: np.ndarray, config: dict[str, Any] = CONFIG) -> Any:
-    """Return a run with this leukaemic share of dividing myeloid cells."""
+    """Return a run with this leukaemic share of myeloid cells, divisions and new granulocytes on every day."""
     counts = np.zeros((DAYS.size, cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), np.int64)
     counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = np.rint(CELLS * share)
     counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST] = CELLS - np.rint(CELLS * share)
+    for row, kind in ((Count.LEFT, Kind.BLAST), (Count.BIRTH, Kind.BLAST)):
+        counts[:, row, kind, Origin.HOST] = counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST]
+    counts[:, Count.BECAME, Kind.METAMYELOCYTE, Origin.HOST] = CELLS
+    counts[:, Count.BIRTH, Kind.MYELOCYTE, Origin.HOST] = counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST]
     return dataclasses.replace(run, config=config, day=DAYS, step=np.arange(DAYS.size), body={}, counts=counts)
 
 
