@@ -127,8 +127,8 @@ class Patient(Table):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic, or chronic myeloid leukaemia"),
+        Literal["none", "aml", "aml_flt3", "all", "cml"],
+        parameter("", "disease present at the start: acute myeloid (with mutated FLT3) or lymphoblastic, or chronic myeloid leukaemia"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)

@@ -11,11 +11,12 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm import endpoints as ends
 
-from ..read import Run
-from .registry import DAY, PERCENT, Floats, Made, observable, percent
+from ..read import Run, in_unit
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, percent
 
 
 class Assay(NamedTuple):
@@ -152,3 +153,46 @@ def bcr_abl_halving_time(run: Run) -> Made:
     day, value = visits
     fall = value[0] - value[-1]
     return float((day[-1] - day[0]) * np.log(2.0) / fall) if fall > 0 else float("inf")
+
+
+# ------------------------------------------------------------------------------------------ remission
+
+REMISSION_BLASTS = 5.0  #: percent of nucleated marrow cells
+REMISSION_COUNTS = {"anc": 1.0, "platelets": 100.0}  #: 1e9/L (ELN response criteria, Dohner, Blood 2017)
+RESPONSE_DAYS = 6 * MONTH  #: from the first dose, in which the best response is sought
+
+
+def _remissions(run: Run) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Return at which records of the first months of treatment blasts are few, and at which counts are back as well."""
+    began = _first_dose(run)
+    share, _ = ends.leukaemic_fraction(run.course().counts)
+    if began is None or not np.nansum(share) > 0 or not REMISSION_COUNTS.keys() <= run.body.keys():
+        return None
+    day = np.asarray(run.day, np.float64) - began
+    few = (day > 0.0) & (day <= RESPONSE_DAYS) & (100.0 * share < REMISSION_BLASTS)
+    back = [in_unit(run.body[name], COUNT) >= least for name, least in REMISSION_COUNTS.items()]
+    return few, few & np.logical_and.reduce(back)
+
+
+@observable("1")
+def composite_remission(run: Run) -> Made:
+    """1 if blasts were below 5 % of the marrow within half a year of treatment, whatever the counts, 0 if not."""
+    answer = _remissions(run)
+    return None if answer is None else float(answer[0].any())
+
+
+@observable("1")
+def complete_remission(run: Run) -> Made:
+    """1 if moreover ANC was at least 1.0 and platelets at least 100e9/L, 0 if not."""
+    answer = _remissions(run)
+    return None if answer is None else float(answer[1].any())
+
+
+@observable("months")
+def months_alive(run: Run) -> Made:
+    """Months from the first dose to death; infinite for who is alive at the end."""
+    began, cause = _first_dose(run), run.body.get("cause_of_death")
+    if began is None or cause is None:
+        return None
+    dead = np.flatnonzero(np.asarray(cause.values) > 0)
+    return (float(run.day[dead[0]]) - began) / MONTH if dead.size else float("inf")

@@ -90,3 +90,31 @@ def test_what_is_below_the_limit_of_an_assay_is_negative(run: Any) -> None:
 def test_twenty_metaphases_miss_a_few_percent(run: Any) -> None:
     free = MADE["philadelphia_positive"].make(with_share(run, np.full(DAYS.size, 0.02))) == 0.0
     assert free.mean() == pytest.approx(0.98**20, abs=0.12)
+
+
+def remission(run: Any, share: float, anc: float, platelets: float) -> tuple[Any, Any]:
+    """Return both kinds of remission of a patient with these blasts and counts from day 50 to 60, worse ones else."""
+    good = (DAYS >= 50.0) & (DAYS < 60.0)
+    seen = with_share(run, np.where(good, share, 0.5))
+    body = {
+        name: read.Column(np.where(good, value, 0.2), "1e9/L")
+        for name, value in (("anc", anc), ("platelets", platelets))
+    }
+    seen = dataclasses.replace(seen, body=body)
+    return MADE["composite_remission"].make(seen), MADE["complete_remission"].make(seen)
+
+
+def test_remission_is_few_blasts_and_complete_if_counts_are_back(run: Any) -> None:
+    assert remission(run, 0.04, 1.2, 120.0) == (1.0, 1.0)
+    assert remission(run, 0.04, 0.8, 120.0) == (1.0, 0.0)
+    assert remission(run, 0.04, 1.2, 90.0) == (1.0, 0.0)
+    assert remission(run, 0.06, 1.2, 120.0) == (0.0, 0.0)
+
+
+def test_survival_counts_from_the_first_dose(run: Any) -> None:
+    def alive(cause: np.ndarray) -> Any:
+        body = {"cause_of_death": read.Column(cause, "1")}
+        return MADE["months_alive"].make(dataclasses.replace(with_share(run, np.full(DAYS.size, 0.5)), body=body))
+
+    assert alive(np.zeros(DAYS.size)) == inf
+    assert alive(np.where(DAYS >= 91.0, 2.0, 0.0)) == pytest.approx(91.0 / 30.4375)
