@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..read import Run
-from . import blood, engraftment, immunity, losses, marrow, residual, takes
+from . import blood, engraftment, immunity, losses, lymphocytes, marrow, residual, takes
 from .registry import REGISTRY, Floats, Observable
 
 #: How an event that never came is stored: JSON has no infinity.
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "blood", "engraftment", "immunity", "losses", "marrow", "measure", "residual",
-    "takes",
+    "NEVER", "REGISTRY", "Observable", "blood", "engraftment", "immunity", "losses", "lymphocytes", "marrow",
+    "measure", "residual", "takes",
 ]  # fmt: skip
 
 

@@ -68,26 +68,27 @@ def _of_granulocytes(run: Run) -> Floats:
     return percent(_recent(run, made), _recent(run, all_made)) / 100.0
 
 
-def _of_divisions(run: Run) -> Floats:
+def divisions(run: Run) -> Floats:
     """Return the share of leukaemic cells among dividing myeloid cells."""
     made, normal = run.events("birth", list(LEUKAEMIC)), run.events("birth", list(DIVIDING))
     return percent(_recent(run, made), _recent(run, made + normal)) / 100.0
 
 
-def _chronic(run: Run) -> bool:
+def chronic(run: Run) -> bool:
+    """Return whether the disease is chronic myeloid leukaemia."""
     return run.config.get("patient", {}).get("disease") == "cml"
 
 
 @observable(PERCENT, curve=True)
 def bcr_abl(run: Run) -> Made:
     """BCR-ABL over ABL in blood as PCR finds it: the share of CML among new granulocytes."""
-    return 100.0 * found(run, "pcr", PCR, _of_granulocytes(run)) if _chronic(run) else None
+    return 100.0 * found(run, "pcr", PCR, _of_granulocytes(run)) if chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
 def philadelphia_positive(run: Run) -> Made:
     """Metaphases of CML among twenty; none is a complete cytogenetic response."""
-    return 100.0 * found(run, "metaphases", METAPHASES, _of_divisions(run)) if _chronic(run) else None
+    return 100.0 * found(run, "metaphases", METAPHASES, divisions(run)) if chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
@@ -116,7 +117,7 @@ def _first_dose(run: Run) -> float | None:
 def _samples(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | None:
     """Return days since the first dose and ln BCR-ABL of half-monthly samples that were positive."""
     began = _first_dose(run)
-    if began is None or not _chronic(run):
+    if began is None or not chronic(run):
         return None
     day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _of_granulocytes(run))
     if day[-1] < between[1]:
