@@ -120,7 +120,20 @@ class Patient(Infected, Exposed):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml", "burkitt", "dlbcl", "follicular", "myeloma", "chip", "ms", "sle"],
+        Literal[
+            "none",
+            "aml",
+            "aml_flt3",
+            "all",
+            "cml",
+            "burkitt",
+            "dlbcl",
+            "follicular",
+            "myeloma",
+            "chip",
+            "ms",
+            "sle",
+        ],  # fmt: skip
         parameter("", "at the start: leukaemia, lymphoma, myeloma, clonal haematopoiesis, multiple sclerosis or lupus"),
     ] = "none"
     blast_fraction: Annotated[

@@ -22,6 +22,7 @@ from . import (
     immunity,
     infection,
     losses,
+    lymphocytes,
     marrow,
     residual,
     takes,
@@ -34,7 +35,7 @@ NEVER = "never"
 
 __all__ = [
     "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "engraftment", "immunity",
-    "infection", "losses", "marrow", "measure", "residual", "takes", "virus",
+    "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

@@ -247,9 +247,7 @@ class Body:
 
     def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        lymphopenia = self.cytokines.lymphopenia(self.relative_t_cells)
-        cd8_lymphopenia = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
-        self.lymphocytes.advance(exits, (lymphopenia, cd8_lymphopenia), step_h)
+        self.lymphocytes.advance(exits, self.lymphopenia, step_h)
         if self.hiv is not None:
             self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
@@ -276,6 +274,12 @@ class Body:
         self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
         if self.chronic.severity > 0.0:
             self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
+
+    @property
+    def lymphopenia(self) -> tuple[float, float]:
+        """Drives of homeostatic division, of all T cells and of CD8 memory cells."""
+        cd8 = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
+        return self.cytokines.lymphopenia(self.relative_t_cells), cd8
 
     @property
     def relative_t_cells(self) -> float:
