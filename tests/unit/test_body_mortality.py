@@ -91,6 +91,8 @@ def test_each_illness_adds_its_hazard() -> None:
     assert found.hazards(*healthy, Illness(chronic=0.5))[3] == pytest.approx(r.chronic_death / 2)
     assert found.hazards(*healthy, Illness(leukaemia=r.leukaemia_half))[4] == pytest.approx(r.leukaemia_death / 2)
     assert found.hazards(*healthy, Illness(injury=0.5))[5] == pytest.approx(r.toxicity_death / 4)
+    low = found.hazards(*EMPTY), found.hazards(*EMPTY, Illness(protected=0.5))
+    assert low[1].tolist() == [low[0][0] / 2, *low[0][1:]], "antibiotics prevent infections only"
 
 
 def test_the_average_counts_bacteria_by_neutrophils_and_viruses_as_they_are() -> None:
