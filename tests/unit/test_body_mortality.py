@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,13 @@ ILL = Illness(grade=4, chronic=1.0, leukaemia=1.0, injury=1.0)
 
 def patient(species: str = "human") -> Mortality:
     usual = {"human": (4.0, 190.0, 145.0), "mouse": (1.0, 1000.0, 145.0)}[species]
+    return Mortality(rules(species), *usual)
+
+
+@cache
+def rules(species: str) -> MortalityRules:
     values = tables(species).values
-    return Mortality(section(MortalityRules, values, values["reference_weight"]), *usual)
+    return section(MortalityRules, values, values["reference_weight"])
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])

@@ -31,6 +31,7 @@ from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import change, copied
 
 HUMAN = tables().pathogens
+DEADLY = section(MortalityRules, tables().values, 70.0)
 NORMAL_ANC = 4.0
 FULL = (1.0,) * len(PATHOGENS)
 
@@ -119,8 +120,7 @@ def test_prophylaxis_prevents_its_share_of_onsets() -> None:
 
 def fate(seed: int, *, treated: bool) -> tuple[bool, bool]:
     """Return whether a patient without neutrophils falls ill within 20 days, and dies of it within 30."""
-    rules = section(MortalityRules, tables().values, 70.0)
-    found, mortality = Infections(HUMAN, seed), Mortality(rules, 4.0, 190.0, 145.0)
+    found, mortality = Infections(HUMAN, seed), Mortality(DEADLY, 4.0, 190.0, 145.0)
     host = against(0.0, treated=treated, room=(1.0, 0.0, 0.0, 0.0))
     late = replace(host, prevented=(1.0, 1.0, 1.0, 1.0))
     for step in range(120):
