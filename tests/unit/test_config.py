@@ -246,7 +246,7 @@ dose_gy = -3
         (CAR_T.replace("CAR_CD19", "CAR_CD91"), 'found "CAR_CD91" (did you mean CAR_CD19?)'),
         (
             CAR_T.replace("car_t", "cart"),
-            'expected dli or a product of products.csv, found "cart" (did you mean car_t?)',
+            'expected dli, treg or a product of products.csv, found "cart" (did you mean car_t?)',
         ),
         (
             CAR_T.replace('receptor = "CAR_CD19"', ""),
