@@ -306,13 +306,16 @@ def make_scale(model: Model, census: Census) -> Scale:
 
 
 def make_watch(model: Model) -> Watch:
-    """Return the receptor classes that the schedule brings, and which kinds show what they see."""
+    """Return the receptor classes that the schedule brings, which kinds show what they see, and antigens of drugs."""
     given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
     classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
     recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor]
     masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
     shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
-    return Watch(classes, np.array(shown)) if classes else Watch()
+    names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
+    drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
+    antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
+    return Watch(classes, np.array(shown) if classes else None, antigens)
 
 
 def enrichment(scale: Scale) -> float:

@@ -164,7 +164,8 @@ class Body:
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
-            seen: residents that each watched receptor class sees, int64 (classes, 64, 4); ``None``: nobody looked.
+            seen: residents that each watched receptor class sees, and that show each watched antigen, int64
+                (classes + antigens, 64, 4); ``None``: nobody looked.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -175,10 +176,10 @@ class Body:
         self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
         self._take_back(counts[Count.EGRESS])
         self._advance_immunity(exits, population, step_h)
-        if seen is not None:
+        if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
-        engagement.advance(self, population, step_h)
+        engagement.advance(self, population, step_h, seen)
         for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -398,6 +399,11 @@ class Body:
         if self.step_h > 0.0 and self.drugs.acting:
             table = self.drugs.variant_kills(self.step_h) / self.step_h
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+
+    @property
+    def looks(self) -> bool:
+        """Whether it matters in the coming step who shows what is watched."""
+        return self.engineered.present or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:
         """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
