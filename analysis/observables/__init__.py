@@ -13,7 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..read import Run
-from . import antibodies, autoimmunity, blood, cart, engraftment, immunity, infection, losses, residual, takes, virus
+from . import (
+    antibodies,
+    autoimmunity,
+    blood,
+    cart,
+    engraftment,
+    immunity,
+    infection,
+    losses,
+    lymphocytes,
+    marrow,
+    residual,
+    takes,
+    virus,
+)
 from .registry import REGISTRY, Floats, Observable
 
 #: How an event that never came is stored: JSON has no infinity.
@@ -21,7 +35,7 @@ NEVER = "never"
 
 __all__ = [
     "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "engraftment", "immunity",
-    "infection", "losses", "measure", "residual", "takes", "virus",
+    "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

@@ -96,5 +96,5 @@ def test_a_variant_is_not_called_as_a_kind(tmp_path: Path) -> None:
 
 
 def test_what_a_patient_with_clones_cannot_have() -> None:
-    with pytest.raises(ValueError, match="0 for a patient without leukaemia"):
+    with pytest.raises(ValueError, match="0 for a patient without a malignancy"):
         Config.model_validate({"patient": {"disease": "chip", "blast_fraction": 0.2}})
