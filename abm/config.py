@@ -190,6 +190,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
+        context["transgenes"] = read_names(folder / "transgenes.csv")
     return context
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
-from abm.config_graft import Purified, marrow_file
+from abm.config_graft import Edit, MarrowOf, Purified
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
@@ -272,14 +272,11 @@ class Graft(Timed):
             form="a table of numbers of cells by kind, such as { hsc = 200 }",
         ),
     ] = None
-    marrow_of: Annotated[
-        str,
-        parameter(
-            "",
-            "take stem and progenitor cells, with their clones, from the marrow of a former run; empty: of no run",
-            form="a checkpoint: a folder with manifest.json, or a merged file",
-        ),
-    ] = ""
+    marrow_of: MarrowOf = ""
+    edit: Annotated[
+        Edit | None,
+        parameter("", "how its stem and progenitor cells are edited", form="a table with locus and efficiency"),
+    ] = None
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
@@ -292,14 +289,6 @@ class Graft(Timed):
             msg = f"only one of {', '.join(rivals)}; found {', '.join(given)}"
             raise ValueError(msg)
         return self
-
-    @field_validator("marrow_of")
-    @classmethod
-    def _is_checkpoint(cls, value: str) -> str:
-        if value and not marrow_file(value).is_file():
-            msg = "a checkpoint: a folder with manifest.json, or a merged file"
-            raise ValueError(msg)
-        return value
 
 
 class Cells(Timed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, fsum
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Kind, Tissue
+from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Flag, Kind, Origin, Tissue
 from abm.comm import SerialComm
 from abm.config import Config, Graft, rules_of
 from abm.domain import Domain
@@ -19,6 +19,8 @@ from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
 from abm.model.body import Scale, Tables, daily_production
 from abm.model.body.drugs import out_of_range
+from abm.model.body.organs import find_donor
+from abm.model.editing import without_effect
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -78,8 +80,19 @@ def load_model(config: Config) -> Model:
 def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
     folder = rules_of(config.patch, config.patient.disease)
-    doses = therapy.unusual(config.events, Tables.load(folder))
+    tables = Tables.load(folder)
+    doses = [*therapy.unusual(config.events, tables), *_idle_edits(config, load_rules(folder), tables)]
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
+
+
+def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
+    alike = find_donor(tables.donors, config.patient.donor).shares_antigens
+    healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
+    shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
+    for index, event in enumerate(config.events):
+        if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
+            yield f"events.{index}.edit.locus", message
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:

@@ -15,6 +15,7 @@ from abm.errors import CheckpointError
 from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose
+from abm.model.editing import Product
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, Phases
@@ -156,7 +157,8 @@ class Simulation:
         lymphocytes = self.body.lymphocyte_arrivals()
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, self.body.clones_of(lymphocytes))
+        clones, edits = self.body.clones_of(lymphocytes), self.body.edits_of(lymphocytes)
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, edits)
         cells = requests.owner
         place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0
@@ -183,12 +185,16 @@ class Simulation:
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for index, dose in enumerate(doses):
+            before = self.circulation.hot.size
             if dose.marrow_of:
                 harvest = self.model.harvests[dose.marrow_of]
                 agents = dose.nucleated / self.scale.cells_per_agent
                 self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
             elif dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
+            if dose.edit is not None:
+                product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index)
+                self.circulation.edit(product, before)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
         """Let cells take up the labels among the doses."""

@@ -32,6 +32,7 @@ class Stream(IntEnum):
     HARVEST = 13  # which cells of another marrow a graft holds
     RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
     MUTATION = 15  # what daughters gain by mutation, and cells of a subclone; draw: layer, or row of the table
+    EDIT = 20  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number
 
 
 def cpp_header() -> str:

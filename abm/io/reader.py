@@ -20,7 +20,7 @@ from abm.io.hash import join, plane_digests
 from abm.io.manifest import BODY, MANIFEST, FileEntry, Manifest, Shard
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def _without_labels(old: Snapshot) -> Snapshot:
@@ -41,6 +41,16 @@ def _without_clones(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | added)
 
 
+def _without_edits(old: Snapshot) -> Snapshot:
+    """Version 3 had no edited cells and no counts of them."""
+    counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
+    cells = ("neutrophils", "monocytes", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells")
+    followed = {name: f"blood.{name}" for name in cells} | {n: f"lymphocytes.{n}" for n in ("pools", "thymus")}
+    none = {f"edited.{name}": np.zeros((2, *old.body[of].shape)) for name, of in followed.items()}
+    none |= {f"edited.{name}": np.zeros(4) for name in ("bits", "receptor")}
+    return replace(old, body=old.body | counts | none)
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -49,7 +59,7 @@ def _with_rows(counts: Array) -> Array:
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: _without_labels, 2: _without_clones, 3: _without_edits}
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from abm.cells import Kind, Origin
+from abm.config_graft import Edit
 from abm.config_models import (
     BloodLoss,
     Cells,
@@ -108,6 +109,7 @@ class _Plan:
     start_day: float
     error: MakeError
     entries: list[_Entry] = field(default_factory=list)
+    edits: dict[str, Edit] = field(default_factory=dict)  # by donor: what their cells carry must be one thing
 
     def add(self, event: Timed, key: str) -> None:
         """Add one event; ``key`` is its place in the scenario."""
@@ -157,6 +159,10 @@ class _Plan:
         if event.source not in self.tables.sources:
             message = f"{event.source} is not in sources.csv{did_you_mean(event.source, self.tables.sources)}"
             raise self.error(f"{key}.source", message)
+        if event.edit and self.edits.setdefault(event.donor, event.edit) != event.edit:
+            raise self.error(
+                f"{key}.edit", f"expected the edit of the earlier graft of the {event.donor} donor, found another"
+            )
         source = self.tables.sources[event.source]
         cd34, cd3 = _dose_per_kg(event, source)
         weight = self.patient.weight_kg
@@ -165,7 +171,7 @@ class _Plan:
             content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
         else:
             content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
-        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
+        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], edit=event.edit, **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
         if source.delay == 0.0:
             doses = [(0.0, replace(stem, cd3=cd3))]

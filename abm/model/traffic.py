@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from abm import exactmath
 from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_hot
 from abm.comm import SerialComm
+from abm.model.editing import Product
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
@@ -120,6 +121,12 @@ class Circulation:
             )
         return self.hot.size - before
 
+    def edit(self, product: Product, first: int) -> None:
+        """Edit the cells from the one with number ``first`` on, as they were before they were given."""
+        hot, cold = product(self.hot[first:], self.cold[first:])
+        self.hot, self.cold = self.hot[:first], self.cold[:first]
+        self.add(hot, cold)
+
     def clear(self, step: int, step_h: float, drug_hazard: NDArray[np.float64]) -> int:
         """Remove cells that find no site in time or die of drugs and radiation (once a step). Returns how many.
 
@@ -142,7 +149,12 @@ class Circulation:
         return cleared
 
     def requests(
-        self, lymphocytes: Sequence[Arrival], step: int, step_h: float, clones: NDArray[np.uint32] | None = None
+        self,
+        lymphocytes: Sequence[Arrival],
+        step: int,
+        step_h: float,
+        clones: NDArray[np.uint32] | None = None,
+        edits: NDArray[np.uint32] | None = None,
     ) -> Requests:
         """Draw candidate sites for all circulating cells and for the lymphocytes that arrive.
 
@@ -151,12 +163,13 @@ class Circulation:
             step: number of the step.
             step_h: its length, hours.
             clones: the clone of each of them, in their order; all 0 if left out.
+            edits: bits of the hot word that each of them carries besides, likewise.
         """
         new = np.repeat(
             np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
             np.array([n for *_, n in lymphocytes], np.int64),
         )
-        hot = np.concatenate([self.hot, new])
+        hot = np.concatenate([self.hot, new if edits is None else new | edits])
         cold = np.concatenate([self.cold, np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT])
         seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
         motile = np.arange(hot.size) >= self.hot.size

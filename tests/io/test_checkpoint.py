@@ -19,6 +19,7 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.errors import CheckpointError
 from abm.io import atomic, newest_good, read_checkpoint, read_manifest, reader, state_hash, verify, write_checkpoint
 from abm.io.manifest import FileEntry, Manifest
+from abm.io.reader import FORMAT_VERSION
 from abm.state import FIELDS, Snapshot
 from abm.step import Simulation
 from tests.io.shards import assert_same, names, part_of, write_shards
@@ -196,7 +197,7 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=r"format version 99 is newer than 3, .*update abm"):
+    with pytest.raises(CheckpointError, match=rf"format version 99 is newer than {FORMAT_VERSION}, .*update abm"):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -209,7 +210,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake version 3: another name of a field, another name in the body, distances in um.
+    # A fake older version: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -218,24 +219,25 @@ def test_older_versions_are_upgraded_step_by_step(
         file.move("pools", "reservoirs")
     forge(path)
 
-    def to_4(old: Snapshot) -> Snapshot:
+    def to_next(old: Snapshot) -> Snapshot:
         old.arrays["inflammation"] = old.arrays.pop("cytokine")
         old.body["tanks"] = old.body.pop("reservoirs")
         return old
 
-    def to_5(old: Snapshot) -> Snapshot:
+    def to_last(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] // np.uint8(10)
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    monkeypatch.setattr(reader, "FORMAT_VERSION", 5)
-    monkeypatch.setattr(reader, "UPGRADERS", {3: to_4, 4: to_5})
+    now = FORMAT_VERSION
+    monkeypatch.setattr(reader, "FORMAT_VERSION", now + 2)
+    monkeypatch.setattr(reader, "UPGRADERS", {now: to_next, now + 1: to_last})
     snap.arrays["distance"] //= np.uint8(10)
     assert_same(read_checkpoint(path), snap)
     assert_same(read_checkpoint(path, 2, 5), part_of(snap, 2, 5))
     assert verify(path) == []
     assert newest_good(tmp_path) == (path, [])
-    monkeypatch.setattr(reader, "UPGRADERS", {3: lambda old: old, 4: lambda old: old})
+    monkeypatch.setattr(reader, "UPGRADERS", {now: lambda old: old, now + 1: lambda old: old})
     with pytest.raises(CheckpointError, match="cytokine.* were expected"):
         read_checkpoint(path)
 

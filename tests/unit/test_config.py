@@ -57,6 +57,7 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "drugs.csv").write_text("drug,p,unit,source,status\n" + rows)
         rows = "".join(f"{graft},1,1,x,assumption\n" for graft in ("blood", "cord"))
         (folder / "sources.csv").write_text("graft,p,unit,source,status\n" + rows)
+        (folder / "transgenes.csv").write_text("specificity,p,unit,source,status\nTCR_TRANSGENE,1,1,x,assumption\n")
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
     return tmp_path
 

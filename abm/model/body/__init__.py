@@ -21,8 +21,9 @@ from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.edited import Edited, Exits
 from abm.model.body.given import PRODUCTION, Patient, Scale, Tables, daily_production
-from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings, find_donor
@@ -44,6 +45,9 @@ __all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
+#: Counts of edited cells that left, as rows of ``Edited``; and of all that come back to their pools, before them.
+EDITED_ROWS = (Count.EDITED_EGRESS, Count.ALTERED_EGRESS)
+BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -71,6 +75,7 @@ class Body:
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
+        self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
@@ -115,9 +120,11 @@ class Body:
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
-        self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
-        self._take_back(counts[Count.EGRESS])
-        self._advance_immunity(exits, population, step_h)
+        labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
+        edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
+        self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
+        self._take_back(counts)
+        self._advance_immunity(exits, edited, population, step_h)
         self.drugs.pass_step(step_h)
         if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
             self.drugs.set_level(*given)
@@ -155,17 +162,20 @@ class Body:
             self.allo.injure(injury)
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
-    def _take_back(self, egress: NDArray[np.int64]) -> None:
+    def _take_back(self, counts: NDArray[np.int64]) -> None:
         """Return wandering lymphocytes that left the lattice to their pools; alloreactive ones never left theirs."""
-        for kind, origin in np.argwhere(egress[FIRST_MOTILE:]).tolist():
+        for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
             found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
             if found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose):
-                self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
+                n, *edited = (int(counts[row, found, whose]) * self.scale.cells_per_agent for row in BACK_ROWS)
+                self.edited.join(found, whose, n, edited, self.lymphocytes.add(found, whose, n))
 
-    def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
+    def _advance_immunity(
+        self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
+    ) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        lymphopenia = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
-        self.lymphocytes.advance(exits, lymphopenia, step_h)
+        lack = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
+        self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
@@ -221,9 +231,11 @@ class Body:
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
+        if graft.edit is not None:
+            self.edited.begin(graft.edit, graft.origin)
         for kind, share in self.tables.grafts[graft.name].cd3.items():
-            self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
-            pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
+            pool = self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+            self.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
@@ -296,11 +308,17 @@ class Body:
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
         own = self._repertoires[origin].get(kind, ())
-        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+        found = [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+        added, shown = self.edited.expressing(kind, origin)
+        return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
 
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
         """Return the clone of every lymphocyte that enters the marrow now, in their order."""
         return self.clones.of_cells(arrivals, int(self.turn))
+
+    def edits_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+        """Return the bits of edits and losses of every lymphocyte that enters the marrow now, in their order."""
+        return self.edited.of_cells(arrivals, int(self.turn))
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
@@ -337,7 +355,7 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo")
+        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo", "edited")
         return [(getattr(self, name), name) for name in parts]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from abm.cells import Kind, Origin
+from abm.config_graft import Edit
 from abm.model.body.treatment import Plan
 
 DoseKind = Literal[
@@ -39,6 +40,7 @@ class Dose:
         nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         origin: whose cells a graft or product holds.
+        edit: how the stem and progenitor cells of a graft are edited; None: not at all.
         plan: when a treatment begins and how long it lasts.
     """
 
@@ -52,3 +54,4 @@ class Dose:
     cells: tuple[tuple[Kind, float], ...] = ()
     marrow_of: str = ""
     nucleated: float = 0.0
+    edit: Edit | None = None

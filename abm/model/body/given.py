@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from abm.cells import Kind
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
+from abm.model.body.edited import Transgenes, read_transgenes
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
 from abm.model.body.repertoire import Repertoire, read_repertoires
+from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
 from abm.tables import Folder
@@ -85,6 +87,8 @@ class Tables:
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
+    editing: dict[str, float]
+    transgenes: Transgenes
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -100,6 +104,8 @@ class Tables:
             donors,
             read_repertoires(folder, donors),
             read_clones(folder),
+            read_editing(folder),
+            read_transgenes(folder),
         )
 
 

@@ -35,6 +35,11 @@ _CLONES = (
     ("overlap_start", "1", "Morisita-Horn overlap of their clones with those at the start"),
     ("overlap_graft", "1", "Morisita-Horn overlap of their clones with those of the last graft"),
 )
+#: Rows of the shares in ``Edited``, by the word that stands for each.
+_EDITED = {
+    "edited": "carry at least one edited allele",
+    "altered": "have lost both alleles, or carry what was added",
+}
 #: name -> (unit, meaning).
 OBSERVABLES: dict[str, tuple[str, str]] = {
     "anc": (_COUNT, "absolute neutrophil count"),
@@ -60,6 +65,12 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
         f"{lineage}_{name}": (unit, f"{lineage.upper()} cells: {doc}")
         for lineage in LINEAGES
         for name, unit, doc in _CLONES
+    },
+    **{
+        f"{word}_share_{name}": ("fraction", f"share of {doc} that {meaning}")
+        for word, meaning in _EDITED.items()
+        for name, doc in _LINEAGES.items()
+        if name != "myeloid"
     },
     "gcsf": ("fold", f"G-CSF, injected included, {_FOLD}"),
     "epo": ("fold", f"erythropoietin, {_FOLD}"),
@@ -88,6 +99,9 @@ def observables(body: Body) -> dict[str, float]:
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
+    for which, word in enumerate(_EDITED):
+        found = body.edited.shares(body.blood, body.lymphocytes, which)
+        values |= {f"{word}_share_{name}": share for name, share in found.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
     return {name: values[name] for name in OBSERVABLES}
 
