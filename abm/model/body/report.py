@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import Kind, Origin
+from abm.diversity import chao1, morisita_horn, shannon, simpson
 from abm.model.body.blood import Blood
-from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, simpson
+from abm.model.body.clones import LINEAGES, SAMPLE
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
 from abm.model.body.numerics import Floats, total
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
