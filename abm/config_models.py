@@ -363,6 +363,12 @@ class PlateletLoss(Timed):
     share: Annotated[float, parameter("1", "destroyed share of all platelets, the spleen's included", gt=0, le=1)]
 
 
+class Switch(Timed):
+    """The safety switch of an edited graft is thrown: cells that carry it die, in marrow and blood."""
+
+    action: Literal["switch"]
+
+
 class Treat(OfDrug):
     """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
 
@@ -380,7 +386,7 @@ class Stop(OfDrug):
 
 
 TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
+    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Switch | Treat | BloodLoss | PlateletLoss,
     Field(discriminator="action"),
 ]
 #: Event tables by the name of their action.

@@ -116,6 +116,8 @@ class Simulation:
     def advance(self) -> None:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
+        doses = self.model.schedule[t] if t < self.n_steps else ()
+        self._throw_switches(doses, t)
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
@@ -132,7 +134,6 @@ class Simulation:
             self.circulation.add(*lattice.leavers())
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        doses = self.model.schedule[t] if t < self.n_steps else ()
         self._advance_body(t, counts, doses)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self._give_labels(doses, t, rates)
@@ -195,6 +196,13 @@ class Simulation:
             if dose.edit is not None:
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index)
                 self.circulation.edit(product, before)
+
+    def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:
+        """Let cells die at once that carry a safety switch; those of the body die at the end of the step."""
+        for dose in doses:
+            if dose.kind == "switch":
+                self.lattice.purge(step, min(int(dose.amount * 4294967296.0), 0xFFFFFFFF))
+                self.circulation.purge(dose.amount, step)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
         """Let cells take up the labels among the doses."""

@@ -28,6 +28,7 @@ EDITING_UNITS = {
     "hdr_stem_ratio": "1",
     "large_deletion": "fraction",
     "translocation": "fraction",
+    "switch_kill": "fraction",
 }
 _WORDS = 1 << 32
 _KIND = np.uint32(63)

@@ -22,6 +22,7 @@ from abm.config_models import (
     Label,
     PlateletLoss,
     Stop,
+    Switch,
     Tbi,
     Timed,
     Treat,
@@ -132,6 +133,8 @@ class _Plan:
             self._immunosuppress(event, key)
         elif isinstance(event, Treat):
             self._treat(event, key)
+        elif isinstance(event, Switch):
+            self._switch(event, key)
         elif isinstance(event, Stop):
             self._stop(event)
 
@@ -223,6 +226,11 @@ class _Plan:
         self._must_act_by_level(event, key)
         plan = Plan(event.grade, event.days, event.taper_days)
         self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
+
+    def _switch(self, event: Switch, key: str) -> None:
+        if not any(edit.switch for edit in self.edits.values()):
+            raise self.error(f"{key}.action", "expected an earlier graft with edit.switch = true, found none")
+        self._repeat(event.day, HOURS_PER_DAY, 1, Dose("switch", "switch", self.tables.editing["switch_kill"]))
 
     def _stop(self, event: Stop) -> None:
         """End an immunosuppressant at once; drop the planned doses of a cytotoxic drug."""

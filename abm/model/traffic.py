@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_hot
+from abm.cells import COLD, HOT, N_KINDS, Cycle, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.comm import SerialComm
 from abm.model.editing import Product
 from abm.philox import philox, philox_scalar
@@ -41,6 +41,7 @@ _KIND_MASK = np.uint32(63)
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
 _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
+_SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 
 
@@ -126,6 +127,11 @@ class Circulation:
         hot, cold = product(self.hot[first:], self.cold[first:])
         self.hot, self.cold = self.hot[:first], self.cold[:first]
         self.add(hot, cold)
+
+    def purge(self, share: float, step: int) -> None:
+        """Let cells that carry a safety switch die, this share of them."""
+        dies = philox(self.seed, np.arange(self.hot.size), step, Stream.SWITCH * 256 + 2)[0] < int(share * 4294967296.0)
+        self.keep(~dies | ((self.hot & _SWITCH) == 0))
 
     def clear(self, step: int, step_h: float, drug_hazard: NDArray[np.float64]) -> int:
         """Remove cells that find no site in time or die of drugs and radiation (once a step). Returns how many.

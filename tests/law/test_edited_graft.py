@@ -17,6 +17,8 @@ from tests.tiny import TINY, tiny_config
 
 STEPS = 96
 GRAFT = {"day": -2.0, "action": "graft", "source": "blood", "cd34_per_kg": 1e9, "cd3_per_kg": 2e9}
+SWITCH = {"locus": "TRANSGENE", "vcn": 1.0, "switch": True}
+THROWN = {"day": 1.5, "action": "switch"}
 DRUGS = [event for event in TINY["events"] if event["action"] == "tbi"]  # type: ignore[attr-defined]
 SHIFT = {field.name: np.uint32(field.shift) for field in HOT}
 EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
@@ -88,3 +90,22 @@ def test_an_edit_of_no_allele_changes_nothing_but_what_is_noted() -> None:
     assert plain.last[Count.POPULATION, :, Origin.DONOR].any()
     for name, array in plain.snapshot().arrays.items():
         np.testing.assert_array_equal(array, edited.snapshot().arrays[name], err_msg=name)
+
+
+def test_a_safety_switch_kills_its_carriers_at_once(backend: Any) -> None:
+    config = tiny_config(events=[*DRUGS, GRAFT | {"edit": SWITCH}, THROWN])
+    sims = [advanced(Simulation.start(config, b), 84) for b in (backend, NumpyBackend())]
+
+    def carriers(sim: Simulation) -> int:
+        hot = np.concatenate([sim.lattice.owned(name).reshape(-1) for name in ("res_hot", "mot_hot")])
+        hot = np.concatenate([hot, sim.circulation.hot])
+        return int(((hot & np.uint32(pack_hot(edits=1 << EditBit.SWITCH))) != 0).sum())
+
+    before = [carriers(sim) for sim in sims]
+    assert before[0] > 50
+    for sim in sims:
+        sim.advance()  # the ledger accounts for those that die
+    assert len({state_hash(sim.snapshot()) for sim in sims}) == 1
+    assert carriers(sims[0]) < 0.05 * before[0]
+    assert sims[0].last[Count.DRUG, :, Origin.DONOR].sum() > 0.9 * before[0] - 20
+    assert sims[0].last[Count.DRUG, :, Origin.HOST].sum() < 0.1 * before[0]

@@ -151,3 +151,25 @@ def test_an_old_checkpoint_has_no_edited_cells() -> None:
     assert new["last_counts"].shape == (N_COUNTS, 64, 4)
     body.unpack({name: array for name, array in new.items() if name not in ("last_counts", "output.flux")})
     assert not body.edited.present
+
+
+def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
+    body = grafted(Edit(locus="TRANSGENE", vcn=1.0, switch=True), days=30.0)
+    before, pools = body.observables(), body.lymphocytes.pools.copy()
+    body._give(Dose("switch", "switch", 0.9))
+    after = body.observables()
+    for name in ("neutrophils", "platelets", "nk", "b"):
+        share = before[f"altered_share_{name}"]
+        assert after[f"altered_share_{name}"] == pytest.approx(0.1 * share / (1 - 0.9 * share), rel=1e-6), name
+        some = before[f"edited_share_{name}"]
+        assert after[f"edited_share_{name}"] == pytest.approx((some - 0.9 * share) / (1 - 0.9 * share), rel=1e-6), name
+    assert after["anc"] == pytest.approx(before["anc"] * (1 - 0.9 * before["altered_share_neutrophils"]), rel=1e-6)
+    np.testing.assert_array_equal(body.lymphocytes.pools[:, Origin.HOST], pools[:, Origin.HOST])
+
+
+def test_without_a_switch_nobody_dies() -> None:
+    body = grafted(CCR5, days=10.0)
+    before = body.pack()
+    body._give(Dose("switch", "switch", 0.9))
+    for name, array in body.pack().items():
+        np.testing.assert_allclose(array, before[name], rtol=1e-12, err_msg=name)

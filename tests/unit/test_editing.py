@@ -224,3 +224,15 @@ def test_grafts_of_one_donor_are_edited_alike(tmp_path: Path) -> None:
         load_model(load_config(path))
     path.write_text(first + other + 'donor = "second"\n')
     assert len(load_model(load_config(path)).config.events) == 2
+
+
+def test_a_switch_needs_a_graft_that_carries_one(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    thrown = '[[events]]\nday = 0.5\naction = "switch"\n'
+    path.write_text(SCENARIO.format(edit='{ locus = "CD33", efficiency = 0.5 }') + thrown)
+    message = r"case.toml:13: events\[1\].action: expected an earlier graft with edit.switch = true, found none"
+    with pytest.raises(ConfigError, match=message):
+        load_model(load_config(path))
+    path.write_text(SCENARIO.format(edit='{ locus = "TRANSGENE", vcn = 1, switch = true }') + thrown)
+    (dose,) = (dose for doses in load_model(load_config(path)).schedule for dose in doses if dose.kind == "switch")
+    assert dose.amount == tables().editing["switch_kill"]

@@ -216,6 +216,8 @@ class Body:
             self._bleed(dose.amount)
         elif dose.kind == "platelet_loss":
             self.blood.destroy_platelets(dose.amount)
+        elif dose.kind == "switch":
+            self.edited.purge(dose.amount, self.blood, self.lymphocytes)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
         elif dose.kind in ("graft", "cells"):

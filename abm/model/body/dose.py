@@ -20,6 +20,7 @@ DoseKind = Literal[
     "label",
     "blood_loss",
     "platelet_loss",
+    "switch",
 ]
 #: Kinds in the order in which they are given when they fall into the same step.
 ORDER: tuple[DoseKind, ...] = get_args(DoseKind)
@@ -33,7 +34,8 @@ class Dose:
         kind: what it is.
         name: drug, graft source, cell product, marker of a label, or "tbi".
         amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
-            treatment: 0-1; blood_loss and platelet_loss: the lost share.
+            treatment: 0-1; blood_loss and platelet_loss: the lost share; switch: the share of its
+            carriers that dies.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.

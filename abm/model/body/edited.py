@@ -29,6 +29,7 @@ LYMPHOID = ("pools", "thymus")
 #: What a share is of: cells with at least one edited allele, cells whose edit is complete.
 ANY, COMPLETE = 0, 1
 _EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
+_SWITCH = pack_hot(edits=1 << EditBit.SWITCH)
 _WORDS = 1 << 32
 
 #: Share of the carriers in a pool that show the receptor of the transgene, by receptor class.
@@ -110,6 +111,16 @@ class Edited(Packed):
             kept = max(pool - cells, 0.0)
             for which, n in enumerate(edited):
                 self.pools[which, row, origin] = min((self.pools[which, row, origin] * kept + n) / pool, 1.0)
+
+    def purge(self, kill: float, blood: Blood, lymphocytes: Lymphocytes) -> None:
+        """Let this share of the cells die that carry a safety switch: all that are completely edited have it."""
+        carriers = np.array([float(int(bits) & _SWITCH != 0) for bits in self.bits])
+        for part, names in ((blood, BLOOD), (lymphocytes, LYMPHOID)):
+            for name in names:
+                whole, shares = getattr(part, name), getattr(self, name)
+                lost = kill * shares[COMPLETE] * np.resize(np.append(carriers, 0.0), whole.shape[-1])
+                setattr(part, name, whole * (1.0 - lost))
+                setattr(self, name, _share(np.maximum(shares - lost, 0.0), 1.0 - lost + np.zeros_like(shares)))
 
     def expressing(self, kind: Kind, origin: Origin) -> tuple[Specificity, float]:
         """Return the receptor class of a transgene and the share of a pool that shows it."""
