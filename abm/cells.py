@@ -110,6 +110,7 @@ class Antigen(IntEnum):
     HIV = 18
     SELF_MYELIN = 19
     SELF_NUCLEAR = 20
+    CD20 = 22
 
 
 #: Levels at which a cell may show an antigen: 1 to this.
@@ -144,10 +145,29 @@ class Specificity(IntEnum):
     HIV = 10
     MYELIN = 11
     NUCLEAR = 12
+    CAR_CD19 = 13
+    CAR_CD33 = 14
+    CAR_BCMA = 15
+    CAR_CD19_CD123 = 16  # one T cell with receptors for both
     TCR_TRANSGENE = 17
+    CAR_CD20 = 18
 
+
+#: Receptor classes that a gene brings into a T cell, in the order of the pools of the body.
+ENGINEERED = (
+    Specificity.CAR_CD19,
+    Specificity.CAR_CD33,
+    Specificity.CAR_BCMA,
+    Specificity.CAR_CD19_CD123,
+    Specificity.TCR_TRANSGENE,
+    Specificity.CAR_CD20,
+)
 
 N_SPECIFICITIES = 64
+#: Sets of receptors that may be lent at a time, each to some kinds of lymphocytes; their rows follow the classes.
+N_LOANS = 3
+#: Antigens by which a cell slows the lymphocyte that engages it, the more the more exhausted that is.
+BRAKES = 1 << Antigen.PD_L1
 #: Different kill strengths that rule tables may have: the class of a lymphocyte's stands beside its target in a byte.
 HIT_CLASSES = 8
 
@@ -363,6 +383,7 @@ def cpp_header() -> str:
         "N_BEHAVIOURS": N_BEHAVIOURS,
         "N_HAZARDS": N_HAZARDS,
         "N_COUNTS": N_COUNTS,
+        "N_LOSSES": len(LOSS_ANTIGENS),
         "N_PARTS": N_PARTS,
         "N_VARIANTS": N_VARIANTS,
         "N_MARKS": N_MARKS,
@@ -370,6 +391,7 @@ def cpp_header() -> str:
         "TISSUE_MASK": TISSUE_MASK,
         "NICHE_MASK": NICHE_MASK,
         "HISTOGRAM_BITS": HISTOGRAM_BITS,
+        "BRAKES": f"{BRAKES}u",
         "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
         "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),
         **{f"HISTOGRAM_{name.upper()}": j for j, name in enumerate(HISTOGRAM)},

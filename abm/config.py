@@ -29,7 +29,6 @@ from abm.config_models import (
     Drug,
     Gcsf,
     Graft,
-    Output,
     Patch,
     Patient,
     Scale,
@@ -37,14 +36,14 @@ from abm.config_models import (
     Tbi,
     TherapyEvent,
     Time,
-    species_names,
 )
+from abm.config_output import Output
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import Folder, Overlay, read_names, rules_digest
 
 __all__ = ["Cells", "Chemo", "Config", "Drug", "Gcsf", "Graft", "Output", "Patch", "Patient", "Scale", "Stop", "Tbi",
-           "TherapyEvent", "Time", "load_config", "rules_folder", "rules_of", "species_names"]  # fmt: skip
+           "TherapyEvent", "Time", "load_config", "rules_folder", "rules_of"]  # fmt: skip
 
 #: Below this many sites a patch holds too few stem cells to be modelled at their true density.
 TRUE_DENSITY_SITES = 1_000_000_000
@@ -185,12 +184,16 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         days = [time.get(key, Time.model_fields[key].default) for key in ("start_day", "end_day")]
         context["days"] = tuple(day if type(day) in (int, float) and isfinite(day) else None for day in days)
     species = patch.get("species", "human") if isinstance(patch, dict) else None
-    if data.get("events") and isinstance(species, str) and species in species_names():
+    if data.get("events") and isinstance(species, str) and species in resources.species_names():
         over = patch.get("rules", "")
         folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
         context["transgenes"] = read_names(folder / "transgenes.csv")
+        events = data["events"] if isinstance(data["events"], list) else []
+        if any(isinstance(event, dict) and event.get("action") == "antibody" for event in events):
+            context["antibodies"] = read_names(folder / "antibodies.csv")
+        context["products"] = read_names(folder / "products.csv")
     return context
 
 

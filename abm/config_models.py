@@ -8,22 +8,14 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from abm import resources
+from abm.config_antibody import Infused
+from abm.config_cells import Product
 from abm.config_graft import Edit, MarrowOf, Purified
+from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
-
-
-def species_names() -> list[str]:
-    """Return the species that have a folder of rule tables."""
-    folder = resources.folder("scenarios") / "rules"
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-
-def table_names(species: str) -> list[str]:
-    """Return the rule tables of a species."""
-    return sorted(path.name for path in (resources.folder("scenarios") / "rules" / species).glob("*.csv"))
 
 
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -50,7 +42,7 @@ class Patch(Table):
     @field_validator("species")
     @classmethod
     def _known(cls, value: str) -> str:
-        names = species_names()
+        names = resources.species_names()
         if value not in names:
             raise ValueError("a species with rule tables", did_you_mean(value, names))
         return value
@@ -62,7 +54,7 @@ class Patch(Table):
         if value and not found:
             msg = "a folder with at least one rule table (*.csv)"
             raise ValueError(msg)
-        names = table_names(info.data.get("species", "human"))
+        names = resources.table_names(info.data.get("species", "human"))
         for name in found:
             if name not in names:
                 raise ValueError("rule tables of the species only", f"; it holds {name}{did_you_mean(name, names)}")
@@ -121,14 +113,14 @@ class Time(Table):
         return value
 
 
-class Patient(Table):
+class Patient(Exposed):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic leukaemia"),
+        Literal["none", "aml", "all", "cml"],
+        parameter("", "disease present at the start: acute myeloid or lymphoblastic, or chronic myeloid leukaemia"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -144,8 +136,14 @@ class Patient(Table):
         ),
     ] = 1.0
 
+    preexisting_mutants: Annotated[
+        float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
+    ] = 1.0
+    engineered_fitness: Annotated[
+        float, parameter("1", "division rate of engineered T cells over the usual one", gt=0, le=10)
+    ] = 1.0
     may_die: Annotated[
-        bool, parameter("", "whether infection, bleeding or anaemia can kill; the run then ends with the patient")
+        bool, parameter("", "whether illness (infection, low counts, GVHD, ...) can kill; the run then ends")
     ] = False
 
     @field_validator("blast_fraction")
@@ -155,18 +153,6 @@ class Patient(Table):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
-
-
-class Output(Table):
-    """What is written and how often; never changes the simulated trajectory."""
-
-    series_h: Annotated[int, parameter("h", "interval of the time series", ge=1, le=87600)] = 6
-    checkpoint_h: Annotated[int, parameter("h", "interval of checkpoints", ge=1, le=876000)] = 240
-    snapshot_h: Annotated[int, parameter("h", "interval of snapshots to look at; 0: none", ge=0, le=876000)] = 0
-    keep: Annotated[int, parameter("1", "checkpoints kept; older ones are removed", ge=1, le=1000)] = 2
-    single_file: Annotated[
-        bool, parameter("1", "a checkpoint is one file that all ranks write together; h5py must be built with MPI")
-    ] = False
 
 
 class Timed(Table):
@@ -201,7 +187,7 @@ class OfDrug(Timed):
     _check_drug = field_validator("drug")(_known_drug)
 
 
-Doses = Annotated[int, parameter("1", "number of doses", ge=1, le=1000)]
+Doses = Annotated[int, parameter("1", "number of doses", ge=1, le=10_000)]
 Every = Annotated[int, parameter("h", "interval between doses", ge=1, le=8760)]
 
 
@@ -211,10 +197,11 @@ class Chemo(OfDrug):
     action: Literal["chemo"]
     dose_mg_per_kg: Annotated[float | None, parameter("mg/kg", "each dose, per body weight", gt=0, le=1e4)] = None
     dose_mg_per_m2: Annotated[float | None, parameter("mg/m2", "each dose, per body surface", gt=0, le=1e5)] = None
+    dose_mg: Annotated[float | None, parameter("mg", "each dose, whatever the body", gt=0, le=1e5)] = None
     dose_mg_h_per_l: Annotated[float | None, parameter("mg h/L", "each dose, as exposure (AUC)", gt=0, le=1e4)] = None
     doses: Doses = 1
     every_h: Every = 24
-    DOSE_KEYS: ClassVar[tuple[str, ...]] = ("dose_mg_per_kg", "dose_mg_per_m2", "dose_mg_h_per_l")
+    DOSE_KEYS: ClassVar[tuple[str, ...]] = ("dose_mg_per_kg", "dose_mg_per_m2", "dose_mg", "dose_mg_h_per_l")
 
     @model_validator(mode="after")
     def _one_dose(self) -> Self:
@@ -291,12 +278,10 @@ class Graft(Timed):
         return self
 
 
-class Cells(Timed):
+class Cells(Product, Timed):
     """Infusion of cells other than a graft."""
 
     action: Literal["cells"]
-    product: Annotated[Literal["dli"], parameter("", "dli: donor lymphocytes")]
-    cd3_per_kg: Annotated[float, parameter("1/kg", "CD3+ T cells per recipient weight", gt=0, le=1e10)]
     donor: Whose = "first"
 
 
@@ -305,7 +290,7 @@ class Drug(OfDrug):
 
     action: Literal["drug"]
     level: Annotated[float, parameter("1", "target occupancy while on", ge=0, le=1)] = 1.0
-    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to the end of the run")] = None
+    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to a stop, or the end")] = None
     taper_days: Annotated[float, parameter("d", "linear taper that ends on until_day", ge=0, le=3650)] = 0.0
 
     @field_validator("until_day")
@@ -324,6 +309,14 @@ class Drug(OfDrug):
             msg = "0, or until_day as well"
             raise ValueError(msg)
         return value
+
+
+class Antibody(Infused, Timed):
+    """Antibody: it acts on what shows its target, as long as it is on board."""
+
+    action: Literal["antibody"]
+    doses: Doses = 1
+    every_h: Every = 24
 
 
 class Gcsf(Timed):
@@ -370,9 +363,12 @@ class Switch(Timed):
 
 
 class Treat(OfDrug):
-    """Drug against acute GVHD: begins when it reaches a grade, and again if it does so after the taper."""
+    """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
 
     action: Literal["treat"]
+    against: Annotated[
+        Literal["gvhd", "crs"], parameter("", "what is graded: acute GVHD, or cytokine release by engineered T cells")
+    ] = "gvhd"
     grade: Annotated[int, parameter("1", "overall grade at which a course begins", ge=1, le=4)]
     level: Annotated[float, parameter("1", "target occupancy at the full dose", gt=0, le=1)] = 1.0
     days: Annotated[float, parameter("d", "days at the full dose", gt=0, le=3650)]
@@ -386,7 +382,7 @@ class Stop(OfDrug):
 
 
 TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Gcsf | Label | Stop | Switch | Treat | BloodLoss | PlateletLoss,
+    Chemo | Tbi | Graft | Cells | Drug | Antibody | Gcsf | Label | Stop | Switch | Treat | BloodLoss | PlateletLoss,
     Field(discriminator="action"),
 ]
 #: Event tables by the name of their action.

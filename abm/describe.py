@@ -12,8 +12,9 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from abm import resources
 from abm.backends import Backend, choose
-from abm.config import Config, rules_folder, species_names
+from abm.config import Config, rules_folder
 from abm.config_errors import expectation, model_of
 from abm.config_models import ACTIONS, Timed
 from abm.errors import ConfigError
@@ -55,8 +56,8 @@ def schema() -> list[str]:
 
 def rules(species: str, table: str | None) -> list[str]:
     """Return the rule tables of a species (or one of them), a line per rule with unit, status and source."""
-    if species not in species_names():
-        raise ConfigError(f"no such species{did_you_mean(species, species_names())}", key="--rules")
+    if species not in resources.species_names():
+        raise ConfigError(f"no such species{did_you_mean(species, resources.species_names())}", key="--rules")
     folder = rules_folder(species)
     paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in rule_files(folder)}
     names = list(paths)

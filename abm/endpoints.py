@@ -54,7 +54,7 @@ FLOW_POSITIVE = 1e-3  #: cut-off of residual disease by flow [ELN]
 FLOW_DETECTED = 1e-4  #: what a good flow assay still sees
 
 #: Causes of death in the order in which ``cause_of_death`` counts them from 1; 0 is alive.
-CAUSES = ("infection", "bleeding", "anaemia")
+CAUSES = ("infection", "bleeding", "anaemia", "GVHD", "leukaemia", "toxicity")
 
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
 NUCLEATED = tuple(kind for kind in Kind if kind not in (Kind.EMPTY, Kind.RETICULOCYTE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ class Phases:
         self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.uint32)
         self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
+        self.watched: tuple[int, ...] = ()
         self.constants: dict[str, Any] = {}
         self.chains: dict[tuple[Any, ...], Chain] = {}
         self.repeats: dict[tuple[Any, ...], Callable[[int], None]] = {}
@@ -131,24 +132,33 @@ class Phases:
                 if name == "tissue":
                     self.backend.copy(beyond, self.backend.to_device(np.full(beyond.shape, Tissue.BONE, np.uint8)))
 
+    def watch(self, receptors: Sequence[int]) -> None:
+        """Make room to count the residents that each of some receptors (antigen masks) sees; none: no such count."""
+        self.watched = tuple(receptors)
+        rows = len(self.watched) * N_KINDS * N_ORIGINS
+        self.seen = self.backend.alloc(N_PARTS * max(rows, 1), np.uint32)
+        self.seen_totals = self.backend.alloc(max(rows, 1), np.int64)
+        self.collect_seen = self.backend.prepare("collect", counts=self.seen, totals=self.seen_totals)
+
     # -- phases
 
-    def contacts(self, step: int, *, counted: bool) -> None:
-        """Phase 1: neighbour histogram (all zero unless ``counted``) and recognition."""
-        self._touch(step, counted)
+    def contacts(self, step: int, *, counted: bool, tires: bool = False) -> None:
+        """Phase 1: neighbour histogram (zero unless ``counted``), recognition, exhaustion if any cell ``tires``."""
+        self._touch(step, counted, tires)
         self.counted = counted
 
-    def _touch(self, step: int, counted: bool) -> None:
+    def _touch(self, step: int, counted: bool, tires: bool) -> None:
         self.backend.clear(self.arrays["struck"])
         if self.counted and not counted:
             self.backend.clear(self.arrays["histogram"])
-        self._chain(self._contacts, counted)(step=step)
+        self._chain(self._contacts, counted, tires)(step=step)
 
-    def _contacts(self, counted: bool) -> list[Stage]:
+    def _contacts(self, counted: bool, tires: bool) -> list[Stage]:
         beyond = HALO - FATE_CHAIN["contacts"]
         signature = {"signature": self.arrays["priority"]}
         count = [Stage("classify", HALO, signature), Stage("contacts", beyond, signature)] if counted else []
-        return [*count, self._draw("engage", beyond, Stream.ENGAGE)]
+        tire = [self._draw("exhaust", beyond, Stream.EXHAUST)] if tires else []
+        return [*count, self._draw("engage", beyond, Stream.ENGAGE), *tire]
 
     def sweep(self, name: str, settings: dict[str, Any]) -> None:
         """Phase 2: one Jacobi sweep of a field."""
@@ -163,22 +173,22 @@ class Phases:
         fields = {"field": self.arrays[name], "next": self.arrays[f"spare_{name}"]}
         return [Stage(f"sweep_{name}", SWEPT, fields | dict(settings))]
 
-    def meet(self, step: int, sweeps: dict[str, dict[str, Any]], *, counted: bool) -> None:
+    def meet(self, step: int, sweeps: dict[str, dict[str, Any]], *, counted: bool, tires: bool) -> None:
         """Exchange, phases 1 and 2 of all fields."""
 
         def work(now: int) -> None:
             self.exchange("res_hot", "res_cold", *sweeps, motile_depth=HALO)
-            self._touch(now, counted)
+            self._touch(now, counted, tires)
             for name, settings in sweeps.items():
                 self._chain(self._sweep, name, tuple(settings.items()))()
 
-        self._repeat(work, step, *sweeps, self.counted, counted, exchanges=True)
+        self._repeat(work, step, *sweeps, self.counted, counted, tires, exchanges=True)
         self.counted = counted
         for name in sweeps:
             self._swap(name)
 
-    def change(self, step: int, able: dict[str, int], *, labelled: bool) -> None:
-        """Phases 3-5 of the layers, with the ``highest`` of each, and the census."""
+    def change(self, step: int, able: dict[str, int], *, labelled: bool, watched: bool = False) -> None:
+        """Phases 3-5 of the layers, with the ``highest`` of each, and the census; ``watched``: also who is seen."""
         able = {layer: highest | LOW_BITS for layer, highest in able.items()}
 
         def work(now: int) -> None:
@@ -187,8 +197,10 @@ class Phases:
             self.census()
             if labelled:
                 self.census_label()
+            if watched:
+                self.census_seen()
 
-        self._repeat(work, step, *able.items(), labelled, exchanges=False)
+        self._repeat(work, step, *able.items(), labelled, watched, exchanges=False)
 
     def walk(self, step: int, substeps: int) -> None:
         """Phase 6: all sub-steps of the random walk."""
@@ -251,6 +263,21 @@ class Phases:
         own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"], "counts": self.counts}
         bits, draw = 1 << EditBit.SWITCH, int(layer == "mot")
         return [self._draw("purge", 0, Stream.SWITCH, draw, bits=bits, chance=chance, **own)]
+
+    def census_seen(self) -> None:
+        """Count the residents that each watched receptor sees."""
+        for row in range(len(self.watched)):
+            self._chain(self._census_seen, row)()
+
+    def _census_seen(self, row: int) -> list[Stage]:
+        own = {"receptor": self.watched[row], "row": row, "rows": len(self.watched)}
+        return [Stage("census_seen", 0, own | {"hot": self.arrays["res_hot"], "seen": self.seen})]
+
+    def read_seen(self) -> NDArray[np.int64]:
+        """Return who was seen since the last reading over all ranks, int64 (receptors, 64, 4)."""
+        self.collect_seen(self.seen_totals.size)
+        found = np.array(self.backend.to_host(self.seen_totals))
+        return self.comm.sum_int64(found.reshape(len(self.watched), N_KINDS, N_ORIGINS))
 
     def label(self, step: int, marker: Label, take: NDArray[np.uint32]) -> None:
         """Let residents take up a label; ``take``: threshold (x 2^-32) by row of the rate table."""

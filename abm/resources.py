@@ -23,6 +23,17 @@ def folder(name: str) -> Path:
     raise FileNotFoundError(msg)
 
 
+def species_names() -> list[str]:
+    """Return the species that have a folder of rule tables."""
+    rules = folder("scenarios") / "rules"
+    return sorted(path.name for path in rules.iterdir() if path.is_dir()) if rules.is_dir() else []
+
+
+def table_names(species: str) -> list[str]:
+    """Return the rule tables of a species."""
+    return sorted(path.name for path in (folder("scenarios") / "rules" / species).glob("*.csv"))
+
+
 def load_analysis() -> ModuleType:
     """Register the folder ``analysis`` as the package ``abm_analysis`` and return it.
 

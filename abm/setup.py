@@ -10,17 +10,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import NICHE_MASK, TISSUE_MASK, Behaviour, Cycle, Flag, Kind, Origin, Tissue
+from abm.cells import (
+    ENGINEERED,
+    N_KINDS,
+    N_ORIGINS,
+    NICHE_MASK,
+    TISSUE_MASK,
+    Behaviour,
+    Cycle,
+    Flag,
+    Kind,
+    Origin,
+    Tissue,
+)
 from abm.comm import SerialComm
 from abm.config import Config, Graft, rules_of
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
-from abm.model.body import Scale, Tables, daily_production
+from abm.model.body import Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
+from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
 from abm.model.editing import without_effect
+from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -228,9 +242,16 @@ def make_start(model: Model, census: Census) -> Start:
         blast_fraction=model.config.patient.blast_fraction,
         lsc_share=model.traffic["lsc_share"],
         quiescent_lsc=model.traffic["quiescent_lsc"],
-        blast_stages=model.rules.kinds[Kind.BLAST].stages,
-        subclones=model.rules.heredity.subclones,
+        blast_stages=model.rules.kinds[Kind.BLAST].stages - int(Kind.BLAST in model.rules.fates),
+        blast_stage_ratio=model.traffic["blast_stage_ratio"],
+        subclones=_subclones(model),
     )
+
+
+def _subclones(model: Model) -> tuple[Subclone, ...]:
+    """Return what shares of cells have lost an antigen or are a variant at the start in this patient."""
+    factor = model.config.patient.preexisting_mutants
+    return tuple(s._replace(share=min(s.share * factor, 1.0)) for s in model.rules.heredity.subclones)
 
 
 def occupied(model: Model, census: Census) -> float:
@@ -268,8 +289,19 @@ def make_scale(model: Model, census: Census) -> Scale:
         exit_cells={kind: cells / float(exits[kind]) if exits[kind] > 0 else 0.0 for kind, cells in per_day.items()},
         reference_cellularity=resident,
         cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
+        megakaryocytes=fsum(float(pool[kind]) for kind in MEGAKARYOCYTES),
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
     )
+
+
+def make_watch(model: Model) -> Watch:
+    """Return the receptor classes that the schedule brings, and which kinds show what they see."""
+    given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
+    classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
+    recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor]
+    masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
+    shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
+    return Watch(classes, np.array(shown)) if classes else Watch()
 
 
 def enrichment(scale: Scale) -> float:

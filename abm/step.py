@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, ledger, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Kind
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
 from abm.io.series import Record
 from abm.model import labels
-from abm.model.body import Body, Dose
+from abm.model.body import Body, Dose, engagement
+from abm.model.body.antibodies import AXES
 from abm.model.editing import Product
+from abm.model.loans import Loans
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, Phases
@@ -96,19 +98,26 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed)
+        rules, watch = self.model.rules, setup.make_watch(self.model)
+        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed, watch)
+        self.lattice.watch([int(rules.recognition.receptors[receptor]) for receptor in watch.classes])
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
-        rules = self.model.rules
-        strength = rules.tables["strength"].astype(np.float32) / np.float32(self.body.allo.rules.effector_enrichment)
+        self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
+        self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
+        strength = self.loans.strength / np.float32(self.body.allo.rules.effector_enrichment)
         self.lattice.set_constants(
             {
                 **rules.tables,
                 **rules.sight(self.body.donor.shares_antigens),
+                **self.loans.rows(self.lent),
+                **engagement.tiredness(self.body, self.config.step_h),
+                "rule_gain": rules.gains(),
                 "strength": strength,
                 "hop": self.model.hop,
                 "chosen": np.isin(np.arange(N_KINDS), STEM_KINDS).astype(np.uint8),
             }
         )
+        self.effectors = rules.mask(Flag.EFFECTOR)
         self.lattice.exchange("tissue", "distance")
         read = {signal.name.lower() for signal in rules.local_signals}  # a field that no rule looks at stays zero
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items() if name in read}
@@ -121,35 +130,53 @@ class Simulation:
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
-        lattice.meet(t, self.sweeps, counted=counted)  # 1, 2: contacts at time level t, reach 1; quasi-steady fields
+        self._lend()
+        tires = bool(present[self.effectors].any())
+        lattice.meet(t, self.sweeps, counted=counted, tires=tires)  # 1, 2: contacts, reach 1; quasi-steady fields
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.variant_hazards()
-        rates = self.model.rules.rates(signals, drugs, self.config.step_h)
+        directed = self.body.directed_hazards()
+        rates = self.model.rules.rates(signals, drugs, self.config.step_h, directed)
         if rates is not self.rates:
             self.rates = rates
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
-        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label)
+        watched = self.body.engineered.present
+        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        self._advance_body(t, counts, doses)  # acts from t + 1 on
+        self._advance_body(t, counts, doses, lattice.read_seen() if watched else None)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self._give_labels(doses, t, rates)
-        self.circulation.clear(t, self.config.step_h, drugs)
+        self.circulation.clear(t, self.config.step_h, drugs, directed)
         self.last = counts
         self.flux += counts
         self.step = t + 1
 
+    def _lend(self) -> None:
+        """Bring what antibodies do to lymphocytes up to date: receptors that they lend, checkpoints that they block."""
+        lent = self.loans.held(self.body.antibodies.occupancies())
+        if lent != self.lent:
+            self.lattice.set_constants(self.loans.rows(lent))
+            self.lent = lent
+        blocked = tuple(self.body.antibodies.blocked(axis) for axis in AXES)
+        if blocked != self.blocked:
+            gains = {"rule_gain": self.model.rules.gains(engagement.suppression(self.body))}
+            self.lattice.set_constants(engagement.tiredness(self.body, self.config.step_h) | gains)
+            self.blocked = blocked
+
     # -- blood and marrow
 
-    def _advance_body(self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...]) -> None:
+    def _advance_body(
+        self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...], seen: NDArray[np.int64] | None
+    ) -> None:
         """Advance the body on rank 0 and tell all others."""
         if self.comm.rank == 0:
             may_die = self.config.patient.may_die
             draw = philox_scalar(self.config.seed, 0, step, Stream.DEATH * 256)[0] if may_die else None
-            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw)
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw, seen)
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 
@@ -158,8 +185,9 @@ class Simulation:
         lymphocytes = self.body.lymphocyte_arrivals()
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
-        clones, edits = self.body.clones_of(lymphocytes), self.body.edits_of(lymphocytes)
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, edits)
+        clones, tired = self.body.clones_of(lymphocytes), engagement.exhaustion_of(self.body, lymphocytes)
+        edits = self.body.edits_of(lymphocytes)
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, tired, edits)
         cells = requests.owner
         place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0

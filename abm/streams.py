@@ -32,8 +32,11 @@ class Stream(IntEnum):
     HARVEST = 13  # which cells of another marrow a graft holds
     RECEPTOR = 14  # receptor class and clone of lymphocytes, on the host; the "site" is a running number
     MUTATION = 15  # what daughters gain by mutation, and cells of a subclone; draw: layer, or row of the table
-    SWITCH = 19  # which cells a safety switch kills; draw: layer, or 2 for the "site" of a cell in the blood
-    EDIT = 20  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number
+    INFECTION = 20  # inocula, episodes and their drugs; the "site" is the pathogen, the step that of the body
+    CHRONIC = 21  # whether chronic GVHD begins
+    EXHAUST = 26  # whether a lymphocyte tires or recovers; draw 1, on the host: how tired those are that arrive
+    SWITCH = 31  # which cells a safety switch kills; draw: layer, or 2 for the "site" of a cell in the blood
+    EDIT = 30  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number
 
 
 def cpp_header() -> str:

@@ -85,7 +85,7 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
     if event["action"] == "tbi":
         return f"{event['dose_gy']:g} Gy in {number} fraction{'s' if number > 1 else ''}"
     if event["action"] in ("graft", "cells"):
-        parts = [str(event["source"])] if "source" in event else []
+        parts = [str(event[key]).replace("_", " ") for key in ("source", "receptor") if event.get(key)]
         parts += [f"{text}\N{NO-BREAK SPACE}{_count(event[key])}/kg" for key, text in _CELLS.items() if key in event]
         parts += [f"{_count(n)}\N{NO-BREAK SPACE}{kind.upper()}" for kind, n in event.get("cells", {}).items()]
         depletion = event.get("t_depletion_log10", 0.0)
@@ -93,12 +93,13 @@ def _detail(event: Mapping[str, Any], number: int) -> str:
     if "share" in event:
         return f"{100 * event['share']:g} %"
     if event["action"] == "treat":
-        return f"from grade {event['grade']}, whenever it is reached"
+        graded = {"crs": "cytokine release of grade"}.get(event.get("against", ""), "grade")
+        return f"from {graded} {event['grade']}, whenever it is reached"
     doses = [f"{event[key]:g} {unit}" for key, unit in _DOSES.items() if event.get(key) is not None]
     return " ".join(doses) + (f" × {number}" if number > 1 else "")
 
 
-_CELLS = {"cd34_per_kg": "CD34⁺", "cd3_per_kg": "CD3⁺"}
+_CELLS = {"cd34_per_kg": "CD34⁺", "cd3_per_kg": "CD3⁺", "cells_per_kg": "cells"}
 
 
 def _count(value: float) -> str:

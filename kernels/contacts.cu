@@ -40,16 +40,21 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
 }
 
 // Each lymphocyte that meets its antigen engages one target, drawn evenly (words.cuh says how it is noted): an effector
-// any resident cell that it sees (sight.cuh), another lymphocyte only antigen-presenting cells.
+// any resident cell that it sees (sight.cuh), another lymphocyte only antigen-presenting cells. Receptors may be lent
+// to it for the step: lent holds, by kind, the row in which receptors, sees and hit_class describe them (0: none),
+// armed the chance to hold them by row, x 2^-32. With them each lymphocyte engages whatever shows their antigen.
+// vigour: chance that an engagement strikes, likewise, by exhaustion and whether the target shows a brake antigen.
 // The target is marked as struck; struck must be clear before.
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
                const uint8_t* sees, const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors,
-               const uint8_t* hit_class, uint8_t* engaged, uint8_t* struck) {
-    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u && receptors[GET(mot_hot[l], HOT_SPECIFICITY)] != 0u, engaged[l] = 0, b,
-                         width, n, first, ny, nx) {
+               const uint8_t* lent, const uint32_t* armed, const uint32_t* vigour, const uint8_t* hit_class,
+               uint8_t* engaged, uint8_t* struck) {
+    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u && (receptors[GET(mot_hot[l], HOT_SPECIFICITY)] != 0u ||
+                                              lent[GET(mot_hot[l], HOT_KIND)] != 0u),
+                         engaged[l] = 0, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
-        uint32_t targets[BLOCK], r[4][BLOCK];
+        uint32_t own[BLOCK], borrowed[BLOCK], r[4][BLOCK];
         const Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
         fetch_planes(b, res_hot, width);
@@ -57,25 +62,38 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
         int meeting = 0;
         for (int i = 0; i < found; ++i) {
             const uint32_t hot = mot_hot[b.l + list[i]], specificity = GET(hot, HOT_SPECIFICITY);
-            if (receptors[specificity] == 0u) continue;
+            const uint32_t loan = lent[GET(hot, HOT_KIND)];
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
             const uint32_t bit = effector ? SEEN_BY_EFFECTOR : SEEN_BY_OTHERS;
             const Place p = lane(b, list[i], nx);
-            bool lost;
-            uint32_t around = seen_around(p, nx, rows, sees + 256u * specificity, bit, res_hot, &lost);
-            if (lost) around = still_showing(p, around, receptors[specificity], res_hot, antigens, losses);
+            uint32_t around[2] = {0u, 0u};
+            for (uint32_t k = 0; k < 2u; ++k) {
+                const uint32_t row = k == 0u ? specificity : loan;
+                if (receptors[row] == 0u || (k == 1u && loan == 0u)) continue;
+                bool lost;
+                around[k] = seen_around(p, nx, rows, sees + 256u * row, bit, res_hot, &lost);
+                if (lost) around[k] = still_showing(p, around[k], receptors[row], res_hot, antigens, losses);
+            }
             list[meeting] = list[i];
-            targets[meeting] = around;
-            meeting += around != 0u;
+            own[meeting] = around[0];
+            borrowed[meeting] = around[1];
+            meeting += (around[0] | around[1]) != 0u;
         }
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, meeting, r);
         for (int i = 0; i < meeting; ++i) {
             const Place p = lane(b, list[i], nx);
-            const uint32_t m = pick_bit(targets[i], r[0][i]), hot = mot_hot[p.l];
-            const uint32_t specificity = GET(hot, HOT_SPECIFICITY);
+            const uint32_t hot = mot_hot[p.l], loan = lent[GET(hot, HOT_KIND)];
+            const bool holds = borrowed[i] != 0u && happens(r[1][i], armed[loan]);
+            const uint32_t targets = own[i] | (holds ? borrowed[i] : 0u);
+            if (targets == 0u) continue;
+            const uint32_t m = pick_bit(targets, r[0][i]);
+            const uint32_t row = holds && ((borrowed[i] >> m) & 1u) ? loan : GET(hot, HOT_SPECIFICITY);
             const int64_t target = near_site(p, m);
-            const uint32_t level = level_seen(res_hot[target], receptors[specificity], antigens, losses);
-            const uint32_t hit = hit_class[256u * specificity + 4u * GET(hot, HOT_KIND) + level];
+            const uint32_t level = level_seen(res_hot[target], receptors[row], antigens, losses);
+            const uint32_t braked =
+                (not_lost(antigens[res_hot[target] & 255u], res_hot[target], losses) & BRAKES) != 0u;
+            const bool strikes = happens(r[2][i], vigour[2u * GET(hot, HOT_EXHAUSTION) + braked]);
+            const uint32_t hit = strikes ? hit_class[256u * row + 4u * GET(hot, HOT_KIND) + level] : 0u;
             engaged[p.l] = uint8_t((m + 1u) | hit << AIM_BITS);
             mark(struck + target);
         }

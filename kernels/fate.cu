@@ -61,6 +61,14 @@ DEVICE uint32_t bound_of(uint32_t hot, bool touched, const uint32_t* ceiling) {
     return ceiling[rate_row(hot) + (touched ? N_KINDS * 2u : 0u)];
 }
 
+// Hazard by drugs that spare cells which have lost an antigen; hazards: by loss bit, aimed: bits that have one.
+DEVICE float directed_at(uint32_t hot, const float* hazards, uint32_t aimed) {
+    float sum = 0.0f;
+    for (uint32_t left = aimed & ~GET(hot, HOT_LOSS); left != 0u; left &= left - 1u)
+        sum = sum + hazards[lowest_bit(left)];
+    return sum;
+}
+
 // Keep the listed cells whose gate does not exclude an event.
 DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uint8_t* touched, const uint32_t* ceiling,
                       uint8_t* list) {
@@ -85,10 +93,11 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
              const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram, const uint8_t* engaged,
              const uint8_t* struck, const float* cxcl12, const float* inflammation, const uint32_t* flags,
-             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* rated, uint32_t highest,
-             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
-             const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
-             const float* escape, uint8_t* action, uint32_t* priority) {
+             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* rated,
+             const float* directed, const uint8_t* aimed, uint32_t highest, const uint32_t* ceiling,
+             const int32_t* rule_start, const uint8_t* rule_behaviour, const uint8_t* rule_signal,
+             const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
+             uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK_IN_PART_WHERE(gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE),
                                  hot[l] != 0u && gates.at(seed, global_site(l, shift, total), step, word + DRAW_GATE) <=
@@ -123,6 +132,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
             float h[N_HAZARDS];
             for (uint32_t left = set; left != 0u; left &= left - 1u)
                 h[lowest_bit(left)] = rates[own * N_BEHAVIOURS + lowest_bit(left)];
+            if (aimed[row] != 0u)
+                h[BEHAVIOUR_DRUG] = h[BEHAVIOUR_DRUG] + directed_at(cell, directed + row * N_LOSSES, aimed[row]);
             const float hits = is_struck ? hits_on(p, nx, rows, engaged, strength) : 0.0f;
             if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
 

@@ -25,6 +25,9 @@ DEVICE uint32_t pick_bit(uint32_t bits, uint32_t r) {
     return nth_bit(bits, uint32_t((uint64_t(r) * bit_count(bits)) >> 32));
 }
 
+// Whether something happens that has this chance (x 2^-32; all bits: always), by the random word r.
+DEVICE bool happens(uint32_t r, uint32_t chance) { return chance == 0xFFFFFFFFu || r < chance; }
+
 // The action of a site in one byte: event in the low four bits, direction in the next three; the highest bit is set if
 // it claims the site in that direction.
 #define CLAIMING 0x80u

@@ -66,7 +66,7 @@ class WellMixed:
         rules, traffic = self.model.rules, self.model.traffic
         self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
         census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
-        self.body = Body(self.model.tables, config.patient, setup.make_scale(self.model, census))
+        self.body = Body(self.model.tables, config.patient, setup.make_scale(self.model, census), config.seed)
         self.step = 0
         held = setup.occupied(self.model, census)
         self.pool = np.zeros((N_ORIGINS, N_KINDS, MAX_STAGES))

@@ -35,7 +35,8 @@ class Start:
         blast_fraction: leukaemic share of resident cells.
         lsc_share: stem cells among leukaemic cells.
         quiescent_lsc: quiescent share of those.
-        blast_stages: stages of a blast; the blasts of a grown leukaemia are spread over them.
+        blast_stages: last stage of a blast; the blasts of a grown leukaemia are spread over all of them.
+        blast_stage_ratio: blasts of a stage over those of the stage before.
         subclones: shares of cells that have lost an antigen or are a variant.
     """
 
@@ -46,6 +47,7 @@ class Start:
     lsc_share: float
     quiescent_lsc: float
     blast_stages: int
+    blast_stage_ratio: float = 1.0
     subclones: tuple[Subclone, ...] = ()
 
 
@@ -69,7 +71,7 @@ def initial_cells(
     leukaemic = (kind != Kind.EMPTY) & (r[1] < _threshold(start.blast_fraction))
     lsc = leukaemic & (r[2] < _threshold(start.lsc_share))
     kind = np.where(leukaemic, np.where(lsc, Kind.LSC, Kind.BLAST), kind).astype(np.uint32)
-    blast_stage = (r[2] & np.uint32(0xFFFF)) % np.uint32(start.blast_stages + 1)
+    blast_stage = np.searchsorted(_stage_bounds(start), r[2] & np.uint32(0xFFFF), side="right")
     stage = np.where(leukaemic, np.where(lsc, 0, blast_stage), stage).astype(np.uint32)
     share = start.homeostasis.cycling.copy()
     share[Kind.LSC], share[Kind.BLAST] = 1.0 - start.quiescent_lsc, 1.0
@@ -100,6 +102,12 @@ def _add_subclones(
         hot[chosen] |= np.uint32(subclone.gain & ((1 << first) - 1)) << _HOT["loss"]
         if variant := subclone.gain >> first:
             cold[chosen] = (cold[chosen] & ~(np.uint32(3) << _COLD["resist"])) | np.uint32(variant) << _COLD["resist"]
+
+
+def _stage_bounds(start: Start) -> NDArray[np.float64]:
+    """Return the upper bounds of 16 random bits for each stage of a blast but the last."""
+    weight = start.blast_stage_ratio ** np.arange(start.blast_stages + 1)
+    return np.cumsum(weight / weight.sum())[:-1] * 65536.0
 
 
 def _threshold(probability: float) -> np.uint64:

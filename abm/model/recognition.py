@@ -9,7 +9,7 @@ receptor classes of every cell, and a run may go on under other tables. What an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -58,6 +58,7 @@ class Recognition:
         expression: level (1-3) of the antigens that a kind shows, whatever its origin.
         minor: minor histocompatibility antigens by origin.
         level_strength: kill strength by the level of what is seen, relative to the highest, shape (4,).
+        level_molecules: molecules on a cell by level, likewise.
         receptors: antigen mask by receptor class, uint32 (N_SPECIFICITIES,).
         affinity: kill strength by receptor class, relative to the best, shape (N_SPECIFICITIES,).
     """
@@ -66,6 +67,7 @@ class Recognition:
     expression: Expression
     minor: Mapping[OriginKey, frozenset[Antigen]]
     level_strength: NDArray[np.float64]
+    level_molecules: NDArray[np.float64]
     receptors: NDArray[np.uint32]
     affinity: NDArray[np.float64]
 
@@ -77,7 +79,7 @@ class Recognition:
             antigens,
             _read_expression(folder, antigens, kinds),
             _read_origins(folder, antigens),
-            _read_levels(folder),
+            *_read_levels(folder),
             *_read_receptors(folder, antigens),
         )
 
@@ -123,18 +125,22 @@ class Recognition:
         table: NDArray[np.uint8] = binds.astype(np.uint8) | (binds & is_apc[kind]).astype(np.uint8) * 2
         return table.reshape(-1)
 
-    def hit_classes(self, strength: Mapping[Kind, float]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def hit_classes(
+        self, strength: Mapping[Kind, float], lent: Sequence[float] = ()
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return the class of every kill strength that occurs, and the strength of each class.
 
         Args:
             strength: of an effector of each kind with the best receptor on the highest level.
+            lent: affinities of receptors that may be lent.
 
         Returns:
-            The class by receptor class, kind and level seen, uint8 (64 * 64 * 4,); strengths, float32 (HIT_CLASSES,).
+            The class by receptor class, kind and level seen, then by affinity lent, kind and level, uint8
+            (64 + len(lent), 64, 4); strengths, float32 (HIT_CLASSES,).
         """
         by_kind = np.zeros(N_KINDS)
         by_kind[list(strength)] = list(strength.values())
-        used = np.where(self.receptors != 0, self.affinity, 0.0)
+        used = np.append(np.where(self.receptors != 0, self.affinity, 0.0), lent)
         product = np.round(used[:, None, None] * by_kind[:, None] * self.level_strength, 6)
         distinct, classes = np.unique(np.append(product, 0.0), return_inverse=True)
         if distinct.size > HIT_CLASSES:
@@ -147,7 +153,7 @@ class Recognition:
             )
         strengths = np.zeros(HIT_CLASSES, np.float32)
         strengths[: distinct.size] = distinct
-        return classes[:-1].astype(np.uint8), strengths
+        return classes[:-1].astype(np.uint8).reshape(product.shape), strengths
 
 
 def _antigen(row: Row, column: str = "antigen") -> Antigen:
@@ -190,23 +196,23 @@ def _read_expression(
     return found
 
 
-def _read_levels(folder: Folder) -> NDArray[np.float64]:
-    """Return the kill strength by level, shape (N_LEVELS + 1,); denser is never weaker."""
-    strength = np.zeros(N_LEVELS + 1)
+def _read_levels(folder: Folder) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return kill strength and molecules by level, each of shape (N_LEVELS + 1,); denser is never weaker."""
+    strength, molecules = np.zeros(N_LEVELS + 1), np.zeros(N_LEVELS + 1)
     rows = {}
     path = folder / "levels.csv"
     for row in read_table(path, ("level", "molecules", "strength")):
         level = row.integer("level", 1, N_LEVELS)
         if level in rows:
             raise row.error("level", f"level {level} stands twice in this table")
-        row.number("molecules", 1.0)
         rows[level], strength[level] = row, row.number("strength", 0.0, 1.0)
+        molecules[level] = row.number("molecules", 1.0)
     if missing := [str(level) for level in range(1, N_LEVELS + 1) if level not in rows]:
         raise ConfigError(f"missing: {', '.join(missing)}", file=path, key="level")
     for level in range(2, N_LEVELS + 1):
         for column in ("molecules", "strength"):
             rows[level].number(column, rows[level - 1].number(column))
-    return strength
+    return strength, molecules
 
 
 def _read_origins(folder: Folder, antigens: Mapping[Antigen, AntigenInfo]) -> dict[OriginKey, frozenset[Antigen]]:

@@ -19,6 +19,7 @@ from abm.cells import (
     FIRST_MOTILE,
     HISTOGRAM,
     HISTOGRAM_BITS,
+    LOSS_ANTIGENS,
     N_BEHAVIOURS,
     N_HAZARDS,
     N_KINDS,
@@ -51,6 +52,7 @@ __all__ = ["BODY_SIGNALS", "ESCAPE_STEPS", "Rules", "StepRates", "escape_table",
 HOURS_PER_DAY = 24.0
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
+N_LOSSES = len(LOSS_ANTIGENS)
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
@@ -66,12 +68,16 @@ class StepRates(NamedTuple):
             matter.
         renew: thresholds of RENEW by variant, uint32 (4 * 128,).
         rated: which behaviours have a rate, a bit each, by variant, uint32 (4 * 128,).
+        directed: hazard per step by drugs that spare cells with a loss bit, by that bit, float32 (128 * 8,).
+        aimed: loss bits by which any of these spares a cell, uint8 (128,).
     """
 
     rates: NDArray[np.float32]
     ceiling: NDArray[np.uint32]
     renew: NDArray[np.uint32]
     rated: NDArray[np.uint32]
+    directed: NDArray[np.float32]
+    aimed: NDArray[np.uint8]
 
     @property
     def wild(self) -> NDArray[np.float32]:
@@ -144,7 +150,13 @@ class Rules:
             local_signals=frozenset(rule.signal for rule in local),
         )
 
-    def rates(self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
+    def rates(
+        self,
+        signals: dict[str, float],
+        drug_hazard: NDArray[np.float64],
+        step_h: float,
+        directed: NDArray[np.float64] | None = None,
+    ) -> StepRates:
         """Return this step's hazards and renewal thresholds.
 
         Args:
@@ -152,12 +164,14 @@ class Rules:
             drug_hazard: extra death hazard per hour by drug and radiation, by kind and cycle state, shape (64, 2), or
                 by variant as well, shape (4, 64, 2).
             step_h: length of the step, hours.
+            directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
         """
         multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
-        asked = (step_h, drug_hazard.tobytes(), *multipliers)
+        directed = np.zeros((N_KINDS, 2, N_LOSSES)) if directed is None else directed
+        asked = (step_h, drug_hazard.tobytes(), directed.tobytes(), *multipliers)
         if asked not in self._remembered:  # without a response or a drug, all steps are the same
             self._remembered.clear()
-            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h)
+            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
         return self._remembered[asked]
 
     @cached_property
@@ -165,7 +179,13 @@ class Rules:
         """The rates of the last step, by all that they depend on."""
         return {}
 
-    def _rates(self, multipliers: list[float], drug_hazard: NDArray[np.float64], step_h: float) -> StepRates:
+    def _rates(
+        self,
+        multipliers: list[float],
+        drug_hazard: NDArray[np.float64],
+        step_h: float,
+        directed: NDArray[np.float64],
+    ) -> StepRates:
         rate = self.base.copy()
         for response, multiplier in zip(self.responses, multipliers, strict=True):
             for row in response.rows:
@@ -181,14 +201,17 @@ class Rules:
         rate[..., Behaviour.DRUG] = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         rate[..., Behaviour.RENEW] = 0.0
         thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
-        rates = rate.astype(np.float32)
-        rated = ((rates[..., :N_HAZARDS] > 0.0) << np.arange(N_HAZARDS)).sum(axis=-1).astype(np.uint32)
-        return StepRates(_of_all(rates), self._ceiling(rate), _of_all(thresholds), _of_all(rated))
+        highest, spare = rate[..., :N_HAZARDS].copy(), directed.reshape(-1, N_LOSSES) * step_h
+        highest[..., Behaviour.DRUG] += spare.sum(axis=1)
+        rated = ((highest > 0.0) << np.arange(N_HAZARDS)).sum(axis=-1).astype(np.uint32)
+        aimed = ((spare > 0.0) << np.arange(N_LOSSES)).sum(axis=1).astype(np.uint8)
+        rates, of_drugs = _of_all(rate.astype(np.float32)), spare.astype(np.float32).reshape(-1)
+        return StepRates(rates, self._ceiling(highest), _of_all(thresholds), _of_all(rated), of_drugs, aimed)
 
-    def _ceiling(self, rate: NDArray[np.float64]) -> NDArray[np.uint32]:
-        """Return the bounds of the event probability from the hazards per step by variant and row."""
+    def _ceiling(self, hazard: NDArray[np.float64]) -> NDArray[np.uint32]:
+        """Return the bounds of the event probability from the largest hazards per step by variant and row."""
         largest = self.largest_response[:, None]
-        bound = (rate[..., :N_HAZARDS] * largest).sum(axis=-1).max(axis=1).reshape(-1) * _ROUND_UP
+        bound = (hazard * largest).sum(axis=-1).max(axis=1).reshape(-1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         ceiling[bound == 0.0] = 0.0
         found: NDArray[np.uint32] = ceiling.astype(np.uint32)
@@ -212,6 +235,12 @@ class Rules:
         """Return the kernel tables of who shows what and who sees whom: ``antigens`` and ``sees``."""
         masks = self.recognition.masks(self.kinds, donor_is_self)
         return {"antigens": masks.reshape(-1), "sees": self.recognition.sees(masks, self.mask(Flag.APC))}
+
+    def gains(self, suppression: float = 1.0) -> NDArray[np.float32]:
+        """Return the gains of the local responses with this much of the suppression by regulatory T cells, 0-1."""
+        by_treg = self.tables["rule_signal"] == Signal.N_TREG
+        gain = np.where(by_treg, suppression, 1.0) * self.tables["rule_gain"].astype(np.float64)
+        return gain.astype(np.float32)
 
     def mask(self, flag: Flag) -> NDArray[np.bool_]:
         """Return which kinds carry ``flag``, shape (64,)."""
@@ -294,7 +323,7 @@ def _tables(
     return {
         "flags": flags,
         "stages": stages,
-        "hit_class": hit_class,
+        "hit_class": hit_class.reshape(-1),
         "strength": strength,
         "classes": _class_words(kinds),
         "active_form": active_form,

@@ -13,6 +13,7 @@ from typing import Any
 from abm.cells import Kind, Origin
 from abm.config_graft import Edit
 from abm.config_models import (
+    Antibody,
     BloodLoss,
     Cells,
     Chemo,
@@ -34,6 +35,7 @@ from abm.model.body.dose import ORDER
 from abm.model.body.drugs import LN10
 from abm.model.body.grafts import Source
 from abm.model.body.treatment import Plan
+from abm.model.contradictions import contradiction
 from abm.tables import did_you_mean
 
 __all__ = ["Dose", "Schedule", "compile"]
@@ -43,7 +45,7 @@ Schedule = list[tuple[Dose, ...]]
 MakeError = Callable[[str, str], ConfigError]
 
 #: Unit of each dose key of a chemo event.
-UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg_h_per_l": "mg h/L"}
+UNIT_OF_KEY = {"dose_mg_per_kg": "mg/kg", "dose_mg_per_m2": "mg/m2", "dose_mg": "mg", "dose_mg_h_per_l": "mg h/L"}
 ORIGINS = {"first": Origin.DONOR, "second": Origin.DONOR2}
 HOURS_PER_DAY = 24.0
 TAPER_STEP_DAYS = 1.0  #: an immunosuppressant is tapered once a day
@@ -70,7 +72,11 @@ def compile(
         start_day: day at the beginning of step 0.
         error: makes the error for (key, message), so that it can name file and line, such as ``Config.error``.
     """
-    plan = _Plan(tables, patient, step_h, start_day, error or (lambda key, message: ConfigError(message, key=key)))
+    stopped = frozenset(event.drug for event in events if isinstance(event, Stop))
+    error = error or (lambda key, message: ConfigError(message, key=key))
+    if (found := contradiction(events, step_h)) is not None:
+        raise error(*found)
+    plan = _Plan(tables, patient, step_h, start_day, error, stopped)
     for index, event in sorted(enumerate(events), key=lambda item: item[1].day):
         plan.add(event, f"events.{index}")
     schedule: list[list[_Entry]] = [[] for _ in range(n_steps)]
@@ -109,6 +115,7 @@ class _Plan:
     step_h: float
     start_day: float
     error: MakeError
+    stopped: frozenset[str] = frozenset()  # drugs that a later event ends
     entries: list[_Entry] = field(default_factory=list)
     edits: dict[str, Edit] = field(default_factory=dict)  # by donor: what their cells carry must be one thing
 
@@ -119,6 +126,8 @@ class _Plan:
         elif isinstance(event, Tbi):
             fraction = Dose("radiation", "tbi", event.dose_gy / event.fractions)
             self._repeat(event.day, event.every_h, event.fractions, fraction)
+        elif isinstance(event, Antibody):
+            self._antibody(event, key)
         elif isinstance(event, Gcsf):
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
         elif isinstance(event, Label):
@@ -156,6 +165,21 @@ class _Plan:
             message = f"{drug.name} has no reference dose in {UNIT_OF_KEY[dose_key]}; use {' or '.join(known)}"
             raise self.error(f"{key}.{dose_key}", message)
         return Dose("drug", drug.name, amount / (drug.reference[UNIT_OF_KEY[dose_key]] * drug.doses))
+
+    def _antibody(self, event: Antibody, key: str) -> None:
+        """Give an antibody at once, or let infusions run, one after the other."""
+        if event.drug not in self.tables.antibodies:
+            message = f"{event.drug} is not in antibodies.csv{did_you_mean(event.drug, self.tables.antibodies)}"
+            raise self.error(f"{key}.drug", message)
+        weight, values = self.patient.weight_kg, self.tables.values
+        mg = event.mg(weight, values["body_surface"] * weight / values["reference_weight"])
+        steps = round(event.infusion_h / self.step_h)
+        if steps == 0:
+            self._repeat(event.day, event.every_h, event.doses, Dose("antibody", event.drug, mg))
+            return
+        after = event.day + steps * self.step_h / HOURS_PER_DAY  # ends go first: another infusion may begin then
+        self._repeat(after, event.every_h, event.doses, Dose("infusion", event.drug))
+        self._repeat(event.day, event.every_h, event.doses, Dose("infusion", event.drug, mg / (steps * self.step_h)))
 
     def _graft(self, event: Graft, key: str) -> None:
         """Add a graft: its T cells at once, its stem cells when they can lodge."""
@@ -197,14 +221,27 @@ class _Plan:
 
     def _cells(self, event: Cells, key: str) -> Dose:
         """Return a cell product as a number of cells."""
+        if event.receptor_class:
+            return self._engineered(event, key)
         if event.product not in self.tables.grafts:
             message = f"{event.product} is not in grafts.csv{did_you_mean(event.product, self.tables.grafts)}"
             raise self.error(f"{key}.product", message)
-        return Dose("cells", event.product, cd3=event.cd3_per_kg * self.patient.weight_kg, origin=ORIGINS[event.donor])
+        cells = (event.cd3_per_kg or 0.0) * self.patient.weight_kg
+        return Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor])
+
+    def _engineered(self, event: Cells, key: str) -> Dose:
+        """Return engineered T cells as a number of cells of a receptor class."""
+        if event.product not in self.tables.products:
+            message = f"{event.product} is not in products.csv{did_you_mean(event.product, self.tables.products)}"
+            raise self.error(f"{key}.product", message)
+        per_kg = event.cells_per_kg or self.tables.products[event.product].dose
+        cells = per_kg * self.patient.weight_kg
+        return Dose("cells", event.product, cd3=cells, origin=Origin.PRODUCT, receptor=event.receptor_class)
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""
         self._must_act_by_level(event, key)
+        self._must_have_level_and_end(event, key)
         self._cancel(event.drug, event.day)
         self.entries += [self._level(event.day, event.drug, event.level)]
         if event.until_day is None:
@@ -216,6 +253,14 @@ class _Plan:
         ]
         self.entries += [self._level(event.until_day, event.drug, 0.0)]
 
+    def _must_have_level_and_end(self, event: Drug, key: str) -> None:
+        """Refuse to hold T cells down by an unsaid amount, or for ever because nobody said how long."""
+        ends = event.until_day is not None or event.drug in self.stopped
+        for name, given in (("level", "level" in event.model_fields_set), ("until_day", ends)):
+            if not given and self.tables.drugs[event.drug].holds_t_cells_down:
+                message = f"missing; expected a level and an end of {event.drug}: until_day, or a later stop"
+                raise self.error(f"{key}.{name}", message)
+
     def _must_act_by_level(self, event: Drug | Treat, key: str) -> None:
         if self.tables.drugs[event.drug].reference:
             message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as {event.action}'
@@ -224,7 +269,7 @@ class _Plan:
     def _treat(self, event: Treat, key: str) -> None:
         """Order a drug that begins by itself."""
         self._must_act_by_level(event, key)
-        plan = Plan(event.grade, event.days, event.taper_days)
+        plan = Plan(event.grade, event.days, event.taper_days, event.against)
         self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
 
     def _switch(self, event: Switch, key: str) -> None:

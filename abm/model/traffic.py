@@ -29,6 +29,7 @@ TRAFFIC_UNITS = {
     "commit_share": "fraction",
     "lsc_share": "fraction",
     "quiescent_lsc": "fraction",
+    "blast_stage_ratio": "1",
     "marrow_cells": "cells",
     "active_hsc": "cells",
     "open_share": "fraction",
@@ -40,9 +41,14 @@ Arrival = tuple[Kind, Origin, Specificity, int]
 _KIND_MASK = np.uint32(63)
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
 _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
+_EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
+_LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
+_ORIGIN_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "origin")
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
+#: A stage past the last one of every kind.
+_DONE = next(np.uint32((1 << f.bits) - 1 << f.shift) for f in COLD if f.name == "stage")
 
 
 @dataclass
@@ -133,20 +139,30 @@ class Circulation:
         dies = philox(self.seed, np.arange(self.hot.size), step, Stream.SWITCH * 256 + 2)[0] < int(share * 4294967296.0)
         self.keep(~dies | ((self.hot & _SWITCH) == 0))
 
-    def clear(self, step: int, step_h: float, drug_hazard: NDArray[np.float64]) -> int:
+    def clear(
+        self,
+        step: int,
+        step_h: float,
+        drug_hazard: NDArray[np.float64],
+        directed: NDArray[np.float64] | None = None,
+    ) -> int:
         """Remove cells that find no site in time or die of drugs and radiation (once a step). Returns how many.
 
         Args:
             step: number of the step.
             step_h: its length, hours.
             drug_hazard: death hazard per hour by variant, kind and cycle state, shape (4, 64, 2).
+            directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 8).
         """
         if not self.hot.size:
             return 0
         r = philox(self.seed, np.arange(self.hot.size), step, Stream.BODY * 256 + 2)[0]
         waste = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
-        variant, kind = self.cold >> _RESIST_SHIFT, self.hot & _KIND_MASK
-        hazard = (waste + drug_hazard[variant, kind, (self.hot >> _CYCLE_SHIFT) & np.uint32(1)]) * step_h
+        variant, place = self.cold >> _RESIST_SHIFT, (self.hot & _KIND_MASK, (self.hot >> _CYCLE_SHIFT) & np.uint32(1))
+        hazard = (waste + drug_hazard[(variant, *place)]) * step_h
+        for j, by_bit in enumerate([] if directed is None else np.moveaxis(directed, -1, 0)):
+            shows = (self.hot >> (_LOSS_SHIFT + np.uint32(j))) & np.uint32(1) == 0
+            hazard += np.where(shows, by_bit[place] * step_h, 0.0)
         chance = {h: 1.0 - exactmath.exp(-h) for h in set(hazard.tolist())}
         threshold = np.array([int(chance[h] * 4294967295.0) for h in hazard.tolist()], np.uint32)
         stays = r >= threshold
@@ -160,6 +176,7 @@ class Circulation:
         step: int,
         step_h: float,
         clones: NDArray[np.uint32] | None = None,
+        exhaustion: NDArray[np.uint32] | None = None,
         edits: NDArray[np.uint32] | None = None,
     ) -> Requests:
         """Draw candidate sites for all circulating cells and for the lymphocytes that arrive.
@@ -169,14 +186,21 @@ class Circulation:
             step: number of the step.
             step_h: its length, hours.
             clones: the clone of each of them, in their order; all 0 if left out.
+            exhaustion: the level of exhaustion of each, likewise.
             edits: bits of the hot word that each of them carries besides, likewise.
+
+        Engineered effectors divide in the account of the body, of which the lattice shows a sample: there they have
+        done all their divisions.
         """
         new = np.repeat(
             np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
             np.array([n for *_, n in lymphocytes], np.int64),
         )
-        hot = np.concatenate([self.hot, new if edits is None else new | edits])
-        cold = np.concatenate([self.cold, np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT])
+        tired = new if exhaustion is None else new | exhaustion << _EXHAUSTION_SHIFT
+        hot = np.concatenate([self.hot, tired if edits is None else tired | edits])
+        stage = np.where((new >> _ORIGIN_SHIFT & np.uint32(3)) == Origin.PRODUCT, _DONE, np.uint32(0))
+        own = np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT
+        cold = np.concatenate([self.cold, own | stage])
         seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
         motile = np.arange(hot.size) >= self.hot.size
         per_hour = np.where(

@@ -11,9 +11,11 @@ from abm.reference.lattice import (
     HOT,
     U8,
     U32,
+    Bool,
     filled,
     get,
     global_site,
+    happens,
     kind_of,
     near_site,
     pick_set_bit,
@@ -66,36 +68,55 @@ def engage(
     antigens: U32,
     losses: U32,
     receptors: U32,
+    lent: U8,
+    armed: U32,
+    vigour: U32,
     hit_class: U8,
     engaged: U8,
     struck: U8,
 ) -> None:
-    """Let each lymphocyte that meets its antigen engage and strike one target (antigens & receptors)."""
+    """Let each lymphocyte that meets its antigen engage and strike one target (antigens & receptors).
+
+    Its receptors are its own and those that are lent to its kind, if it holds them in this step.
+    """
     del sees  # spares the kernel the antigens of cells that have lost none
     engaged.reshape(-1)[first : first + n] = 0
     res, mot = res_hot.reshape(-1), mot_hot.reshape(-1)
     site = filled(mot_hot, first, n)
-    receptor = receptors[get(mot[site], HOT["specificity"])]
-    site, receptor = site[receptor != 0], receptor[receptor != 0]
-    effector = ((flags[kind_of(mot[site])] >> np.uint32(cells.Flag.EFFECTOR)) & np.uint32(1)).astype(bool)
-    matches = np.zeros(site.shape, np.uint32)
+    row, loan = get(mot[site], HOT["specificity"]), lent[kind_of(mot[site])].astype(np.uint32)
+    able = (receptors[row] != 0) | (loan != 0)
+    site, row, loan = site[able], row[able], loan[able]
+    receptor, borrowed = receptors[row], np.where(loan != 0, receptors[loan], np.uint32(0))
+    effector = _flagged(mot[site], flags, cells.Flag.EFFECTOR)
+    own, by_loan = (np.zeros(site.shape, np.uint32) for _ in range(2))
     for m in range(27):
         target = res[near_site(site, m, ny, nx)]
-        apc = ((flags[kind_of(target)] >> np.uint32(cells.Flag.APC)) & np.uint32(1)).astype(bool)
-        met = (target != 0) & (_bound(target, 1, receptor, antigens, losses) != 0) & (effector | apc)
-        matches |= met.astype(np.uint32) << np.uint32(m)
-    site, receptor, matches = (x[matches != 0] for x in (site, receptor, matches))
+        shown = target != 0
+        met = shown & (bound(target, 1, receptor, antigens, losses) != 0)
+        own |= (met & (effector | _flagged(target, flags, cells.Flag.APC))).astype(np.uint32) << np.uint32(m)
+        by_loan |= (shown & (bound(target, 1, borrowed, antigens, losses) != 0)).astype(np.uint32) << np.uint32(m)
+    site, row, loan, own, by_loan = (x[(own | by_loan) != 0] for x in (site, row, loan, own, by_loan))
     r = philox(seed, global_site(site, shift, total), step, word)
-    chosen = pick_set_bit(matches, r[0], 27)
-    met = near_site(site, chosen, ny, nx)
-    level = sum((_bound(res[met], n, receptor, antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
-    row = get(mot[site], HOT["specificity"]).astype(np.int64) * cells.N_KINDS + kind_of(mot[site])
-    hit = hit_class[row * (cells.N_LEVELS + 1) + level].astype(np.int64)
-    engaged.reshape(-1)[site] = chosen + 1 | hit << AIM_BITS
-    struck.reshape(-1)[met] = 1
+    by_loan[~happens(r[1], armed[loan])] = 0
+    meets = np.flatnonzero(own | by_loan)
+    site, row, loan, own, by_loan = (x[meets] for x in (site, row, loan, own, by_loan))
+    chosen = pick_set_bit(own | by_loan, r[0][meets], 27)
+    target, cell = res[near_site(site, chosen, ny, nx)], mot[site]
+    row = np.where((by_loan >> chosen.astype(np.uint32)) & np.uint32(1), loan, row).astype(np.int64)
+    level = sum((bound(target, n, receptors[row], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
+    braked = bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
+    strikes = happens(r[2][meets], vigour[2 * get(cell, HOT["exhaustion"]).astype(np.int64) + braked])
+    hit = hit_class[(row * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level].astype(np.int64)
+    engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
+    struck.reshape(-1)[near_site(site, chosen, ny, nx)] = 1
 
 
-def _bound(hot: U32, level: int, receptor: U32, antigens: U32, losses: U32) -> U32:
+def _flagged(hot: U32, flags: U32, flag: cells.Flag) -> Bool:
+    """Return whether the kind of each cell carries the flag."""
+    return ((flags[kind_of(hot)] >> np.uint32(flag)) & np.uint32(1)).astype(bool)
+
+
+def bound(hot: U32, level: int, receptor: U32 | np.uint32, antigens: U32, losses: U32) -> U32:
     """Return what the receptors bind of what each cell shows at a level or more, losses left out."""
     mask: U32 = antigens.reshape(cells.N_LEVELS, -1)[level - 1, hot & np.uint32(255)]
     loss = get(hot, HOT["loss"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from abm.cells import (
     HISTOGRAM,
     HISTOGRAM_BITS,
+    LOSS_ANTIGENS,
     N_BEHAVIOURS,
     N_HAZARDS,
     N_KINDS,
@@ -29,6 +30,7 @@ from abm.reference.lattice import (
     AIM_MASK,
     COLD,
     F32,
+    HOT,
     I64,
     U8,
     U32,
@@ -82,6 +84,8 @@ def fate(
     strength: F32,
     rates: F32,
     rated: U32,
+    directed: F32,
+    aimed: U8,
     highest: int,
     ceiling: U32,
     rule_start: NDArray[np.int32],
@@ -95,7 +99,7 @@ def fate(
     priority: U32,
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step)."""
-    del rated  # spares the kernel a look at rates of zero
+    del rated, aimed  # spare the kernel a look at rates of zero
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
     site, draws = _candidates(
@@ -107,6 +111,7 @@ def fate(
     hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, ny, nx, engaged.reshape(-1), strength)
     own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
+    h[Behaviour.DRUG] += _directed_at(cell, row, directed)
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
@@ -203,6 +208,15 @@ def _base_hazards(rates: F32, row: I64, hits: F32, is_engaged: Bool, is_ripe: Bo
     for behaviour in (Behaviour.MATURE, Behaviour.DIVIDE):
         h[behaviour][is_ripe] = 0
     return h
+
+
+def _directed_at(cell: U32, row: I64, directed: F32) -> F32:
+    """Return the hazard by drugs that spare cells which have lost an antigen, by their loss bits."""
+    hazard, loss = np.zeros(cell.shape, np.float32), get(cell, HOT["loss"])
+    for j, by_bit in enumerate(directed.reshape(-1, len(LOSS_ANTIGENS)).T):
+        spared = ((loss >> np.uint32(j)) & np.uint32(1)).astype(bool)
+        hazard += np.where(spared, np.float32(0.0), by_bit[row])
+    return hazard
 
 
 def _hill(s: F32, half_p: np.float32, power: int) -> F32:

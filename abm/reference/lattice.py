@@ -105,6 +105,12 @@ def filled(values: U8 | U32, first: int, n: int) -> I64:
     return np.flatnonzero(values.reshape(-1)[first : first + n]).astype(np.int64) + first
 
 
+def happens(r: U32, chance: U32) -> Bool:
+    """Return whether what has this chance (x 2^-32; all bits: always) happens."""
+    found: Bool = (r < chance) | (chance == np.uint32(0xFFFFFFFF))
+    return found
+
+
 def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
     """Return, per element, the index of the set bit number floor(r * count / 2^32)."""
     count = np.bitwise_count(bits).astype(np.uint64)

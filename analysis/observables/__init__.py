@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..read import Run
-from . import blood, edits, engraftment, immunity, losses, marrow, takes
+from . import blood, cart, edits, engraftment, immunity, infection, losses, marrow, residual, takes
 from .registry import REGISTRY, Floats, Observable
 
 #: How an event that never came is stored: JSON has no infinity.
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "blood", "edits", "engraftment", "immunity", "losses", "marrow", "measure",
-    "takes",
+    "NEVER", "REGISTRY", "Observable", "blood", "cart", "edits", "engraftment", "immunity", "infection", "losses",
+    "marrow", "measure", "residual", "takes",
 ]  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.errors import CheckpointError
 from abm.io import atomic, newest_good, read_checkpoint, read_manifest, reader, state_hash, verify, write_checkpoint
 from abm.io.manifest import FileEntry, Manifest
-from abm.io.reader import FORMAT_VERSION
 from abm.state import FIELDS, Snapshot
 from abm.step import Simulation
 from tests.io.shards import assert_same, names, part_of, write_shards
@@ -197,7 +196,9 @@ def forge(path: Path, **changes: object) -> None:
 def test_versions_out_of_reach(tmp_path: Path, make_snapshot: Make) -> None:
     path = write_checkpoint(tmp_path, make_snapshot(), keep=1)
     forge(path, format_version=99)
-    with pytest.raises(CheckpointError, match=rf"format version 99 is newer than {FORMAT_VERSION}, .*update abm"):
+    with pytest.raises(
+        CheckpointError, match=rf"format version 99 is newer than {reader.FORMAT_VERSION}, .*update abm"
+    ):
         read_checkpoint(path)
     old = replace(Manifest.parse((path / "manifest.json").read_bytes()), format_version=0)
     (path / "manifest.json").write_bytes(old.render())
@@ -210,7 +211,7 @@ def test_older_versions_are_upgraded_step_by_step(
 ) -> None:
     snap = make_snapshot()
     path = write_shards(tmp_path, snap, (0, 3, 7))
-    # A fake older version: another name of a field, another name in the body, distances in um.
+    # A fake present version: another name of a field, another name in the body, distances in um.
     for shard in path.glob("shard-*.h5"):
         with h5py.File(shard, "r+", locking=False) as file:
             file.move("inflammation", "cytokine")
@@ -229,7 +230,7 @@ def test_older_versions_are_upgraded_step_by_step(
         old.body["pools"] = old.body.pop("tanks")
         return old
 
-    now = FORMAT_VERSION
+    now = reader.FORMAT_VERSION
     monkeypatch.setattr(reader, "FORMAT_VERSION", now + 2)
     monkeypatch.setattr(reader, "UPGRADERS", {now: to_next, now + 1: to_last})
     snap.arrays["distance"] //= np.uint8(10)
@@ -344,14 +345,22 @@ def test_an_output_path_that_is_a_file(tmp_path: Path, make_snapshot: Make) -> N
         write_checkpoint(tmp_path / "out", make_snapshot(), keep=1)
 
 
-def test_a_body_of_format_2_gets_what_it_lacks() -> None:
-    """What a step needs is there, and a run goes on; hazards and clones begin at nothing."""
+#: What the body lacked in an older format, by the version: beginnings of names, and how many arrays they are.
+LACKING = {
+    2: (("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn"), 13),
+    3: (("antibodies.", "exhaustion.", "allo.exhausted"), 4),
+}
+
+
+@pytest.mark.parametrize("version", LACKING)
+def test_an_older_body_gets_what_it_lacks(version: int) -> None:
+    """What a step needs is there, and a run goes on; hazards, clones and antibodies begin at nothing."""
     patient = Simulation.start(tiny_config(), NumpyBackend())
     whole = patient.snapshot()
-    lacking = ("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn")
+    lacking, n = LACKING[version]
     old = replace(whole, body={k: v for k, v in whole.body.items() if not k.startswith(lacking)})
-    assert len(old.body) == len(whole.body) - 13
-    new = reader.UPGRADERS[2](old)
+    assert len(old.body) == len(whole.body) - n
+    new = reader.UPGRADERS[version](old)
     assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
     restored = Simulation.restore(patient.config, patient.backend, new)
     restored.advance()

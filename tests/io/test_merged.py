@@ -183,29 +183,32 @@ def test_versions(tmp_path: Path, make_snapshot: Make, monkeypatch: pytest.Monke
     snap = make_snapshot()
     folder = write_shards(tmp_path, snap, (0, 3, 7))
 
-    def to_4(old: Snapshot) -> Snapshot:
+    def to_next(old: Snapshot) -> Snapshot:
         old.arrays["distance"] = old.arrays["distance"] ^ np.uint8(1)
         old.body["tanks"] = old.body.pop("pools")
         return old
 
     old_file = merge(folder, tmp_path / "old.h5")
+    now = reader.FORMAT_VERSION
     for module in (reader, merged):
-        monkeypatch.setattr(module, "FORMAT_VERSION", 4)
-    monkeypatch.setattr(reader, "UPGRADERS", {3: to_4})
+        monkeypatch.setattr(module, "FORMAT_VERSION", now + 1)
+    monkeypatch.setattr(reader, "UPGRADERS", {now: to_next})
     monkeypatch.setattr(reader, "_BLOCK_BYTES", 1)
-    expected = to_4(make_snapshot())
+    expected = to_next(make_snapshot())
     assert_same(read_checkpoint(old_file), expected)
     assert verify(old_file) == []
     for source in (folder, old_file):
         new = merge(source, tmp_path / "new.h5", overwrite=True)
-        assert read_manifest(new).format_version == 4
+        assert read_manifest(new).format_version == now + 1
         assert read_manifest(new).state_hash == state_hash(expected)
         assert_same(read_checkpoint(new), expected)
         assert verify(new) == []
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"new\.h5: format version 4 is newer than 3, .*: update abm"):
+    with pytest.raises(
+        CheckpointError, match=rf"new\.h5: format version {now + 1} is newer than {now}, .*: update abm"
+    ):
         read_checkpoint(new)
-    assert verify(new) == ["format version 4 is newer than 3, the last one known here: update abm"]
+    assert verify(new) == [f"format version {now + 1} is newer than {now}, the last one known here: update abm"]
 
 
 def test_what_is_no_merged_checkpoint(tmp_path: Path, make_snapshot: Make) -> None:

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from abm import cells, resources
 from abm.cells import Kind, Signal
 from abm.domain import Domain
+from abm.model.body.antibodies import read_antibodies
+from abm.model.loans import Loans
 from abm.model.rules import BODY_SIGNALS, Rules
 from abm.phases import HALO
 
 Array = NDArray[Any]
+FOLDER = Path(resources.folder("scenarios")) / "rules" / "human"
+ANTIBODIES = read_antibodies(FOLDER)
 
 
 @dataclass
@@ -29,7 +33,7 @@ class State:
 
 def human_rules() -> Rules:
     """Return the shipped human rules."""
-    return Rules.load(Path(resources.folder("scenarios")) / "rules" / "human")
+    return Rules.load(FOLDER)
 
 
 def random_state(shape: tuple[int, int, int], seed: int, filling: float, rules: Rules, rank: int, size: int) -> State:
@@ -82,7 +86,9 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     """Return the shipped tables, with rates fast enough that every event happens, and rules on every signal."""
     signals = {name: float(rng.random() * 20) for name in BODY_SIGNALS}
     drug = rng.random((cells.N_VARIANTS, cells.N_KINDS, 2)) * 0.01
-    rates, ceiling, renew, rated = rules.rates(signals, drug, 6.0)
+    directed = rng.random((cells.N_KINDS, 2, len(cells.LOSS_ANTIGENS))) * (rng.random((cells.N_KINDS, 1, 1)) < 0.5)
+    found = rules.rates(signals, drug, 6.0, directed * 0.01)._asdict()
+    ceiling = found["ceiling"]
     rows, n = cells.N_KINDS * 2, 3
     rows_with_rules = {
         "rule_start": np.arange(0, rows * n + 1, n, dtype=np.int32),
@@ -96,14 +102,17 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     take = rng.choice([0, 1 << 31, 0xFFFFFFFF], rows).astype(np.uint32)
     chosen = np.isin(np.arange(cells.N_KINDS), [Kind.HSC, Kind.LSC]).astype(np.uint8)
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
-    random = {"rates": rates, "ceiling": ceiling, "renew": renew, "rated": rated}
-    random |= _mutations(rng)
+    random = found | {"ceiling": ceiling} | _mutations(rng)
     random |= {"hop": hop, "chosen": chosen, "take": take}
+    loans = Loans.of(rules, ANTIBODIES, donor_is_self=False)
+    lent = loans.rows([float(rng.choice([0.0, 0.6, 1.0])) for _ in loans.lenders])
+    random |= lent | {"vigour": rng.choice([0, 1 << 31, 0xFFFFFFFF], 8).astype(np.uint32)}
+    random |= {"tiring": rng.choice([0, 1 << 31, 0xFFFFFFFF], 2).astype(np.uint32)}
     return {
         **rules.tables,
         **rows_with_rules,
-        **random,
         **rules.sight(donor_is_self=False),
+        **random,
     }
 
 

@@ -20,6 +20,8 @@ from tests.kernels.states import State, human_rules, random_state
 
 RULES = human_rules()
 GUARD = 64
+#: Antigen masks of receptors whose targets are counted.
+WATCHED = (1 << cells.Antigen.CD33, 1 << cells.Antigen.CD19 | 1 << cells.Antigen.CD123)
 
 states = st.builds(
     random_state,
@@ -70,8 +72,8 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         for name in names:
             seen[f"{stage}/{name}"] = np.array(backend.to_host(p.arrays[name]))
 
-    p.contacts(step, counted=True)
-    look("contacts", "priority", "histogram", "engaged", "struck")
+    p.contacts(step, counted=True, tires=True)
+    look("contacts", "priority", "histogram", "engaged", "struck", "mot_hot")
     for name, extra in (("cxcl12", {"half": 4.0}), ("inflammation", {})):
         spare = f"spare_{name}"
         common = {"weight": 1 / 6.3, "source": 0.7, "floor": 1e-3, "field": p.arrays[name], "next": p.arrays[spare]}
@@ -89,6 +91,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     p.census_label()
     seen["counts"] = p.read_counts()
     seen["marks"] = p.marks()
+    p.watch(WATCHED)
+    p.census_seen()
+    seen["seen"] = p.read_seen()
     p._chain(p._label, cells.Label.DNA)(step=step)
     look("label", "res_cold")
     p.purge(step, 1 << 31)
@@ -129,7 +134,7 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
     inner = slice(HALO, -HALO)
     for name in ("res/res_hot", "res/res_cold", "mot/mot_hot", "contacts/histogram"):
         np.testing.assert_array_equal(whole[name][inner], np.concatenate([p[name][inner] for p in parts]), err_msg=name)
-    for name in ("events", "counts"):
+    for name in ("events", "counts", "seen"):
         assert whole[name].any()
         np.testing.assert_array_equal(whole[name], sum(p[name] for p in parts))
 

@@ -21,7 +21,9 @@ from tests.kernels.test_parity import RULES, Guarded
 
 APART = 3  # cases so far apart do not see each other
 #: Hit class by receptor class, kind and level: here the level itself.
-LEVEL_AS_CLASS = np.tile(np.arange(4, dtype=np.uint8), cells.N_SPECIFICITIES * cells.N_KINDS)
+ROWS = cells.N_SPECIFICITIES + cells.N_LOANS
+LEVEL_AS_CLASS = np.tile(np.arange(4, dtype=np.uint8), ROWS * cells.N_KINDS)
+ALWAYS = 0xFFFFFFFF
 LOSSES = (0, *(1 << j for j in range(len(LOSS_ANTIGENS))))
 RECEPTORS = RULES.recognition.receptors
 RESIDENTS = [kind for kind in RULES.kinds if kind < cells.FIRST_MOTILE]
@@ -29,11 +31,20 @@ Case = tuple[int, int, int, int]  # receptor class, kind, origin, losses
 
 
 def engaged(
-    backend: Any, cases: Sequence[Case], antigens: np.ndarray, receptors: np.ndarray, dense: Sequence[np.ndarray] = ()
+    backend: Any,
+    cases: Sequence[Case],
+    antigens: np.ndarray,
+    receptors: np.ndarray,
+    dense: Sequence[np.ndarray] = (),
+    *,
+    kind: Kind = Kind.CD8_EFFECTOR,
+    lent: Sequence[int] = (),
+    armed: int = ALWAYS,
 ) -> np.ndarray:
     """Return for each case what an effector notes of the only cell within its reach: 0 if it does not engage it.
 
-    ``dense``: what is shown at level 2 and 3; without them all is shown at the highest.
+    ``dense``: what is shown at level 2 and 3; without them all is shown at the highest. ``kind``: of the lymphocytes;
+    ``lent``: receptors that they hold besides their own, in the rows of loans in turn, with the chance ``armed``.
     """
     side = APART * int(np.ceil(len(cases) ** (1 / 3)))
     state: State = random_state((side, side, side), 1, 0.0, RULES, 0, 1)
@@ -41,12 +52,18 @@ def engaged(
     where = (HALO + APART * at[0], APART * at[1], APART * at[2])
     state.arrays["res_hot"][:] = state.arrays["mot_hot"][:] = 0
     state.arrays["res_hot"][where] = [cells.pack_hot(kind=k, origin=o, loss=lost) for _, k, o, lost in cases]
-    state.arrays["mot_hot"][where] = [cells.pack_hot(kind=Kind.CD8_EFFECTOR, specificity=s) for s, *_ in cases]
-    kind = np.arange(256) % cells.N_KINDS
-    binds = (antigens & receptors[:, None] != 0) & (kind != Kind.EMPTY)
+    state.arrays["mot_hot"][where] = [cells.pack_hot(kind=kind, specificity=s) for s, *_ in cases]
+    shown_by = np.arange(256) % cells.N_KINDS
+    receptors = np.concatenate([receptors, np.zeros(cells.N_LOANS, np.uint32)])
+    holder = np.zeros(cells.N_KINDS, np.uint8)
+    for row, mask in enumerate(lent, start=cells.N_SPECIFICITIES):
+        receptors[row], holder[kind] = mask, row
+    binds = ((antigens & receptors[:, None] != 0) & (shown_by != Kind.EMPTY)).astype(np.uint8)
+    binds[cells.N_SPECIFICITIES :] *= 3
     levels = np.concatenate([antigens, *dense]) if dense else np.tile(antigens, cells.N_LEVELS)
-    state.tables |= {"antigens": levels, "receptors": receptors, "sees": binds.astype(np.uint8).reshape(-1)}
-    state.tables |= {"hit_class": LEVEL_AS_CLASS}
+    state.tables |= {"antigens": levels, "receptors": receptors, "sees": binds.reshape(-1)}
+    state.tables |= {"hit_class": LEVEL_AS_CLASS, "lent": holder, "armed": np.full(ROWS, armed, np.uint32)}
+    state.tables |= {"vigour": np.full(8, ALWAYS, np.uint32)}
     phases = Guarded(backend, state, 1)
     phases.contacts(1, counted=True)
     found = np.asarray(backend.to_host(phases.arrays["engaged"])).reshape(state.arrays["mot_hot"].shape)
@@ -124,12 +141,49 @@ def test_every_class(backend: Any, donor_is_self: bool) -> None:
     every_class(backend, donor_is_self)
 
 
+def every_loan(backend: Any) -> None:
+    """A cell engages what its own receptors or those lent to it bind: every antigen against every pair of receptors.
+
+    Its own need an antigen-presenting cell unless it is an effector, of which there is none here; those lent do not.
+    """
+    antigens = np.zeros((cells.N_ORIGINS, cells.N_KINDS), np.uint32)
+    receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
+    for antigen in Antigen:
+        antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
+    classes = range(1 + len(Antigen))
+    cases = list(product(classes, classes[1:], [Origin.HOST], LOSSES))
+    own = {Kind.CD8_EFFECTOR: receptors, Kind.CD8_MEMORY: np.zeros_like(receptors)}
+    for antigen in Antigen:
+        lent = np.uint32(1 << antigen)
+        for kind, mine in own.items():
+            wanted = expected(cases, antigens.reshape(-1), mine | lent)
+            found = engaged(backend, cases, antigens.reshape(-1), receptors, kind=kind, lent=[lent]) != 0
+            np.testing.assert_array_equal(found, wanted)
+            assert 0 < sum(wanted) < len(wanted)
+
+
+def test_every_loan(backend: Any) -> None:
+    every_loan(backend)
+
+
+def test_a_loan_is_held_as_often_as_the_drug_occupies_its_target(backend: Any) -> None:
+    """A third of 4096 cells: 1365 with a standard deviation of 30."""
+    antigens = np.zeros(256, np.uint32)
+    antigens[Kind.BLAST] = lent = np.uint32(1 << Antigen.CD19)
+    cases = [(0, int(Kind.BLAST), 0, 0)] * 4096
+    receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
+    found = engaged(backend, cases, antigens, receptors, kind=Kind.CD8_MEMORY, lent=[lent], armed=ALWAYS // 3)
+    assert abs(int((found != 0).sum()) - 1365) < 4 * 30
+    assert not engaged(backend, cases, antigens, receptors, kind=Kind.CD8_MEMORY, lent=[lent], armed=0).any()
+
+
 @pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
 def test_thread_by_thread() -> None:
     every_antigen(gpu())
     every_level(gpu())
     every_class(gpu(), donor_is_self=False)
     every_class(gpu(), donor_is_self=True)
+    every_loan(gpu())
 
 
 @pytest.mark.parametrize("donor_is_self", [False, True])

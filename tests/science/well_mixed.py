@@ -60,7 +60,7 @@ def course(scenario: Path, overrides: Sequence[str], seed: int) -> Mapping[str, 
     model = load_model(config)
     weight = config.patient.weight_kg
     exits = {kind: cells / EXITS_PER_DAY for kind, cells in daily_production(model.tables, weight).items()}
-    body, marrow = Body(model.tables, config.patient, Scale(CELLS_PER_AGENT, exits, AGENTS, 1.0)), Marrow()
+    body, marrow = Body(model.tables, config.patient, Scale(CELLS_PER_AGENT, exits, AGENTS, 1.0), seed), Marrow()
     seen: dict[str, list[float]] = {}
     for step, doses in enumerate(model.schedule):
         day = config.time.start_day + (step + 1) * config.step_h / 24.0

@@ -26,6 +26,9 @@ class Person:
     age_years: float = 40.0
     donor: str = "sibling"
     alloreactivity: float = 1.0
+    cmv_carrier: bool = True
+    treat_infections: bool = True
+    engineered_fitness: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

@@ -14,6 +14,7 @@ import abm.model.body
 from abm.cells import Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.model.body import OBSERVABLES, Body, Dose, Scale, daily_production
+from abm.model.body.cytokines import Cytokines
 from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import chain, total, turnover
 from abm.model.body.organs import GVH, HVG
@@ -29,7 +30,7 @@ def test_healthy_values_are_those_of_the_table() -> None:
     for name, expected in {
         "anc": 4.0,
         "eosinophils": 0.2,
-        "platelets": 1.4e12 / 7.5e9,  # 1.4e11 a day for 10 days, two thirds of them in 5 L of blood
+        "platelets": 1.3e12 / 7.5e9,  # 1.3e11 a day for 10 days, two thirds of them in 5 L of blood
         "hb": 145.0,
         "cd4": 0.9,
         "cd8": 0.5,
@@ -173,6 +174,35 @@ def test_growth_factors_in_aplasia() -> None:
     assert body.signals()["epo"] <= 100.0
     body.lymphocytes.pools[:] = 0.0
     assert body.signals()["il7"] == pytest.approx(10.0)
+
+
+def test_tpo_tells_lost_platelets_from_a_marrow_that_makes_none() -> None:
+    """A tenth of the platelets: TPO about normal with three times the megakaryocytes, 10-fold or more with none."""
+    rules = make_body().cytokines.rules
+    level = {}
+    for megakaryocytes in (0.0, 1.0, 3.0, None):
+        cytokines = Cytokines(rules, anc=4.0, platelets=200.0, hb=145.0)
+        cytokines.advance(4.0, 20.0, 145.0, 60 * 24.0, megakaryocytes)
+        level[megakaryocytes] = cytokines.tpo
+    assert 0.7 < level[3.0] < 1.5
+    assert 2.0 < level[1.0] < 4.0
+    assert 6.0 < level[None] < level[0.0] < 20.0
+    assert level[0.0] == pytest.approx(1 / (0.05 + 0.95 * 0.07))
+
+
+def test_the_body_counts_megakaryocytes_where_their_usual_number_is_known() -> None:
+    body = make_body()
+    body.scale = replace(body.scale, megakaryocytes=200.0)
+    table = counts(body, 1.0)
+    table[Count.POPULATION, Kind.MEGAKARYOCYTE, Origin.HOST] = 150
+    table[Count.POPULATION, Kind.PLATELET_FORMING_MK, Origin.DONOR] = 50
+    for _ in range(24):
+        body.advance(1.0, body.day + 1 / 24, table, ())
+    assert body.signals()["tpo"] == pytest.approx(1.0, abs=1e-6)
+    table[Count.POPULATION, Kind.MEGAKARYOCYTE] = 0
+    for _ in range(24):
+        body.advance(1.0, body.day + 1 / 24, table, ())
+    assert 1.05 < body.signals()["tpo"] < 1.4
     assert body.signals()["cni"] == body.signals()["inflammation_body"] == 0.0
 
 
@@ -301,7 +331,7 @@ def test_graft_fills_pools_and_names_agents() -> None:
     assert donor[INDEX[Kind.NK]] > 0
     assert body.allo.precursors[GVH] == pytest.approx(2e10 * tables().donors["sibling"].graft_versus_host)
     agents = body.graft_agents(BLOOD_GRAFT)
-    assert total(agents.values()) == pytest.approx(2.62 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
+    assert total(agents.values()) == pytest.approx(2.96 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
     assert set(agents) == {Kind.HSC, Kind.MPP, Kind.CMP, Kind.GMP, Kind.MEP, Kind.MKP, Kind.CLP}
     assert agents[Kind.HSC] == pytest.approx(0.45 * 3.5e8 / CELLS_PER_AGENT, rel=1e-4)
     marrow, blood, cord = (body.graft_agents(replace(BLOOD_GRAFT, name=n)) for n in ("marrow", "blood", "cord"))

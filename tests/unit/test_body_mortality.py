@@ -13,7 +13,8 @@ from abm.backends import choose
 from abm.config import Config
 from abm.endpoints import CAUSES as NAMES
 from abm.errors import ConfigError
-from abm.model.body.mortality import CAUSES, Mortality
+from abm.model.body.infection import PATHOGENS
+from abm.model.body.mortality import CAUSES, Illness, Mortality
 from abm.model.body.parameters import MortalityRules, read_body, section
 from abm.philox import philox_scalar
 from abm.step import Simulation
@@ -22,13 +23,14 @@ from tests.unit.body_case import live, make_body, tables
 from tests.unit.table_case import change, copied
 
 EMPTY = (0.0, 0.0, 0.0)
+NO_INFECTION = (0.0,) * len(PATHOGENS)
+ILL = Illness(grade=4, chronic=1.0, leukaemia=1.0, injury=1.0)
 
 
-def patient(species: str = "mouse") -> Mortality:
-    body = make_body(found=tables(species)) if species == "human" else None
-    usual = (body.blood.anc, body.blood.platelet_count, body.blood.hb) if body else (1.0, 1000.0, 145.0)
-    weight = tables(species).values["reference_weight"]
-    return Mortality(section(MortalityRules, tables(species).values, weight), *usual)
+def patient(species: str = "human") -> Mortality:
+    usual = {"human": (4.0, 190.0, 145.0), "mouse": (1.0, 1000.0, 145.0)}[species]
+    values = tables(species).values
+    return Mortality(section(MortalityRules, values, values["reference_weight"]), *usual)
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
@@ -36,12 +38,12 @@ def test_hazards_are_those_of_the_table(species: str) -> None:
     found = patient(species)
     r = found.rules
     highest = [r.infection_death, r.bleeding_death, r.anaemia_death]
-    assert found.hazards(*EMPTY) == pytest.approx(highest, rel=0.01)
-    at_half = found.hazards(r.infection_anc, r.bleeding_platelets, r.anaemia_hb)
+    assert found.hazards(*EMPTY)[:3] == pytest.approx(highest, rel=0.01)
+    at_half = found.hazards(r.infection_anc, r.bleeding_platelets, r.anaemia_hb)[:3]
     assert at_half == pytest.approx([x / 2 for x in highest], rel=0.02)
     counts = np.array([r.infection_anc, r.bleeding_platelets, r.anaemia_hb])
-    assert (found.hazards(*(counts * 0.5)) > at_half).all()
-    assert (found.hazards(*(counts * 2.0)) < at_half).all()
+    assert (found.hazards(*(counts * 0.5))[:3] > at_half).all()
+    assert (found.hazards(*(counts * 2.0))[:3] < at_half).all()
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
@@ -56,7 +58,7 @@ def test_the_healthy_run_no_risk(species: str) -> None:
 def test_nobody_dies_without_a_draw_but_the_hazards_add_up() -> None:
     found = patient()
     for day in range(10):
-        found.advance(found.hazards(*EMPTY), float(day), 24.0, None)
+        found.advance(found.hazards(*EMPTY), NO_INFECTION, float(day), 24.0, None)
     r = found.rules
     whole = 10 * (r.infection_death + r.bleeding_death + r.anaemia_death)
     assert found.survival == pytest.approx(math.exp(-whole), rel=0.01)
@@ -66,10 +68,12 @@ def test_nobody_dies_without_a_draw_but_the_hazards_add_up() -> None:
 def test_draws_agree_with_the_hazards() -> None:
     """Of 4000 animals without cells, as many die on the first day, and of each cause, as the hazards say (4 sigma)."""
     n, causes = 4000, Counter()
-    hazards = patient().hazards(*EMPTY)
+    hazards = patient().hazards(*EMPTY, ILL)
+    assert (hazards > 0.0).all()
+    infected = [hazards[0], 0.0, 0.0, 0.0]
     for seed in range(n):
         found = patient()
-        found.advance(hazards, 1.0, 24.0, philox_scalar(seed, 0, 7, Stream.DEATH * 256)[0])
+        found.advance(hazards, infected, 1.0, 24.0, philox_scalar(seed, 0, 7, Stream.DEATH * 256)[0])
         assert found.dead == (found.day == 1.0)
         causes[found.cause] += 1
     whole = float(hazards.sum())
@@ -78,12 +82,31 @@ def test_draws_agree_with_the_hazards() -> None:
         assert abs(causes[cause] - n * chance) < 4 * math.sqrt(n * chance * (1 - chance)), cause
 
 
+def test_each_illness_adds_its_hazard() -> None:
+    found, healthy = patient(), (4.0, 190.0, 145.0)
+    r = found.rules
+    assert not found.hazards(*healthy).any()
+    assert found.hazards(*healthy, Illness(grade=2)).max() == 0.0
+    assert found.hazards(*healthy, Illness(grade=3))[3] == r.gvhd_death_3 < r.gvhd_death_4
+    assert found.hazards(*healthy, Illness(chronic=0.5))[3] == pytest.approx(r.chronic_death / 2)
+    assert found.hazards(*healthy, Illness(leukaemia=r.leukaemia_half))[4] == pytest.approx(r.leukaemia_death / 2)
+    assert found.hazards(*healthy, Illness(injury=0.5))[5] == pytest.approx(r.toxicity_death / 4)
+
+
+def test_the_average_counts_bacteria_by_neutrophils_and_viruses_as_they_are() -> None:
+    found = patient()
+    hazards = found.hazards(*EMPTY)
+    found.advance(hazards, (0.3, 0.0, 0.2, 0.0), 1.0, 24.0, None)
+    assert found.exposure[0] == pytest.approx(hazards[0] + 0.2)
+    assert found.exposure[1:] == pytest.approx(hazards[1:])
+
+
 def test_the_dead_die_once() -> None:
     found = patient()
-    found.advance(found.hazards(*EMPTY), 3.0, 24.0, 0)
-    assert (found.cause, found.day) == (1.0, 3.0)
-    found.advance(found.hazards(*EMPTY), 4.0, 24.0, 0)
-    assert (found.cause, found.day) == (1.0, 3.0)
+    found.advance(found.hazards(*EMPTY), NO_INFECTION, 3.0, 24.0, 0)
+    assert (found.cause, found.day) == (2.0, 3.0), "no infection is there to die of"
+    found.advance(found.hazards(*EMPTY), NO_INFECTION, 4.0, 24.0, 0)
+    assert (found.cause, found.day) == (2.0, 3.0)
     assert CAUSES == NAMES
 
 

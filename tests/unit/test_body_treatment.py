@@ -45,11 +45,22 @@ def test_a_course_begins_at_the_grade_and_tapers_whatever_becomes_of_it() -> Non
 
 
 def test_the_next_course_may_begin_once_the_taper_is_over() -> None:
-    treatment = Treatment()
-    treatment.plan(0, 1.0, Plan(3, 1.0, 1.0))
-    levels = [treatment.advance(3, 12.0) for _ in range(7)]
-    assert levels == [(0, 1.0), (0, 1.0), (0, 1.0), (0, 0.5), (0, 0.0), (0, 1.0), (0, 1.0)]
-    assert Treatment().advance(4, 1.0) is None
+    treatment = Treatment(2)
+    treatment.plan(1, 1.0, Plan(3, 1.0, 1.0))
+    levels = [treatment.advance((3, 0), 12.0) for _ in range(7)]
+    assert levels == [[(1, level)] for level in (1.0, 1.0, 1.0, 0.5, 0.0, 1.0, 1.0)]
+    assert Treatment(2).advance((4, 4), 1.0) == []
+
+
+def test_each_drug_waits_for_its_own_complication() -> None:
+    treatment = Treatment(3)
+    treatment.plan(0, 1.0, Plan(2, 1.0, 0.0))
+    treatment.plan(2, 0.5, Plan(3, 1.0, 0.0, "crs"))
+    assert treatment.advance((1, 2), 1.0) == []
+    assert treatment.advance((2, 2), 1.0) == [(0, 1.0)]
+    assert treatment.advance((0, 3), 1.0) == [(0, 1.0), (2, 0.5)]
+    treatment.end(0)
+    assert treatment.advance((4, 0), 1.0) == [(2, 0.5)]
 
 
 def test_a_stop_withdraws_the_order_of_its_drug_alone() -> None:

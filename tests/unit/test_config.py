@@ -38,6 +38,13 @@ action = "graft"
 source = "blood"
 cells = { hsc = 200 }
 """
+CAR_T = """
+[[events]]
+action = "cells"
+day = 0
+product = "car_t"
+receptor = "CAR_CD19"
+"""
 CHEMO = """
 [[events]]
 day = -5
@@ -58,6 +65,7 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = "".join(f"{graft},1,1,x,assumption\n" for graft in ("blood", "cord"))
         (folder / "sources.csv").write_text("graft,p,unit,source,status\n" + rows)
         (folder / "transgenes.csv").write_text("specificity,p,unit,source,status\nTCR_TRANSGENE,1,1,x,assumption\n")
+        (folder / "products.csv").write_text("product,p,unit,source,status\ncar_t,1,1,x,assumption\n")
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
     return tmp_path
 
@@ -168,7 +176,8 @@ dose_gy = -3
             'autologous, found "siblin" (did you mean sibling?)',
             "case.toml:9: events[0].day: expected a day from start_day = -10 on, found -12",
             'case.toml:11: events[0].drug: expected a drug of drugs.csv, found "busulphan" (did you mean busulfan?)',
-            "case.toml:12: events[0].dose: missing unit; use one of dose_mg_per_kg, dose_mg_per_m2, dose_mg_h_per_l",
+            "case.toml:12: events[0].dose: missing unit; use one of dose_mg_per_kg, dose_mg_per_m2, dose_mg, "
+            "dose_mg_h_per_l",
             "case.toml:16: events[1].dose_gy: expected a number > 0 and <= 50 (Gy), found -3",
             "--set time.stp_min=30: time.stp_min: unknown key (did you mean step_min?)",
         ]
@@ -235,6 +244,20 @@ dose_gy = -3
         (CHEMO.replace("dose_mg_per_kg = 3.2", ""), "found none"),
         (CHEMO.replace("3.2", "0"), "events[0].dose_mg_per_kg: expected a number > 0 and <= 10000 (mg/kg), found 0"),
         (CHEMO.replace("-5", "181"), "events[0].day: expected a day up to end_day = 180, found 181"),
+        (CAR_T.replace("CAR_CD19", "CAR_CD91"), 'found "CAR_CD91" (did you mean CAR_CD19?)'),
+        (
+            CAR_T.replace("car_t", "cart"),
+            'expected dli or a product of products.csv, found "cart" (did you mean car_t?)',
+        ),
+        (
+            CAR_T.replace('receptor = "CAR_CD19"', ""),
+            "expected receptor, and no cd3_per_kg, for product car_t; found none",
+        ),
+        (CAR_T.replace("car_t", "dli"), "expected cd3_per_kg, and no receptor or cells_per_kg, for product dli"),
+        (
+            CAR_T + "cells_per_kg = 0",
+            "case.toml:7: events[0].cells_per_kg: expected a number > 0 and <= 10000000000 (1/kg)",
+        ),
         (GRAFT.replace("source", "sorce"), "events[0].sorce: unknown key (did you mean source?)"),
         (GRAFT + GRAFT.replace("5e6", "-5e6"), "case.toml:13: events[1].cd34_per_kg: expected a number > 0"),
         (GRAFT.replace("5e6", "0"), "events[0].cd34_per_kg: expected a number > 0 and <= 1000000000 (1/kg), found 0"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from abm.cells import Kind, Origin
+from abm.cells import Kind, Origin, Specificity
 from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model import therapy
@@ -82,6 +82,17 @@ def test_graft_and_cells_are_numbers_of_cells() -> None:
     assert stem_and_t_cells(found) == (pytest.approx(3.5e8), pytest.approx(1.4e8))
     infusion = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7))
     assert infusion == {1680: (Dose("cells", "dli", cd3=7e8),)}
+
+
+def test_engineered_cells_are_of_the_product_and_not_of_a_donor() -> None:
+    event = {"day": 0, "action": "cells", "product": "car_t", "receptor": "CAR_CD33"}
+    usual = tables().products["car_t"].dose
+    for changes, per_kg in (({}, usual), ({"cells_per_kg": 1e6}, 1e6)):
+        found = schedule(Cells.model_validate(event | changes))
+        of_product = {"origin": Origin.PRODUCT, "receptor": Specificity.CAR_CD33}
+        assert found == {240: (Dose("cells", "car_t", cd3=per_kg * 70, **of_product),)}
+    with pytest.raises(ConfigError, match=r"events.0.product: car_u is not in products.csv \(did you mean car_t\?\)"):
+        schedule(Cells.model_validate(event | {"product": "car_u"}))
 
 
 def test_what_a_graft_leaves_open_is_that_of_its_source() -> None:
@@ -165,8 +176,24 @@ def test_level_tapers_to_zero_on_its_last_day() -> None:
     assert levels[149] == pytest.approx(0.01)
     assert levels[150] == 0.0
     assert len(levels) == 62
-    forever = schedule(Drug(day=-1, action="drug", drug="ciclosporin", level=0.6))
-    assert len(forever) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [({"level": 0.6}, "until_day"), ({"until_day": 100}, "level"), ({}, "level")]
+)
+def test_prophylaxis_without_a_level_or_an_end_is_refused(given: dict[str, float], missing: str) -> None:
+    """Not so for what does not hold T cells down, nor where a stop says how long."""
+    event = Drug(day=0, action="drug", drug="ciclosporin", **given)
+    with pytest.raises(ConfigError) as caught:
+        schedule(event)
+    assert str(caught.value) == (
+        f"events.0.{missing}: missing; expected a level and an end of ciclosporin: until_day, or a later stop"
+    )
+    assert schedule(Drug(day=0, action="drug", drug="levofloxacin"))
+    ended = schedule(
+        Drug(day=0, action="drug", drug="ciclosporin", level=0.6), Stop(day=9, action="stop", drug="ciclosporin")
+    )
+    assert [doses[0].amount for doses in ended.values()] == [0.6, 0.0]
 
 
 def test_taper_longer_than_the_course_starts_at_once() -> None:
@@ -201,8 +228,8 @@ def test_a_treatment_must_act_by_its_level() -> None:
 
 def test_a_later_level_replaces_what_was_planned() -> None:
     first = Drug(day=0, action="drug", drug="ciclosporin", level=0.6, until_day=100, taper_days=0)
-    found = schedule(Drug(day=50, action="drug", drug="ciclosporin", level=0.3), first)
-    assert [(step, doses[0].amount) for step, doses in found.items()] == [(240, 0.6), (1440, 0.3)]
+    found = schedule(Drug(day=50, action="drug", drug="ciclosporin", level=0.3, until_day=80), first)
+    assert [(step, doses[0].amount) for step, doses in found.items()] == [(240, 0.6), (1440, 0.3), (2160, 0.0)]
 
 
 def test_order_within_a_step_does_not_depend_on_the_scenario() -> None:
@@ -211,7 +238,7 @@ def test_order_within_a_step_does_not_depend_on_the_scenario() -> None:
         Gcsf(day=0, action="gcsf", dose_ug_per_kg=5.0),
         Tbi(day=0, action="tbi", dose_gy=2.0),
         busulfan(day=0),
-        Drug(day=0, action="drug", drug="ciclosporin", level=0.6),
+        Drug(day=0, action="drug", drug="ciclosporin", level=0.6, until_day=90),
     ]
     kinds = [dose.kind for dose in schedule(*events)[240]]
     assert kinds == ["immunosuppression_level", "drug", "radiation", "gcsf", "graft"]

@@ -15,21 +15,28 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import report
+from abm.model.body import engagement, report, targets, threats
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
 from abm.model.body.blood import Blood
+from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
 from abm.model.body.edited import Edited, Exits
-from abm.model.body.given import PRODUCTION, Patient, Scale, Tables, daily_production
+from abm.model.body.engineered import Engineered
+from abm.model.body.exhaustion import Exhaustion
+from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings, find_donor
 from abm.model.body.parameters import (
     BloodRules,
+    ChronicRules,
     CytokineRules,
+    EngineeredRules,
     LymphocyteRules,
     MortalityRules,
     OrganRules,
@@ -37,10 +44,11 @@ from abm.model.body.parameters import (
 )
 from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
 
-__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "daily_production"]
+__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "Watch", "daily_production"]
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
@@ -55,8 +63,18 @@ BLASTS = (Kind.BLAST, Kind.LSC)
 class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
-    def __init__(self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0) -> None:
-        """Start at homeostasis, all cells of host origin; ``seed`` is that of the run."""
+    def __init__(
+        self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0, watch: Watch | None = None
+    ) -> None:
+        """Start at homeostasis, all cells of host origin.
+
+        Args:
+            tables: the rule tables.
+            patient: the patient.
+            scale: how the patch stands for the whole marrow.
+            seed: that of the run.
+            watch: receptor classes of engineered T cells that the run may give; none if left out.
+        """
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
@@ -68,7 +86,11 @@ class Body:
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
-        self.treatment = Treatment()
+        self.antibodies = Antibodies(tables.antibodies, weight / tables.values["reference_weight"])
+        self.exhaustion = Exhaustion(tables.exhaustion)
+        self.treatment = Treatment(len(tables.drugs))
+        self.infections = Infections(tables.pathogens, seed)
+        self.patient = patient
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
@@ -77,15 +99,23 @@ class Body:
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
         self._exit_weights: Floats = np.zeros((N_KINDS, 1))
         for kind in PRODUCTION:
             self._exit_weights[kind] = scale.exit_cells[kind]
         self._exit_weights[list(BLASTS)] = scale.cells_per_agent
-        self._repertoires = {Origin.HOST: tables.repertoires[OWN]}
+        self.watch = watch or Watch()
+        self.engineered = Engineered(
+            section(EngineeredRules, tables.values, weight),
+            patient.engineered_fitness,
+            scale.cells_per_agent / self.allo.rules.effector_enrichment,
+        )
+        self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
-        self._repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.usual_defence = threats.defenders(self)
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -100,7 +130,13 @@ class Body:
     # ------------------------------------------------------------------------------------------------- one step
 
     def advance(
-        self, step_h: float, day: float, counts: NDArray[np.int64], doses: Sequence[Dose], draw: int | None = None
+        self,
+        step_h: float,
+        day: float,
+        counts: NDArray[np.int64],
+        doses: Sequence[Dose],
+        draw: int | None = None,
+        seen: NDArray[np.int64] | None = None,
     ) -> None:
         """Advance by one step of the lattice.
 
@@ -113,6 +149,7 @@ class Body:
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
+            seen: residents that each watched receptor class sees, int64 (classes, 64, 4); ``None``: nobody looked.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -125,22 +162,34 @@ class Body:
         self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
         self._take_back(counts)
         self._advance_immunity(exits, edited, population, step_h)
+        if seen is not None:
+            targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
-        if (given := self.treatment.advance(self.allo.grade(), step_h)) is not None:
-            self.drugs.set_level(*given)
-        self.cytokines.advance(self.blood.anc, self.blood.platelet_count, self.blood.hb, step_h)
+        engagement.advance(self, population, step_h)
+        for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
+            self.drugs.set_level(drug, level)
+        counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
         for dose in doses:
             self._give(dose)
         self.blood.transfuse(day)
-        hazards = self.mortality.hazards(self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.mortality.advance(hazards, day, step_h, draw)
+        self.infections.advance(threats.host(self), day, step_h)
+        counts_now = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        hazards = self.mortality.hazards(*counts_now, threats.illness(self, population))
+        self.mortality.advance(hazards, self.infections.hazards().tolist(), day, step_h, draw)
         self.lymphocytes.queue(step_h)
-        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry)
+        self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
+        self.engineered.queue(step_h)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
         cells = egress * self._exit_weights
         return {kind: cells[kind] for kind in (*PRODUCTION, *BLASTS)}
+
+    def _megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
+        """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
+        usual = self.scale.megakaryocytes
+        return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
 
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
@@ -157,16 +206,17 @@ class Body:
             self.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
+            self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
     def _take_back(self, counts: NDArray[np.int64]) -> None:
-        """Return wandering lymphocytes that left the lattice to their pools; alloreactive ones never left theirs."""
+        """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
         for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
             found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-            if found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose):
+            if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose)):
                 n, *edited = (int(counts[row, found, whose]) * self.scale.cells_per_agent for row in BACK_ROWS)
                 self.edited.join(found, whose, n, edited, self.lymphocytes.add(found, whose, n))
 
@@ -174,7 +224,7 @@ class Body:
         self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
     ) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        lack = self.cytokines.lymphopenia(self.lymphocytes.relative_t_cells)
+        lack = self.cytokines.lymphopenia(self.relative_t_cells)
         self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
@@ -186,6 +236,20 @@ class Body:
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        self._advance_chronic(step_h)
+
+    def _advance_chronic(self, step_h: float) -> None:
+        """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
+        reactive = float(self.allo.precursors[GVH]) * (1.0 - self.drugs.inhibition("activation"))
+        thymus = self.lymphocytes.thymic_function
+        self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
+        if self.chronic.severity > 0.0:
+            self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
+
+    @property
+    def relative_t_cells(self) -> float:
+        """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
+        return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
 
     def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
         by_origin = population.sum(axis=0)
@@ -195,6 +259,8 @@ class Body:
             host_apc=min(host / reference, 1.0) if self.grafted else 1.0,
             donor_antigen=min(donor / reference, 1.0),
             leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
+            priming=1.0 + self.exhaustion.rules.ctla4_priming * self.antibodies.blocked(CTLA_4_AXIS),
+            unbraked=self.antibodies.blocked(PD_1_AXIS),
             activation=1.0 - self.drugs.inhibition("activation"),
             proliferation=1.0 - self.drugs.inhibition("proliferation"),
             killing=1.0 - self.drugs.inhibition("killing"),
@@ -205,6 +271,10 @@ class Body:
     def _give(self, dose: Dose) -> None:
         if dose.kind == "drug":
             self.drugs.give(dose.name, dose.amount)
+        elif dose.kind == "antibody":
+            self.antibodies.give(dose.name, dose.amount)
+        elif dose.kind == "infusion":
+            self.antibodies.infuse(dose.name, dose.amount)
         elif dose.kind == "radiation":
             self.drugs.irradiate(dose.amount)
         elif dose.kind == "gcsf":
@@ -220,6 +290,8 @@ class Body:
             self.edited.purge(dose.amount, self.blood, self.lymphocytes)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
+        elif dose.receptor:
+            self.engineered.infuse(dose.receptor, self.tables.products[dose.name], dose.cd3)
         elif dose.kind in ("graft", "cells"):
             self.infuse(dose)
 
@@ -230,6 +302,7 @@ class Body:
         kept = 1.0 - share * self.lymphocytes.rules.t_blood_share
         for direction in (GVH, HVG):
             self.allo.survive(direction, kept, kept)
+        self.engineered.survive(kept, kept)
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
@@ -268,7 +341,7 @@ class Body:
             "epo": self.cytokines.epo,
             "tpo": self.cytokines.tpo,
             "flt3l": self.cytokines.flt3l(self.cellularity),
-            "il7": self.cytokines.il7(self.lymphocytes.relative_t_cells),
+            "il7": self.cytokines.il7(self.relative_t_cells),
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
         }
@@ -280,23 +353,33 @@ class Body:
         hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
         """
         table = np.zeros((N_KINDS, 2))
+        rows = [int(kind) for kind in kinds]
         if self.step_h > 0.0 and self.drugs.acting:
-            rows = [int(kind) for kind in kinds]
             table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
+        if self.antibodies.acting:
+            table[rows] += self.antibodies.hazards()[rows, :, -1]
         return table
 
     def variant_hazards(self) -> Floats:
         """Return the same for each variant of a cell, the wild type first, shape (4, 64, 2)."""
+        table = np.zeros((N_VARIANTS, N_KINDS, 2))
         if self.step_h > 0.0 and self.drugs.acting:
-            return self.drugs.variant_kills(self.step_h) / self.step_h
-        return np.zeros((N_VARIANTS, N_KINDS, 2))
+            table = self.drugs.variant_kills(self.step_h) / self.step_h
+        return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+
+    def directed_hazards(self) -> Floats | None:
+        """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
+
+        The last axis says which loss bit spares a cell; ``None``: there is no such hazard.
+        """
+        return self.antibodies.hazards()[..., :-1] if self.antibodies.acting else None
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
         shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
         leaving = draw_classes(self.lymphocytes.depart(), shares, self.seed, int(self.turn))
         self.turn += 1.0
-        return [*leaving, *self.allo.depart()]
+        return [*leaving, *self.allo.depart(), *self.engineered.depart()]
 
     def _alloreactive(self) -> dict[Origin, float]:
         """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""
@@ -309,7 +392,7 @@ class Body:
         """Return the receptor classes in a pool and their shares of its cells."""
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
-        own = self._repertoires[origin].get(kind, ())
+        own = self.repertoires[origin].get(kind, ())
         found = [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
         added, shown = self.edited.expressing(kind, origin)
         return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
@@ -327,7 +410,7 @@ class Body:
         for kind, origin, specificity, agents in turned_away:
             if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
-            else:
+            elif origin is not Origin.PRODUCT:
                 self.allo.wait_again(origin, specificity, agents)
 
     # -------------------------------------------------------------------------------------------------- reporting
@@ -357,7 +440,22 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = ("blood", "cytokines", "drugs", "treatment", "mortality", "clones", "lymphocytes", "allo", "edited")
+        parts = (
+            "blood",
+            "cytokines",
+            "drugs",
+            "antibodies",
+            "exhaustion",
+            "treatment",
+            "infections",
+            "mortality",
+            "clones",
+            "lymphocytes",
+            "allo",
+            "chronic",
+            "engineered",
+            "edited",
+        )
         return [(getattr(self, name), name) for name in parts]
 
 

@@ -24,7 +24,7 @@ class Cytokines(Packed):
         gcsf: endogenous, fold; made at a constant rate, cleared linearly and by neutrophils.
         gcsf_drug: injected, in folds of the endogenous baseline.
         epo: fold; log-linear in haemoglobin.
-        tpo: fold; follows what platelets leave of it.
+        tpo: fold; follows what platelets and megakaryocytes leave of it.
     """
 
     STATE = ("gcsf", "gcsf_drug", "epo", "tpo")
@@ -42,8 +42,18 @@ class Cytokines(Packed):
         self._baseline = (anc, platelets, hb)
         self.gcsf, self.gcsf_drug, self.epo, self.tpo = 1.0, 0.0, 1.0, 1.0
 
-    def advance(self, anc: float, platelets: float, hb: float, step_h: float) -> None:
-        """Advance by ``step_h`` hours at the given counts (1e9/L) and haemoglobin (g/L)."""
+    def advance(
+        self, anc: float, platelets: float, hb: float, step_h: float, megakaryocytes: float | None = None
+    ) -> None:
+        """Advance by ``step_h`` hours.
+
+        Args:
+            anc: neutrophils, 1e9/L; ``platelets`` likewise; ``hb`` in g/L.
+            platelets: see ``anc``.
+            hb: see ``anc``.
+            step_h: hours.
+            megakaryocytes: relative to homeostasis; ``None`` where nobody counts them: as many as platelets.
+        """
         r, (anc_0, platelets_0, hb_0) = self.rules, self._baseline
         made = r.gcsf_clearance + r.gcsf_clearance_per_anc * anc_0
         cleared = r.gcsf_clearance + r.gcsf_clearance_per_anc * anc
@@ -51,7 +61,9 @@ class Cytokines(Packed):
         self.gcsf_drug = self.gcsf_drug * exp(-LN2 / r.gcsf_drug_half_life * step_h)
         wanted = min(exp(min(r.epo_slope * (hb_0 - hb), 100.0)), r.epo_max)
         self.epo = _relax(self.epo, wanted, LN2 / r.epo_half_life * step_h)
-        wanted = consumed(1.0 / r.tpo_max, platelets / platelets_0)
+        left, share = platelets / platelets_0, r.tpo_megakaryocyte_share
+        makers = left if megakaryocytes is None else megakaryocytes
+        wanted = consumed(1.0 / r.tpo_max, (1.0 - share) * left + share * makers)
         self.tpo = _relax(self.tpo, wanted, LN2 / r.tpo_half_life * step_h)
 
     def inject_gcsf(self, ug_per_kg: float) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from abm.cells import Kind, Origin
+from abm.cells import Kind, Origin, Specificity
 from abm.config_graft import Edit
 from abm.model.body.treatment import Plan
 
 DoseKind = Literal[
     "immunosuppression_level",
     "treatment",
+    "infusion",
+    "antibody",
     "drug",
     "radiation",
     "gcsf",
@@ -32,15 +34,16 @@ class Dose:
 
     Attributes:
         kind: what it is.
-        name: drug, graft source, cell product, marker of a label, or "tbi".
-        amount: drug: share of the reference course; radiation: Gy; gcsf: ug/kg; immunosuppression_level and
-            treatment: 0-1; blood_loss and platelet_loss: the lost share; switch: the share of its
-            carriers that dies.
+        name: drug or antibody, graft source, cell product, marker of a label, or "tbi".
+        amount: drug: share of the reference course; antibody: mg, infusion of one: mg/h; radiation: Gy; gcsf: ug/kg;
+            immunosuppression_level and treatment: 0-1; blood_loss and platelet_loss: the lost share; switch: the share
+            of its carriers that dies.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
         nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
+        receptor: class of the receptor that a gene has brought into them.
         origin: whose cells a graft or product holds.
         edit: how the stem and progenitor cells of a graft are edited; None: not at all.
         plan: when a treatment begins and how long it lasts.
@@ -57,3 +60,4 @@ class Dose:
     marrow_of: str = ""
     nucleated: float = 0.0
     edit: Edit | None = None
+    receptor: Specificity = Specificity.NONE

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import Kind
+from abm.model.body.antibodies import Antibody, read_antibodies
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.edited import Transgenes, read_transgenes
+from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
+from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
@@ -33,6 +37,9 @@ PRODUCTION = {
     Kind.NK_PROGENITOR: "nk_production",
     Kind.THYMUS_SEEDING: "thymus_seeding",
 }
+
+#: Kinds that take up TPO in the marrow.
+MEGAKARYOCYTES = (Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK)
 
 
 class Patient(Protocol):
@@ -54,6 +61,18 @@ class Patient(Protocol):
     def alloreactivity(self) -> float:
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
+    @property
+    def cmv_carrier(self) -> bool:
+        """Whether the patient carries latent cytomegalovirus."""
+
+    @property
+    def treat_infections(self) -> bool:
+        """Whether infections are treated once they are told."""
+
+    @property
+    def engineered_fitness(self) -> float:
+        """Division rate of this patient's engineered T cells, relative to the usual one."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -64,6 +83,7 @@ class Scale:
         exit_cells: real cells for which one agent stands that leaves the lattice, by kind of ``PRODUCTION``.
         reference_cellularity: resident agents of the patch at homeostasis.
         cells_per_hsc: real stem cells for which an agent stands that is one.
+        megakaryocytes: of the patch at homeostasis; 0 where nobody counts them.
         division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
     """
 
@@ -71,6 +91,7 @@ class Scale:
     exit_cells: Mapping[Kind, float]
     reference_cellularity: float
     cells_per_hsc: float
+    megakaryocytes: float = 0.0
     division: Mapping[Kind, float] = field(default_factory=dict)
 
 
@@ -80,6 +101,8 @@ class Tables:
 
     values: Mapping[str, float]
     drugs: dict[str, Drug]
+    antibodies: dict[str, Antibody]
+    exhaustion: ExhaustionRules
     radiation: Radiation
     variants: Mapping[str, NDArray[np.float64]]
     grafts: dict[str, Graft]
@@ -87,6 +110,8 @@ class Tables:
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
     clones: dict[Kind, CloneRules]
+    pathogens: tuple[Pathogen, ...]
+    products: dict[str, Product]
     editing: dict[str, float]
     transgenes: Transgenes
 
@@ -97,6 +122,8 @@ class Tables:
         return cls(
             read_body(folder),
             read_drugs(folder),
+            read_antibodies(folder),
+            read_exhaustion(folder),
             read_radiation(folder),
             read_variants(folder, read_kinds(folder / "kinds.csv")).drugs,
             grafts,
@@ -104,6 +131,8 @@ class Tables:
             donors,
             read_repertoires(folder, donors),
             read_clones(folder),
+            read_pathogens(folder),
+            read_products(folder),
             read_editing(folder),
             read_transgenes(folder),
         )

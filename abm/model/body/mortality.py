@@ -1,20 +1,45 @@
-"""Death of low counts: infection, bleeding, anaemia, as competing hazards.
+"""Death as competing hazards: infection, bleeding, anaemia, GVHD, leukaemia, toxicity of conditioning.
 
 The hazards add up in every run, so that the survival that they leave can be averaged over patients who do not die; one
-who may die does so by a draw.
+who may die does so by a draw. For the average, death of bacteria follows the neutrophil count, as in many patients of
+whom some catch an infection; who may die dies of the infections that came.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from abm.exactmath import exp
+from abm.model.body.infection import BACTERIA
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
 from abm.model.body.parameters import MortalityRules
 
 #: What one dies of, in the order of ``Mortality.exposure``; ``Mortality.cause`` counts from 1.
-CAUSES = ("infection", "bleeding", "anaemia")
+CAUSES = ("infection", "bleeding", "anaemia", "GVHD", "leukaemia", "toxicity")
 _TWO32 = 4294967296.0
+
+
+@dataclass(frozen=True)
+class Illness:
+    """What threatens besides low counts.
+
+    Attributes:
+        grade: overall grade of acute GVHD, 0-4.
+        chronic: severity of chronic GVHD, 0-1.
+        leukaemia: leukaemic cells of the marrow relative to a full one, 0-1.
+        injury: mean loss of epithelium to conditioning, 0-1.
+    """
+
+    grade: int = 0
+    chronic: float = 0.0
+    leukaemia: float = 0.0
+    injury: float = 0.0
+
+
+HEALTHY = Illness()
 
 
 class Mortality(Packed):
@@ -46,9 +71,14 @@ class Mortality(Packed):
         """Probability that somebody with these hazards is alive."""
         return exp(-min(total(self.exposure), 700.0))
 
-    def hazards(self, anc: float, platelets: float, hb: float) -> Floats:
+    def hazards(self, anc: float, platelets: float, hb: float, illness: Illness = HEALTHY) -> Floats:
         """Return the hazards in 1/d by cause at these counts (1e9/L; g/L), beyond those of a healthy adult."""
-        return np.maximum(self._at(anc, platelets, hb) - self._usual, 0.0)
+        low = np.maximum(self._at(anc, platelets, hb) - self._usual, 0.0)
+        r = self.rules
+        gvhd = (0.0, 0.0, 0.0, r.gvhd_death_3, r.gvhd_death_4)[illness.grade] + r.chronic_death * illness.chronic
+        leukaemia = r.leukaemia_death * (1.0 - _lack(illness.leukaemia, r.leukaemia_half, r.leukaemia_power))
+        toxicity = r.toxicity_death * illness.injury * illness.injury
+        return np.concatenate([low, np.array([gvhd, leukaemia, toxicity])])
 
     def _at(self, anc: float, platelets: float, hb: float) -> Floats:
         r = self.rules
@@ -60,19 +90,28 @@ class Mortality(Packed):
             ]
         )
 
-    def advance(self, hazards: Floats, day: float, step_h: float, draw: int | None) -> None:
+    def advance(
+        self, hazards: Floats, infections: Sequence[float], day: float, step_h: float, draw: int | None
+    ) -> None:
         """Let a step go by.
 
         Args:
-            hazards: 1/d by cause during the step.
+            hazards: 1/d by cause during the step, bacteria averaged over patients.
+            infections: hazard of the infections that are there, 1/d, in the order of ``infection.PATHOGENS``.
             day: day at its end.
             step_h: its length, hours.
             draw: 32 random bits that decide whether the patient dies and of what; ``None``: nobody dies.
         """
-        added = hazards * (step_h / HOURS_PER_DAY)
-        self.exposure = self.exposure + added
+        days = step_h / HOURS_PER_DAY
+        own = total(infections)
+        averaged = hazards.copy()
+        averaged[0] += own - infections[BACTERIA]
+        self.exposure = self.exposure + averaged * days
+        if draw is None or self.dead:
+            return
+        added = np.array([own, *hazards[1:].tolist()]) * days
         whole = total(added)
-        if draw is None or self.dead or whole <= 0.0:
+        if whole <= 0.0:
             return
         chance, luck = 1.0 - exp(-whole), draw / _TWO32
         if luck < chance:

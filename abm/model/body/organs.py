@@ -93,6 +93,8 @@ class Surroundings:
         host_apc: level that host antigen-presenting cells turn over to, 0-1.
         donor_antigen: donor cells of the marrow relative to homeostasis, 0-1; likewise ``leukaemia``.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
+        priming: factor by which blocked checkpoints raise priming.
+        unbraked: blocked share of the checkpoint that holds exhausted cells back.
     """
 
     host_apc: float = 1.0
@@ -101,6 +103,8 @@ class Surroundings:
     activation: float = 1.0
     proliferation: float = 1.0
     killing: float = 1.0
+    priming: float = 1.0
+    unbraked: float = 0.0
 
 
 class Alloimmunity(Packed):
@@ -112,12 +116,23 @@ class Alloimmunity(Packed):
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
         effectors: activated ones in the whole body, likewise.
         primed: cells activated so far, likewise; each gives a burst of limited size.
+        exhausted: those of the effectors that outlived their response but act no more, likewise.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
         waiting: agents due to enter the lattice, shape (3,) in the order of ``DEPARTURES``.
     """
 
-    STATE = ("inflammation", "host_apc", "precursors", "effectors", "primed", "immune_loss", "injury_loss", "waiting")
+    STATE = (
+        "inflammation",
+        "host_apc",
+        "precursors",
+        "effectors",
+        "primed",
+        "exhausted",
+        "immune_loss",
+        "injury_loss",
+        "waiting",
+    )
 
     def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float) -> None:
         """Start healthy, without alloreactive cells."""
@@ -130,6 +145,7 @@ class Alloimmunity(Packed):
         self.precursors: Floats = np.zeros(2)
         self.effectors: Floats = np.zeros(2)
         self.primed: Floats = np.zeros(2)
+        self.exhausted: Floats = np.zeros(2)
         self.immune_loss: Floats = np.zeros(len(ORGANS))
         self.injury_loss: Floats = np.zeros(len(ORGANS))
         self.waiting: Floats = np.zeros(3)
@@ -153,23 +169,23 @@ class Alloimmunity(Packed):
 
     def _at_rest(self, around: Surroundings) -> bool:
         """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
-        active = (self.precursors[GVH], self.precursors[HVG] * around.donor_antigen, self.inflammation)
+        active = (self.precursors[GVH], self.precursors[HVG] * around.donor_antigen, self.inflammation, *self.exhausted)
         wounds = (*self.effectors, *self.immune_loss, *self.injury_loss)
         return self.host_apc == around.host_apc and not any(active) and not any(wounds)
 
     def _vector(self) -> list[float]:
-        parts = (self.precursors, self.effectors, self.primed, self.immune_loss, self.injury_loss)
+        parts = (self.precursors, self.effectors, self.primed, self.exhausted, self.immune_loss, self.injury_loss)
         return [self.inflammation, self.host_apc, *(x for part in parts for x in part.tolist())]
 
     def _take(self, y: list[float]) -> None:
         self.inflammation, self.host_apc = y[0], y[1]
-        self.precursors, self.effectors, self.primed = (np.array(y[i : i + 2]) for i in (2, 4, 6))
-        self.immune_loss, self.injury_loss = (np.array(y[i : i + 3]) for i in (8, 11))
+        self.precursors, self.effectors, self.primed, self.exhausted = (np.array(y[i : i + 2]) for i in (2, 4, 6, 8))
+        self.immune_loss, self.injury_loss = (np.array(y[i : i + 3]) for i in (10, 13))
 
     def _slope(self, y: list[float], around: Surroundings) -> list[float]:
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, inflammation, host_apc = self.rules, y[0], y[1]
-        precursors, effectors, primed, immune, injury = y[2:4], y[4:6], y[6:8], y[8:11], y[11:14]
+        precursors, effectors, primed, exhausted, immune, injury = y[2:4], y[4:6], y[6:8], y[8:10], y[10:13], y[13:16]
         square = inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
@@ -180,14 +196,19 @@ class Alloimmunity(Packed):
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
         meeting = (precursors[GVH] / (1.0 + precursors[GVH] / self._crowd), precursors[HVG])
-        started = [signals[d] * meeting[d] * r.priming for d in (GVH, HVG)]
+        started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
+        awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
         growth = [self._growth(signals[d], effectors[d], primed[d]) * around.proliferation for d in (GVH, HVG)]
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
             *(-cells for cells in started),
-            *(started[d] + effectors[d] * (growth[d] - r.effector_death) for d in (GVH, HVG)),
+            *(started[d] + effectors[d] * (growth[d] - r.effector_death) + awoken[d] for d in (GVH, HVG)),
             *started,
+            *(
+                effectors[d] * (r.effector_death * r.exhausted_share) - exhausted[d] * r.exhausted_loss - awoken[d]
+                for d in (GVH, HVG)
+            ),
             *(k * kill * h - r.tissue_repair * x for k, h, x in zip(self._organ_kill, intact, immune, strict=True)),
             *(-r.tissue_repair * x for x in injury),
         ]
@@ -217,6 +238,7 @@ class Alloimmunity(Packed):
         self.precursors[direction] *= precursors
         self.effectors[direction] *= effectors
         self.primed[direction] *= effectors
+        self.exhausted[direction] *= precursors
 
     def grade(self) -> int:
         """Return the overall grade of acute GVHD, 0-4, from the stages of the organs (immune-mediated loss only)."""
@@ -231,10 +253,10 @@ class Alloimmunity(Packed):
         share = {Origin.HOST: self.donor.host_versus_graft, Origin.DONOR: self.donor.graft_versus_host}
         return share.get(origin, 0.0) > 0.0
 
-    def queue(self, step_h: float, entry_per_day: float) -> None:
-        """Let the step's share of the effectors head for the marrow."""
+    def queue(self, step_h: float, entry_per_day: float, lasting: float = 0.0) -> None:
+        """Let the step's share of the effectors head for the marrow, those ``lasting`` of chronic GVHD among them."""
         per_agent = self._cells_per_agent / self.rules.effector_enrichment
-        flow = self.effectors * (entry_per_day * step_h / HOURS_PER_DAY) / per_agent
+        flow = (self.effectors + np.array([lasting, 0.0])) * (entry_per_day * step_h / HOURS_PER_DAY) / per_agent
         share = self.donor.ubiquitous_share
         self.waiting += np.array([flow[GVH] * share, flow[GVH] * (1.0 - share), flow[HVG]])
 

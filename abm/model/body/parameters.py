@@ -14,13 +14,15 @@ from abm.exactmath import log
 from abm.tables import Folder, read_values
 
 #: Units of values that grow in proportion to body weight.
-EXTENSIVE = ("L", "cells", "cells/d")
+EXTENSIVE = ("L", "m2", "cells", "cells/d")
 #: Powers that are made by multiplication, and so have the same bits on every machine.
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
-HALVES = ("infection_anc", "bleeding_platelets", "anaemia_hb")
+HALVES = (
+    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "engineered_il7_half", "engineered_search",
+)  # fmt: skip
 #: Units of values that something is divided by.
-NEVER_ZERO = ("kg", "L", "d", "h", "a", "cells/d")
+NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
 
 def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
@@ -32,6 +34,7 @@ class SizeRules:
     """The reference body."""
 
     reference_weight: float = _in("kg")
+    body_surface: float = _in("m2")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class CytokineRules:
     reticulocyte_shift: float = _in("d")
     tpo_half_life: float = _in("h")
     tpo_max: float = _in("fold")
+    tpo_megakaryocyte_share: float = _in("1")
     flt3l_floor: float = _in("1")
     flt3l_cellularity_cap: float = _in("1")
     il7_floor: float = _in("1")
@@ -139,6 +143,9 @@ class OrganRules:
     effector_burst: float = _in("1")
     effector_capacity: float = _in("cells")
     effector_enrichment: float = _in("1")
+    exhausted_share: float = _in("1")
+    exhausted_loss: float = _in("1/d")
+    reinvigoration: float = _in("1/d")
     apc_turnover: float = _in("d")
     tissue_kill: float = _in("1/d")
     tissue_kill_half: float = _in("cells")
@@ -164,8 +171,50 @@ class OrganRules:
 
 
 @dataclass(frozen=True)
+class ChronicRules:
+    """Onset and course of chronic GVHD."""
+
+    chronic_half: float = _in("cells")
+    chronic_rate: float = _in("1/d")
+    chronic_delay: float = _in("d")
+    chronic_growth: float = _in("1/d")
+    chronic_repair: float = _in("d")
+    chronic_thymus: float = _in("1/d")
+    chronic_effectors: float = _in("cells")
+
+
+@dataclass(frozen=True)
+class EngineeredRules:
+    """Engineered T cells and the interleukin 6 that they set free."""
+
+    engineered_growth: float = _in("1/d")
+    engineered_il7_half: float = _in("fold")
+    engineered_growth_without_il6: float = _in("1")
+    engineered_death: float = _in("1/d")
+    engineered_naive_activation: float = _in("1/d")
+    engineered_memory_activation: float = _in("1/d")
+    engineered_memory_share: float = _in("1")
+    engineered_memory_loss: float = _in("1/d")
+    engineered_exhaustion: float = _in("1/d")
+    engineered_recovery: float = _in("1/d")
+    engineered_kill: float = _in("1/d")
+    engineered_search: float = _in("cells")
+    engineered_marrow_entry: float = _in("1/d")
+    il6_kills: float = _in("cells/d")
+    il6_half_life: float = _in("h")
+    il6_grade_1: float = _in("fold")
+    il6_grade_2: float = _in("fold")
+    il6_grade_3: float = _in("fold")
+    il6_grade_4: float = _in("fold")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
-    """Hazards of death at low counts: each is highest without any cell, and half of that at the count named with it."""
+    """Hazards of death.
+
+    At low counts each is highest without any cell, and half of that at the count named with it; likewise leukaemia, by
+    its share of a full marrow. Of GVHD by grade and severity; of toxicity times the square of the epithelium lost.
+    """
 
     infection_death: float = _in("1/d")
     infection_anc: float = _in("1e9/L")
@@ -176,10 +225,36 @@ class MortalityRules:
     anaemia_death: float = _in("1/d")
     anaemia_hb: float = _in("g/L")
     anaemia_power: float = _in("1")
+    gvhd_death_3: float = _in("1/d")
+    gvhd_death_4: float = _in("1/d")
+    chronic_death: float = _in("1/d")
+    leukaemia_death: float = _in("1/d")
+    leukaemia_half: float = _in("1")
+    leukaemia_power: float = _in("1")
+    toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar("Rules", SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
-SECTIONS: tuple[type[Any], ...] = (SizeRules, BloodRules, CytokineRules, LymphocyteRules, OrganRules, MortalityRules)
+Rules = TypeVar(
+    "Rules",
+    SizeRules,
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    ChronicRules,
+    MortalityRules,
+    EngineeredRules,
+)
+SECTIONS: tuple[type[Any], ...] = (
+    SizeRules,
+    BloodRules,
+    CytokineRules,
+    LymphocyteRules,
+    OrganRules,
+    ChronicRules,
+    MortalityRules,
+    EngineeredRules,
+)
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
 
 

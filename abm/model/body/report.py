@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import Kind, Origin
+from abm.cells import N_KINDS, Kind, Origin
 from abm.diversity import chao1, morisita_horn, shannon, simpson
+from abm.model.body import threats
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
+from abm.model.body.infection import BACTERIA, PATHOGENS, episode_rate
 from abm.model.body.numerics import Floats, total
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
 
@@ -55,9 +58,9 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "reticulocytes": (_COUNT, "reticulocytes"),
     "blasts": (_COUNT, "leukaemic cells in blood"),
     "lymphocytes": (_COUNT, "T, B and NK cells"),
-    "cd4": (_COUNT, "CD4 T cells, regulatory ones included"),
+    "cd4": (_COUNT, "CD4 T cells, regulatory and engineered ones included"),
     "cd4_naive": (_COUNT, "naive CD4 T cells"),
-    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors included"),
+    "cd8": (_COUNT, "CD8 T cells, alloreactive effectors and engineered ones included"),
     "b": (_COUNT, "B cells"),
     "nk": (_COUNT, "NK cells"),
     **{f"donor_{name}": ("fraction", f"donor share of {doc}") for name, doc in _LINEAGES.items()},
@@ -80,8 +83,15 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "il7": ("fold", f"interleukin 7, {_FOLD}"),
     "drugs": ("1", "cytotoxic drugs on board, each relative to the peak of one reference dose, added up"),
     "cni": ("1", "inhibited share of T-cell activation"),
+    "antibodies": ("nmol/L", "antibodies on board that are not bound to cells"),
+    "lent": ("fraction", "T cells that hold a receptor lent to them, of those that can"),
+    "exhaustion": ("fraction", "mean exhaustion of the T cells of the body that lent receptors engage"),
+    "pd1_blocked": ("fraction", "PD-1 or its ligand blocked by antibodies"),
+    "ctla4_blocked": ("fraction", "CTLA-4 blocked by antibodies"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
     "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
+    "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
+    "chronic_risk": ("fraction", "probability that chronic GVHD has begun by now in somebody with this course"),
     **{organ: ("fraction", f"intact share of the {organ}") for organ in ORGANS},
     "thymus": ("fraction", "thymic function relative to this age"),
     "red_cell_transfusions": ("1", "red-cell transfusions so far"),
@@ -89,8 +99,20 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "days_since_platelet_transfusion": ("d", "days since the last platelet transfusion; inf before the first"),
     "allo_effectors": ("cells", "donor T cells activated against the host, in the whole body"),
     "host_versus_graft_effectors": ("cells", "host T cells activated against the graft, in the whole body"),
-    "survival": ("fraction", "probability to have survived the hazards of low counts so far, were there a draw"),
-    "cause_of_death": ("1", "0: alive; 1: infection, 2: bleeding, 3: anaemia; always 0 unless the patient may die"),
+    **{f"{name}_load": ("1", f"{name}: load over that at which it is told") for name in PATHOGENS},
+    **{f"{name}_episodes": ("1", f"{name}: episodes so far") for name in PATHOGENS},
+    "infection_rate": ("1/d", "severe bacterial infections to be expected per day in this state"),
+    "survival": ("fraction", "probability to have survived all hazards so far, were there a draw"),
+    "cause_of_death": (
+        "1",
+        "0: alive; 1: infection, 2: bleeding, 3: anaemia, 4: GVHD, 5: leukaemia, 6: toxicity; "
+        "always 0 unless the patient may die",
+    ),
+    "engineered_t": (_COUNT, "engineered T cells in blood"),
+    "engineered_body": ("cells", "engineered T cells of the whole body"),
+    "engineered_exhausted": ("fraction", "exhausted share of engineered effectors"),
+    "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
+    "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
 }
 
@@ -98,6 +120,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
+    values |= _infections(body) | _engineered(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     for which, word in enumerate(_EDITED):
@@ -143,7 +166,10 @@ def _blood(body: Body) -> dict[str, float]:
 def _lymphocytes(body: Body) -> dict[str, float]:
     pools, rules, blood = body.lymphocytes, body.lymphocytes.rules, body.blood
     cd4 = blood.concentration(pools.cells(CD4_CELLS)) * rules.t_blood_share
-    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors])
+    helpers = blood.concentration(np.array([body.engineered.helpers])) * rules.t_blood_share
+    killers = body.engineered.total - body.engineered.helpers
+    cd4 = cd4 + helpers
+    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors, [killers]])
     cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
     b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
@@ -165,7 +191,31 @@ def _factors(body: Body) -> dict[str, float]:
     cytotoxic = {drug.name for drug in drugs.drugs if drug.reference}
     signals = body.signals()
     return {name: signals[name] for name in ("gcsf", "epo", "tpo", "flt3l", "il7", "cni")} | {
-        "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic)
+        "drugs": total(level for name, level in drugs.concentrations().items() if name in cytotoxic),
+        "antibodies": total(body.antibodies.concentration(i) for i in range(len(body.antibodies.known))),
+        "lent": body.antibodies.lent(np.zeros(N_KINDS))[0],
+        "exhaustion": body.exhaustion.level,
+        "pd1_blocked": body.antibodies.blocked(PD_1_AXIS),
+        "ctla4_blocked": body.antibodies.blocked(CTLA_4_AXIS),
+    }
+
+
+def _infections(body: Body) -> dict[str, float]:
+    found, host = body.infections, threats.host(body)
+    values = {f"{name}_load": float(load) for name, load in zip(PATHOGENS, found.load, strict=True)}
+    values |= {f"{name}_episodes": float(n) for name, n in zip(PATHOGENS, found.episodes, strict=True)}
+    return values | {"infection_rate": episode_rate(BACTERIA, found.pathogens[BACTERIA], host)}
+
+
+def _engineered(body: Body) -> dict[str, float]:
+    cells = body.engineered
+    in_blood = cells.total * body.lymphocytes.rules.t_blood_share
+    return {
+        "engineered_t": body.blood.concentration(np.array([in_blood])),
+        "engineered_body": cells.total,
+        "engineered_exhausted": cells.exhausted_share(),
+        "il6": cells.il6,
+        "crs_grade": float(cells.grade()),
     }
 
 
@@ -174,6 +224,8 @@ def _damage(body: Body) -> dict[str, float]:
     return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
         "inflammation": allo.inflammation,
         "gvhd_grade": float(allo.grade()),
+        "chronic_gvhd": body.chronic.severity,
+        "chronic_risk": body.chronic.risk,
         "thymus": body.lymphocytes.thymic_function,
         "allo_effectors": float(allo.effectors[GVH]),
         "host_versus_graft_effectors": float(allo.effectors[HVG]),

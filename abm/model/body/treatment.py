@@ -1,13 +1,17 @@
-"""Treatment that waits for the disease: a drug that begins when acute GVHD reaches a grade."""
+"""Treatment that waits for a complication: a drug that begins when it reaches a grade."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isinf
 
 import numpy as np
 
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
+
+#: Complications that a drug may wait for: acute graft-versus-host disease, cytokine release.
+AGAINST = ("gvhd", "crs")
 
 
 @dataclass(frozen=True)
@@ -18,49 +22,57 @@ class Plan:
         grade: least overall grade at which a course begins.
         days: days at full level.
         taper_days: days of the linear taper that follows.
+        against: what is graded, one of ``AGAINST``.
     """
 
     grade: int
     days: float
     taper_days: float
+    against: str = AGAINST[0]
 
 
 class Treatment(Packed):
-    """The drug that waits, or is being given.
+    """The drugs that wait, or are being given.
 
     Attributes:
-        order: index of the drug, level, least grade, days at full level, days of taper, shape (5,); a grade of 0: none.
-        since: days since the course began; infinite between courses.
+        order: level, least grade, days at full level, days of taper and place in ``AGAINST`` by drug, shape (drugs, 5);
+            a grade of 0: none.
+        since: days since the course of each drug began, shape (drugs,); infinite between courses.
     """
 
     STATE = ("order", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, n_drugs: int) -> None:
         """Start without an order."""
-        self.order: Floats = np.zeros(5)
-        self.since = inf
+        self.order: Floats = np.zeros((n_drugs, 5))
+        self.since: Floats = np.full(n_drugs, inf)
 
     def plan(self, drug: int, level: float, plan: Plan) -> None:
-        """Order a drug, instead of what was ordered before."""
-        self.order = np.array([drug, level, plan.grade, plan.days, plan.taper_days], dtype=np.float64)
-        self.since = inf
+        """Order a drug, instead of what was ordered of it before."""
+        self.order[drug] = level, plan.grade, plan.days, plan.taper_days, AGAINST.index(plan.against)
+        self.since[drug] = inf
 
     def end(self, drug: int) -> None:
-        """Withdraw the order of a drug, if it is the one that stands."""
-        if int(self.order[0]) == drug:
-            self.order, self.since = np.zeros(5), inf
+        """Withdraw the order of a drug."""
+        self.order[drug], self.since[drug] = 0.0, inf
 
-    def advance(self, grade: int, step_h: float) -> tuple[int, float] | None:
-        """Return index and level of the drug in the coming step, ``None`` if nothing is given or changed.
+    def advance(self, grades: Sequence[int], step_h: float) -> list[tuple[int, float]]:
+        """Return index and level of the drugs whose level is set for the coming step.
 
         A course begins at the ordered grade; once its taper is over, the next one may.
+
+        Args:
+            grades: present grades in the order of ``AGAINST``.
+            step_h: hours.
         """
-        drug, level, least, days, taper = self.order.tolist()
-        if least == 0.0 or (isinf(self.since) and grade < least):
-            return None
-        self.since = 0.0 if isinf(self.since) else self.since + step_h / HOURS_PER_DAY
-        left = days + taper - self.since
-        if left <= 0.0:
-            self.since = inf
-            return int(drug), 0.0
-        return int(drug), level if left >= taper else level * left / taper
+        given = []
+        for drug in np.flatnonzero(self.order[:, 1]).tolist():
+            level, least, days, taper, against = self.order[drug].tolist()
+            since = float(self.since[drug])
+            if isinf(since) and grades[int(against)] < least:
+                continue
+            since = 0.0 if isinf(since) else since + step_h / HOURS_PER_DAY
+            left = days + taper - since
+            self.since[drug] = since if left > 0.0 else inf
+            given.append((drug, 0.0 if left <= 0.0 else level if left >= taper else level * left / taper))
+        return given

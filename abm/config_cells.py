@@ -1,0 +1,65 @@
+"""What an infusion of cells other than a graft holds: donor lymphocytes or engineered T cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from abm.cells import ENGINEERED, Specificity
+from abm.config_table import Table, parameter
+from abm.tables import did_you_mean
+
+DONOR_LYMPHOCYTES = "dli"
+
+
+class Product(Table):
+    """A cell product."""
+
+    product: Annotated[
+        str, parameter("", "dli: donor lymphocytes; or engineered T cells of products.csv, such as car_t")
+    ]
+    cd3_per_kg: Annotated[
+        float | None, parameter("1/kg", "donor lymphocytes: CD3+ T cells per recipient weight", gt=0, le=1e10)
+    ] = None
+    receptor: Annotated[
+        str,
+        parameter("", "engineered T cells: their receptor class, which sees the antigens of receptors.csv"),
+    ] = ""
+    cells_per_kg: Annotated[
+        float | None,
+        parameter("1/kg", "engineered T cells per recipient weight; absent: as products.csv", gt=0, le=1e10),
+    ] = None
+
+    @field_validator("product")
+    @classmethod
+    def _known_product(cls, value: str, info: ValidationInfo) -> str:
+        names = (info.context or {}).get("products")
+        if names is not None and value not in (known := [DONOR_LYMPHOCYTES, *names]):
+            raise ValueError("dli or a product of products.csv", did_you_mean(value, known))
+        return value
+
+    @field_validator("receptor")
+    @classmethod
+    def _known_receptor(cls, value: str) -> str:
+        names = [receptor.name for receptor in ENGINEERED]
+        if value and value not in names:
+            raise ValueError("a receptor class of engineered T cells", did_you_mean(value, names))
+        return value
+
+    @model_validator(mode="after")
+    def _fitting_keys(self) -> Self:
+        keys = ("cd3_per_kg", "receptor", "cells_per_kg")
+        donor = self.product == DONOR_LYMPHOCYTES
+        needed, foreign = (keys[0], keys[1:]) if donor else (keys[1], keys[:1])
+        given = [key for key in keys if getattr(self, key)]
+        if needed not in given or set(given) & set(foreign):
+            found = ", ".join(given) or "none"
+            msg = f"{needed}, and no {' or '.join(foreign)}, for product {self.product}; found {found}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def receptor_class(self) -> Specificity:
+        """The receptor class; NONE of donor lymphocytes."""
+        return Specificity[self.receptor] if self.receptor else Specificity.NONE

@@ -1,0 +1,74 @@
+"""Chronic GVHD: tolerance that a hurt thymus and lasting host-reactive donor T cells break, and what follows.
+
+Two things have to come together: donor T cells that recognise the host and were neither activated nor deleted, and a
+thymus too damaged to delete more of them and to send out regulatory cells. What both make builds up over weeks; disease
+begins by chance at a rate in proportion to it, grows, hurts the thymus again, and heals over years. Its effectors keep
+visiting the marrow, so that it keeps leukaemia down. Fibrosis and B cells are not told apart from the rest.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from abm.exactmath import exp
+from abm.model.body.numerics import HOURS_PER_DAY, Packed
+from abm.model.body.parameters import ChronicRules
+from abm.philox import philox_scalar
+from abm.streams import Stream
+
+_TWO32 = 4294967296.0
+
+
+class ChronicDisease(Packed):
+    """Chronic GVHD of one patient.
+
+    Attributes:
+        broken: 0-1; tolerance that is lost.
+        exposure: hazard of its onset so far.
+        onset: day on which it began; infinite before.
+        severity: 0-1.
+    """
+
+    STATE = ("broken", "exposure", "onset", "severity")
+
+    def __init__(self, rules: ChronicRules, seed: int) -> None:
+        """Start without it; ``seed`` is that of the run."""
+        self.rules, self._seed = rules, seed
+        self.broken, self.exposure, self.onset, self.severity = 0.0, 0.0, inf, 0.0
+
+    def advance(self, reactive: float, thymic_function: float, step: int, day: float, step_h: float) -> None:
+        """Advance by ``step_h`` hours that end on ``day``.
+
+        Args:
+            reactive: host-reactive donor T cells that are not yet activated, as far as drugs let them act.
+            thymic_function: 0-1.
+            step: number of the step, which is that of its draw.
+            day: day at the end of the step.
+            step_h: hours.
+        """
+        r, days = self.rules, step_h / HOURS_PER_DAY
+        drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
+        self.broken = drive + (self.broken - drive) * exp(-days / r.chronic_delay)
+        hazard = r.chronic_rate * self.broken * days
+        self.exposure += hazard
+        if hazard > 0.0 and self.onset == inf:
+            luck = philox_scalar(self._seed, 0, step, Stream.CHRONIC * 256)[0] / _TWO32
+            if luck < 1.0 - exp(-hazard):
+                self.onset = day
+        if self.onset < inf:
+            grown = 1.0 - (1.0 - self.severity) * exp(-r.chronic_growth * self.broken * days)
+            self.severity = grown * exp(-days / r.chronic_repair)
+
+    @property
+    def risk(self) -> float:
+        """Probability that it has begun in somebody with this course."""
+        return 1.0 - exp(-min(self.exposure, 700.0))
+
+    @property
+    def effectors(self) -> float:
+        """Donor T cells that it keeps active against the host."""
+        return self.rules.chronic_effectors * self.severity
+
+    def thymic_damage(self, step_h: float) -> float:
+        """Return the share of thymic function lost to it in a step."""
+        return 1.0 - exp(-self.rules.chronic_thymus * self.severity * step_h / HOURS_PER_DAY)

@@ -1,0 +1,54 @@
+"""What antibodies do to the body and its lymphocytes, and what of that the lattice needs in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import FIRST_MOTILE, N_KINDS
+from abm.exactmath import exp
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
+from abm.model.body.immune import POOLS, T_CELLS, Arrival
+from abm.model.body.numerics import HOURS_PER_DAY, total
+
+if TYPE_CHECKING:
+    from abm.model.body import Body
+
+
+def advance(body: Body, population: NDArray[np.int64], step_h: float) -> None:
+    """Let antibodies kill in the body, tire its T cells and be cleared, also by what cells show."""
+    drugs, exhaustion, lymphocytes = body.antibodies, body.exhaustion, body.lymphocytes
+    if not drugs.acting:
+        exhaustion.advance(0.0, 0.0, step_h)
+        return
+    cells = np.zeros(N_KINDS)
+    cells[:FIRST_MOTILE] = population.sum(axis=1) * body.scale.cells_per_agent
+    able = min(lymphocytes.relative_t_cells, 1.0) * exhaustion.strength
+    for row, kind in enumerate(POOLS):
+        rate = drugs.body_kill(kind, able)
+        if rate > 0.0:
+            lymphocytes.pools[row] *= exp(-rate * step_h / HOURS_PER_DAY)
+        cells[kind] += total(lymphocytes.pools[row])
+    held, targets = drugs.lent(cells)
+    per_t_cell = targets / max(total(lymphocytes.cells(T_CELLS)), 1.0)
+    exhaustion.advance(exhaustion.engaged(held, per_t_cell), drugs.blocked(PD_1_AXIS), step_h)
+    drugs.advance(drugs.shown(cells), step_h)
+
+
+def exhaustion_of(body: Body, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+    """Return the exhaustion of every lymphocyte that enters the marrow now, in their order."""
+    return body.exhaustion.of_arrivals(arrivals, body.antibodies.borrowers, body.seed, int(body.turn))
+
+
+def tiredness(body: Body, step_h: float) -> dict[str, NDArray[np.uint32]]:
+    """Return what exhaustion does to lymphocytes on the lattice in the coming step, by kernel argument."""
+    blocked = body.antibodies.blocked(PD_1_AXIS)
+    return {"vigour": body.exhaustion.vigour(blocked), "tiring": body.exhaustion.tiring(blocked, step_h)}
+
+
+def suppression(body: Body) -> float:
+    """Return what blocked checkpoints leave of the suppression by regulatory T cells, 0-1."""
+    return 1.0 - body.exhaustion.rules.ctla4_treg * body.antibodies.blocked(CTLA_4_AXIS)

@@ -1,0 +1,111 @@
+"""Which cells of the body engineered T cells see, and their loss.
+
+The lattice counts whom a receptor class sees. What lies outside the marrow is of the same make as the marrow's cells of
+that kind and origin: of B cells, monocytes, granulocytes and blasts the same share shows the antigen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Kind, Specificity
+from abm.exactmath import exp
+from abm.model.body.blood import Blood
+from abm.model.body.engineered import Encounter
+from abm.model.body.immune import INDEX, Lymphocytes
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, total
+
+if TYPE_CHECKING:
+    from abm.model.body import Body
+
+#: Blood cells that a receptor may see, by the kind whose make they have, with their place in ``Blood``.
+BLOOD = {Kind.MONOCYTE: "monocytes", Kind.NEUTROPHIL: "neutrophils", Kind.EOSINOPHIL: "eosinophils",
+         Kind.BLAST: "blasts"}  # fmt: skip
+#: What is lost with them: the label of cells.
+LABELS = {"labelled_neutrophils": Kind.NEUTROPHIL}
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The receptor classes of a run that are watched.
+
+    Attributes:
+        classes: in the order of the rows of what the lattice counts.
+        shown: whether a cell that has lost nothing is seen, bool (classes, N_KINDS, N_ORIGINS).
+    """
+
+    classes: tuple[Specificity, ...] = ()
+    shown: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cells seen in one step.
+
+    Attributes:
+        antigen: cells of the whole body by class, shape (len(ENGINEERED),).
+        shares: seen share by class, kind and origin, shape (len(ENGINEERED), N_KINDS, N_ORIGINS).
+    """
+
+    antigen: Floats
+    shares: Floats
+
+
+def look(watch: Watch, seen: Ints, population: Ints, cells_per_agent: float, blood: Blood, pools: Lymphocytes) -> Seen:
+    """Return whom the watched classes see.
+
+    Args:
+        watch: the classes.
+        seen: agents that each sees on the lattice, int64 (classes, N_KINDS, N_ORIGINS).
+        population: all agents, int64 (N_KINDS, N_ORIGINS).
+        cells_per_agent: real cells per agent.
+        blood: the blood.
+        pools: lymphocytes of the body.
+    """
+    shares = np.zeros((len(ENGINEERED), N_KINDS, N_ORIGINS))
+    antigen = np.zeros(len(ENGINEERED))
+    for row, receptor in enumerate(watch.classes):
+        shown = watch.shown[row] if watch.shown is not None else np.zeros((N_KINDS, N_ORIGINS), bool)
+        share = np.where(population > 0, seen[row] / np.maximum(population, 1), shown.astype(np.float64))
+        found = int(seen[row].sum()) * cells_per_agent
+        found = found + total(pools.pools[INDEX[Kind.IMMATURE_B]] * share[Kind.IMMATURE_B])
+        for kind, name in BLOOD.items():
+            found = found + total(getattr(blood, name)[:N_ORIGINS] * share[kind])
+        place = ENGINEERED.index(receptor)
+        shares[place], antigen[place] = share, found
+    return Seen(antigen, shares)
+
+
+def strike(seen: Seen, hazard: Floats, days: float, blood: Blood, pools: Lymphocytes) -> None:
+    """Let cells outside the marrow die at the hazard (1/d) of each class that sees them."""
+    for place in np.flatnonzero(hazard).tolist():
+        share, dies = seen.shares[place], 1.0 - exp(-float(hazard[place]) * days)
+        pools.pools[INDEX[Kind.IMMATURE_B]] *= 1.0 - share[Kind.IMMATURE_B] * dies
+        for name, kind in [*((name, kind) for kind, name in BLOOD.items()), *LABELS.items()]:
+            getattr(blood, name)[:N_ORIGINS] *= 1.0 - share[kind] * dies
+
+
+def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
+    """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow.
+
+    Args:
+        body: the body.
+        seen: agents that each watched class sees on the lattice, int64 (classes, N_KINDS, N_ORIGINS).
+        population: all agents, int64 (N_KINDS, N_ORIGINS).
+        step_h: hours.
+    """
+    met = look(body.watch, seen, population, body.scale.cells_per_agent, body.blood, body.lymphocytes)
+    around = Encounter(
+        met.antigen,
+        body.cytokines.il7(body.relative_t_cells),
+        1.0 - body.drugs.inhibition("proliferation"),
+        1.0 - body.drugs.inhibition("killing"),
+        body.drugs.inhibition("il6"),
+    )
+    strike(met, body.engineered.hazard(around), step_h / HOURS_PER_DAY, body.blood, body.lymphocytes)
+    body.engineered.advance(around, step_h)

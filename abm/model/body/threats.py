@@ -1,0 +1,63 @@
+"""What threatens the patient at this moment: what infections meet, and what may kill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import Kind, Specificity
+from abm.model.body.drugs import LEUKAEMIC
+from abm.model.body.immune import INDEX
+from abm.model.body.infection import PATHOGENS, Host
+from abm.model.body.mortality import Illness
+from abm.model.body.numerics import total
+from abm.model.body.organs import ORGANS
+
+if TYPE_CHECKING:
+    from abm.model.body import Body
+
+_NOBODY = 1e-9  #: keeps a quotient finite
+
+
+def defenders(body: Body) -> tuple[float, ...]:
+    """Return what stands against each pathogen: neutrophils in 1e9/L, T cells of the class in the body."""
+    anc = body.blood.anc
+    return (anc, anc, _specific(body, Specificity.CMV), _specific(body, Specificity.EBV))
+
+
+def _specific(body: Body, specificity: Specificity) -> float:
+    """Return the T cells of a receptor class in the body."""
+    return total(
+        share * float(body.lymphocytes.pools[INDEX[kind], origin])
+        for origin, repertoire in body.repertoires.items()
+        for kind, shares in repertoire.items()
+        for found, share in shares
+        if found is specificity
+    )
+
+
+def host(body: Body) -> Host:
+    """Return what infections meet."""
+    steroid = body.drugs.inhibition("killing")
+    active = (1.0 - body.drugs.inhibition("activation")) * (1.0 - steroid)
+    acting = (1.0, 1.0 - steroid, active, active)  # steroids leave neutrophils blunt against moulds
+    pairs = zip(defenders(body), body.usual_defence, acting, strict=True)
+    pools, rules = body.lymphocytes.pools, body.lymphocytes.rules
+    b_cells = min(total(pools[INDEX[Kind.IMMATURE_B]]) / rules.b_pool, 1.0)  # EBV lives in them
+    return Host(
+        defence=[now / max(usual, _NOBODY) * share for now, usual, share in pairs],
+        room=(1.0, 1.0, float(body.patient.cmv_carrier), b_cells),
+        gut_loss=1.0 - float(body.allo.integrity[ORGANS.index("gut")]),
+        steroid=steroid,
+        prevented=[body.drugs.inhibition(name) for name in PATHOGENS],
+        treated=body.patient.treat_infections,
+    )
+
+
+def illness(body: Body, population: NDArray[np.int64]) -> Illness:
+    """Return what threatens besides low counts; ``population``: resident cells of the patch by kind and origin."""
+    leukaemia = min(int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity, 1.0)
+    injury = total(body.allo.injury_loss.tolist()) / len(ORGANS)
+    return Illness(body.allo.grade(), body.chronic.severity, leukaemia=leukaemia, injury=injury)

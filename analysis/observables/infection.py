@@ -1,0 +1,48 @@
+"""Infections of neutropenia, chronic GVHD, and what one dies of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..read import Run, in_unit
+from .registry import COUNT, PERCENT, Made, observable
+
+#: Neutrophil counts in 1e9/L between which rates are told (Bodey 1966), by name.
+RANGES = {"0_1": (0.0, 0.1), "0_5": (0.1, 0.5), "1": (0.5, 1.0), "more": (1.0, np.inf)}
+NEUTROPENIA = 1.0  #: 1e9/L
+FEWEST_DAYS = 1.0  #: spent in a range before its rate is told
+
+
+def _register_rate(name: str, low: float, high: float) -> None:
+    def make(run: Run) -> Made:
+        if "infection_rate" not in run.body or len(run.day) < 2:
+            return None
+        anc, rate = in_unit(run.body["anc"], COUNT)[1:], np.asarray(run.body["infection_rate"].values)[1:]
+        days = np.diff(run.day) * ((anc >= low) & (anc < high) & (run.day[1:] > 0.0))
+        return 1000.0 * float((rate * days).sum() / days.sum()) if days.sum() >= FEWEST_DAYS else None
+
+    make.__doc__ = (
+        f"Severe bacterial infections to be expected per 1000 days with ANC {low:g} to {high:g}, from day 0 on."
+    )
+    observable("1", name=f"infection_rate_anc_{name}")(make)
+
+
+for _name, (_low, _high) in RANGES.items():
+    _register_rate(_name, _low, _high)
+
+
+@observable("1")
+def infected_neutropenia(run: Run) -> Made:
+    """1 if a bacterial or fungal infection began while ANC was below 1.0e9/L after day 0, 0 if not; none without."""
+    names = ("bacteria_episodes", "fungi_episodes")
+    if not {"anc", *names} <= set(run.body):
+        return None
+    low = (in_unit(run.body["anc"], COUNT) < NEUTROPENIA) & (run.day > 0.0)
+    began = np.sum([np.diff(run.body[name].values, prepend=0.0) for name in names], axis=0) > 0.0
+    return float((began & low).any()) if low.any() else None
+
+
+@observable(PERCENT, curve=True)
+def chronic_gvhd_risk(run: Run) -> Made:
+    """Probability that chronic GVHD has begun by then in somebody with this course."""
+    return in_unit(run.body["chronic_risk"], "percent") if "chronic_risk" in run.body else None

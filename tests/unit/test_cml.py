@@ -1,0 +1,81 @@
+"""Chronic myeloid leukaemia as rows of a disease, imatinib, and what assays see of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from abm.backends.numpy_backend import NumpyBackend
+from abm.cells import Antigen, Count, Cycle, Kind, Origin
+from abm.config import Config, load_config
+from abm.errors import ConfigError
+from abm.setup import load_model
+from abm.step import Simulation
+
+CML: dict[str, Any] = {
+    "seed": 3,
+    "patch": {"shape": [18, 16, 16]},
+    "time": {"start_day": 0.0, "end_day": 30.0, "step_min": 240},
+    "patient": {"disease": "cml", "blast_fraction": 0.5},
+}
+IMATINIB = {"day": 0.0, "action": "chemo", "drug": "imatinib", "dose_mg": 400.0, "doses": 30}
+
+
+def leukaemic(sim: Simulation) -> int:
+    return int(sim.last[Count.POPULATION, [Kind.LSC, Kind.BLAST]].sum())
+
+
+def test_progenitors_mature_and_show_what_myeloid_cells_show() -> None:
+    rules = load_model(Config.model_validate(CML)).rules
+    assert rules.fates[Kind.BLAST] == ((Kind.METAMYELOCYTE, 1.0),)
+    shown = rules.recognition.shown(Kind.BLAST, Origin.HOST, donor_is_self=True)
+    assert {Antigen.CD33, Antigen.LEUKAEMIA_NEO} <= shown.keys()
+    assert rules.heredity.variants.names == {(Kind.LSC, "t315i"): 1, (Kind.BLAST, "t315i"): 1}
+
+
+def test_imatinib_kills_cycling_cells_of_cml_alone_and_not_those_with_t315i() -> None:
+    sim = Simulation.start(Config.model_validate(CML), NumpyBackend())
+    sim.body.drugs.give("imatinib", 1.0)
+    wild, mutant = sim.body.drugs.variant_kills(1e4)[:2]
+    assert wild[Kind.BLAST, Cycle.CYCLING] == pytest.approx(0.056 * np.log(10), rel=1e-3)
+    assert wild[Kind.LSC, Cycle.QUIESCENT] == 0.0
+    assert not mutant[[Kind.LSC, Kind.BLAST]].any()
+    assert wild[[Kind.HSC, Kind.METAMYELOCYTE]].max() == 0.0
+    np.testing.assert_array_equal(
+        np.delete(wild, [Kind.LSC, Kind.BLAST], 0), np.delete(mutant, [Kind.LSC, Kind.BLAST], 0)
+    )
+    aml = Simulation.start(Config.model_validate(CML | {"patient": {"disease": "aml"}}), NumpyBackend())
+    aml.body.drugs.give("imatinib", 1.0)
+    assert aml.body.drugs.cell_kills(1e4)[Kind.BLAST].max() == 0.0
+
+
+def test_leukaemia_falls_on_imatinib_and_not_without(backend: Any) -> None:
+    treated = Simulation.start(Config.model_validate(CML | {"events": [IMATINIB]}), backend)
+    untreated = Simulation.start(Config.model_validate(CML), backend)
+    start = leukaemic(treated)
+    while not treated.over:
+        treated.advance()
+        untreated.advance()
+    assert leukaemic(treated) < 0.6 * start
+    assert leukaemic(untreated) > 0.8 * start
+
+
+def test_a_course_of_ten_years_is_one_event() -> None:
+    event = IMATINIB | {"doses": 3650}
+    config = Config.model_validate(CML | {"time": {"start_day": 0.0, "end_day": 3650.0}, "events": [event]})
+    given = [dose for doses in load_model(config).schedule for dose in doses]
+    assert len(given) == 3650
+    assert {dose.amount for dose in given} == {1.0}
+
+
+def test_a_dose_in_the_wrong_unit_is_one_line(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text(
+        "[time]\nstart_day = 0\nend_day = 3\n[[events]]\nday = 0\n"
+        'action = "chemo"\ndrug = "imatinib"\ndose_mg_per_m2 = 400\n'
+    )
+    with pytest.raises(ConfigError, match=r"case.toml:8: .*imatinib has no reference dose in mg/m2; use dose_mg"):
+        load_model(load_config(case))

@@ -1,0 +1,88 @@
+"""What assays find of residual leukaemia: binomial samples, and slopes of curves whose slopes are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import inf, log
+from typing import Any
+
+import numpy as np
+import pytest
+
+from abm import cells, resources
+from abm.cells import Count, Kind, Origin
+from tests.unit.made_up_run import make_run
+
+resources.load_analysis()
+from abm_analysis import observables, read  # noqa: E402
+from abm_analysis.observables import residual  # noqa: E402
+
+MADE = observables.REGISTRY
+DAYS = np.arange(-10.0, 400.0, 1.0)
+CONFIG = {
+    "seed": 5,
+    "patient": {"disease": "cml"},
+    "events": [{"day": 0.0, "action": "chemo", "drug": "imatinib", "dose_mg": 400.0, "doses": 400}],
+}
+CELLS = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return read.open_run(make_run(tmp_path_factory.mktemp("runs") / "cml"))
+
+
+def with_share(run: Any, share: np.ndarray, config: dict[str, Any] = CONFIG) -> Any:
+    """Return a run with this leukaemic share of dividing myeloid cells."""
+    counts = np.zeros((DAYS.size, cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), np.int64)
+    counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = np.rint(CELLS * share)
+    counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST] = CELLS - np.rint(CELLS * share)
+    return dataclasses.replace(run, config=config, day=DAYS, step=np.arange(DAYS.size), body={}, counts=counts)
+
+
+def two_slopes(first: float, second: float, bend: float) -> np.ndarray:
+    since = np.maximum(DAYS, 0.0)
+    return 0.9 * np.exp(first * np.minimum(since, bend) + second * np.maximum(since - bend, 0.0))
+
+
+def test_both_slopes_are_found(run: Any) -> None:
+    seen = with_share(run, two_slopes(-0.05, -0.006, 80.0))
+    assert MADE["bcr_abl_slope_early"].make(seen) == pytest.approx(-0.05, rel=0.02)
+    assert MADE["bcr_abl_slope_late"].make(seen) == pytest.approx(-0.006, rel=0.1)
+    assert MADE["bcr_abl_halving_time"].make(with_share(run, two_slopes(-0.03, -0.03, 1.0))) == pytest.approx(
+        log(2) / 0.03, rel=0.05
+    )
+    assert MADE["bcr_abl_halving_time"].make(with_share(run, two_slopes(0.001, 0.001, 1.0))) == inf
+
+
+def test_no_slope_without_treatment_or_before_its_end(run: Any) -> None:
+    share = two_slopes(-0.05, -0.006, 80.0)
+    for config in (CONFIG | {"events": []}, CONFIG | {"patient": {"disease": "aml"}}):
+        assert MADE["bcr_abl_slope_early"].make(with_share(run, share, config)) is None
+    late = CONFIG | {"events": [CONFIG["events"][0] | {"day": 200.0}]}
+    assert MADE["bcr_abl_slope_late"].make(with_share(run, share, late)) is None
+
+
+def test_an_assay_finds_a_binomial_number_of_its_sample(run: Any) -> None:
+    share = np.full(DAYS.size, 1e-4)
+    found = 0.01 * MADE["bcr_abl"].make(with_share(run, share))
+    counted = found * residual.PCR.read
+    assert counted.mean() == pytest.approx(10.0, abs=5 * np.sqrt(10.0 / DAYS.size))
+    assert counted.var() == pytest.approx(10.0, rel=0.4)
+    again = 0.01 * MADE["bcr_abl"].make(with_share(run, share))
+    np.testing.assert_array_equal(found, again)
+    other = 0.01 * MADE["bcr_abl"].make(with_share(run, share, CONFIG | {"seed": 6}))
+    assert (found != other).any()
+
+
+def test_what_is_below_the_limit_of_an_assay_is_negative(run: Any) -> None:
+    seen = with_share(run, np.full(DAYS.size, 2e-5))
+    assert not MADE["mrd_flow"].make(seen).any(), "20 events of 1e6 are no cluster"
+    assert (MADE["mrd_pcr"].make(seen) > 0).mean() > 0.8, "two copies of 1e5"
+    assert (MADE["mrd_flow"].make(with_share(run, np.full(DAYS.size, 1e-3))) > 0.08).all()
+    assert not MADE["bcr_abl"].make(with_share(run, np.zeros(DAYS.size))).any()
+
+
+def test_twenty_metaphases_miss_a_few_percent(run: Any) -> None:
+    free = MADE["philadelphia_positive"].make(with_share(run, np.full(DAYS.size, 0.02))) == 0.0
+    assert free.mean() == pytest.approx(0.98**20, abs=0.12)
