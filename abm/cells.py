@@ -224,6 +224,8 @@ N_VARIANTS = 4
 #: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
 MARKS = {"loss": (0, 8), "variant": (8, N_VARIANTS - 1), "edit": (11, 4)}
 N_MARKS = 15
+#: What a mutation brings, in 16 bits: the loss bits, above them from here on a variant, and another kind.
+GAIN_VARIANT, GAIN_KIND = 8, 10
 
 
 class Label(IntEnum):
@@ -376,21 +378,11 @@ def cpp_header() -> str:
     for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label, EditBit):
         prefix = enum.__name__.upper()
         lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
-    constants = {
-        "N_KINDS": N_KINDS,
-        "FIRST_MOTILE": FIRST_MOTILE,
-        "N_ORIGINS": N_ORIGINS,
-        "N_BEHAVIOURS": N_BEHAVIOURS,
-        "N_HAZARDS": N_HAZARDS,
-        "N_COUNTS": N_COUNTS,
+    sizes = ("N_KINDS", "N_ORIGINS", "N_BEHAVIOURS", "N_HAZARDS", "N_COUNTS", "N_PARTS", "N_VARIANTS", "N_MARKS")
+    plain = (*sizes, "FIRST_MOTILE", "GAIN_VARIANT", "GAIN_KIND", "TISSUE_MASK", "NICHE_MASK", "HISTOGRAM_BITS")
+    constants = {name: globals()[name] for name in plain} | {
         "N_LOSSES": len(LOSS_ANTIGENS),
-        "N_PARTS": N_PARTS,
-        "N_VARIANTS": N_VARIANTS,
-        "N_MARKS": N_MARKS,
         **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
-        "TISSUE_MASK": TISSUE_MASK,
-        "NICHE_MASK": NICHE_MASK,
-        "HISTOGRAM_BITS": HISTOGRAM_BITS,
         "BRAKES": f"{BRAKES}u",
         "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
         "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),

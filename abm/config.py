@@ -184,9 +184,12 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         days = [time.get(key, Time.model_fields[key].default) for key in ("start_day", "end_day")]
         context["days"] = tuple(day if type(day) in (int, float) and isfinite(day) else None for day in days)
     species = patch.get("species", "human") if isinstance(patch, dict) else None
+    patient = data.get("patient")
+    disease = patient.get("disease", "none") if isinstance(patient, dict) else "none"
     if data.get("events") and isinstance(species, str) and species in resources.species_names():
         over = patch.get("rules", "")
-        folder = rules_of(Patch.model_construct(species=species, rules=over if isinstance(over, str) else ""))
+        own = Patch.model_construct(species=species, rules=over if isinstance(over, str) else "")
+        folder = rules_of(own, disease if isinstance(disease, str) else "none")
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
         context["transgenes"] = read_names(folder / "transgenes.csv")

@@ -11,6 +11,7 @@ from abm import resources
 from abm.config_antibody import Infused
 from abm.config_cells import Product
 from abm.config_graft import Edit, MarrowOf, Purified
+from abm.config_hiv import Antiretroviral, Ccr5Null, Infected
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
@@ -113,14 +114,14 @@ class Time(Table):
         return value
 
 
-class Patient(Exposed):
+class Patient(Infected, Exposed):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml"],
-        parameter("", "disease present at the start: acute myeloid or lymphoblastic, or chronic myeloid leukaemia"),
+        Literal["none", "aml", "all", "cml", "chip", "ms", "sle"],
+        parameter("", "at the start: leukaemia (aml, all, cml), clonal haematopoiesis, multiple sclerosis, lupus"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -149,7 +150,7 @@ class Patient(Exposed):
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
-        if value > 0 and info.data.get("disease") == "none":
+        if value > 0 and info.data.get("disease") in ("none", "chip", "ms", "sle"):
             msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
             raise ValueError(msg)
         return value
@@ -264,6 +265,7 @@ class Graft(Timed):
         Edit | None,
         parameter("", "how its stem and progenitor cells are edited", form="a table with locus and efficiency"),
     ] = None
+    ccr5_null: Ccr5Null = 0.0
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
@@ -317,6 +319,12 @@ class Antibody(Infused, Timed):
     action: Literal["antibody"]
     doses: Doses = 1
     every_h: Every = 24
+
+
+class Art(Antiretroviral, Timed):
+    """Antiretroviral therapy, a dose a day."""
+
+    action: Literal["art"]
 
 
 class Gcsf(Timed):
@@ -381,10 +389,8 @@ class Stop(OfDrug):
     action: Literal["stop"]
 
 
-TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Antibody | Gcsf | Label | Stop | Switch | Treat | BloodLoss | PlateletLoss,
-    Field(discriminator="action"),
-]
+_Event = Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Switch | Treat
+TherapyEvent = Annotated[_Event | BloodLoss | PlateletLoss, Field(discriminator="action")]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     get_args(table.model_fields["action"].annotation)[0]: table for table in get_args(get_args(TherapyEvent)[0])

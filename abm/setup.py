@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, fsum
+from math import ceil, fsum, inf
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,12 @@ from abm.cells import (
 )
 from abm.comm import SerialComm
 from abm.config import Config, Graft, rules_of
+from abm.config_models import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
-from abm.model.body import Scale, Tables, Watch, daily_production
+from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
@@ -66,6 +67,7 @@ class Model:
     hop: NDArray[np.uint32]
     substeps: int
     harvests: Mapping[str, Harvest]
+    exposure: Exposure | None
 
 
 def load_model(config: Config) -> Model:
@@ -88,6 +90,7 @@ def load_model(config: Config) -> Model:
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
         harvests=_harvests(config, tables),
+        exposure=_exposure(config, tables),
     )
 
 
@@ -120,6 +123,29 @@ def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
             except CheckpointError as error:
                 raise config.error(f"events.{index}.marrow_of", str(error)) from None
     return found
+
+
+def _exposure(config: Config, tables: Tables) -> Exposure | None:
+    """Return what the scenario says of HIV, after a check that it fits together."""
+    patient, start = config.patient, config.time.start_day
+    if patient.infection == "none":
+        for index, event in enumerate(config.events):
+            if isinstance(event, Art):
+                message = 'expected patient.infection = "hiv", found "none"'
+                raise config.error(f"events.{index}.action", message)
+        return None
+    if tables.hiv is None:
+        message = f'expected "none", found "{patient.infection}"; there is no hiv.csv for {config.patch.species}'
+        raise config.error("patient.infection", message)
+    exposed = start if patient.infection_day is None else patient.infection_day
+    therapy_from = inf if patient.art_day is None else patient.art_day
+    if patient.art_day is not None and not exposed <= therapy_from < start:
+        message = (
+            f"expected a day from the exposure ({exposed:g}) to before start_day = {start:g}, found {therapy_from:g}; "
+            'later therapy is an event with action = "art"'
+        )
+        raise config.error("patient.art_day", message)
+    return Exposure(exposed, therapy_from)
 
 
 def _schedule(config: Config, tables: Tables) -> therapy.Schedule:

@@ -61,6 +61,7 @@ class Simulation:
         hot, cold = setup.make_cells(sim.model, sim.census, sim.domain, planes.label)
         sim.lattice.load("res_hot", hot)
         sim.lattice.load("res_cold", cold)
+        sim.body.catch_up(config.time.start_day)
         sim._settle_lymphocytes()
         sim._refresh_counts()
         sim._relax_fields()
@@ -98,8 +99,8 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        rules, watch = self.model.rules, setup.make_watch(self.model)
-        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed, watch)
+        model, rules, watch = self.model, self.model.rules, setup.make_watch(self.model)
+        self.body = Body(model.tables, self.config.patient, self.scale, self.config.seed, watch, model.exposure)
         self.lattice.watch([int(rules.recognition.receptors[receptor]) for receptor in watch.classes])
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)

@@ -47,7 +47,8 @@ class Overlay:
     Attributes:
         base: tables of the species.
         over: whole tables that count instead of those of the same name.
-        rows: tables whose rows replace those they agree with in the key of the table, and add others.
+        rows: tables whose rows replace those they agree with in the key of the table, and add others; a table that the
+            others lack counts as it is.
     """
 
     base: Path
@@ -59,7 +60,9 @@ class Overlay:
         mine = self.over / name if self.over else None
         table = mine if mine is not None and mine.is_file() else self.base / name
         rows = self.rows / name if self.rows else None
-        return Amended(table, rows) if rows is not None and rows.is_file() else table
+        if rows is None or not rows.is_file():
+            return table
+        return Amended(table, rows) if table.is_file() else rows
 
     def __str__(self) -> str:
         """Return all folders, for messages."""

@@ -14,6 +14,7 @@ from abm.cells import Kind, Origin
 from abm.config_graft import Edit
 from abm.config_models import (
     Antibody,
+    Art,
     BloodLoss,
     Cells,
     Chemo,
@@ -140,6 +141,8 @@ class _Plan:
             self._repeat(event.day, HOURS_PER_DAY, 1, self._cells(event, key))
         elif isinstance(event, Drug):
             self._immunosuppress(event, key)
+        elif isinstance(event, Art):
+            self._antiretrovirals(event)
         elif isinstance(event, Treat):
             self._treat(event, key)
         elif isinstance(event, Switch):
@@ -198,12 +201,13 @@ class _Plan:
             content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
         else:
             content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
-        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], edit=event.edit, **content)
+        content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
+        stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
         if source.delay == 0.0:
             doses = [(0.0, replace(stem, cd3=cd3))]
         else:
-            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin)
+            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin, ccr5_null=event.ccr5_null)
             doses = [(0.0, lymphocytes), (source.delay / HOURS_PER_DAY, stem)]
         self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
 
@@ -265,6 +269,13 @@ class _Plan:
         if self.tables.drugs[event.drug].reference:
             message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as {event.action}'
             raise self.error(f"{key}.drug", message)
+
+    def _antiretrovirals(self, event: Art) -> None:
+        """Order daily doses, which the body draws when they are due, and their end."""
+        self._cancel("art", event.day)
+        self.entries.append(_Entry(self._step(event.day), Dose("art", "art", event.adherence)))
+        if event.until_day is not None:
+            self.entries.append(_Entry(self._step(event.until_day), Dose("art", "art", 0.0)))
 
     def _treat(self, event: Treat, key: str) -> None:
         """Order a drug that begins by itself."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import MARKS, N_KINDS, N_ORIGINS, N_VARIANTS, Count, EditBit, Event, Flag, Label
+from abm.cells import GAIN_KIND, GAIN_VARIANT, N_KINDS, N_ORIGINS, N_VARIANTS, Count, EditBit, Event, Flag, Label
 from abm.philox import philox
 from abm.reference.lattice import (
     CLAIMING,
@@ -49,6 +49,7 @@ class _Mutations(NamedTuple):
     start: NDArray[np.int32]
     chance: U32
     gain: U16
+    flags: U32
 
 
 def commit(
@@ -91,7 +92,7 @@ def commit(
     """
     site = filled(action, first, n)
     fates, random = _Fates(flags, stages, renew, fate_next, fate_share), (total, shift, seed, step, word)
-    mutations = _Mutations(mutation, mutation_start, mutation_chance, mutation_gain)
+    mutations = _Mutations(mutation, mutation_start, mutation_chance, mutation_gain, flags)
     words = hot.reshape(-1), cold.reshape(-1)
     event, claims = event_of(action.reshape(-1)[site]), (action.reshape(-1)[site] & CLAIMING) != 0
 
@@ -223,9 +224,14 @@ def _mutated(daughters: tuple[U32, U32], mothers: tuple[U32, U32], draw: U32, mu
     for k in range(mutations.chance.size):
         owner = int(np.searchsorted(mutations.start, k, side="right")) - 1
         gains = open_ & (row == owner) & (draw < mutations.chance[k])
-        lost, variant = int(mutations.gain[k]) & 0xFF, int(mutations.gain[k]) >> MARKS["variant"][0]
-        h[gains] |= np.uint32(lost) << HOT["loss"][0]
-        if variant:
+        gain = int(mutations.gain[k])
+        kind, variant = gain >> GAIN_KIND, (gain >> GAIN_VARIANT) & (N_VARIANTS - 1)
+        h[gains] |= np.uint32(gain & 0xFF) << HOT["loss"][0]
+        if kind:  # begins as its wild type
+            h[gains], c[gains] = _become(
+                h[gains], c[gains], np.full(int(gains.sum()), kind, np.uint32), mutations.flags
+            )
+        if kind or variant:
             c[gains] = put(c[gains], COLD["resist"], variant)
         open_ &= ~gains
     return h, c

@@ -25,7 +25,7 @@ _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py"
           "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
           "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
-_INSIDE = ("validation/patient.py", "validation/experiments.py")
+_INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py")
 _MEASURED_BY = "observables/*.py"
 _TRIES = 1000
 
@@ -42,6 +42,7 @@ class Case:
         overrides: what is changed in the scenario.
         drawn: what the priors gave, by parameter.
         key: digest of all that decides the result.
+        well_mixed: whether the patient has no lattice.
     """
 
     protocol: str
@@ -51,6 +52,7 @@ class Case:
     overrides: tuple[str, ...]
     drawn: tuple[tuple[str, float], ...]
     key: str = ""
+    well_mixed: bool = False
 
     @property
     def file(self) -> str:
@@ -99,7 +101,8 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     rules = rules_of(config.patch)
     folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
-    return Case(name, seed, str(path), "", overrides, drawn, _digest(decides))
+    decides += ["well_mixed"] if protocol.well_mixed else []
+    return Case(name, seed, str(path), "", overrides, drawn, _digest(decides), protocol.well_mixed)
 
 
 def event_list(protocol: Protocol, path: Path | None) -> list[Mapping[str, Any]]:

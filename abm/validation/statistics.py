@@ -75,6 +75,16 @@ def average(values: Floats, axis: int = -1) -> Floats:
     return np.asarray(values.mean(axis=axis), dtype=np.float64)
 
 
+def hazard(values: Floats, axis: int = -1) -> Floats:
+    """Return the cumulative hazard of an event that values of 1 have had and those of 0 have not."""
+    with np.errstate(divide="ignore"):  # infinite where all have had it
+        return np.asarray(-np.log1p(-values.mean(axis=axis)), dtype=np.float64)
+
+
+#: What a contrast is made of.
+CENTRES: dict[str, Callable[..., Floats]] = {"median": middle, "mean": average, "hazard": hazard}
+
+
 def bootstrap(samples: Sequence[Floats], of: Callable[..., Floats]) -> tuple[float, float] | None:
     """Return the percentile interval of ``of``, which takes one array of resamples (R, n) for every sample.
 
@@ -101,11 +111,11 @@ def median(values: Floats) -> Estimate:
 
 
 def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool) -> Estimate:
-    """Return difference or ratio of the medians or means (``of``) of two independent cohorts."""
+    """Return difference or ratio of the medians, means or hazards (``of``) of two independent cohorts."""
     mine, other = mine[~np.isnan(mine)], other[~np.isnan(other)]
     if not mine.size or not other.size:
         return NOTHING
-    centre = average if of == "mean" else middle
+    centre = CENTRES[of]
 
     def compare(a: Floats, b: Floats) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):  # both cohorts may never reach an endpoint

@@ -59,6 +59,7 @@ class Protocol(Table):
     experiment: Annotated[str, parameter("", "a check of the engine, instead of a scenario")] = ""
     species: Annotated[Literal["human", "mouse"], parameter("", "whose data it is compared with")]
     what: Annotated[str, parameter("", "one line")]
+    well_mixed: Annotated[bool, parameter("", "patients without a lattice: years of what goes on in the body")] = False
     set: Annotated[tuple[str, ...], parameter("", "overrides", form="a list of texts", strict=False)] = ()
     quick: Annotated[
         tuple[str, ...], parameter("", "more of them for --quick", form="a list of texts", strict=False)
@@ -92,7 +93,10 @@ class Target(Table):
     ] = None
     at_least: Annotated[float | None, parameter("as the observable", "a hit is not less")] = None
     at_most: Annotated[float | None, parameter("as the observable", "a hit is not more")] = None
-    statistic: Annotated[Literal["median", "mean", "share", "correlation"], parameter("", "of the cohort")] = "median"
+    statistic: Annotated[
+        Literal["median", "mean", "share", "correlation", "hazard"],
+        parameter("", "of the cohort; hazard: cumulative, of a yes or no, for the ratio of two cohorts"),
+    ] = "median"
     correlate: Annotated[str, parameter("", "parameter with a prior, for a correlation")] = ""
     unit: Annotated[str, parameter("", "of the statistic")]
     centre: Annotated[float | None, parameter("as unit", "published centre")] = None
@@ -195,6 +199,8 @@ def read_protocols(path: Path) -> dict[str, Protocol]:
         found[name] = checked(Protocol, sub).model_copy(update={"priors": drawn})
         if bool(found[name].scenario) == bool(found[name].experiment):
             raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
+        if found[name].well_mixed and found[name].experiment:
+            raise ConfigError("expected false for an experiment", file=sub.place(("well_mixed",)), key="well_mixed")
     return found
 
 
@@ -254,8 +260,10 @@ def _cohort_problem(target: Target, protocols: Mapping[str, Protocol]) -> tuple[
                 return "species", f"expected {protocols[name].species}, that of {name}, found {target.species}"
     if bool(target.reference) != bool(target.contrast):
         return "contrast", "expected contrast and reference, or neither"
-    if target.contrast and target.statistic not in ("median", "mean"):
+    if target.contrast and target.statistic not in ("median", "mean", "hazard"):
         return "statistic", f'expected median or mean, of which a {target.contrast} is made, found "{target.statistic}"'
+    if target.statistic == "hazard" and target.contrast != "ratio":
+        return "statistic", 'expected with contrast = "ratio": a hazard is compared with that of another cohort'
     if (target.statistic == "correlation") != bool(target.correlate):
         return "correlate", 'expected with statistic = "correlation", and only with it'
     for name in target.protocol if target.correlate else ():

@@ -98,7 +98,7 @@ def every_antigen(backend: Any) -> None:
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
     for antigen in Antigen:
         antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
-    classes = range(1 + len(Antigen))
+    classes = range(2 + max(Antigen))
     check(backend, list(product(classes, classes[1:], Origin, LOSSES)), antigens.reshape(-1), receptors)
 
 
@@ -150,7 +150,7 @@ def every_loan(backend: Any) -> None:
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
     for antigen in Antigen:
         antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
-    classes = range(1 + len(Antigen))
+    classes = range(2 + max(Antigen))
     cases = list(product(classes, classes[1:], [Origin.HOST], LOSSES))
     own = {Kind.CD8_EFFECTOR: receptors, Kind.CD8_MEMORY: np.zeros_like(receptors)}
     for antigen in Antigen:

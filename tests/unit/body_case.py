@@ -36,12 +36,14 @@ def tables(species: str = "human") -> Tables:
     return Tables.load(resources.folder("scenarios") / "rules" / species)
 
 
-def make_body(person: Person | None = None, found: Tables | None = None, cells_per_agent: float = 0.0) -> Body:
+def make_body(
+    person: Person | None = None, found: Tables | None = None, cells_per_agent: float = 0.0, seed: int = 0
+) -> Body:
     """Return a body at homeostasis for a patch of ``AGENTS`` resident agents."""
     found, person = found or tables(), person or Person()
     exits = {k: cells / EXITS_PER_DAY for k, cells in daily_production(found, person.weight_kg).items()}
     weight = cells_per_agent or CELLS_PER_AGENT * person.weight_kg / found.values["reference_weight"]
-    return Body(found, person, Scale(weight, exits, AGENTS, CELLS_PER_HSC))
+    return Body(found, person, Scale(weight, exits, AGENTS, CELLS_PER_HSC), seed)
 
 
 def counts(body: Body, step_h: float, host: float = 1.0, donor: float = 0.0) -> NDArray[np.int64]:

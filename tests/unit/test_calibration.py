@@ -13,13 +13,13 @@ from abm import cli, resources
 from abm.calibration import matching, search
 from abm.calibration.command import to_toml
 from abm.calibration.problem import current, find, read_problem, targets_of, write_tables
-from abm.calibration.well_mixed import WellMixed
 from abm.cells import Behaviour, Count, Kind, Label
 from abm.config import load_config
 from abm.errors import ConfigError
 from abm.model.rules import load_rules
 from abm.tables import Overlay
 from abm.validation.targets import read_catalogue
+from abm.well_mixed import WellMixed
 
 SCENARIOS = Path(resources.folder("scenarios"))
 PROBLEM = """what = "one number"

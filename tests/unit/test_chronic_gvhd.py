@@ -8,7 +8,7 @@ from math import exp, inf, sqrt
 import numpy as np
 import pytest
 
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import without_infections
 from abm.model.body import Dose
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.organs import GVH
@@ -94,7 +94,7 @@ def test_it_sends_effectors_to_the_marrow_and_hurts_the_thymus() -> None:
 
 def test_old_checkpoints_have_none() -> None:
     old = Snapshot(7, (8, 4, 4), 0, 8, {}, {"mortality.exposure": np.zeros(3)})
-    new = UPGRADERS[3](old).body
+    new = without_infections(old).body
     fresh = ChronicDisease(replace(RULES), seed=1)
     fresh.unpack({name: new[f"chronic.{name}"] for name in ChronicDisease.STATE})
     assert (fresh.onset, fresh.severity, fresh.risk) == (inf, 0.0, 0.0)

@@ -11,7 +11,7 @@ from abm.backends import choose
 from abm.cells import COLD, Count, Kind, Origin, Specificity
 from abm.diversity import chao1, morisita_horn, shannon, simpson
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Body, Dose
 from abm.model.body.clones import (
     NAIVE,

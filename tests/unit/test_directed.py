@@ -18,7 +18,7 @@ DAYS = 3
 
 
 def scenario(**dose: float) -> Config:
-    event = {"day": -10.0, "action": "antibody", "drug": "gemtuzumab", **dose}
+    event = {"day": -2.0, "action": "antibody", "drug": "gemtuzumab", **dose}
     base = tiny_config().model_dump(exclude_none=True)
     return Config.model_validate(base | {"events": (event,) if dose else ()})
 
@@ -37,7 +37,7 @@ def after(backend: Any, config: Config, lost: float) -> Simulation:
 
 def test_cells_without_the_antigen_live_as_without_the_drug(backend: Any) -> None:
     """Not a bit of the lattice differs."""
-    with_drug, without = (after(backend, scenario(**dose), 1.0) for dose in ({"dose_mg": 16.2}, {}))
+    with_drug, without = (after(backend, scenario(**dose), 1.0) for dose in ({"dose_mg": 160.0}, {}))
     assert with_drug.body.antibodies.acting
     assert with_drug.flux[Count.DRUG].sum() == 0
     for name, array in without.lattice.snapshot().items():
@@ -64,7 +64,7 @@ def test_circulating_cells_are_spared_alike() -> None:
     blood.add(hot, np.zeros_like(hot))
     directed = np.zeros((cells.N_KINDS, 2, len(LOSS_ANTIGENS)))
     directed[Kind.LSC, :, LOSS_ANTIGENS.index(Antigen.CD33)] = 1.0
-    blood.clear(3, 1.0, np.zeros((cells.N_KINDS, 2)), directed)
+    blood.clear(3, 1.0, np.zeros((cells.N_VARIANTS, cells.N_KINDS, 2)), directed)
     lost = (blood.hot & np.uint32(LOSS)) != 0
     assert lost.sum() == 1000
     assert abs(int((~lost).sum()) - 1000 * float(np.exp(-1))) < 4 * 15.3

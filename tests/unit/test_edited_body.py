@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.config_graft import Edit
-from abm.io import reader
+from abm.io import upgrades
 from abm.model.body import Body, Dose
 from abm.model.body.edited import ANY, COMPLETE
 from abm.model.body.immune import INDEX
 from abm.state import Snapshot
 from tests.unit.body_case import counts, make_body
+from tests.unit.hiv_case import infected, virus_of
 
 CCR5 = Edit(locus="CCR5", efficiency=0.8)
 TCR = Edit(locus="TRANSGENE", vcn=1.0, receptor="TCR_TRANSGENE")
@@ -143,7 +144,7 @@ def test_an_old_checkpoint_has_no_edited_cells() -> None:
     body = make_body()
     old = {name: array for name, array in body.pack().items() if not name.startswith("edited.")}
     old |= {name: np.ones((N_COUNTS - 2, 64, 4), np.int64) for name in ("last_counts", "output.flux")}
-    new = reader._without_edits(Snapshot(0, (1, 1, 1), 0, 1, {}, old, {})).body
+    new = upgrades.without_edits(Snapshot(0, (1, 1, 1), 0, 1, {}, old, {})).body
     fresh = body.edited.pack()
     assert {name: array.shape for name, array in new.items() if name.startswith("edited.")} == {
         f"edited.{name}": array.shape for name, array in fresh.items()
@@ -173,3 +174,20 @@ def test_without_a_switch_nobody_dies() -> None:
     body._give(Dose("switch", "switch", 0.9))
     for name, array in body.pack().items():
         np.testing.assert_allclose(array, before[name], rtol=1e-12, err_msg=name)
+
+
+def test_t_cells_of_a_graft_without_ccr5_are_closed_to_r5_virus() -> None:
+    """Those with both alleles lost are; virus takes the others, so that they become more than leave the thymus."""
+    body = infected()
+    body.infuse(Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=CCR5))
+    live(body, 120.0, SOME, BOTH)
+    virus = virus_of(body)
+    assert virus.coreceptor.stem[Origin.DONOR] == pytest.approx(BOTH, rel=0.05)
+    assert virus.coreceptor.stem[Origin.HOST] == 0.0
+    assert 0.5 * BOTH < virus.coreceptor.null[0, Origin.DONOR] < 1.0
+    plain = infected()
+    plain.infuse(
+        Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=Edit(locus="CD33", efficiency=0.8))
+    )
+    live(plain, 120.0, SOME, BOTH)
+    assert not virus_of(plain).coreceptor.stem.any()

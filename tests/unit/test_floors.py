@@ -33,6 +33,7 @@ FLOORS = (
         "config_cells",
         "config_errors",
         "config_graft",
+        "config_hiv",
         "config_infection",
         "config_lines",
         "config_models",
@@ -45,7 +46,7 @@ FLOORS = (
     },
     {"domain", "messages", "comm", "backends"},
     {"model"},
-    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory"},
+    {"step", "setup", "harvest", "phases", "chains", "ledger", "observe", "io", "memory", "stem_clones", "well_mixed"},
     {
         "run",
         "run_folder",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import without_infections
 from abm.model.body import Dose
 from abm.model.body.infection import (
     BACTERIA,
@@ -154,7 +154,7 @@ def test_a_body_continues_as_if_it_had_not_been_stopped() -> None:
 
 def test_old_checkpoints_are_read() -> None:
     old = Snapshot(7, (8, 4, 4), 0, 8, {}, {"mortality.exposure": np.array([0.1, 0.2, 0.3])})
-    new = UPGRADERS[3](old).body
+    new = without_infections(old).body
     body = make_body()
     body.infections.unpack({name: new[f"infections.{name}"] for name in Infections.STATE})
     assert body.infections.turn == 7.0

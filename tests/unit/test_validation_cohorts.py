@@ -61,11 +61,16 @@ def test_the_key_follows_all_that_decides_a_result(
     (before,) = adults(1, protocols=protocols)
     changed = {**protocols, "adults": protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})}
     keys = {before.key, adults(1, protocols=changed)[0].key}
+    mixed = {**protocols, "adults": protocols["adults"].model_copy(update={"well_mixed": True})}
+    (without,) = adults(1, protocols=mixed)
+    assert without.well_mixed
+    assert not before.well_mixed
+    keys.add(without.key)
     monkeypatch.setattr(cases, "rules_digest", lambda folder: "other rules")
     keys.add(adults(1, protocols=protocols)[0].key)
     monkeypatch.setattr(cases, "code_digest", lambda: "other code")
     keys.add(adults(1, protocols=protocols)[0].key)
-    assert len(keys) == 4
+    assert len(keys) == 5
 
 
 def test_events_are_found_by_action_or_drug() -> None:

@@ -54,6 +54,16 @@ def test_too_few_values_bound_no_median() -> None:
     assert stats.median(np.arange(6.0)).ci is not None
 
 
+def test_hazards_of_two_cohorts() -> None:
+    """3 of 52 against 34 of 51: the published ratio is 0.07, by a model that knows when."""
+    few, many = np.repeat([1.0, 0.0], [3, 49]), np.repeat([1.0, 0.0], [34, 17])
+    found = stats.contrast(few, many, of="hazard", ratio=True)
+    assert found.value == pytest.approx(np.log(49 / 52) / np.log(17 / 51))
+    assert found.ci is not None
+    assert 0.0 <= found.ci[0] < found.value < found.ci[1] < 0.2
+    assert stats.hazard(np.ones(4)) == inf
+
+
 def test_bootstrap_covers_the_median_as_often_as_it_says() -> None:
     random = np.random.default_rng(3)
     intervals = [stats.median(random.normal(10.0, 2.0, 25)).ci for _ in range(300)]

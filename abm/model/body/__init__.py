@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import engagement, report, targets, threats
+from abm.model.body import engagement, hiv_course, report, targets, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
+from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
-from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS, Drugs
+from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
 from abm.model.body.edited import Edited, Exits
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
+from abm.model.body.hiv import Exposure
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
@@ -48,7 +50,9 @@ from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
 
-__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "Watch", "daily_production"]
+__all__ = [
+    "OBSERVABLES", "Arrival", "Body", "Dose", "Exposure", "Patient", "Scale", "Tables", "Watch", "daily_production",
+]  # fmt: skip
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
@@ -64,7 +68,13 @@ class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
     def __init__(
-        self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0, watch: Watch | None = None
+        self,
+        tables: Tables,
+        patient: Patient,
+        scale: Scale,
+        seed: int = 0,
+        watch: Watch | None = None,
+        exposure: Exposure | None = None,
     ) -> None:
         """Start at homeostasis, all cells of host origin.
 
@@ -74,13 +84,15 @@ class Body:
             scale: how the patch stands for the whole marrow.
             seed: that of the run.
             watch: receptor classes of engineered T cells that the run may give; none if left out.
+            exposure: to HIV; none if left out.
         """
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
             raise ValueError(msg)
         weight = patient.weight_kg
-        self.tables, self.scale, self.seed = tables, scale, seed
+        self.tables, self.scale, self.seed, self.weight_kg = tables, scale, seed, weight
+        self.hiv = hiv_course.make(tables, patient, exposure, seed)
         self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
@@ -95,7 +107,7 @@ class Body:
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
-        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self.clones.enter)
+        self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -116,6 +128,9 @@ class Body:
         foreign = tables.repertoires[patient.donor]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
         self.usual_defence = threats.defenders(self)
+        self.disease = start_disease(
+            tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
+        )
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -126,6 +141,11 @@ class Body:
     def load(cls, folder: Folder, patient: Patient, scale: Scale) -> Self:
         """Read the rule tables in ``folder`` and start a patient."""
         return cls(Tables.load(folder), patient, scale)
+
+    def catch_up(self, day: float) -> None:
+        """Let an infection that began before the run take its course until ``day``."""
+        if self.hiv is not None:
+            hiv_course.live_until(self, self.hiv, day)
 
     # ------------------------------------------------------------------------------------------------- one step
 
@@ -191,6 +211,14 @@ class Body:
         usual = self.scale.megakaryocytes
         return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
 
+    def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Tell who keeps account of a pool's cells of those it has gained but not by division."""
+        self.clones.enter(kind, source, cells, pool)
+        if self.hiv is not None:
+            self.hiv.coreceptor.enter(kind, source, cells, pool)
+        if self.disease is not None:
+            self.disease.reactive.enter(kind, source, cells, pool)
+
     def _survive_drugs(self, step_h: float) -> None:
         """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
         if not self.drugs.acting:
@@ -207,6 +235,10 @@ class Body:
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
             self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
+            if self.hiv is not None:
+                self.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+        if self.disease is not None:
+            self.disease.survive(by_drug)
         injury = self.drugs.injury(step_h)
         if injury > 0.0:
             self.allo.injure(injury)
@@ -224,18 +256,27 @@ class Body:
         self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
     ) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
+        if self.hiv is not None:
+            hiv_course.follow_edits(self.hiv, self.edited)
         lack = self.cytokines.lymphopenia(self.relative_t_cells)
         self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
+        if self.hiv is not None:
+            self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
                 self.lymphocytes.pools[:, victims] *= survival
                 self.allo.survive(mirror, survival, survival)
+                if self.hiv is not None:
+                    self.hiv.survive_of(victims, survival)
         loss_before = self.allo.immune_loss.tolist()
         self.allo.advance(self._surroundings(population), step_h)
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
         if gained > 0.0:
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
+        if self.disease is not None:
+            inhibition = {effect: self.drugs.inhibition(effect) for effect in EFFECTS}
+            self.disease.advance(self.lymphocytes, inhibition, step_h)
         self._advance_chronic(step_h)
 
     def _advance_chronic(self, step_h: float) -> None:
@@ -284,6 +325,8 @@ class Body:
             self.drugs.set_level(self.drugs.index(dose.name), dose.amount)
         elif dose.kind == "blood_loss":
             self._bleed(dose.amount)
+        elif dose.kind == "art" and self.hiv is not None:
+            self.hiv.art.order(dose.amount)
         elif dose.kind == "platelet_loss":
             self.blood.destroy_platelets(dose.amount)
         elif dose.kind == "switch":
@@ -308,10 +351,15 @@ class Body:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
         if graft.edit is not None:
             self.edited.begin(graft.edit, graft.origin)
+        before = self.lymphocytes.pools.copy()
         for kind, share in self.tables.grafts[graft.name].cd3.items():
             pool = self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
             self.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
+            if self.disease is not None:
+                self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
+        if self.hiv is not None:
+            hiv_course.graft(self.hiv, graft, before, self.lymphocytes.pools)
         self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
@@ -392,10 +440,14 @@ class Body:
         """Return the receptor classes in a pool and their shares of its cells."""
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
-        own = self.repertoires[origin].get(kind, ())
-        found = [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+        allo = alloreactive_shares(kind, side, share, self.donor.ubiquitous_share)
+        found = [*allo, *self.repertoire(origin, kind)]
         added, shown = self.edited.expressing(kind, origin)
         return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
+
+    def repertoire(self, origin: Origin, kind: Kind) -> Sequence[Share]:
+        """Return the receptor classes of a pool that are not alloreactive."""
+        return self.repertoires[origin].get(kind, ())
 
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
         """Return the clone of every lymphocyte that enters the marrow now, in their order."""
@@ -456,7 +508,11 @@ class Body:
             "engineered",
             "edited",
         )
-        return [(getattr(self, name), name) for name in parts]
+        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
+        found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
+        if self.disease is not None:
+            found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
+        return found
 
 
 def _persons(donor: str) -> dict[Origin, int]:

@@ -164,7 +164,7 @@ def _values(
         if prop == "kill":
             kill[row.choice("of", DRUG_TARGETS)] = row.number("value", 0.0)
         elif prop == "lends":
-            lends[Kind[row.choice("of", [k.name for k in kinds if is_motile(k)])]] = row.number("value", 0.0, 1.0)
+            lends[Kind[row.choice("of", [k.name for k in Kind if is_motile(k)])]] = row.number("value", 0.0, 1.0)
         else:
             wanted = ["-"] if prop in KINETICS else [a.name for a in Antigen]
             of = row.choice("of", [*wanted, *CHECKPOINTS] if prop == "half_occupancy" else wanted)

@@ -30,7 +30,7 @@ LINEAGES = {"cd4": CD4_CELLS, "cd8": CD8_CELLS}
 SAMPLE = 256
 #: Where the cells of a pool come from that enter it: new receptors, or the naive pool of the same lineage.
 NEW, NAIVE = 0, 1
-_NAIVE_OF = {Kind.CD4_MEMORY: Kind.CD4_NAIVE, Kind.CD8_MEMORY: Kind.CD8_NAIVE}
+NAIVE_OF = {Kind.CD4_MEMORY: Kind.CD4_NAIVE, Kind.CD8_MEMORY: Kind.CD8_NAIVE}
 #: Pool whose sample gives the clone of a lymphocyte that comes from none of them.
 _LIKE = {Kind.CD8_EFFECTOR: Kind.CD8_NAIVE, Kind.CD4_EFFECTOR: Kind.CD4_NAIVE}
 #: Clone numbers, exact in float64: one range by person and pool, one for receptors made during the run.
@@ -116,7 +116,7 @@ class Clones(Packed):
         if source == NEW:
             self.made += n
             return _MADE + self.made - np.arange(n, dtype=np.float64)
-        naive = _NAIVE_OF[kind]
+        naive = NAIVE_OF[kind]
         words = self._draw(naive, origin, n, _RANKS)
         return np.array(self.ids[ROWS.index(naive), origin, _slot(words)])
 
@@ -180,3 +180,12 @@ def _rank(rules: CloneRules, word: int) -> float:
     rest = 1.0 - rules.exponent
     rank = power(last, u) if rest == 0.0 else power(1.0 + u * (power(last, rest) - 1.0), 1.0 / rest)
     return float(min(int(rank), int(rules.clones)))
+
+
+# -- measures of a sample: clone numbers of its cells, shape (cells,); 0 is not a clone
+
+
+def share_made(cells: Floats) -> float:
+    """Return the share of cells with receptors that were made since the start; 0 without cells."""
+    n = int((cells > 0.0).sum())
+    return int((cells > _MADE).sum()) / n if n else 0.0

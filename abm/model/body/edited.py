@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_ORIGINS, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.cells import LOSS_ANTIGENS, N_ORIGINS, Antigen, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.config_graft import Edit
 from abm.model.body.blood import Blood
 from abm.model.body.immune import INDEX, POOLS, RETURNS, T_CELLS, TRAVELLERS, Arrival, Lymphocytes
@@ -69,6 +69,7 @@ class Edited(Packed):
         self.bits: Floats = np.zeros(N_ORIGINS)
         self.receptor: Floats = np.zeros(N_ORIGINS)
         self.pools: Floats
+        self.thymus: Floats
         for part, names in ((blood, BLOOD), (lymphocytes, LYMPHOID)):
             for name in names:
                 setattr(self, name, np.zeros((2, *np.shape(getattr(part, name)))))
@@ -111,6 +112,11 @@ class Edited(Packed):
             kept = max(pool - cells, 0.0)
             for which, n in enumerate(edited):
                 self.pools[which, row, origin] = min((self.pools[which, row, origin] * kept + n) / pool, 1.0)
+
+    def emigrants_without(self, antigen: Antigen) -> dict[int, float]:
+        """Return the share of thymic emigrants that have lost an antigen, by origin; of origins edited at its gene."""
+        lost = pack_hot(loss=1 << LOSS_ANTIGENS.index(antigen))
+        return {o: float(self.thymus[COMPLETE, -1, o]) for o, bits in enumerate(self.bits) if int(bits) & lost}
 
     def purge(self, kill: float, blood: Blood, lymphocytes: Lymphocytes) -> None:
         """Let this share of the cells die that carry a safety switch: all that are completely edited have it."""

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from abm.cells import Kind
 from abm.model.body.antibodies import Antibody, read_antibodies
+from abm.model.body.autoimmune import Values, read_autoimmune
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.edited import Transgenes, read_transgenes
 from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.hiv_rules import read_hiv
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
@@ -114,6 +116,8 @@ class Tables:
     products: dict[str, Product]
     editing: dict[str, float]
     transgenes: Transgenes
+    hiv: Mapping[str, float] | None = None
+    autoimmune: Mapping[str, Values] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -135,6 +139,8 @@ class Tables:
             read_products(folder),
             read_editing(folder),
             read_transgenes(folder),
+            read_hiv(folder),
+            read_autoimmune(folder),
         )
 
 

@@ -15,7 +15,7 @@ from abm.cells import Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body.immune import Arrival
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import OrganRules
 from abm.tables import Folder, did_you_mean, read_table
 
@@ -159,13 +159,7 @@ class Alloimmunity(Packed):
         """Advance by ``step_h`` hours: one step of the classical Runge-Kutta method."""
         if self._at_rest(around):
             return
-        days, state = step_h / HOURS_PER_DAY, self._vector()
-        k1 = self._slope(state, around)
-        k2 = self._slope(_along(state, k1, days / 2.0), around)
-        k3 = self._slope(_along(state, k2, days / 2.0), around)
-        k4 = self._slope(_along(state, k3, days), around)
-        mean = [a + 2.0 * b + 2.0 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
-        self._take(_along(state, mean, days / 6.0))
+        self._take(runge_kutta(lambda y: self._slope(y, around), self._vector(), step_h / HOURS_PER_DAY))
 
     def _at_rest(self, around: Surroundings) -> bool:
         """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
@@ -275,8 +269,3 @@ class Alloimmunity(Packed):
         """Let agents that found no site wait for the next step."""
         slot = [(whose, seen) for _, whose, seen in DEPARTURES].index((origin, specificity))
         self.waiting[slot] += agents
-
-
-def _along(state: list[float], slope: list[float], days: float) -> list[float]:
-    """Return ``state`` after ``days`` along ``slope``."""
-    return [x + dx * days for x, dx in zip(state, slope, strict=True)]

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from abm.errors import ConfigError
 from abm.exactmath import log
 from abm.tables import Folder, read_values
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "m2", "cells", "cells/d")
@@ -25,8 +28,12 @@ HALVES = (
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
 
-def _in(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+def in_unit(unit: str) -> Any:  # noqa: ANN401 - stands for a dataclass field
+    """Return a parameter in this unit."""
     return field(metadata={"unit": unit})
+
+
+_in = in_unit
 
 
 @dataclass(frozen=True)
@@ -234,17 +241,7 @@ class MortalityRules:
     toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar(
-    "Rules",
-    SizeRules,
-    BloodRules,
-    CytokineRules,
-    LymphocyteRules,
-    OrganRules,
-    ChronicRules,
-    MortalityRules,
-    EngineeredRules,
-)
+Rules = TypeVar("Rules", bound="DataclassInstance")
 SECTIONS: tuple[type[Any], ...] = (
     SizeRules,
     BloodRules,
@@ -255,7 +252,14 @@ SECTIONS: tuple[type[Any], ...] = (
     MortalityRules,
     EngineeredRules,
 )
-UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for section in SECTIONS for f in fields(section)}
+
+
+def units_of(section: type[Any]) -> dict[str, str]:
+    """Return the unit of every parameter of a section by name."""
+    return {f.name: f.metadata["unit"] for f in fields(section)}
+
+
+UNITS: Mapping[str, str] = {name: unit for section in SECTIONS for name, unit in units_of(section).items()}
 
 
 def read_body(folder: Folder) -> dict[str, float]:
@@ -280,6 +284,7 @@ def read_body(folder: Folder) -> dict[str, float]:
 
 
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
-    """Return one section of ``values`` for a patient of ``weight_kg``."""
+    """Return one section of ``values``, the reference weight among them, for a patient of ``weight_kg``."""
     size = weight_kg / values["reference_weight"]
-    return kind(**{f.name: values[f.name] * (size if UNITS[f.name] in EXTENSIVE else 1.0) for f in fields(kind)})
+    units = units_of(kind)
+    return kind(**{name: values[name] * (size if unit in EXTENSIVE else 1.0) for name, unit in units.items()})

@@ -27,6 +27,7 @@ ALLOREACTIVE = {
 }
 _ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
 _WORDS = 1 << 32
+COLUMNS = ("specificity", "kind", "donor", "frequency")
 
 Share = tuple[Specificity, float]
 Repertoire = Mapping[Kind, tuple[Share, ...]]
@@ -36,7 +37,7 @@ def read_repertoires(folder: Folder, donors: Iterable[str]) -> dict[str, Reperto
     """Return the classes and their precursor frequencies by donor type and pool, from ``repertoire.csv``."""
     names = [*donors]
     rows: dict[tuple[str, Specificity, Kind], Row] = {}
-    for row in read_table(folder / "repertoire.csv", ("specificity", "kind", "donor", "frequency")):
+    for row in read_table(folder / "repertoire.csv", COLUMNS, key=("specificity", "kind", "donor")):
         row.choice("unit", ["1"])
         specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
         if specificity in _ALLO:

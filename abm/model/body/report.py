@@ -8,10 +8,10 @@ import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
 from abm.diversity import chao1, morisita_horn, shannon, simpson
-from abm.model.body import threats
+from abm.model.body import hiv_course, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
-from abm.model.body.clones import LINEAGES, SAMPLE
+from abm.model.body.clones import LINEAGES, SAMPLE, share_made
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
 from abm.model.body.infection import BACTERIA, PATHOGENS, episode_rate
 from abm.model.body.numerics import Floats, total
@@ -43,6 +43,21 @@ _CLONES = (
 _EDITED = {
     "edited": "carry at least one edited allele",
     "altered": "have lost both alleles, or carry what was added",
+}
+#: Quantities of autoimmune diseases; 0 in patients without the disease.
+AUTOIMMUNE = {
+    "myelin_memory": ("cells", "myelin-reactive memory CD4 cells"),
+    "myelin_effectors": ("cells", "myelin-reactive CD4 cells that a trigger has activated"),
+    "myelin_regulators": ("cells", "regulatory cells that these have induced"),
+    "ms_relapses": ("1", "relapses of multiple sclerosis since the start"),
+    "ms_lesions": ("1", "times that new lesions of multiple sclerosis appeared since the start"),
+    "nuclear_b": ("1", "nuclear-reactive B cells relative to active lupus"),
+    "autoantibody": ("1", "autoantibody against nuclear antigens relative to active lupus"),
+    "interferon": ("1", "type I interferon relative to active lupus"),
+    "vaccine_titre": ("1", "antibody against former vaccines in a patient with lupus, relative to the start"),
+    "sledai": ("1", "activity of lupus, points of SLEDAI-2K"),
+    "sle_flares": ("1", "flares of lupus since the start"),
+    "edss": ("1", "expanded disability status scale, 0-10"),
 }
 #: name -> (unit, meaning).
 OBSERVABLES: dict[str, tuple[str, str]] = {
@@ -114,13 +129,17 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
     "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
+    **hiv_course.OBSERVABLES,
+    **{f"{x}_new": ("fraction", f"{x.upper()} cells with receptors made since the start") for x in LINEAGES},
+    **AUTOIMMUNE,
 }
 
 
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
-    values |= _infections(body) | _engineered(body)
+    values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
+    values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     for which, word in enumerate(_EDITED):
@@ -182,7 +201,9 @@ def _clones(body: Body) -> dict[str, float]:
     for j, cells in enumerate(kept.repertoire(body.lymphocytes.pools)):
         overlaps = (morisita_horn(cells, other[j]) for other in (kept.start, kept.graft))
         found = (shannon(cells), simpson(cells), chao1(cells), *overlaps)
-        values |= {f"{[*LINEAGES][j]}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
+        lineage = [*LINEAGES][j]
+        values |= {f"{lineage}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
+        values[f"{lineage}_new"] = share_made(cells)
     return values
 
 

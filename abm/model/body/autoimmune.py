@@ -1,0 +1,79 @@
+"""Which autoimmune disease a patient has: its table, and its start in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from abm.cells import Kind, Specificity
+from abm.errors import ConfigError
+from abm.model.body.autoimmunity import SelfReactive
+from abm.model.body.lupus import Lupus, LupusRules
+from abm.model.body.parameters import NEVER_ZERO, LymphocyteRules, section, units_of
+from abm.model.body.repertoire import Repertoire
+from abm.model.body.sclerosis import Sclerosis, SclerosisRules
+from abm.tables import Amended, Folder, read_values
+
+#: Rules by the table that states them. A species or disease that has none of them has no autoimmune disease.
+TABLES: Mapping[str, type[Any]] = {"sclerosis": SclerosisRules, "lupus": LupusRules}
+#: Units of values that may not be 0, besides those of the body, and names of others.
+_POSITIVE = (*NEVER_ZERO, "cells", "points")
+_DIVISORS = ("active_share", "complex_half", "help_half")
+
+Values = Mapping[str, float]
+Disease = Sclerosis | Lupus
+
+
+def read_autoimmune(folder: Folder) -> dict[str, Values]:
+    """Return the values of the autoimmune diseases whose tables are in ``folder``, by table."""
+    found: dict[str, Values] = {}
+    for name, rules in TABLES.items():
+        path, units = folder / f"{name}.csv", units_of(rules)
+        if not isinstance(path, Amended) and not path.is_file():
+            continue
+        found[name] = read_values(path, units)
+        for key, value in found[name].items():
+            if problem := _problem(key, value, units[key]):
+                raise ConfigError(f"{problem}, found {value:g}", file=str(path), key=key)
+    return found
+
+
+def _problem(key: str, value: float, unit: str) -> str:
+    """Return what is expected of a value that cannot be, nothing if it can."""
+    positive = unit in _POSITIVE or key in _DIVISORS
+    if value < 0.0 or (positive and value == 0.0):
+        return f"expected a number {'>' if positive else '>='} 0"
+    return "expected at most 1" if key.endswith("_share") and value > 1.0 else ""
+
+
+def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, graft: Repertoire, weight_kg: float,
+                  seed: int) -> Disease | None:  # fmt: skip
+    """Return the disease of a patient, ``None`` if there is none.
+
+    Args:
+        found: what :func:`read_autoimmune` returned.
+        body: ``body.csv``.
+        own: receptor classes of the patient's pools.
+        graft: those of a graft's.
+        weight_kg: of the patient.
+        seed: of the run.
+    """
+    if "sclerosis" in found:
+        mine, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
+        rules = section(SclerosisRules, {**body, **found["sclerosis"]}, weight_kg)
+        return Sclerosis(rules, SelfReactive(mine, mine, theirs), seed)
+    if "lupus" in found:
+        pools = section(LymphocyteRules, body, weight_kg)
+        turnover = pools.b_production / pools.b_pool
+        ill = section(LupusRules, {**body, **found["lupus"]}, weight_kg)
+        if ill.expansion <= turnover:
+            raise ConfigError(f"expected more than the turnover of B cells, {turnover:g}/d", key="lupus.csv expansion")
+        born, active = ({Kind.IMMATURE_B: share} for share in (ill.born_share, ill.active_share))
+        return Lupus(ill, SelfReactive(born, active, active if own is graft else born), seed, pools.b_pool, turnover)
+    return None
+
+
+def _frequencies(repertoire: Repertoire, specificity: Specificity) -> dict[Kind, float]:
+    """Return the frequency of a receptor class in naive and memory CD4 cells."""
+    kinds = (Kind.CD4_NAIVE, Kind.CD4_MEMORY)
+    return {kind: dict(repertoire.get(kind, ())).get(specificity, 0.0) for kind in kinds}

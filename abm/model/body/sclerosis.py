@@ -1,0 +1,144 @@
+"""Relapsing multiple sclerosis: myelin-reactive T cells, the regulatory cells they call up, lesions and disability.
+
+A trigger, such as an infection, makes antigen-presenting cells show myelin to the myelin-reactive CD4 T cells of the
+body (:class:`SelfReactive`: they die and divide as their pools do). Activated ones expand as long as the trigger lasts
+and until regulatory cells that they induce hold them back (form: Velez de Mendizabal, BMC Syst Biol 2011), and destroy
+myelin; part of the axons that lose it are lost for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from abm.cells import Kind
+from abm.exactmath import exp
+from abm.model.body.autoimmunity import SelfReactive, trigger
+from abm.model.body.drugs import DRUG_TARGETS
+from abm.model.body.immune import Lymphocytes
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
+from abm.model.body.parameters import in_unit
+
+RELAPSE, LESION = 0, 1
+#: Most of the scale of disability.
+MOST_DISABLED = 10.0
+
+
+@dataclass(frozen=True)
+class SclerosisRules:
+    """``sclerosis.csv``."""
+
+    trigger_rate: float = in_unit("1/a")
+    trigger_spread: float = in_unit("1")
+    trigger_duration: float = in_unit("d")
+    memory_activation: float = in_unit("1/d")
+    naive_activation: float = in_unit("1/d")
+    effector_growth: float = in_unit("1/d")
+    effector_death: float = in_unit("1/d")
+    regulator_induction: float = in_unit("1/d")
+    regulator_death: float = in_unit("1/d")
+    regulator_half: float = in_unit("cells")
+    demyelination: float = in_unit("1/d")
+    demyelination_half: float = in_unit("cells")
+    remyelination: float = in_unit("1/d")
+    axon_loss: float = in_unit("points/d")
+    eloquent_share: float = in_unit("1")
+    acute_disability: float = in_unit("points")
+    disability_start: float = in_unit("points")
+    relapse_effectors: float = in_unit("cells")
+    lesion_effectors: float = in_unit("cells")
+    event_interval: float = in_unit("d")
+
+
+class Sclerosis(Packed):
+    """The disease of one patient.
+
+    Attributes:
+        course: trigger that lasts, effectors, regulators (cells), demyelinated share of what effectors can reach,
+            lasting disability (points), shape (5,).
+        events: relapses and new lesions so far, shape (2,); ``since``: days since the last one, likewise.
+        above: whether the effectors are above what makes one, likewise.
+        eloquent: whether the lesions of the last trigger lie where a loss of axons is felt.
+        turn: steps so far.
+    """
+
+    STATE = ("course", "events", "since", "above", "eloquent", "turn")
+
+    def __init__(self, rules: SclerosisRules, reactive: SelfReactive, seed: int) -> None:
+        """Start between two relapses."""
+        self.rules, self.reactive, self._seed = rules, reactive, seed
+        self.course: Floats = np.array([0.0, 0.0, 0.0, 0.0, rules.disability_start])
+        self.events: Floats = np.zeros(2)
+        self.since: Floats = np.full(2, rules.event_interval)
+        self.above: Floats = np.zeros(2)
+        self.eloquent = 0.0
+        self.turn = 0.0
+        self._limits = (rules.relapse_effectors, rules.lesion_effectors)
+        self._memory = 0.0
+
+    def survive(self, by_drug: Floats) -> None:
+        """Let drugs kill effectors and induced regulatory cells as they kill T cells in cycle."""
+        self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
+
+    def advance(self, lymphocytes: Lymphocytes, inhibition: Mapping[str, float], step_h: float) -> None:
+        """Let a step go by."""
+        r = self.rules
+        strength, place = trigger(self._seed, int(self.turn), r.trigger_rate, r.trigger_spread, step_h)
+        if strength > 0.0:
+            self.course[0] += strength
+            self.eloquent = float(place < r.eloquent_share)
+        self.turn += 1.0
+        naive, self._memory = (self.reactive.cells(k, lymphocytes) for k in (Kind.CD4_NAIVE, Kind.CD4_MEMORY))
+        starting = (r.memory_activation * self._memory + r.naive_activation * naive) * (1.0 - inhibition["activation"])
+        growth = r.effector_growth * (1.0 - inhibition["proliferation"])
+        harm = 1.0 - inhibition["killing"]
+        days = step_h / HOURS_PER_DAY
+        state = runge_kutta(lambda y: self.slope(y, starting, growth, harm), self.course.tolist(), days)
+        self.course = np.array(state)
+        self._count(days)
+
+    def slope(self, y: list[float], starting: float, growth: float, harm: float) -> list[float]:
+        """Return the rates of change per day of ``course``.
+
+        Args:
+            y: as ``course``.
+            starting: self-reactive cells that a trigger of strength 1 activates per day.
+            growth: of effectors under a strong trigger and without regulatory cells, 1/d.
+            harm: share of their killing that drugs leave.
+        """
+        r = self.rules
+        shown, effectors, regulators, bare, lost = y
+        free = r.regulator_half * r.regulator_half / (r.regulator_half * r.regulator_half + regulators * regulators)
+        crowd = effectors * effectors
+        attack = r.demyelination * harm * crowd / (r.demyelination_half * r.demyelination_half + crowd)
+        return [
+            -shown / r.trigger_duration,
+            starting * shown + effectors * (growth * free * shown / (1.0 + shown) - r.effector_death),
+            r.regulator_induction * effectors - r.regulator_death * regulators,
+            attack * (1.0 - bare) - r.remyelination * bare,
+            r.axon_loss * self.eloquent * bare * (1.0 - lost / MOST_DISABLED),
+        ]
+
+    def _count(self, days: float) -> None:
+        """Count an event where effectors rise above its limit, long enough after the last one of its kind."""
+        self.since = self.since + days
+        for event, limit in enumerate(self._limits):
+            above = float(self.course[1] >= limit)
+            if above > self.above[event] and self.since[event] >= self.rules.event_interval:
+                self.events[event] += 1.0
+                self.since[event] = 0.0
+            self.above[event] = above
+
+    def observables(self) -> dict[str, float]:
+        """Return what is measured of it."""
+        _, effectors, regulators, bare, lost = self.course.tolist()
+        return {
+            "myelin_memory": self._memory,
+            "myelin_effectors": effectors,
+            "myelin_regulators": regulators,
+            "ms_relapses": float(self.events[RELAPSE]),
+            "ms_lesions": float(self.events[LESION]),
+            "edss": min(lost + self.rules.acute_disability * bare, MOST_DISABLED),
+        }

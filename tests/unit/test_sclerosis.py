@@ -1,0 +1,203 @@
+"""Multiple sclerosis: triggers, relapses, disability; what ablation and graft do to the self-reactive cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from abm.backends.numpy_backend import NumpyBackend
+from abm.cells import Kind, Origin, Specificity
+from abm.config import Config, Patch, load_config, rules_of
+from abm.errors import ConfigError
+from abm.io import read_checkpoint, state_hash, write_checkpoint
+from abm.model.body import Body, Dose, Tables
+from abm.model.body.autoimmune import read_autoimmune
+from abm.model.body.autoimmunity import DAYS_PER_YEAR, SelfReactive, trigger
+from abm.model.body.clones import NAIVE, NEW
+from abm.model.body.sclerosis import LESION, RELAPSE, Sclerosis
+from abm.step import Simulation
+from abm.tables import Overlay
+from tests.tiny import TINY
+from tests.unit.body_case import Person, live, make_body
+from tests.unit.table_case import change, copied
+
+OWN = Person(donor="autologous")
+GRAFT = Dose(kind="graft", name="blood", origin=Origin.DONOR, cd34=4e8, cd3=1.4e10)
+
+
+def patient(person: Person = OWN) -> Body:
+    return make_body(person, Tables.load(rules_of(Patch(), "ms")))
+
+
+def disease(body: Body) -> Sclerosis:
+    assert isinstance(body.disease, Sclerosis)
+    return body.disease
+
+
+def test_only_a_patient_with_the_disease_has_it() -> None:
+    healthy = make_body(OWN)
+    assert healthy.disease is None
+    assert not any(name.startswith(("disease", "self_reactive")) for name in healthy.pack())
+    live(healthy, 3.0, step_h=24.0)
+    assert healthy.observables()["edss"] == 0.0
+    assert patient().observables()["edss"] == 3.5
+
+
+def test_self_reactive_cells_stand_in_the_repertoire() -> None:
+    body = patient()
+    assert disease(body).reactive.of(Kind.CD4_MEMORY, Origin.HOST) == 1e-4
+    assert disease(body).reactive.of(Kind.CD4_NAIVE, Origin.HOST) == 3e-6
+    shares = dict(body.receptor_shares(Kind.CD4_MEMORY, Origin.HOST, {}))
+    assert shares[Specificity.MYELIN] == 1e-4
+    assert dict(make_body(OWN).receptor_shares(Kind.CD4_MEMORY, Origin.HOST, {}))[Specificity.MYELIN] == 3e-6
+
+
+def test_shares_mix_in_proportion_to_the_cells() -> None:
+    naive, memory = Kind.CD4_NAIVE, Kind.CD4_MEMORY
+    found = SelfReactive({naive: 0.0, memory: 0.5}, {naive: 0.2, memory: 0.4}, {naive: 0.0, memory: 0.8})
+    some, pool = np.array([25.0, 0, 0, 0]), np.array([100.0, 0, 0, 0])
+    found.enter(naive, NEW, some, pool)
+    assert found.of(naive, Origin.HOST) == pytest.approx(0.75 * 0.2)
+    found.enter(memory, NAIVE, some, pool)
+    assert found.of(memory, Origin.HOST) == pytest.approx(0.75 * 0.4 + 0.25 * 0.15)
+    found.infuse(memory, Origin.DONOR, 10.0, 10.0)
+    assert found.of(memory, Origin.DONOR) == 0.8
+    before = found.share.copy()
+    found.enter(Kind.TREG, NEW, some, pool)
+    found.infuse(Kind.CD8_NAIVE, Origin.HOST, 10.0, 20.0)
+    assert (found.share == before).all()
+
+
+def test_triggers_come_as_often_and_as_strong_as_stated() -> None:
+    rate, spread, n = 60.0, 0.5, 40_000
+    found = np.array([trigger(5, turn, rate, spread, 24.0)[0] for turn in range(n)])
+    expected = n * (1 - np.exp(-rate / DAYS_PER_YEAR))
+    hits = found[found > 0]
+    assert abs(hits.size - expected) < 4 * np.sqrt(expected)
+    for x in (0.5, 1.0, 3.0):
+        share = 1 / (1 + x ** (1 / spread))
+        assert abs((hits > x).mean() - share) < 4 * np.sqrt(share * (1 - share) / hits.size)
+
+
+def test_drugs_kill_self_reactive_cells_as_they_kill_their_pools() -> None:
+    body = patient()
+    live(body, 1.0)
+    before, pool = body.observables()["myelin_memory"], body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
+    live(body, 2.0, doses=[Dose(kind="drug", name="cyclophosphamide", amount=1.0)])
+    after, left = body.observables()["myelin_memory"], body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
+    assert left < 0.05 * pool
+    assert after / before == pytest.approx(left / pool, rel=0.02)
+
+
+def test_an_autograft_brings_them_back_and_a_donor_does_not() -> None:
+    shares = []
+    for person in (OWN, Person(donor="sibling")):
+        body = patient(person)
+        body.infuse(GRAFT)
+        shares.append(disease(body).reactive.of(Kind.CD4_MEMORY, Origin.DONOR))
+    assert shares == [1e-4, 3e-6]
+
+
+def test_drugs_that_hold_activation_back_lower_the_wave() -> None:
+    peaks = []
+    for level in (0.0, 1.0):
+        body = patient()
+        body.drugs.set_level(body.drugs.index("interferon_beta"), level)
+        disease(body).course[0] = 2.0
+        peak = 0.0
+        for _ in range(30):
+            live(body, 1.0, step_h=24.0)
+            peak = max(peak, body.observables()["myelin_effectors"])
+        peaks.append(peak)
+    assert 0.2 * peaks[0] < peaks[1] < 0.9 * peaks[0]
+
+
+def test_a_strong_trigger_is_one_relapse_and_leaves_disability_where_it_is_felt() -> None:
+    lasting = []
+    for eloquent in (0.0, 1.0):
+        body = patient()
+        ill = disease(body)
+        ill.rules = replace(ill.rules, trigger_rate=0.0)
+        ill.course[0], ill.eloquent = 3.0, eloquent
+        worst = 0.0
+        for _ in range(240):
+            live(body, 1.0, step_h=24.0)
+            worst = max(worst, body.observables()["edss"])
+        assert ill.events[RELAPSE] == ill.events[LESION] == 1.0
+        end = body.observables()["edss"]
+        assert worst > end + 0.5
+        lasting.append(end - 3.5)
+    assert lasting[0] < 0.1 < lasting[1] < 3.0
+
+
+def test_the_course_does_not_depend_on_the_step() -> None:
+    found = []
+    for step_h in (1.0, 24.0):
+        body = patient()
+        ill = disease(body)
+        ill.rules = replace(ill.rules, trigger_rate=0.0)
+        ill.course[0] = 1.5
+        live(body, 20.0, step_h=step_h)
+        found.append(ill.course.copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=2e-3)
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    config = Config.model_validate(TINY | {"patient": {"disease": "ms", "donor": "autologous"}})
+    whole = Simulation.start(config, NumpyBackend())
+    for _ in range(40):
+        whole.advance()
+        if whole.step == 20:
+            write_checkpoint(tmp_path, whole.snapshot(), keep=1)
+    [folder] = tmp_path.glob("checkpoint-*")
+    resumed = Simulation.restore(config, NumpyBackend(), read_checkpoint(folder))
+    assert disease(resumed.body).turn == 20.0
+    while resumed.step < 40:
+        resumed.advance()
+    assert state_hash(resumed.snapshot()) == state_hash(whole.snapshot())
+    assert disease(whole.body).reactive.share[:, Origin.DONOR].any(), "the graft has come"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trigger_rate,3,", "trigger_rate,-3,", r"sclerosis.csv: trigger_rate: expected a number >= 0, found -3"),
+        ("regulator_half,1e6,", "regulator_half,0,", r"regulator_half: expected a number > 0, found 0"),
+        ("remyelination,", "remyelinaton,", r"unknown name 'remyelinaton' \(did you mean remyelination\?\)"),
+        ("trigger_duration,7,d", "trigger_duration,7,h", r"trigger_duration is expected in 'd', found 'h'"),
+        ("axon_loss,0.115,", "axon_loss,much,", r"value: expected a number, found 'much'"),
+    ],
+)
+def test_a_spoilt_table_is_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    base = copied(tmp_path)
+    rows = base / "diseases" / "ms"
+    change(rows, "sclerosis.csv", old, new)
+    with pytest.raises(ConfigError, match=message):
+        read_autoimmune(Overlay(base, None, rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[patient]\ndisease = "ms"\nblast_fraction = 0.1\n', r"case.toml:3: patient.blast_fraction: expected 0"),
+        ('[patch]\nspecies = "mouse"\n[patient]\ndisease = "ms"\n', r'patient.disease: expected "none" or "aml"'),
+        (
+            '[[events]]\nday = 0\naction = "drug"\ndrug = "interferon_beta"\n',
+            r"case.toml:4: events.0..drug: expected a drug of drugs.csv",
+        ),
+    ],
+)
+def test_bad_input(tmp_path: Path, text: str, message: str) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(case)
+
+
+def test_a_drug_of_the_disease_is_known_with_it(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text('[patient]\ndisease="ms"\n[[events]]\nday=0\naction="drug"\ndrug="interferon_beta"\n')
+    assert load_config(case).events[0].day == 0
