@@ -120,8 +120,21 @@ class Patient(Infected, Exposed):
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml", "chip", "ms", "sle"],
-        parameter("", "at the start: leukaemia (aml, all, cml), clonal haematopoiesis, multiple sclerosis, lupus"),
+        Literal[
+            "none",
+            "aml",
+            "aml_flt3",
+            "all",
+            "cml",
+            "burkitt",
+            "dlbcl",
+            "follicular",
+            "myeloma",
+            "chip",
+            "ms",
+            "sle",
+        ],  # fmt: skip
+        parameter("", "at the start: leukaemia, lymphoma, myeloma, clonal haematopoiesis, multiple sclerosis or lupus"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -151,7 +164,7 @@ class Patient(Infected, Exposed):
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
         if value > 0 and info.data.get("disease") in ("none", "chip", "ms", "sle"):
-            msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
+            msg = '0 for a patient without a malignancy (or the disease of one, such as "aml")'
             raise ValueError(msg)
         return value
 

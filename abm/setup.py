@@ -24,7 +24,7 @@ from abm.cells import (
     Tissue,
 )
 from abm.comm import SerialComm
-from abm.config import Config, Graft, rules_of
+from abm.config import Cells, Config, Graft, rules_of
 from abm.config_models import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
@@ -77,6 +77,7 @@ def load_model(config: Config) -> Model:
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
     tables = Tables.load(folder)
+    _unseen(config, rules)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -97,9 +98,30 @@ def load_model(config: Config) -> Model:
 def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
     folder = rules_of(config.patch, config.patient.disease)
-    tables = Tables.load(folder)
-    doses = [*therapy.unusual(config.events, tables), *_idle_edits(config, load_rules(folder), tables)]
-    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
+    tables, rules = Tables.load(folder), load_rules(folder)
+    doses, idle = therapy.unusual(config.events, tables), _idle_edits(config, rules, tables)
+    found = (*doses, *_unseen(config, rules), *idle)
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
+
+
+def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
+    """Return (key, message) for every receptor that sees no resident cell of this patient.
+
+    Raises:
+        ConfigError: its class is not in receptors.csv.
+    """
+    found = []
+    for index, event in enumerate(config.events):
+        if not isinstance(event, Cells) or not event.receptor_class:
+            continue
+        key, receptor = f"events.{index}.receptor", rules.recognition.receptors[event.receptor_class]
+        if not receptor:
+            raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
+        if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
+            found.append(
+                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
+            )
+    return found
 
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
@@ -321,13 +343,16 @@ def make_scale(model: Model, census: Census) -> Scale:
 
 
 def make_watch(model: Model) -> Watch:
-    """Return the receptor classes that the schedule brings, and which kinds show what they see."""
+    """Return the receptor classes that the schedule brings, which kinds show what they see, and antigens of drugs."""
     given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
     classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
     recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor]
     masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
     shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
-    return Watch(classes, np.array(shown)) if classes else Watch()
+    names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
+    drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
+    antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
+    return Watch(classes, np.array(shown) if classes else None, antigens)
 
 
 def enrichment(scale: Scale) -> float:

@@ -101,7 +101,8 @@ class Simulation:
         self.scale = setup.make_scale(self.model, census)
         model, rules, watch = self.model, self.model.rules, setup.make_watch(self.model)
         self.body = Body(model.tables, self.config.patient, self.scale, self.config.seed, watch, model.exposure)
-        self.lattice.watch([int(rules.recognition.receptors[receptor]) for receptor in watch.classes])
+        receptors = [int(rules.recognition.receptors[receptor]) for receptor in watch.classes]
+        self.lattice.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
         self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
@@ -141,7 +142,7 @@ class Simulation:
             self.rates = rates
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
-        watched = self.body.engineered.present
+        watched = self.body.looks
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():

@@ -209,7 +209,7 @@ dose_gy = -3
         ('[patient]\nweight_kg = "70 kg"', 'found "70 kg"'),
         (
             "[patient]\nblast_fraction = 0.5",
-            'expected 0 for a patient without leukaemia (or disease = "aml" or "all"), found 0.5',
+            'expected 0 for a patient without a malignancy (or a disease other than "none" and "chip"), found 0.5',
         ),
         ("[time]\nstep_min = 50", "case.toml:2: time.step_min: expected a whole number that divides 1440 min"),
         ("[time]\nstep_h = 1", "case.toml:2: time.step_h: unknown key (did you mean step_min?)"),

@@ -24,6 +24,7 @@ FLOORS = (
         "resources",
         "errors",
         "endpoints",
+        "outcomes",
         "summary",
         "stop_signals",
     },
@@ -59,6 +60,7 @@ FLOORS = (
         "submit",
         "validation",
         "calibration",
+        "cohort",
     },
     {"cli", "cli_options", "__main__"},
 )

@@ -169,7 +169,8 @@ class Body:
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
-            seen: residents that each watched receptor class sees, int64 (classes, 64, 4); ``None``: nobody looked.
+            seen: residents that each watched receptor class sees, and that show each watched antigen, int64
+                (classes + antigens, 64, 4); ``None``: nobody looked.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -182,10 +183,10 @@ class Body:
         self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
         self._take_back(counts)
         self._advance_immunity(exits, edited, population, step_h)
-        if seen is not None:
+        if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
-        engagement.advance(self, population, step_h)
+        engagement.advance(self, population, step_h, seen)
         for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -258,7 +259,7 @@ class Body:
         """Advance pools, thymus, alloreactive cells and organs."""
         if self.hiv is not None:
             hiv_course.follow_edits(self.hiv, self.edited)
-        lack = self.cytokines.lymphopenia(self.relative_t_cells)
+        lack = self.lymphopenia
         self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
         if self.hiv is not None:
             self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
@@ -286,6 +287,12 @@ class Body:
         self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
         if self.chronic.severity > 0.0:
             self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
+
+    @property
+    def lymphopenia(self) -> tuple[float, float]:
+        """Drives of homeostatic division, of all T cells and of CD8 memory cells."""
+        cd8 = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
+        return self.cytokines.lymphopenia(self.relative_t_cells), cd8
 
     @property
     def relative_t_cells(self) -> float:
@@ -414,6 +421,11 @@ class Body:
         if self.step_h > 0.0 and self.drugs.acting:
             table = self.drugs.variant_kills(self.step_h) / self.step_h
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+
+    @property
+    def looks(self) -> bool:
+        """Whether it matters in the coming step who shows what is watched."""
+        return self.engineered.present or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:
         """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).

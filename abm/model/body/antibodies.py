@@ -279,13 +279,15 @@ class Antibodies(Packed):
                 seen |= drug.molecules > 0.0
         return 1.0 - free, total(cells[seen])
 
-    def shown(self, cells: Floats) -> dict[Antigen, float]:
-        """Return the antigen on these cells by kind, shape (N_KINDS,), nmol, that any antibody consumes."""
-        found = {}
-        for drug in self.known:
-            if drug.internalisation > 0.0 and drug.antigen is not None:
-                found[drug.antigen] = total(cells * drug.molecules) / _AVOGADRO
-        return found
+    @property
+    def consumed(self) -> tuple[Antigen, ...]:
+        """Antigens with which cells take in an antibody."""
+        return tuple(d.antigen for d in self.known if d.internalisation > 0.0 and d.antigen is not None)
+
+    def shown(self, cells: Mapping[Antigen, Floats]) -> dict[Antigen, float]:
+        """Return the antigen on the cells that show it, by kind, each of shape (N_KINDS,), in nmol."""
+        molecules = {drug.antigen: drug.molecules for drug in self.known if drug.antigen is not None}
+        return {antigen: total(n * molecules[antigen]) / _AVOGADRO for antigen, n in cells.items()}
 
 
 def _decayed(amount: float, rate: float, loss: float, hours: float) -> float:

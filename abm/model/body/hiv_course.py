@@ -68,8 +68,7 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
         now = day - (steps - 1 - step) * EARLIER_STEP_H / HOURS_PER_DAY
         if now > exposure.art_day and hiv.art.adherence == 0.0:
             hiv.art.order(1.0)
-        lymphopenia = body.cytokines.lymphopenia(body.lymphocytes.relative_t_cells)
-        body.lymphocytes.advance(exits, lymphopenia, EARLIER_STEP_H)
+        body.lymphocytes.advance(exits, body.lymphopenia, EARLIER_STEP_H)
         hiv.advance(body.lymphocytes.pools, surroundings(body), now, EARLIER_STEP_H)
 
 

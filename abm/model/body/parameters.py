@@ -93,6 +93,7 @@ class CytokineRules:
     flt3l_floor: float = _in("1")
     flt3l_cellularity_cap: float = _in("1")
     il7_floor: float = _in("1")
+    il15_floor: float = _in("1")
 
 
 @dataclass(frozen=True)
