@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from abm import resources
 from abm.config_antibody import Infused
 from abm.config_cells import Product
-from abm.config_graft import Purified, marrow_file
+from abm.config_graft import Edit, MarrowOf, Purified
 from abm.config_hiv import Antiretroviral, Ccr5Null, Infected
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
@@ -273,14 +273,11 @@ class Graft(Timed):
             form="a table of numbers of cells by kind, such as { hsc = 200 }",
         ),
     ] = None
-    marrow_of: Annotated[
-        str,
-        parameter(
-            "",
-            "take stem and progenitor cells, with their clones, from the marrow of a former run; empty: of no run",
-            form="a checkpoint: a folder with manifest.json, or a merged file",
-        ),
-    ] = ""
+    marrow_of: MarrowOf = ""
+    edit: Annotated[
+        Edit | None,
+        parameter("", "how its stem and progenitor cells are edited", form="a table with locus and efficiency"),
+    ] = None
     ccr5_null: Ccr5Null = 0.0
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
@@ -294,14 +291,6 @@ class Graft(Timed):
             msg = f"only one of {', '.join(rivals)}; found {', '.join(given)}"
             raise ValueError(msg)
         return self
-
-    @field_validator("marrow_of")
-    @classmethod
-    def _is_checkpoint(cls, value: str) -> str:
-        if value and not marrow_file(value).is_file():
-            msg = "a checkpoint: a folder with manifest.json, or a merged file"
-            raise ValueError(msg)
-        return value
 
 
 class Cells(Product, Timed):
@@ -388,6 +377,12 @@ class PlateletLoss(Timed):
     share: Annotated[float, parameter("1", "destroyed share of all platelets, the spleen's included", gt=0, le=1)]
 
 
+class Switch(Timed):
+    """The safety switch of an edited graft is thrown: cells that carry it die, in marrow and blood."""
+
+    action: Literal["switch"]
+
+
 class Treat(OfDrug):
     """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
 
@@ -407,10 +402,8 @@ class Stop(OfDrug):
     action: Literal["stop"]
 
 
-TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
-    Field(discriminator="action"),
-]
+_Event = Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Switch | Treat
+TherapyEvent = Annotated[_Event | BloodLoss | PlateletLoss, Field(discriminator="action")]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     get_args(table.model_fields["action"].annotation)[0]: table for table in get_args(get_args(TherapyEvent)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, fsum, inf
 from pathlib import Path
@@ -18,7 +18,9 @@ from abm.cells import (
     TISSUE_MASK,
     Behaviour,
     Cycle,
+    Flag,
     Kind,
+    Origin,
     Tissue,
 )
 from abm.comm import SerialComm
@@ -31,6 +33,8 @@ from abm.model import therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
+from abm.model.body.organs import find_donor
+from abm.model.editing import without_effect
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
@@ -94,9 +98,10 @@ def load_model(config: Config) -> Model:
 def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
     folder = rules_of(config.patch, config.patient.disease)
-    doses = therapy.unusual(config.events, Tables.load(folder))
-    unseen = _unseen(config, load_rules(folder))
-    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in (*doses, *unseen))]
+    tables, rules = Tables.load(folder), load_rules(folder)
+    doses, idle = therapy.unusual(config.events, tables), _idle_edits(config, rules, tables)
+    found = (*doses, *_unseen(config, rules), *idle)
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
 
 def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
@@ -117,6 +122,16 @@ def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
                 (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
             )
     return found
+
+
+def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
+    alike = find_donor(tables.donors, config.patient.donor).shares_antigens
+    healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
+    shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
+    for index, event in enumerate(config.events):
+        if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
+            yield f"events.{index}.edit.locus", message
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:

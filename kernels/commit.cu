@@ -87,6 +87,15 @@ DEVICE void count_change(uint32_t before, uint32_t after, uint32_t* counts) {
     count(counts + COUNT_BECAME * SLOTS + slot(after));
 }
 
+// Count a cell that leaves for the blood by what it carries: its label, its edits.
+DEVICE void count_carried(const Cell& cell, uint32_t* counts) {
+    const uint32_t level = GET(cell.cold, COLD_LABEL), edits = GET(cell.hot, HOT_EDITS);
+    if (level != LABEL_NONE) count(counts + COUNT_LABELLED_EGRESS * SLOTS + slot(cell.hot), 1u << level);
+    if (edits != 0u) count(counts + COUNT_EDITED_EGRESS * SLOTS + slot(cell.hot));
+    if (edits > 1u << EDITBIT_EDITED || GET(cell.hot, HOT_LOSS) != 0u)
+        count(counts + COUNT_ALTERED_EGRESS * SLOTS + slot(cell.hot));
+}
+
 // Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events are counted in
 // counts[part][count][kind][origin]. Only sites from `begin` to `end` are written and counted: cells beyond them may
 // come in or send a daughter.
@@ -143,9 +152,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                 if (event == EVENT_MATURE) philox(seed, global_site(p.l, shift, total), step, word, r);
                 after = changed(before, event, r, active_form, fates);
                 if (after.hot == 0u) count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before.hot));
-                const uint32_t level = GET(before.cold, COLD_LABEL);
-                if (event == EVENT_EGRESS && level != LABEL_NONE)
-                    count(row + COUNT_LABELLED_EGRESS * SLOTS + slot(before.hot), 1u << level);
+                if (event == EVENT_EGRESS) count_carried(before, row);
                 if (event == EVENT_EGRESS && chosen[GET(before.hot, HOT_KIND)] != 0u) {
                     const int64_t k = next_of(n_leavers);
                     if (k < room) {

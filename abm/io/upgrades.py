@@ -61,9 +61,19 @@ def without_engineered(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | added | {"treatment.order": orders, "treatment.since": since})
 
 
+def without_edits(old: Snapshot) -> Snapshot:
+    """Version 3 had no edited cells and no counts of them."""
+    counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
+    cells = ("neutrophils", "monocytes", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells")
+    followed = {name: f"blood.{name}" for name in cells} | {n: f"lymphocytes.{n}" for n in ("pools", "thymus")}
+    none = {f"edited.{name}": np.zeros((2, *old.body[of].shape)) for name, of in followed.items()}
+    none |= {f"edited.{name}": np.zeros(4) for name in ("bits", "receptor")}
+    return replace(old, body=old.body | counts | none)
+
+
 def _of_version_3(old: Snapshot) -> Snapshot:
     """Version 3 lacked several parts of the body."""
-    for without in (without_infections, without_antibodies, without_engineered):
+    for without in (without_infections, without_antibodies, without_engineered, without_edits):
         old = without(old)
     return old
 

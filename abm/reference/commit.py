@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import GAIN_KIND, GAIN_VARIANT, N_KINDS, N_ORIGINS, N_VARIANTS, Count, Event, Flag, Label
+from abm.cells import GAIN_KIND, GAIN_VARIANT, N_KINDS, N_ORIGINS, N_VARIANTS, Count, EditBit, Event, Flag, Label
 from abm.philox import philox
 from abm.reference.lattice import (
     CLAIMING,
@@ -163,9 +163,8 @@ def _change(
     h[wakes] = put(h[wakes], HOT["activation"], 1)
     gone = (event >= Event.DIE) & (event <= Event.EGRESS)
     _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(before[gone]))
-    level = get(c, COLD["label"])
-    labelled = (event == Event.EGRESS) & (level != Label.NONE)
-    _add(counts, Count.LABELLED_EGRESS, slot_of(before[labelled]), np.uint32(1) << level[labelled])
+    leaves = event == Event.EGRESS
+    _count_carried(counts, before[leaves], c[leaves])
     h[gone] = c[gone] = 0
     _count_changes(counts, before[~gone], h[~gone])
     words[0][site], words[1][site] = h, c
@@ -180,6 +179,16 @@ def _list_leavers(
     sites[start : start + kept] = site[:kept]
     words[2 * start : 2 * (start + kept)] = np.stack([hot[:kept], cold[:kept]], axis=1).reshape(-1)
     number[0] = start + site.size
+
+
+def _count_carried(counts: U32, hot: U32, cold: U32) -> None:
+    """Count the cells that leave for the blood by what they carry: labels, edits."""
+    level, edits = get(cold, COLD["label"]), get(hot, HOT["edits"])
+    labelled = level != Label.NONE
+    _add(counts, Count.LABELLED_EGRESS, slot_of(hot[labelled]), np.uint32(1) << level[labelled])
+    _add(counts, Count.EDITED_EGRESS, slot_of(hot[edits != 0]))
+    altered = (edits > 1 << EditBit.EDITED) | (get(hot, HOT["loss"]) != 0)
+    _add(counts, Count.ALTERED_EGRESS, slot_of(hot[altered]))
 
 
 def _count_changes(counts: U32, before: U32, after: U32) -> None:

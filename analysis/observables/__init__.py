@@ -18,6 +18,7 @@ from . import (
     autoimmunity,
     blood,
     cart,
+    edits,
     engraftment,
     immunity,
     infection,
@@ -34,8 +35,8 @@ from .registry import REGISTRY, Floats, Observable
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "engraftment", "immunity",
-    "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
+    "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "edits", "engraftment",
+    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = "".join(f"{graft},1,1,x,assumption\n" for graft in ("blood", "cord"))
         (folder / "sources.csv").write_text("graft,p,unit,source,status\n" + rows)
         (folder / "antibodies.csv").write_text("antibody,p,unit,source,status\nblinatumomab,1,1,x,assumption\n")
+        (folder / "transgenes.csv").write_text("specificity,p,unit,source,status\nTCR_TRANSGENE,1,1,x,assumption\n")
         (folder / "products.csv").write_text("product,p,unit,source,status\ncar_t,1,1,x,assumption\n")
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
     return tmp_path

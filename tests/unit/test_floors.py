@@ -17,6 +17,7 @@ FLOORS = (
     {
         "__init__",
         "cells",
+        "diversity",
         "streams",
         "philox",
         "exactmath",

@@ -24,11 +24,12 @@ from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
+from abm.model.body.edited import Edited, Exits
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.hiv import Exposure
-from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
@@ -57,6 +58,9 @@ __all__ = [
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
+#: Counts of edited cells that left, as rows of ``Edited``; and of all that come back to their pools, before them.
+EDITED_ROWS = (Count.EDITED_EGRESS, Count.ALTERED_EGRESS)
+BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -106,6 +110,7 @@ class Body:
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
+        self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
@@ -174,9 +179,11 @@ class Body:
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
-        self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
-        self._take_back(counts[Count.EGRESS])
-        self._advance_immunity(exits, population, step_h)
+        labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
+        edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
+        self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
+        self._take_back(counts)
+        self._advance_immunity(exits, edited, population, step_h)
         if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
@@ -239,16 +246,22 @@ class Body:
             self.allo.injure(injury)
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
-    def _take_back(self, egress: NDArray[np.int64]) -> None:
+    def _take_back(self, counts: NDArray[np.int64]) -> None:
         """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
-        for kind, origin in np.argwhere(egress[FIRST_MOTILE:]).tolist():
+        for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
             found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
             if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose)):
-                self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
+                n, *edited = (int(counts[row, found, whose]) * self.scale.cells_per_agent for row in BACK_ROWS)
+                self.edited.join(found, whose, n, edited, self.lymphocytes.add(found, whose, n))
 
-    def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
+    def _advance_immunity(
+        self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
+    ) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        self.lymphocytes.advance(exits, self.lymphopenia, step_h)
+        if self.hiv is not None:
+            hiv_course.follow_edits(self.hiv, self.edited)
+        lack = self.lymphopenia
+        self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
         if self.hiv is not None:
             self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
@@ -325,6 +338,8 @@ class Body:
             self.hiv.art.order(dose.amount)
         elif dose.kind == "platelet_loss":
             self.blood.destroy_platelets(dose.amount)
+        elif dose.kind == "switch":
+            self.edited.purge(dose.amount, self.blood, self.lymphocytes)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
         elif dose.receptor:
@@ -343,10 +358,12 @@ class Body:
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
+        if graft.edit is not None:
+            self.edited.begin(graft.edit, graft.origin)
         before = self.lymphocytes.pools.copy()
         for kind, share in self.tables.grafts[graft.name].cd3.items():
-            self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
-            pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
+            pool = self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+            self.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
             if self.disease is not None:
                 self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
@@ -438,7 +455,10 @@ class Body:
         """Return the receptor classes in a pool and their shares of its cells."""
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
-        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *self.repertoire(origin, kind)]
+        allo = alloreactive_shares(kind, side, share, self.donor.ubiquitous_share)
+        found = [*allo, *self.repertoire(origin, kind)]
+        added, shown = self.edited.expressing(kind, origin)
+        return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
 
     def repertoire(self, origin: Origin, kind: Kind) -> Sequence[Share]:
         """Return the receptor classes of a pool that are not alloreactive."""
@@ -447,6 +467,10 @@ class Body:
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
         """Return the clone of every lymphocyte that enters the marrow now, in their order."""
         return self.clones.of_cells(arrivals, int(self.turn))
+
+    def edits_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+        """Return the bits of edits and losses of every lymphocyte that enters the marrow now, in their order."""
+        return self.edited.of_cells(arrivals, int(self.turn))
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
@@ -497,6 +521,7 @@ class Body:
             "allo",
             "chronic",
             "engineered",
+            "edited",
         )
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]

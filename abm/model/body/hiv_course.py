@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import N_ORIGINS, Kind, Origin, Specificity
+from abm.cells import N_ORIGINS, Antigen, Kind, Origin, Specificity
 from abm.model.body.coreceptor import TARGETS
 from abm.model.body.given import PRODUCTION, daily_production
 from abm.model.body.hiv import X4, Exposure, Hiv, Host
@@ -18,6 +18,7 @@ from abm.model.body.parameters import section
 if TYPE_CHECKING:
     from abm.model.body import Body
     from abm.model.body.dose import Dose
+    from abm.model.body.edited import Edited
     from abm.model.body.given import Patient, Tables
 
 #: Steps of the time before a run, in which nothing but lymphocytes and virus changes.
@@ -76,6 +77,12 @@ def graft(hiv: Hiv, dose: Dose, before: Floats, after: Floats) -> None:
     rows = [INDEX[kind] for kind in TARGETS]
     now = after[rows, dose.origin]
     hiv.coreceptor.graft(dose.origin, dose.ccr5_null, (now - before[rows, dose.origin]) / np.maximum(now, 1.0))
+
+
+def follow_edits(hiv: Hiv, edited: Edited) -> None:
+    """Let thymic emigrants lack CCR5 in the share of those whose gene is knocked out on both alleles."""
+    for origin, share in edited.emigrants_without(Antigen.CCR5).items():
+        hiv.coreceptor.stem[origin] = share
 
 
 def observables(body: Body) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,12 @@ class Lymphocytes(Packed):
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis."""
         return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self.reference_t_cells
+
+    def part(self, shares: Mapping[str, Floats]) -> Self:
+        """Return some of the lymphocytes; nobody is told of cells that enter their pools."""
+        some = super().part(shares)
+        some._enter = lambda *_: None
+        return some
 
     @property
     def relative_cd8_cells(self) -> float:
@@ -139,9 +146,11 @@ class Lymphocytes(Packed):
         """Take away a share (0-1) of what is left of the thymic function."""
         self.thymic_function = self.thymic_function * (1.0 - min(share, 1.0))
 
-    def add(self, kind: Kind, origin: Origin | int, cells: float) -> None:
-        """Add cells of a kind, or of one that becomes it in the body, to its pool."""
-        self.pools[INDEX[RETURNS.get(kind, kind)], origin] += cells
+    def add(self, kind: Kind, origin: Origin | int, cells: float) -> float:
+        """Add cells of a kind, or of one that becomes it in the body, to its pool; returns what that holds now."""
+        row = INDEX[RETURNS.get(kind, kind)]
+        self.pools[row, origin] += cells
+        return float(self.pools[row, origin])
 
     def queue(self, step_h: float) -> None:
         """Let the step's share of every pool head for the marrow."""
