@@ -19,7 +19,7 @@ def infected(day: float = 0.0, art_day: float = inf, seed: int = 1, null: float 
     assert found.hiv is not None
     assert not set(changes) - set(found.hiv)
     scale = make_body(found=found).scale
-    body = Body(replace(found, hiv={**found.hiv, **changes}), Person(), scale, seed, Exposure(day, art_day))
+    body = Body(replace(found, hiv={**found.hiv, **changes}), Person(), scale, seed, exposure=Exposure(day, art_day))
     virus_of(body).coreceptor.stem[:] = null
     virus_of(body).coreceptor.null[:] = null
     return body
