@@ -39,6 +39,10 @@ WINDOW = 10.0
 EARLY, LATE = (0.5 * MONTH, 2.5 * MONTH), (4 * MONTH, 12 * MONTH)
 
 
+#: BCR-ABL at three months that counts as an early molecular response (Branford, Blood 2014).
+EARLY_RESPONSE = 0.1
+
+
 def _random(run: Run, purpose: str, day: float) -> np.random.Generator:
     """Return a generator that belongs to patient, purpose and day alone."""
     text = f"{run.config.get('seed', 0)}:{purpose}:{day:.4f}"
@@ -153,6 +157,13 @@ def bcr_abl_halving_time(run: Run) -> Made:
     if slope is None:
         return None
     return float(-np.log(2.0) / slope) if slope < 0.0 else float("inf")
+
+
+@observable(DAY)
+def bcr_abl_halving_time_good(run: Run) -> Made:
+    """The same of a patient with at most 10 % at three months; none in others."""
+    means = _thirds(run, (2.5 * MONTH, 3.5 * MONTH))
+    return bcr_abl_halving_time(run) if means is not None and sum(means) / 2.0 <= EARLY_RESPONSE else None
 
 
 # ------------------------------------------------------------------------------------------ remission
