@@ -1,4 +1,4 @@
-"""A whole scenario: reading, checking and writing it; its parameters stand in ``config_models``.
+"""A whole scenario: reading, checking and writing it; its parameters stand in ``config_models`` and ``config_events``.
 
 A scenario is TOML. Units stand in the key (``dose_gy``, ``step_min``). :func:`load_config` reports all problems
 of a file at once, each with file, line, key, what was expected and the nearest valid name.
@@ -19,24 +19,10 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from abm import resources
 from abm.config_errors import Explainer
+from abm.config_events import ACTIONS, Cells, Chemo, Drug, Gcsf, Graft, Stop, Tbi, TherapyEvent
 from abm.config_graft import marrow_file
 from abm.config_lines import KeyPath, Source, key_text, read_source
-from abm.config_models import (
-    ACTIONS,
-    MINUTES_PER_DAY,
-    Cells,
-    Chemo,
-    Drug,
-    Gcsf,
-    Graft,
-    Patch,
-    Patient,
-    Scale,
-    Stop,
-    Tbi,
-    TherapyEvent,
-    Time,
-)
+from abm.config_models import MINUTES_PER_DAY, Patch, Patient, Scale, Time
 from abm.config_output import Output
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError

@@ -16,7 +16,7 @@ from abm import resources
 from abm.backends import Backend, choose
 from abm.config import Config, rules_folder
 from abm.config_errors import expectation, model_of
-from abm.config_models import ACTIONS, Timed
+from abm.config_events import ACTIONS, Timed
 from abm.errors import ConfigError
 from abm.memory import refusal
 from abm.run_folder import own_tables

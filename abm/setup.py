@@ -25,7 +25,7 @@ from abm.cells import (
 )
 from abm.comm import SerialComm
 from abm.config import Cells, Config, Graft, rules_of
-from abm.config_models import Art
+from abm.config_events import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest

@@ -14,7 +14,7 @@ from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
 from abm.io.series import Record
 from abm.model import labels
-from abm.model.body import Body, Dose, engagement
+from abm.model.body import Body, Dose, engagement, giving
 from abm.model.body.antibodies import AXES
 from abm.model.editing import Product
 from abm.model.loans import Loans
@@ -222,7 +222,7 @@ class Simulation:
                 agents = dose.nucleated / self.scale.cells_per_agent
                 self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
             elif dose.kind == "graft":
-                self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
+                self.circulation.infuse(giving.graft_agents(self.body, dose), dose.origin, step, index)
             if dose.edit is not None:
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index)
                 self.circulation.edit(product, before)

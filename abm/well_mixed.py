@@ -32,7 +32,7 @@ from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.io.series import Record
 from abm.model import labels
-from abm.model.body import Body, Dose, Scale
+from abm.model.body import Body, Dose, Scale, giving
 from abm.model.meanfield import MAX_STAGES
 from abm.model.rules import Rules, StepRates
 from abm.phases import HALO
@@ -215,7 +215,7 @@ class WellMixed:
 
     def _give(self, dose: Dose, rates: StepRates) -> None:
         if dose.kind == "graft":
-            for kind, agents in self.body.graft_agents(dose).items():
+            for kind, agents in giving.graft_agents(self.body, dose).items():
                 if kind is Kind.HSC:
                     self.stem[dose.origin, 3] += agents
                 else:

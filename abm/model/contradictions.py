@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from abm.config_models import Antibody, Drug, Stop, Timed
+from abm.config_events import Antibody, Drug, Stop, Timed
 
 HOURS_PER_DAY = 24.0
 

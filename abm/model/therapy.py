@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from abm.cells import Kind, Origin
-from abm.config_graft import Edit
-from abm.config_models import (
+from abm.config_events import (
     Antibody,
     Art,
     BloodLoss,
@@ -29,6 +28,7 @@ from abm.config_models import (
     Timed,
     Treat,
 )
+from abm.config_graft import Edit
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body import Dose, Patient, Tables

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from abm.cells import LOSS_ANTIGENS, Antigen, Cycle, Kind, Origin
-from abm.config_models import Antibody, Drug, Stop, Timed
+from abm.config_events import Antibody, Drug, Stop, Timed
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model import therapy

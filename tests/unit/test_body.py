@@ -13,8 +13,7 @@ import pytest
 import abm.model.body
 from abm.cells import Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
-from abm.model.body import OBSERVABLES, Body, Dose, Scale, daily_production
-from abm.model.body.cytokines import Cytokines
+from abm.model.body import OBSERVABLES, Body, Dose, Scale, daily_production, giving
 from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import chain, total, turnover
 from abm.model.body.organs import GVH, HVG
@@ -158,72 +157,6 @@ def test_chimerism() -> None:
     assert 0.0 < seen["donor_t"] < 0.2
 
 
-def test_growth_factors_in_aplasia() -> None:
-    body = make_body()
-    tpo = []
-    for _ in range(14):  # transfused platelets take up TPO
-        live(body, 1, step_h=1.0, host=0.0)
-        tpo.append(body.signals()["tpo"])
-    signals = body.signals()
-    assert 30 < signals["gcsf"] < 45
-    assert 25 < signals["flt3l"] < 35
-    assert 5 < max(tpo) <= 20
-    assert signals["epo"] > 2
-    body.blood.red_cells *= 0.3
-    live(body, 3, host=0.0)
-    assert body.signals()["epo"] <= 100.0
-    body.lymphocytes.pools[:] = 0.0
-    assert body.signals()["il7"] == pytest.approx(10.0)
-
-
-def test_tpo_tells_lost_platelets_from_a_marrow_that_makes_none() -> None:
-    """A tenth of the platelets: TPO hardly raised with three times the megakaryocytes, 8-fold with none."""
-    rules = make_body().cytokines.rules
-    level = {}
-    for megakaryocytes in (0.0, 1.0, 3.0, None):
-        cytokines = Cytokines(rules, anc=4.0, platelets=200.0, hb=145.0)
-        cytokines.advance(4.0, 20.0, 145.0, 60 * 24.0, megakaryocytes)
-        level[megakaryocytes] = cytokines.tpo
-    assert 0.7 < level[3.0] < 1.5
-    assert 2.0 < level[1.0] < 4.0
-    assert 6.0 < level[None] < level[0.0] < 20.0
-    assert level[0.0] == pytest.approx(1 / (0.05 + 0.95 * 0.08))
-
-
-def test_the_body_counts_megakaryocytes_where_their_usual_number_is_known() -> None:
-    body = make_body()
-    body.scale = replace(body.scale, megakaryocytes=200.0)
-    table = counts(body, 1.0)
-    table[Count.POPULATION, Kind.MEGAKARYOCYTE, Origin.HOST] = 150
-    table[Count.POPULATION, Kind.PLATELET_FORMING_MK, Origin.DONOR] = 50
-    for _ in range(24):
-        body.advance(1.0, body.day + 1 / 24, table, ())
-    assert body.signals()["tpo"] == pytest.approx(1.0, abs=1e-6)
-    table[Count.POPULATION, Kind.MEGAKARYOCYTE] = 0
-    for _ in range(24):
-        body.advance(1.0, body.day + 1 / 24, table, ())
-    assert 1.05 < body.signals()["tpo"] < 1.4
-    assert body.signals()["cni"] == body.signals()["inflammation_body"] == 0.0
-
-
-def test_injected_gcsf_has_its_area_and_half_life() -> None:
-    body, step_h = make_body(), 0.25
-    live(body, step_h / 24, step_h, doses=[Dose("gcsf", "gcsf", 5.0)])
-    peak, area = body.cytokines.gcsf_drug, 0.0
-    for _ in range(400):
-        area += body.cytokines.gcsf_drug * step_h
-        live(body, step_h / 24, step_h)
-    assert peak == pytest.approx(5 * 1111 * math.log(2) / 3.5)
-    assert area == pytest.approx(5 * 1111, rel=0.03)
-
-
-def test_cellularity_and_flt3_ligand() -> None:
-    body = make_body()
-    live(body, 1, host=3.0)
-    assert body.cellularity == pytest.approx(3.0)
-    assert body.signals()["flt3l"] == pytest.approx(1 / (0.03 + 0.97 * 1.5))
-
-
 def test_thymus_is_slow_and_ages() -> None:
     bodies = {age: make_body(Person(age_years=age)) for age in (10.0, 60.0)}
     naive = []
@@ -325,16 +258,16 @@ def test_twin_graft_never_becomes_alloreactive() -> None:
 
 def test_graft_fills_pools_and_names_agents() -> None:
     body = make_body()
-    body.infuse(BLOOD_GRAFT)
+    giving.infuse(body, BLOOD_GRAFT)
     donor = body.lymphocytes.pools[:, Origin.DONOR]
     assert total(donor[INDEX[kind]] for kind in T_CELLS) == pytest.approx(2e10)
     assert donor[INDEX[Kind.NK]] > 0
     assert body.allo.precursors[GVH] == pytest.approx(2e10 * tables().donors["sibling"].graft_versus_host)
-    agents = body.graft_agents(BLOOD_GRAFT)
+    agents = giving.graft_agents(body, BLOOD_GRAFT)
     assert total(agents.values()) == pytest.approx(2.85 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
     assert set(agents) == {Kind.HSC, Kind.MPP, Kind.CMP, Kind.GMP, Kind.MEP, Kind.MKP, Kind.CLP}
     assert agents[Kind.HSC] == pytest.approx(0.45 * 3.5e8 / CELLS_PER_AGENT, rel=1e-4)
-    marrow, blood, cord = (body.graft_agents(replace(BLOOD_GRAFT, name=n)) for n in ("marrow", "blood", "cord"))
+    marrow, blood, cord = (giving.graft_agents(body, replace(BLOOD_GRAFT, name=n)) for n in ("marrow", "blood", "cord"))
     assert cord[Kind.HSC] > marrow[Kind.HSC] > blood[Kind.HSC]
     assert blood[Kind.GMP] > marrow[Kind.GMP] > cord[Kind.GMP]
 

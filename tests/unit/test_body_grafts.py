@@ -11,7 +11,7 @@ from abm.backends import choose
 from abm.cells import Count, Kind, Origin
 from abm.config import Config
 from abm.errors import ConfigError
-from abm.model.body import Dose
+from abm.model.body import Dose, giving
 from abm.model.body.grafts import read_grafts, read_sources
 from abm.setup import occupied
 from abm.step import Simulation
@@ -70,7 +70,7 @@ def test_two_donors_are_told_apart() -> None:
     assert pools[:, Origin.DONOR].sum() == pytest.approx(3 * pools[:, Origin.DONOR2].sum(), rel=1e-3)
     seen = body.observables()
     assert seen["donor2_t"] == pytest.approx(seen["donor_t"] / 4, rel=1e-2)
-    agents = body.graft_agents(Dose("graft", "cord", cd34=1e7, origin=Origin.DONOR2))
+    agents = giving.graft_agents(body, Dose("graft", "cord", cd34=1e7, origin=Origin.DONOR2))
     assert sum(agents.values()) == pytest.approx(1e7 / body.scale.cells_per_agent, rel=1e-4)
     assert agents[Kind.HSC] > agents[Kind.GMP]
 
@@ -78,8 +78,8 @@ def test_two_donors_are_told_apart() -> None:
 def test_purified_stem_cells_keep_their_share_of_the_bodys() -> None:
     """200 of the 1.5e2 x n stem cells of the body are 200 / 1.5e2 agents, whatever the cells per agent are."""
     for per_agent in (1e6, 1e7):
-        agents = make_body(cells_per_agent=per_agent).graft_agents(
-            Dose("graft", "marrow", cells=((Kind.HSC, 200.0), (Kind.GMP, 3e7)))
+        agents = giving.graft_agents(
+            make_body(cells_per_agent=per_agent), Dose("graft", "marrow", cells=((Kind.HSC, 200.0), (Kind.GMP, 3e7)))
         )
         assert agents[Kind.HSC] == pytest.approx(200.0 / CELLS_PER_HSC)
         assert agents[Kind.GMP] == pytest.approx(3e7 * tables().grafts["marrow"].enrichment[Kind.GMP] / per_agent)
@@ -91,7 +91,7 @@ def test_a_patch_says_for_how_many_stem_cells_an_agent_stands() -> None:
     config = Config.model_validate({"patch": {"shape": [32] * 3, "species": "mouse"}, "patient": MOUSE})
     sim = Simulation.start(config, choose("numpy")[0])
     hsc = (Kind.HSC, float(sim.model.traffic["active_hsc"]))
-    agents = sim.body.graft_agents(Dose("graft", "marrow", cells=(hsc,)))
+    agents = giving.graft_agents(sim.body, Dose("graft", "marrow", cells=(hsc,)))
     assert agents[Kind.HSC] == pytest.approx(int(sim.last[Count.POPULATION, Kind.HSC].sum()), rel=0.15)
 
 
@@ -105,5 +105,5 @@ def test_a_graft_of_the_whole_marrow_of_a_mouse_is_its_marrow() -> None:
     assert sim.model.traffic["marrow_cells"] == 5e8
     (dose,) = (dose for doses in sim.model.schedule for dose in doses if dose.cd34 > 0.0)
     held = sim.model.homeostasis.by_kind * occupied(sim.model, sim.census)
-    for kind, agents in sim.body.graft_agents(dose).items():
+    for kind, agents in giving.graft_agents(sim.body, dose).items():
         assert agents == pytest.approx(held[kind], rel=0.01), kind

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.config_graft import Edit
 from abm.io import upgrades
-from abm.model.body import Body, Dose
+from abm.model.body import Body, Dose, giving, immunity
 from abm.model.body.edited import ANY, COMPLETE
 from abm.model.body.immune import INDEX
 from abm.state import Snapshot
@@ -41,7 +41,7 @@ def live(body: Body, days: float, some: float, both: float) -> None:
 def grafted(edit: Edit | None = CCR5, days: float = 40.0) -> Body:
     """A body some time after an edited graft took the marrow over."""
     body = make_body()
-    body.infuse(Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=edit))
+    giving.infuse(body, Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=edit))
     live(body, days, SOME, BOTH)
     return body
 
@@ -108,7 +108,7 @@ def test_those_that_come_back_change_the_share_of_their_pool(body: Body) -> None
     back = np.zeros((N_COUNTS, 64, 4), np.int64)
     for count, cells in ((Count.EGRESS, n), (Count.EDITED_EGRESS, n), (Count.ALTERED_EGRESS, n // 2)):
         back[count, Kind.CD4_EFFECTOR, Origin.DONOR] = cells  # an effector comes back as a memory cell
-    body._take_back(back)
+    immunity.take_back(body, back)
     assert body.edited.pools[ANY, row, Origin.DONOR] == pytest.approx(0.6, rel=0.02)
     assert body.edited.pools[COMPLETE, row, Origin.DONOR] == pytest.approx(0.3, rel=0.02)
 
@@ -116,7 +116,7 @@ def test_those_that_come_back_change_the_share_of_their_pool(body: Body) -> None
 def test_unedited_cells_of_a_later_product_thin_them_out(body: Body) -> None:
     row = INDEX[Kind.CD8_MEMORY]
     before = body.edited.pools[ANY, row, Origin.DONOR] * body.lymphocytes.pools[row, Origin.DONOR]
-    body.infuse(Dose("cells", "dli", cd3=1e10, origin=Origin.DONOR))
+    giving.infuse(body, Dose("cells", "dli", cd3=1e10, origin=Origin.DONOR))
     after = body.edited.pools[ANY, row, Origin.DONOR] * body.lymphocytes.pools[row, Origin.DONOR]
     assert after == pytest.approx(before)
 
@@ -157,7 +157,7 @@ def test_an_old_checkpoint_has_no_edited_cells() -> None:
 def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
     body = grafted(Edit(locus="TRANSGENE", vcn=1.0, switch=True), days=30.0)
     before, pools = body.observables(), body.lymphocytes.pools.copy()
-    body._give(Dose("switch", "switch", 0.9))
+    giving.give(body, Dose("switch", "switch", 0.9))
     after = body.observables()
     for name in ("neutrophils", "platelets", "nk", "b"):
         share = before[f"altered_share_{name}"]
@@ -171,7 +171,7 @@ def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
 def test_without_a_switch_nobody_dies() -> None:
     body = grafted(CCR5, days=10.0)
     before = body.pack()
-    body._give(Dose("switch", "switch", 0.9))
+    giving.give(body, Dose("switch", "switch", 0.9))
     for name, array in body.pack().items():
         np.testing.assert_allclose(array, before[name], rtol=1e-12, err_msg=name)
 
@@ -179,15 +179,15 @@ def test_without_a_switch_nobody_dies() -> None:
 def test_t_cells_of_a_graft_without_ccr5_are_closed_to_r5_virus() -> None:
     """Those with both alleles lost are; virus takes the others, so that they become more than leave the thymus."""
     body = infected()
-    body.infuse(Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=CCR5))
+    giving.infuse(body, Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=CCR5))
     live(body, 120.0, SOME, BOTH)
     virus = virus_of(body)
     assert virus.coreceptor.stem[Origin.DONOR] == pytest.approx(BOTH, rel=0.05)
     assert virus.coreceptor.stem[Origin.HOST] == 0.0
     assert 0.5 * BOTH < virus.coreceptor.null[0, Origin.DONOR] < 1.0
     plain = infected()
-    plain.infuse(
-        Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=Edit(locus="CD33", efficiency=0.8))
+    giving.infuse(
+        plain, Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=Edit(locus="CD33", efficiency=0.8))
     )
     live(plain, 120.0, SOME, BOTH)
     assert not virus_of(plain).coreceptor.stem.any()

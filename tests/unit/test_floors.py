@@ -37,6 +37,7 @@ FLOORS = (
         "config_hiv",
         "config_infection",
         "config_lines",
+        "config_events",
         "config_models",
         "config_output",
         "config_table",

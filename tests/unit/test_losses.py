@@ -12,7 +12,7 @@ import pytest
 from abm import resources
 from abm.cells import Kind
 from abm.config import load_config
-from abm.config_models import BloodLoss, PlateletLoss
+from abm.config_events import BloodLoss, PlateletLoss
 from abm.errors import ConfigError
 from abm.model import therapy
 from abm.model.body import Body, Dose, daily_production

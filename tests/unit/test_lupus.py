@@ -13,7 +13,7 @@ from abm.cells import Kind, Origin
 from abm.config import Config, Patch, rules_of
 from abm.errors import ConfigError
 from abm.io import read_checkpoint, state_hash, write_checkpoint
-from abm.model.body import Body, Dose, Tables
+from abm.model.body import Body, Dose, Tables, giving
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.immune import INDEX
 from abm.model.body.lupus import ACTIVITY, LONG, Lupus
@@ -103,7 +103,7 @@ def test_cells_of_a_donor_are_not_those_of_the_patient() -> None:
     shares = []
     for donor in ("autologous", "twin", "sibling"):
         body = patient(donor)
-        body.infuse(Dose(kind="graft", name="blood", origin=Origin.DONOR, cd34=4e8, cd3=1.4e10))
+        giving.infuse(body, Dose(kind="graft", name="blood", origin=Origin.DONOR, cd34=4e8, cd3=1.4e10))
         shares.append(disease(body).reactive.of(Kind.IMMATURE_B, Origin.DONOR))
     assert shares == [0.05, 0.001, 0.001]
 

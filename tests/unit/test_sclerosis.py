@@ -13,7 +13,7 @@ from abm.cells import Kind, Origin, Specificity
 from abm.config import Config, Patch, load_config, rules_of
 from abm.errors import ConfigError
 from abm.io import read_checkpoint, state_hash, write_checkpoint
-from abm.model.body import Body, Dose, Tables
+from abm.model.body import Body, Dose, Tables, giving
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, SelfReactive, trigger
 from abm.model.body.clones import NAIVE, NEW
@@ -96,7 +96,7 @@ def test_an_autograft_brings_them_back_and_a_donor_does_not() -> None:
     shares = []
     for person in (OWN, Person(donor="sibling")):
         body = patient(person)
-        body.infuse(GRAFT)
+        giving.infuse(body, GRAFT)
         shares.append(disease(body).reactive.of(Kind.CD4_MEMORY, Origin.DONOR))
     assert shares == [1e-4, 3e-6]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from abm.cells import Kind, Origin, Specificity
-from abm.config_models import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
+from abm.config_events import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model import therapy
 from abm.model.body import Dose

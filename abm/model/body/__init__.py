@@ -14,26 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
-from abm.exactmath import exp
-from abm.model.body import engagement, hiv_course, report, targets, threats
-from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
+from abm.model.body import engagement, giving, hiv_course, immunity, report, targets, threats
+from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
-from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
-from abm.model.body.edited import Edited, Exits
+from abm.model.body.drugs import Drugs
+from abm.model.body.edited import EDITED_ROWS, Edited
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
-from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
+from abm.model.body.given import BLASTS, MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.hiv import Exposure
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
-from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings, find_donor
+from abm.model.body.organs import GVH, HVG, Alloimmunity, find_donor
 from abm.model.body.parameters import (
     BloodRules,
     ChronicRules,
@@ -44,7 +43,6 @@ from abm.model.body.parameters import (
     OrganRules,
     section,
 )
-from abm.model.body.regulation import allowed_growth
 from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.targets import Watch
@@ -57,12 +55,6 @@ __all__ = [
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
-HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
-#: Counts of edited cells that left, as rows of ``Edited``; and of all that come back to their pools, before them.
-EDITED_ROWS = (Count.EDITED_EGRESS, Count.ALTERED_EGRESS)
-BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)
-#: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
-BLASTS = (Kind.BLAST, Kind.LSC)
 
 
 class Body:
@@ -177,13 +169,13 @@ class Body:
         population = counts[Count.POPULATION, :FIRST_MOTILE]
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
-        self._survive_drugs(step_h)
+        immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
         edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
         self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
-        self._take_back(counts)
-        self._advance_immunity(exits, edited, population, step_h)
+        immunity.take_back(self, counts)
+        immunity.advance(self, exits, edited, population, step_h)
         if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
@@ -193,7 +185,7 @@ class Body:
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
         for dose in doses:
-            self._give(dose)
+            giving.give(self, dose)
         self.blood.transfuse(day)
         self.infections.advance(threats.host(self), day, step_h)
         counts_now = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -221,74 +213,6 @@ class Body:
         if self.disease is not None:
             self.disease.reactive.enter(kind, source, cells, pool)
 
-    def _survive_drugs(self, step_h: float) -> None:
-        """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
-        if not self.drugs.acting:
-            return
-        by_drug, by_radiation = self.drugs.kills(step_h)
-        resting, cycling = (float(by_drug[DRUG_TARGETS.index(name)]) for name in ("t_resting", "t_cycling"))
-        naive, memory = (
-            float(by_radiation[RADIATION_TARGETS.index(f"lymphocyte_{name}")]) for name in ("naive", "memory")
-        )
-        if resting + cycling + naive + memory > 0.0:
-            tender = (Kind.CD4_NAIVE, Kind.CD8_NAIVE, Kind.IMMATURE_B)
-            survival = [exp(-resting - (naive if kind in tender else memory)) for kind in POOLS]
-            self.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
-            for direction in (GVH, HVG):
-                self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
-            self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
-            if self.hiv is not None:
-                self.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
-        if self.disease is not None:
-            self.disease.survive(by_drug)
-        injury = self.drugs.injury(step_h)
-        if injury > 0.0:
-            self.allo.injure(injury)
-            self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
-
-    def _take_back(self, counts: NDArray[np.int64]) -> None:
-        """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
-        for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
-            found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-            if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose)):
-                n, *edited = (int(counts[row, found, whose]) * self.scale.cells_per_agent for row in BACK_ROWS)
-                self.edited.join(found, whose, n, edited, self.lymphocytes.add(found, whose, n))
-
-    def _advance_immunity(
-        self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
-    ) -> None:
-        """Advance pools, thymus, alloreactive cells and organs."""
-        if self.hiv is not None:
-            hiv_course.follow_edits(self.hiv, self.edited)
-        lack = self.lymphopenia
-        self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
-        if self.hiv is not None:
-            self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
-        for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
-            survival = self.allo.survival_of_other_side(direction, step_h)
-            if survival < 1.0:
-                self.lymphocytes.pools[:, victims] *= survival
-                self.allo.survive(mirror, survival, survival)
-                if self.hiv is not None:
-                    self.hiv.survive_of(victims, survival)
-        loss_before = self.allo.immune_loss.tolist()
-        self.allo.advance(self._surroundings(population), step_h)
-        gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
-        if gained > 0.0:
-            self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_gvhd * gained)
-        if self.disease is not None:
-            inhibition = {effect: self.drugs.inhibition(effect) for effect in EFFECTS}
-            self.disease.advance(self.lymphocytes, inhibition, step_h)
-        self._advance_chronic(step_h)
-
-    def _advance_chronic(self, step_h: float) -> None:
-        """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
-        reactive = float(self.allo.precursors[GVH]) * (1.0 - self.drugs.inhibition("activation"))
-        thymus = self.lymphocytes.thymic_function
-        self.chronic.advance(reactive, thymus, int(self.infections.turn), self.day, step_h)
-        if self.chronic.severity > 0.0:
-            self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
-
     @property
     def lymphopenia(self) -> tuple[float, float]:
         """Drives of homeostatic division, of all T cells and of CD8 memory cells."""
@@ -300,95 +224,7 @@ class Body:
         """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
         return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
 
-    def _surroundings(self, population: NDArray[np.int64]) -> Surroundings:
-        by_origin = population.sum(axis=0)
-        host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
-        reference = self.scale.reference_cellularity
-        return Surroundings(
-            host_apc=min(host / reference, 1.0) if self.grafted else 1.0,
-            donor_antigen=min(donor / reference, 1.0),
-            leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
-            priming=1.0 + self.exhaustion.rules.ctla4_priming * self.antibodies.blocked(CTLA_4_AXIS),
-            unbraked=self.antibodies.blocked(PD_1_AXIS),
-            unregulated=allowed_growth(self.lymphocytes, float(self.allo.effectors[GVH]), self.allo.rules),
-            activation=1.0 - self.drugs.inhibition("activation"),
-            proliferation=1.0 - self.drugs.inhibition("proliferation"),
-            killing=1.0 - self.drugs.inhibition("killing"),
-        )
-
     # ------------------------------------------------------------------------------------------------- therapy
-
-    def _give(self, dose: Dose) -> None:
-        if dose.kind == "drug":
-            self.drugs.give(dose.name, dose.amount)
-        elif dose.kind == "antibody":
-            self.antibodies.give(dose.name, dose.amount)
-        elif dose.kind == "infusion":
-            self.antibodies.infuse(dose.name, dose.amount)
-        elif dose.kind == "radiation":
-            self.drugs.irradiate(dose.amount)
-        elif dose.kind == "gcsf":
-            self.cytokines.inject_gcsf(dose.amount)
-        elif dose.kind == "immunosuppression_level":
-            self.treatment.end(self.drugs.index(dose.name))
-            self.drugs.set_level(self.drugs.index(dose.name), dose.amount)
-        elif dose.kind == "blood_loss":
-            self._bleed(dose.amount)
-        elif dose.kind == "art" and self.hiv is not None:
-            self.hiv.art.order(dose.amount)
-        elif dose.kind == "platelet_loss":
-            self.blood.destroy_platelets(dose.amount)
-        elif dose.kind == "switch":
-            self.edited.purge(dose.amount, self.blood, self.lymphocytes)
-        elif dose.plan is not None:
-            self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
-        elif dose.receptor:
-            self.engineered.infuse(dose.receptor, self.tables.products[dose.name], dose.cd3)
-        elif dose.kind in ("graft", "cells"):
-            self.infuse(dose)
-
-    def _bleed(self, share: float) -> None:
-        """Lose a share of the circulating blood; the few stem cells in it, which lodge within minutes, are left."""
-        self.blood.bleed(share)
-        self.lymphocytes.bleed(share)
-        kept = 1.0 - share * self.lymphocytes.rules.t_blood_share
-        for direction in (GVH, HVG):
-            self.allo.survive(direction, kept, kept)
-        self.engineered.survive(kept, kept)
-
-    def infuse(self, graft: Dose) -> None:
-        """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
-        if graft.edit is not None:
-            self.edited.begin(graft.edit, graft.origin)
-        before = self.lymphocytes.pools.copy()
-        for kind, share in self.tables.grafts[graft.name].cd3.items():
-            pool = self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
-            self.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
-            self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
-            if self.disease is not None:
-                self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
-        if self.hiv is not None:
-            hiv_course.graft(self.hiv, graft, before, self.lymphocytes.pools)
-        if any(kind is not Kind.TREG for kind in self.tables.grafts[graft.name].cd3):  # those do not attack the host
-            self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
-        if graft.kind == "graft":
-            self.grafted = 1.0
-            theirs = np.zeros_like(self.lymphocytes.pools)
-            theirs[:, graft.origin] = self.lymphocytes.pools[:, graft.origin]
-            self.clones.mark_graft(theirs)
-
-    def graft_agents(self, graft: Dose) -> dict[Kind, float]:
-        """Return the expected number of lattice agents by kind for the CD34+ or purified cells of ``graft``.
-
-        The patch holds its stem cells in their share of those of the body, so purified ones come in the same share;
-        of other kinds one agent stands for as many cells as in a whole graft of this source.
-        """
-        content, per_agent = self.tables.grafts[graft.name], self.scale.cells_per_agent
-        agents = {kind: graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
-        for kind, cells in graft.cells:
-            of_kind = 1.0 / self.scale.cells_per_hsc if kind is Kind.HSC else content.enrichment[kind] / per_agent
-            agents[kind] = agents.get(kind, 0.0) + cells * of_kind
-        return agents
 
     # ----------------------------------------------------------------------------------------- what the lattice sees
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, N_ORIGINS, Antigen, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.cells import LOSS_ANTIGENS, N_ORIGINS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.config_graft import Edit
 from abm.model.body.blood import Blood
 from abm.model.body.immune import INDEX, POOLS, RETURNS, T_CELLS, TRAVELLERS, Arrival, Lymphocytes
@@ -36,6 +36,8 @@ _WORDS = 1 << 32
 Transgenes = Mapping[Specificity, Mapping[Kind, float]]
 Words = NDArray[np.uint32]
 Exits = Mapping[Kind, Floats]
+#: Counts of edited cells that left, as rows of ``Edited``.
+EDITED_ROWS = (Count.EDITED_EGRESS, Count.ALTERED_EGRESS)
 T = TypeVar("T", Blood, Lymphocytes)
 
 

@@ -40,6 +40,8 @@ PRODUCTION = {
     Kind.THYMUS_SEEDING: "thymus_seeding",
 }
 
+#: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
+BLASTS = (Kind.BLAST, Kind.LSC)
 #: Kinds that take up TPO in the marrow.
 MEGAKARYOCYTES = (Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK)
 

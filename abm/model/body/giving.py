@@ -1,0 +1,92 @@
+"""How doses enter the body: drugs, antibodies, grafts, cells, losses of blood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abm.cells import Kind
+from abm.model.body import hiv_course
+from abm.model.body.organs import GVH, HVG
+
+if TYPE_CHECKING:
+    from abm.model.body import Body
+    from abm.model.body.dose import Dose
+
+
+def give(body: Body, dose: Dose) -> None:
+    """Give what acts from the next step on."""
+    if dose.kind == "drug":
+        body.drugs.give(dose.name, dose.amount)
+    elif dose.kind == "antibody":
+        body.antibodies.give(dose.name, dose.amount)
+    elif dose.kind == "infusion":
+        body.antibodies.infuse(dose.name, dose.amount)
+    elif dose.kind == "radiation":
+        body.drugs.irradiate(dose.amount)
+    elif dose.kind == "gcsf":
+        body.cytokines.inject_gcsf(dose.amount)
+    elif dose.kind == "immunosuppression_level":
+        body.treatment.end(body.drugs.index(dose.name))
+        body.drugs.set_level(body.drugs.index(dose.name), dose.amount)
+    elif dose.kind == "blood_loss":
+        _bleed(body, dose.amount)
+    elif dose.kind == "art" and body.hiv is not None:
+        body.hiv.art.order(dose.amount)
+    elif dose.kind == "platelet_loss":
+        body.blood.destroy_platelets(dose.amount)
+    elif dose.kind == "switch":
+        body.edited.purge(dose.amount, body.blood, body.lymphocytes)
+    elif dose.plan is not None:
+        body.treatment.plan(body.drugs.index(dose.name), dose.amount, dose.plan)
+    elif dose.receptor:
+        body.engineered.infuse(dose.receptor, body.tables.products[dose.name], dose.cd3)
+    elif dose.kind in ("graft", "cells"):
+        infuse(body, dose)
+
+
+def _bleed(body: Body, share: float) -> None:
+    """Lose a share of the circulating blood; the few stem cells in it, which lodge within minutes, are left."""
+    body.blood.bleed(share)
+    body.lymphocytes.bleed(share)
+    kept = 1.0 - share * body.lymphocytes.rules.t_blood_share
+    for direction in (GVH, HVG):
+        body.allo.survive(direction, kept, kept)
+    body.engineered.survive(kept, kept)
+
+
+def infuse(body: Body, graft: Dose) -> None:
+    """Put the lymphocytes of a graft or cell product into the pools (:func:`give` does so)."""
+    if graft.edit is not None:
+        body.edited.begin(graft.edit, graft.origin)
+    before = body.lymphocytes.pools.copy()
+    for kind, share in body.tables.grafts[graft.name].cd3.items():
+        pool = body.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+        body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
+        body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
+        if body.disease is not None:
+            body.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
+    if body.hiv is not None:
+        hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
+    if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
+        body.allo.precursors[GVH] += graft.cd3 * body.donor.graft_versus_host
+    if graft.kind == "graft":
+        body.grafted = 1.0
+        theirs = np.zeros_like(body.lymphocytes.pools)
+        theirs[:, graft.origin] = body.lymphocytes.pools[:, graft.origin]
+        body.clones.mark_graft(theirs)
+
+
+def graft_agents(body: Body, graft: Dose) -> dict[Kind, float]:
+    """Return the expected number of lattice agents by kind for the CD34+ or purified cells of ``graft``.
+
+    The patch holds its stem cells in their share of those of the body, so purified ones come in the same share;
+    of other kinds one agent stands for as many cells as in a whole graft of this source.
+    """
+    content, per_agent = body.tables.grafts[graft.name], body.scale.cells_per_agent
+    agents = {kind: graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
+    for kind, cells in graft.cells:
+        of_kind = 1.0 / body.scale.cells_per_hsc if kind is Kind.HSC else content.enrichment[kind] / per_agent
+        agents[kind] = agents.get(kind, 0.0) + cells * of_kind
+    return agents

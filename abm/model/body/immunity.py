@@ -1,0 +1,113 @@
+"""Lymphocytes of the body in a step: what drugs leave of them, who comes back, whom they fight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.cells import FIRST_MOTILE, Count, Kind, Origin
+from abm.exactmath import exp
+from abm.model.body import hiv_course
+from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
+from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
+from abm.model.body.edited import EDITED_ROWS
+from abm.model.body.given import BLASTS
+from abm.model.body.immune import POOLS
+from abm.model.body.organs import GVH, HVG, Surroundings
+from abm.model.body.regulation import allowed_growth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from abm.model.body import Body
+    from abm.model.body.edited import Exits
+
+HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
+BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)  #: counts of cells that come back to their pools, edited ones after all
+
+
+def survive_drugs(body: Body, step_h: float) -> None:
+    """Let drugs and radiation on board kill lymphocytes of the body and injure organs during the step."""
+    if not body.drugs.acting:
+        return
+    by_drug, by_radiation = body.drugs.kills(step_h)
+    resting, cycling = (float(by_drug[DRUG_TARGETS.index(name)]) for name in ("t_resting", "t_cycling"))
+    naive, memory = (float(by_radiation[RADIATION_TARGETS.index(f"lymphocyte_{name}")]) for name in ("naive", "memory"))
+    if resting + cycling + naive + memory > 0.0:
+        tender = (Kind.CD4_NAIVE, Kind.CD8_NAIVE, Kind.IMMATURE_B)
+        survival = [exp(-resting - (naive if kind in tender else memory)) for kind in POOLS]
+        body.lymphocytes.pools *= np.array(survival)[:, np.newaxis]
+        for direction in (GVH, HVG):
+            body.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
+        body.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
+        if body.hiv is not None:
+            body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+    if body.disease is not None:
+        body.disease.survive(by_drug)
+    injury = body.drugs.injury(step_h)
+    if injury > 0.0:
+        body.allo.injure(injury)
+        body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_injury * injury)
+
+
+def take_back(body: Body, counts: NDArray[np.int64]) -> None:
+    """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
+    for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
+        found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
+        if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not body.allo.reactive(whose)):
+            n, *edited = (int(counts[row, found, whose]) * body.scale.cells_per_agent for row in BACK_ROWS)
+            body.edited.join(found, whose, n, edited, body.lymphocytes.add(found, whose, n))
+
+
+def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float) -> None:
+    """Advance pools, thymus, alloreactive cells and organs."""
+    if body.hiv is not None:
+        hiv_course.follow_edits(body.hiv, body.edited)
+    lack = body.lymphopenia
+    body.edited.advance(body.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
+    if body.hiv is not None:
+        body.hiv.advance(body.lymphocytes.pools, hiv_course.surroundings(body), body.day, step_h)
+    for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
+        survival = body.allo.survival_of_other_side(direction, step_h)
+        if survival < 1.0:
+            body.lymphocytes.pools[:, victims] *= survival
+            body.allo.survive(mirror, survival, survival)
+            if body.hiv is not None:
+                body.hiv.survive_of(victims, survival)
+    loss_before = body.allo.immune_loss.tolist()
+    body.allo.advance(_surroundings(body, population), step_h)
+    gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))
+    if gained > 0.0:
+        body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_gvhd * gained)
+    if body.disease is not None:
+        inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
+        body.disease.advance(body.lymphocytes, inhibition, step_h)
+    _advance_chronic(body, step_h)
+
+
+def _advance_chronic(body: Body, step_h: float) -> None:
+    """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
+    reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation"))
+    thymus = body.lymphocytes.thymic_function
+    body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h)
+    if body.chronic.severity > 0.0:
+        body.lymphocytes.damage_thymus(body.chronic.thymic_damage(step_h))
+
+
+def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
+    by_origin = population.sum(axis=0)
+    host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
+    reference = body.scale.reference_cellularity
+    return Surroundings(
+        host_apc=min(host / reference, 1.0) if body.grafted else 1.0,
+        donor_antigen=min(donor / reference, 1.0),
+        leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
+        priming=1.0 + body.exhaustion.rules.ctla4_priming * body.antibodies.blocked(CTLA_4_AXIS),
+        unbraked=body.antibodies.blocked(PD_1_AXIS),
+        unregulated=allowed_growth(body.lymphocytes, float(body.allo.effectors[GVH]), body.allo.rules),
+        activation=1.0 - body.drugs.inhibition("activation"),
+        proliferation=1.0 - body.drugs.inhibition("proliferation"),
+        killing=1.0 - body.drugs.inhibition("killing"),
+    )
