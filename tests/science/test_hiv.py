@@ -143,12 +143,12 @@ def test_virus_without_r5_targets_comes_back_as_x4_if_there_is_any() -> None:
 
 @pytest.mark.slow
 def test_forgotten_doses_let_virus_through() -> None:
-    """Suppressed at full adherence, not at a third of the doses."""
+    """Suppressed at full adherence, not at a tenth of the doses: three days without one are too many."""
     found = {}
-    for adherence in (1.0, 0.35):
+    for adherence in (1.0, 0.1):
         body = infected(day=-800.0, art_day=-400.0)
         body.catch_up(0.0)
         doses = (Dose("art", "art", adherence),)
         found[adherence] = max(seen["hiv_load"] for seen in days_of(body, 180, 3.0, doses))
     assert found[1.0] < 50
-    assert found[0.35] > 200
+    assert found[0.1] > 200
