@@ -64,7 +64,7 @@ def table(found: Sequence[dict[str, Value]]) -> Iterator[str]:
     each = [times(one) for one in found]
     longest = max(time["os"].day for time in each)
     days = [day for day in DAYS if day <= longest] or [int(longest)]
-    yield f"{len(found)} patients" + "".join(f"{f'day {day}':>22}" for day in days)
+    yield f"{f'{len(found)} patients':<44}" + "".join(f"{f'day {day}':>22}" for day in days)
     for name, outcome in OUTCOMES.items():
         points = curve([time[name] for time in each], survives=outcome.survives)
         shown = [at(points, day, survives=outcome.survives) for day in days]

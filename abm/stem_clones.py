@@ -3,7 +3,7 @@
 The niches are full. A place becomes free when its cell leaves it, and goes to a daughter of any stem cell, in
 proportion to how often they divide; daughters mutate as ``mutations.csv`` says, and what a variant changes stands in
 ``variants.csv``. A clone is what descends from one mutation. The rules are those of the lattice; space, blood and the
-rest of the marrow are left out. Forty years of 1e5 stem cells take about a second.
+rest of the marrow are left out. A life of 1e5 stem cells takes about a second.
 """
 
 from __future__ import annotations

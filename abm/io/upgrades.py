@@ -37,8 +37,8 @@ def without_infections(old: Snapshot) -> Snapshot:
     none = np.zeros(4)
     added = {f"infections.{name}": none for name in ("load", "covered", "episodes")}
     added |= {"infections.began": np.full(4, np.inf), "infections.turn": np.array(float(old.step))}
-    added |= {f"chronic.{name}": np.array(0.0) for name in ("broken", "exposure", "severity")}
-    added |= {"chronic.onset": np.array(np.inf)}
+    added |= {f"chronic.{name}": np.array(0.0) for name in ("exposure", "severity")}
+    added |= {"chronic.onset": np.array(np.inf), "chronic.breaking": np.zeros(3)}
     added["mortality.exposure"] = np.concatenate([old.body["mortality.exposure"], np.zeros(3)])
     return replace(old, body=old.body | added)
 

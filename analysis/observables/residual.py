@@ -39,6 +39,10 @@ WINDOW = 10.0
 EARLY, LATE = (0.5 * MONTH, 2.5 * MONTH), (4 * MONTH, 12 * MONTH)
 
 
+#: BCR-ABL at three months that counts as an early molecular response (Branford, Blood 2014).
+EARLY_RESPONSE = 0.1
+
+
 def _random(run: Run, purpose: str, day: float) -> np.random.Generator:
     """Return a generator that belongs to patient, purpose and day alone."""
     text = f"{run.config.get('seed', 0)}:{purpose}:{day:.4f}"
@@ -114,23 +118,24 @@ def _first_dose(run: Run) -> float | None:
     return min(days) if days else None
 
 
-def _samples(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | None:
-    """Return days since the first dose and ln BCR-ABL of half-monthly samples that were positive."""
+def _thirds(run: Run, between: tuple[float, float]) -> tuple[float, float] | None:
+    """Return mean BCR-ABL, negative samples included, of the first and last third of a time after the first dose."""
     began = _first_dose(run)
     if began is None or not chronic(run):
         return None
     day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _of_granulocytes(run))
+    third = (between[1] - between[0]) / 3.0
     if day[-1] < between[1]:
         return None
-    visits = np.arange(between[0], between[1] + 0.5, MONTH / 2)
-    at = np.searchsorted(day, visits).clip(0, len(day) - 1)
-    positive = share[at] > 0.0
-    return (visits[positive], np.log(share[at][positive])) if positive.sum() >= 3 else None
+    first, last = (share[(day >= start) & (day < start + third)] for start in (between[0], between[1] - third))
+    return float(np.nanmean(first)), float(np.nanmean(last))
 
 
 def _slope(run: Run, between: tuple[float, float]) -> float | None:
-    visits = _samples(run, between)
-    return None if visits is None else float(np.polyfit(*visits, 1)[0])
+    means = _thirds(run, between)
+    if means is None or min(means) <= 0.0:
+        return None
+    return float(np.log(means[1] / means[0]) / (2.0 / 3.0 * (between[1] - between[0])))
 
 
 @observable("1/d")
@@ -141,19 +146,24 @@ def bcr_abl_slope_early(run: Run) -> Made:
 
 @observable("1/d")
 def bcr_abl_slope_late(run: Run) -> Made:
-    """Slope of ln BCR-ABL from the fourth to the twelfth month of treatment, while it is found."""
+    """Slope of ln BCR-ABL from the fourth to the twelfth month of treatment."""
     return _slope(run, LATE)
 
 
 @observable(DAY)
 def bcr_abl_halving_time(run: Run) -> Made:
     """Time in which BCR-ABL halves in the first three months of treatment; infinite if it does not fall."""
-    visits = _samples(run, (0.0, 3 * MONTH))
-    if visits is None:
+    slope = _slope(run, (0.0, 3 * MONTH))
+    if slope is None:
         return None
-    day, value = visits
-    fall = value[0] - value[-1]
-    return float((day[-1] - day[0]) * np.log(2.0) / fall) if fall > 0 else float("inf")
+    return float(-np.log(2.0) / slope) if slope < 0.0 else float("inf")
+
+
+@observable(DAY)
+def bcr_abl_halving_time_good(run: Run) -> Made:
+    """The same of a patient with at most 10 % at three months; none in others."""
+    means = _thirds(run, (2.5 * MONTH, 3.5 * MONTH))
+    return bcr_abl_halving_time(run) if means is not None and sum(means) / 2.0 <= EARLY_RESPONSE else None
 
 
 # ------------------------------------------------------------------------------------------ remission

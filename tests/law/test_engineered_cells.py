@@ -20,7 +20,7 @@ TREATED: dict[str, Any] = {
     "patient": {"disease": "all", "blast_fraction": 0.4, "donor": "autologous", "preexisting_mutants": 1e5},
     "events": [
         {"day": -1.0, "action": "chemo", "drug": "cyclophosphamide", "dose_mg_per_m2": 500.0},
-        {"day": -0.5, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 1e9},
+        {"day": -0.5, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 3e9},
         {"day": 0.5, "action": "cells", "product": "car_t", "receptor": "CAR_CD33", "cells_per_kg": 1e8},
         {"day": -0.5, "action": "treat", "against": "crs", "drug": "tocilizumab", "grade": 1, "days": 1.0,
          "taper_days": 0.0},

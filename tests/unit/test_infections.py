@@ -31,6 +31,7 @@ from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import change, copied
 
 HUMAN = tables().pathogens
+DEADLY = section(MortalityRules, tables().values, 70.0)
 NORMAL_ANC = 4.0
 FULL = (1.0,) * len(PATHOGENS)
 
@@ -119,8 +120,7 @@ def test_prophylaxis_prevents_its_share_of_onsets() -> None:
 
 def fate(seed: int, *, treated: bool) -> tuple[bool, bool]:
     """Return whether a patient without neutrophils falls ill within 20 days, and dies of it within 30."""
-    rules = section(MortalityRules, tables().values, 70.0)
-    found, mortality = Infections(HUMAN, seed), Mortality(rules, 4.0, 190.0, 145.0)
+    found, mortality = Infections(HUMAN, seed), Mortality(DEADLY, 4.0, 190.0, 145.0)
     host = against(0.0, treated=treated, room=(1.0, 0.0, 0.0, 0.0))
     late = replace(host, prevented=(1.0, 1.0, 1.0, 1.0))
     for step in range(120):
@@ -137,6 +137,20 @@ def test_about_15_percent_of_treated_episodes_kill_and_most_untreated_ones() -> 
     alone = np.array([fate(seed, treated=False) for seed in range(100)])
     assert 0.08 < treated[:, 1].sum() / treated[:, 0].sum() < 0.24
     assert alone[:, 1].sum() > 0.8 * alone[:, 0].sum()
+
+
+def test_infections_that_come_kill_as_many_as_the_average_says() -> None:
+    """Survival of 250 patients after 20 days without neutrophils: by their own infections, and by infection_death."""
+    host = against(0.0, gut_loss=0.05, room=(1.0, 0.0, 0.0, 0.0))
+    survival = []
+    for seed in range(250):
+        found, exposure = Infections(HUMAN, seed), 0.0
+        for step in range(80):
+            found.advance(host, step / 4.0, 6.0)
+            exposure += float(found.hazards()[BACTERIA]) / 4.0
+        survival.append(np.exp(-exposure))
+    error = float(np.std(survival, ddof=1)) / sqrt(len(survival))
+    assert abs(float(np.mean(survival)) - np.exp(-20.0 * DEADLY.infection_death)) < 3.0 * error
 
 
 def test_a_body_continues_as_if_it_had_not_been_stopped() -> None:

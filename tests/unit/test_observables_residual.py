@@ -57,6 +57,9 @@ def test_both_slopes_are_found(run: Any) -> None:
         log(2) / 0.03, rel=0.05
     )
     assert MADE["bcr_abl_halving_time"].make(with_share(run, two_slopes(0.001, 0.001, 1.0))) == inf
+    good, poor = with_share(run, two_slopes(-0.03, -0.03, 1.0)), with_share(run, two_slopes(-0.02, -0.02, 1.0))
+    assert MADE["bcr_abl_halving_time_good"].make(good) == MADE["bcr_abl_halving_time"].make(good)
+    assert MADE["bcr_abl_halving_time_good"].make(poor) is None, "15 % at three months"
 
 
 def test_no_slope_without_treatment_or_before_its_end(run: Any) -> None:

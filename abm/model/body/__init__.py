@@ -44,6 +44,7 @@ from abm.model.body.parameters import (
     OrganRules,
     section,
 )
+from abm.model.body.regulation import allowed_growth
 from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.targets import Watch
@@ -309,6 +310,7 @@ class Body:
             leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
             priming=1.0 + self.exhaustion.rules.ctla4_priming * self.antibodies.blocked(CTLA_4_AXIS),
             unbraked=self.antibodies.blocked(PD_1_AXIS),
+            unregulated=allowed_growth(self.lymphocytes, float(self.allo.effectors[GVH]), self.allo.rules),
             activation=1.0 - self.drugs.inhibition("activation"),
             proliferation=1.0 - self.drugs.inhibition("proliferation"),
             killing=1.0 - self.drugs.inhibition("killing"),
@@ -367,7 +369,8 @@ class Body:
                 self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
         if self.hiv is not None:
             hiv_course.graft(self.hiv, graft, before, self.lymphocytes.pools)
-        self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
+        if any(kind is not Kind.TREG for kind in self.tables.grafts[graft.name].cd3):  # those do not attack the host
+            self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
             theirs = np.zeros_like(self.lymphocytes.pools)

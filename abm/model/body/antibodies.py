@@ -236,10 +236,14 @@ class Antibodies(Packed):
 
     def occupancies(self) -> list[float]:
         """Return the occupied share of the target of each antibody."""
+        if not self.amount.any():
+            return [0.0] * len(self.known)
         return [drug.occupancy(self.concentration(i)) for i, drug in enumerate(self.known)]
 
     def blocked(self, axis: Sequence[str]) -> float:
         """Return the share of an axis that is blocked, whichever of its ends the antibodies bind."""
+        if not self.amount.any():
+            return 0.0
         free = 1.0
         for drug, occupied in zip(self.known, self.occupancies(), strict=True):
             if drug.target in axis:

@@ -22,7 +22,8 @@ EXTENSIVE = ("L", "m2", "cells", "cells/d")
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = (
-    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "engineered_il7_half", "engineered_search",
+    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
+    "engineered_search",
 )  # fmt: skip
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
@@ -161,6 +162,8 @@ class OrganRules:
     blood_kill: float = _in("1/d")
     blood_kill_half: float = _in("cells")
     epithelium_injury: float = _in("1")
+    treg_usual: float = _in("1")
+    treg_half: float = _in("1")
     skin_kill: float = _in("1")
     gut_kill: float = _in("1")
     liver_kill: float = _in("1")
