@@ -38,6 +38,15 @@ def altered_t(run: Run) -> Made:
     return _share(run, "altered_share_t")
 
 
+@observable(PERCENT)
+def infused_t_lost(run: Run) -> Made:
+    """Loss of infused engineered T cells by the end of the run, from their most."""
+    if "engineered_body" not in run.body or not np.any(run.body["engineered_body"].values > 0):
+        return None
+    cells = np.asarray(run.body["engineered_body"].values, np.float64)
+    return 100.0 * (1.0 - float(cells[-1] / cells.max()))
+
+
 @observable(DAY)
 def altered_t_seen_day(run: Run) -> Made:
     """First day from the graft with more than 0.5 % of T cells completely edited."""

@@ -35,12 +35,16 @@ action = "tbi"
 dose_gy = 4.0
 fractions = 2
 every_h = 6
-[[events]]  # its stem cells lodge two and a half days later
+[[events]]  # its stem cells, some of them edited, lodge two and a half days later
 day = -1
 action = "graft"
 source = "blood"
 cd34_per_kg = 2e8
 cd3_per_kg = 2e9
+edit = {{ locus = "TRANSGENE", vcn = 1, receptor = "TCR_TRANSGENE", switch = true }}
+[[events]]
+day = 1.75
+action = "switch"
 [[events]]
 day = -0.5
 action = "label"
