@@ -61,7 +61,7 @@ def follow(body: Body, marrow: Marrow, *, blocked: bool) -> Outcome:
 
 def relapse(case: Case, scenario: str, *, blocked: bool) -> Outcome:
     """Return what becomes of a patient whose leukaemia is back on ``RELAPSE_DAY`` after the graft."""
-    more = (f"time.end_day={RELAPSE_DAY}", f"time.step_min={round(STEP_H * 60)}")
+    more = (f"time.end_day={RELAPSE_DAY}", f"time.step_min={round(STEP_H * 60)}", "output.series_h=24")
     config = load_config(resources.folder("scenarios") / f"{scenario}.toml", [*case.overrides, *more], case.seed)
     model, start = load_model(config), config.time.start_day
     exits = {k: n / EXITS_PER_DAY for k, n in daily_production(model.tables, config.patient.weight_kg).items()}
