@@ -224,6 +224,8 @@ N_VARIANTS = 4
 #: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
 MARKS = {"loss": (0, 8), "variant": (8, N_VARIANTS - 1), "edit": (11, 4)}
 N_MARKS = 15
+#: What a mutation brings, in 16 bits: the loss bits, above them from here on a variant, and another kind.
+GAIN_VARIANT, GAIN_KIND = 8, 10
 
 
 class Label(IntEnum):
@@ -236,6 +238,15 @@ class Label(IntEnum):
     NONE = 0
     HISTONE = 1  # such as H2B-GFP no longer made: only cells that have not divided since carry it
     DNA = 7  # such as tritiated thymidine, built into the DNA of cells that copy it
+
+
+class EditBit(IntEnum):
+    """Bits of the edits that a cell inherits. A knock-out of both alleles of an antigen's gene is its loss bit."""
+
+    EDITED = 0  # at least one allele changed as intended
+    TRANSGENE = 1  # a receptor gene that progeny of some kinds expresses
+    SWITCH = 2  # a safety switch
+    ENHANCER = 3  # an enhancer disrupted on both alleles, such as that of BCL11A
 
 
 class Behaviour(IntEnum):
@@ -287,11 +298,13 @@ class Count(IntEnum):
     QUIESCENT = 9
     LABELLED_EGRESS = 10  # label that those of EGRESS carry, 2^level for each
     LABELLED = 11  # cells that carry a label
+    EDITED_EGRESS = 12  # those of EGRESS that carry an edit
+    ALTERED_EGRESS = 13  # those of EGRESS that lost an antigen or gained what an edit adds
 
 
 #: Rows that tell who is there; the others count events.
 STANDING = (Count.POPULATION, Count.NICHE, Count.QUIESCENT, Count.LABELLED)
-N_COUNTS = 12
+N_COUNTS = 14
 #: Parts of a slab that are counted apart: at most so many threads share the work of a kernel on the host.
 N_PARTS = 64
 
@@ -362,24 +375,14 @@ def cpp_header() -> str:
             name = f"{prefix}_{f.name.upper()}"
             lines.append(f"#define {name}_SHIFT {f.shift}u")
             lines.append(f"#define {name}_MASK {(1 << f.bits) - 1}u")
-    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label):
+    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label, EditBit):
         prefix = enum.__name__.upper()
         lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
-    constants = {
-        "N_KINDS": N_KINDS,
-        "FIRST_MOTILE": FIRST_MOTILE,
-        "N_ORIGINS": N_ORIGINS,
-        "N_BEHAVIOURS": N_BEHAVIOURS,
-        "N_HAZARDS": N_HAZARDS,
-        "N_COUNTS": N_COUNTS,
+    sizes = ("N_KINDS", "N_ORIGINS", "N_BEHAVIOURS", "N_HAZARDS", "N_COUNTS", "N_PARTS", "N_VARIANTS", "N_MARKS")
+    plain = (*sizes, "FIRST_MOTILE", "GAIN_VARIANT", "GAIN_KIND", "TISSUE_MASK", "NICHE_MASK", "HISTOGRAM_BITS")
+    constants = {name: globals()[name] for name in plain} | {
         "N_LOSSES": len(LOSS_ANTIGENS),
-        "N_PARTS": N_PARTS,
-        "N_VARIANTS": N_VARIANTS,
-        "N_MARKS": N_MARKS,
         **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
-        "TISSUE_MASK": TISSUE_MASK,
-        "NICHE_MASK": NICHE_MASK,
-        "HISTOGRAM_BITS": HISTOGRAM_BITS,
         "BRAKES": f"{BRAKES}u",
         "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
         "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),

@@ -13,6 +13,7 @@ import click
 import abm
 from abm.calibration.command import calibrate
 from abm.cli_options import BACKEND, QUIET, SEED, SET, STEPS, SUBMIT, WALLTIME, options
+from abm.cohort import outcomes
 from abm.comm import launched_rank
 from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
@@ -320,6 +321,7 @@ def report(directory: Path) -> None:
 
 main.add_command(validate)
 main.add_command(calibrate)
+main.add_command(outcomes)
 
 
 @main.command()

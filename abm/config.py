@@ -192,6 +192,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         folder = rules_of(own, disease if isinstance(disease, str) else "none")
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
+        context["transgenes"] = read_names(folder / "transgenes.csv")
         events = data["events"] if isinstance(data["events"], list) else []
         if any(isinstance(event, dict) and event.get("action") == "antibody" for event in events):
             context["antibodies"] = read_names(folder / "antibodies.csv")

@@ -10,14 +10,16 @@ from abm.cells import ENGINEERED, Specificity
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
-DONOR_LYMPHOCYTES = "dli"
+#: Products of unmodified donor cells, rows of grafts.csv: all lymphocytes, or regulatory T cells alone.
+DONOR_CELLS = ("dli", "treg")
 
 
 class Product(Table):
     """A cell product."""
 
     product: Annotated[
-        str, parameter("", "dli: donor lymphocytes; or engineered T cells of products.csv, such as car_t")
+        str,
+        parameter("", "dli or treg: donor lymphocytes, regulatory ones; or a product of products.csv, such as car_t"),
     ]
     cd3_per_kg: Annotated[
         float | None, parameter("1/kg", "donor lymphocytes: CD3+ T cells per recipient weight", gt=0, le=1e10)
@@ -35,8 +37,8 @@ class Product(Table):
     @classmethod
     def _known_product(cls, value: str, info: ValidationInfo) -> str:
         names = (info.context or {}).get("products")
-        if names is not None and value not in (known := [DONOR_LYMPHOCYTES, *names]):
-            raise ValueError("dli or a product of products.csv", did_you_mean(value, known))
+        if names is not None and value not in (known := [*DONOR_CELLS, *names]):
+            raise ValueError("dli, treg or a product of products.csv", did_you_mean(value, known))
         return value
 
     @field_validator("receptor")
@@ -50,7 +52,7 @@ class Product(Table):
     @model_validator(mode="after")
     def _fitting_keys(self) -> Self:
         keys = ("cd3_per_kg", "receptor", "cells_per_kg")
-        donor = self.product == DONOR_LYMPHOCYTES
+        donor = self.product in DONOR_CELLS
         needed, foreign = (keys[0], keys[1:]) if donor else (keys[1], keys[:1])
         given = [key for key in keys if getattr(self, key)]
         if needed not in given or set(given) & set(foreign):

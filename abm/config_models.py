@@ -10,7 +10,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from abm import resources
 from abm.config_antibody import Infused
 from abm.config_cells import Product
-from abm.config_graft import Purified, marrow_file
+from abm.config_graft import Edit, MarrowOf, Purified
+from abm.config_hiv import Antiretroviral, Ccr5Null, Infected
 from abm.config_infection import Exposed
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
@@ -113,14 +114,27 @@ class Time(Table):
         return value
 
 
-class Patient(Exposed):
+class Patient(Infected, Exposed):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0
     age_years: Annotated[float, parameter("a", "age; scales thymus output", ge=0, le=120)] = 40.0
     disease: Annotated[
-        Literal["none", "aml", "all", "cml", "ms", "sle"],
-        parameter("", "disease at the start: leukaemia (aml, all, cml), multiple sclerosis (ms) or lupus (sle)"),
+        Literal[
+            "none",
+            "aml",
+            "aml_flt3",
+            "all",
+            "cml",
+            "burkitt",
+            "dlbcl",
+            "follicular",
+            "myeloma",
+            "chip",
+            "ms",
+            "sle",
+        ],  # fmt: skip
+        parameter("", "at the start: leukaemia, lymphoma, myeloma, clonal haematopoiesis, multiple sclerosis or lupus"),
     ] = "none"
     blast_fraction: Annotated[
         float, parameter("1", "leukaemic share of nucleated marrow cells at the start", ge=0, le=0.99)
@@ -149,8 +163,8 @@ class Patient(Exposed):
     @field_validator("blast_fraction")
     @classmethod
     def _needs_disease(cls, value: float, info: ValidationInfo) -> float:
-        if value > 0 and info.data.get("disease") in ("none", "ms", "sle"):
-            msg = '0 for a patient without leukaemia (or disease = "aml" or "all")'
+        if value > 0 and info.data.get("disease") in ("none", "chip", "ms", "sle"):
+            msg = '0 for a patient without a malignancy (or the disease of one, such as "aml")'
             raise ValueError(msg)
         return value
 
@@ -259,14 +273,12 @@ class Graft(Timed):
             form="a table of numbers of cells by kind, such as { hsc = 200 }",
         ),
     ] = None
-    marrow_of: Annotated[
-        str,
-        parameter(
-            "",
-            "take stem and progenitor cells, with their clones, from the marrow of a former run; empty: of no run",
-            form="a checkpoint: a folder with manifest.json, or a merged file",
-        ),
-    ] = ""
+    marrow_of: MarrowOf = ""
+    edit: Annotated[
+        Edit | None,
+        parameter("", "how its stem and progenitor cells are edited", form="a table with locus and efficiency"),
+    ] = None
+    ccr5_null: Ccr5Null = 0.0
     t_depletion_log10: Annotated[float, parameter("log10", "T cells removed from the graft", ge=0, le=6)] = 0.0
     donor: Whose = "first"
     _check_source = field_validator("source")(_known_source)
@@ -279,14 +291,6 @@ class Graft(Timed):
             msg = f"only one of {', '.join(rivals)}; found {', '.join(given)}"
             raise ValueError(msg)
         return self
-
-    @field_validator("marrow_of")
-    @classmethod
-    def _is_checkpoint(cls, value: str) -> str:
-        if value and not marrow_file(value).is_file():
-            msg = "a checkpoint: a folder with manifest.json, or a merged file"
-            raise ValueError(msg)
-        return value
 
 
 class Cells(Product, Timed):
@@ -330,6 +334,12 @@ class Antibody(Infused, Timed):
     every_h: Every = 24
 
 
+class Art(Antiretroviral, Timed):
+    """Antiretroviral therapy, a dose a day."""
+
+    action: Literal["art"]
+
+
 class Gcsf(Timed):
     """G-CSF injections."""
 
@@ -367,6 +377,12 @@ class PlateletLoss(Timed):
     share: Annotated[float, parameter("1", "destroyed share of all platelets, the spleen's included", gt=0, le=1)]
 
 
+class Switch(Timed):
+    """The safety switch of an edited graft is thrown: cells that carry it die, in marrow and blood."""
+
+    action: Literal["switch"]
+
+
 class Treat(OfDrug):
     """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
 
@@ -386,10 +402,8 @@ class Stop(OfDrug):
     action: Literal["stop"]
 
 
-TherapyEvent = Annotated[
-    Chemo | Tbi | Graft | Cells | Drug | Antibody | Gcsf | Label | Stop | Treat | BloodLoss | PlateletLoss,
-    Field(discriminator="action"),
-]
+_Event = Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Switch | Treat
+TherapyEvent = Annotated[_Event | BloodLoss | PlateletLoss, Field(discriminator="action")]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     get_args(table.model_fields["action"].annotation)[0]: table for table in get_args(get_args(TherapyEvent)[0])

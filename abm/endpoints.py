@@ -28,6 +28,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Value = float | int | str | None
 
+#: Episodes of infection so far, by pathogen.
+EPISODES = tuple(f"{name}_episodes" for name in ("bacteria", "fungi", "cmv", "ebv"))
 #: Unit in which each observable must be given; all are optional.
 UNITS: dict[str, str] = {
     "anc": "1e9/L",
@@ -36,7 +38,8 @@ UNITS: dict[str, str] = {
     **dict.fromkeys(("cd4", "cd8", "b", "nk"), "1/uL"),
     **dict.fromkeys(("donor_myeloid", "donor_t", "donor_b", "donor_nk", "donor_red", "donor2_myeloid"), "percent"),
     **dict.fromkeys(("platelet_transfusions", "red_cell_transfusions", "gvhd_grade", "cause_of_death"), "1"),
-    "survival": "percent",
+    **dict.fromkeys(EPISODES, "1"),
+    **dict.fromkeys(("survival", "chronic_gvhd"), "percent"),
 }
 
 ANC_RECOVERED = 0.5  #: 1e9/L [ASTCT]
@@ -52,6 +55,7 @@ RELAPSE = 0.05  #: marrow blasts of a relapse [ELN]
 EVALUABLE_CELLS = 200  #: nucleated cells that make a marrow evaluable [ELN]
 FLOW_POSITIVE = 1e-3  #: cut-off of residual disease by flow [ELN]
 FLOW_DETECTED = 1e-4  #: what a good flow assay still sees
+CHRONIC_MODERATE = 30.0  #: severity in percent from which chronic GVHD is treated systemically; ours
 
 #: Causes of death in the order in which ``cause_of_death`` counts them from 1; 0 is alive.
 CAUSES = ("infection", "bleeding", "anaemia", "GVHD", "leukaemia", "toxicity")
@@ -96,7 +100,9 @@ def endpoints(course: Course) -> dict[str, Value]:
         return {}
     found: dict[str, Value] = {"end_day": float(course.since_graft[-1])}
     found["graft"] = None if course.graft_day is None else course.graft_source
-    found |= _blood(course) | _landmarks(course) | _leukaemia(course) | _gvhd(course) | _death(course)
+    found |= (
+        _blood(course) | _landmarks(course) | _leukaemia(course) | _gvhd(course) | _infections(course) | _death(course)
+    )
     return found | {"graft_outcome": _graft_outcome(course, found)}
 
 
@@ -311,16 +317,38 @@ def disease_course(day: Floats, fraction: Floats, nucleated: Ints) -> tuple[str,
 
 
 def _gvhd(course: Course) -> dict[str, Value]:
-    """Highest overall grade (0-4) after the graft and first days with grade I or more and II or more."""
+    """Highest overall grade (0-4) after the graft and first days of grades I, II and III, and of chronic GVHD."""
     grade = course.body.get("gvhd_grade")
+    onsets = (("gvhd_onset_day", 1), ("gvhd_grade2_onset_day", 2), ("gvhd_grade3_onset_day", 3))
+    chronic = (("chronic_gvhd_onset_day", 0.0), ("chronic_gvhd_moderate_day", CHRONIC_MODERATE))
     if grade is None or course.graft_day is None or not (course.since_graft >= 0).any():
-        return dict.fromkeys(("gvhd_max_grade", "gvhd_onset_day", "gvhd_grade2_onset_day"))
+        return dict.fromkeys(("gvhd_max_grade", *(name for name, _ in (*onsets, *chronic))))
     after = course.since_graft >= 0
     level = np.floor(np.nan_to_num(grade[after]) + _ROUNDING).astype(np.int64)
     found: dict[str, Value] = {"gvhd_max_grade": int(level.max())}
-    for name, least in (("gvhd_onset_day", 1), ("gvhd_grade2_onset_day", 2)):
-        hits = course.since_graft[after][level >= least]
-        found[name] = int(np.floor(hits[0] + _ROUNDING)) if hits.size else None
+    for name, least in onsets:
+        found[name] = _first_day(course.since_graft[after], level >= least)
+    severity = course.body.get("chronic_gvhd", np.zeros_like(grade))
+    for name, beyond in chronic:
+        found[name] = _first_day(course.since_graft, severity > beyond)
+    return found
+
+
+def _first_day(day: Floats, holds: Bools) -> int | None:
+    hits = day[holds]
+    return int(np.floor(hits[0] + _ROUNDING)) if hits.size else None
+
+
+def _infections(course: Course) -> dict[str, Value]:
+    """Return how many episodes of each infection began after day 0, and the day of the first one."""
+    found: dict[str, Value] = {}
+    for name in EPISODES:
+        so_far = course.body.get(name)
+        began = None if so_far is None else np.diff(so_far, prepend=so_far[0]) * (course.since_graft >= 0)
+        found[name] = None if began is None else round(float(began.sum()))
+        found[f"{name.removesuffix('_episodes')}_day"] = (
+            None if began is None else _first_day(course.since_graft, began > 0)
+        )
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, Flag, Kind, Origin
+from abm.cells import LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, EditBit, Flag, Kind, Origin
 from abm.model.rules import Rules
 
 #: name -> (unit, meaning) of the observables made here; those of the body come with the body.
@@ -14,6 +14,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "donor_percent": ("%", "donor share of myeloid marrow cells (granulocytic and monocytic lineages)"),
     "donor_hsc": ("1", "donor share of HSC"),
     "labelled_hsc": ("1", "share of HSC that carry a label"),
+    "edited_hsc": ("1", "share of HSC that carry an edit"),
     "myeloid_erythroid_ratio": ("1", "myeloid over nucleated erythroid marrow cells"),
     "niche_occupancy": ("1", "share of HSC niches that hold an HSC or LSC"),
     "agents": ("1", "cells in both layers"),
@@ -26,6 +27,11 @@ OBSERVABLES |= {
 OBSERVABLES |= {
     f"variant_{n}": ("1", f"share of leukaemic cells of variant {n} (variants.csv)") for n in range(1, N_VARIANTS)
 }
+OBSERVABLES |= {f"hsc_variant_{n}": ("1", f"share of HSC of variant {n} (variants.csv)") for n in range(1, N_VARIANTS)}
+OBSERVABLES["vaf"] = (
+    "1",
+    "variant allele frequency in myeloid marrow cells: half of the share that are variants",
+)
 
 
 def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, float]:
@@ -54,7 +60,7 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
 
 
 def inherited(marks: NDArray[np.int64], counts: NDArray[np.int64], rules: Rules) -> dict[str, float]:
-    """Return the shares of leukaemic cells that have lost an antigen or are a variant.
+    """Return the shares of leukaemic cells that lost an antigen or are a variant, and of variant and edited stem cells.
 
     Args:
         marks: int64 (N_MARKS, 64, 4).
@@ -65,8 +71,15 @@ def inherited(marks: NDArray[np.int64], counts: NDArray[np.int64], rules: Rules)
     all_of_them = counts[Count.POPULATION][leukaemic].sum()
     carry = marks[:, leukaemic].sum(axis=(1, 2))
     losses, variants = (carry[first : first + n] for first, n in (MARKS["loss"], MARKS["variant"]))
+    first, n = MARKS["variant"]
+    of_kind, population = marks[first : first + n].sum(axis=2), counts[Count.POPULATION].sum(axis=1)
+    myeloid = rules.lineage("neutrophil", "eosinophil", "monocyte")
     shares = {f"lost_{a.name.lower()}": _share(n, all_of_them) for a, n in zip(LOSS_ANTIGENS, losses, strict=True)}
-    return shares | {f"variant_{k}": _share(n, all_of_them) for k, n in enumerate(variants, 1)}
+    edited = marks[MARKS["edit"][0] + EditBit.EDITED, Kind.HSC].sum()
+    shares["edited_hsc"] = _share(edited, population[Kind.HSC])
+    shares |= {f"variant_{k}": _share(n, all_of_them) for k, n in enumerate(variants, 1)}
+    shares |= {f"hsc_variant_{k}": _share(n, population[Kind.HSC]) for k, n in enumerate(of_kind[:, Kind.HSC], 1)}
+    return shares | {"vaf": 0.5 * _share(of_kind[:, myeloid].sum(), population[myeloid].sum())}
 
 
 def _share(part: np.int64, whole: np.int64 | int) -> float:

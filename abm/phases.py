@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, Label, Tissue
+from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
@@ -253,6 +253,16 @@ class Phases:
             Chain(self.backend, self.domain, [Stage("census_marks", 0, own)], self._known())()
         self.backend.launch("collect", totals.size, counts=marks, totals=totals)
         return self.comm.sum_int64(np.array(self.backend.to_host(totals)).reshape(N_MARKS, N_KINDS, N_ORIGINS))
+
+    def purge(self, step: int, chance: int) -> None:
+        """Let cells that carry a safety switch die, each with this chance (x 2^-32)."""
+        for layer in ("res", "mot"):
+            self._chain(self._purge, layer, chance)(step=step)
+
+    def _purge(self, layer: str, chance: int) -> list[Stage]:
+        own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"], "counts": self.counts}
+        bits, draw = 1 << EditBit.SWITCH, int(layer == "mot")
+        return [self._draw("purge", 0, Stream.SWITCH, draw, bits=bits, chance=chance, **own)]
 
     def census_seen(self) -> None:
         """Count the residents that each watched receptor sees."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, fsum
+from math import ceil, fsum, inf
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +18,23 @@ from abm.cells import (
     TISSUE_MASK,
     Behaviour,
     Cycle,
+    Flag,
     Kind,
+    Origin,
     Tissue,
 )
 from abm.comm import SerialComm
-from abm.config import Config, Graft, rules_of
+from abm.config import Cells, Config, Graft, rules_of
+from abm.config_models import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
 from abm.model import therapy, tissue
-from abm.model.body import Scale, Tables, Watch, daily_production
+from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
+from abm.model.body.organs import find_donor
+from abm.model.editing import without_effect
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
@@ -62,6 +67,7 @@ class Model:
     hop: NDArray[np.uint32]
     substeps: int
     harvests: Mapping[str, Harvest]
+    exposure: Exposure | None
 
 
 def load_model(config: Config) -> Model:
@@ -71,6 +77,7 @@ def load_model(config: Config) -> Model:
     rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
     tables = Tables.load(folder)
+    _unseen(config, rules)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -84,14 +91,47 @@ def load_model(config: Config) -> Model:
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
         harvests=_harvests(config, tables),
+        exposure=_exposure(config, tables),
     )
 
 
 def notes(config: Config) -> list[str]:
     """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
     folder = rules_of(config.patch, config.patient.disease)
-    doses = therapy.unusual(config.events, Tables.load(folder))
-    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in doses)]
+    tables, rules = Tables.load(folder), load_rules(folder)
+    doses, idle = therapy.unusual(config.events, tables), _idle_edits(config, rules, tables)
+    found = (*doses, *_unseen(config, rules), *idle)
+    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
+
+
+def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
+    """Return (key, message) for every receptor that sees no resident cell of this patient.
+
+    Raises:
+        ConfigError: its class is not in receptors.csv.
+    """
+    found = []
+    for index, event in enumerate(config.events):
+        if not isinstance(event, Cells) or not event.receptor_class:
+            continue
+        key, receptor = f"events.{index}.receptor", rules.recognition.receptors[event.receptor_class]
+        if not receptor:
+            raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
+        if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
+            found.append(
+                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
+            )
+    return found
+
+
+def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
+    alike = find_donor(tables.donors, config.patient.donor).shares_antigens
+    healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
+    shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
+    for index, event in enumerate(config.events):
+        if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
+            yield f"events.{index}.edit.locus", message
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
@@ -105,6 +145,29 @@ def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:
             except CheckpointError as error:
                 raise config.error(f"events.{index}.marrow_of", str(error)) from None
     return found
+
+
+def _exposure(config: Config, tables: Tables) -> Exposure | None:
+    """Return what the scenario says of HIV, after a check that it fits together."""
+    patient, start = config.patient, config.time.start_day
+    if patient.infection == "none":
+        for index, event in enumerate(config.events):
+            if isinstance(event, Art):
+                message = 'expected patient.infection = "hiv", found "none"'
+                raise config.error(f"events.{index}.action", message)
+        return None
+    if tables.hiv is None:
+        message = f'expected "none", found "{patient.infection}"; there is no hiv.csv for {config.patch.species}'
+        raise config.error("patient.infection", message)
+    exposed = start if patient.infection_day is None else patient.infection_day
+    therapy_from = inf if patient.art_day is None else patient.art_day
+    if patient.art_day is not None and not exposed <= therapy_from < start:
+        message = (
+            f"expected a day from the exposure ({exposed:g}) to before start_day = {start:g}, found {therapy_from:g}; "
+            'later therapy is an event with action = "art"'
+        )
+        raise config.error("patient.art_day", message)
+    return Exposure(exposed, therapy_from)
 
 
 def _schedule(config: Config, tables: Tables) -> therapy.Schedule:
@@ -280,13 +343,16 @@ def make_scale(model: Model, census: Census) -> Scale:
 
 
 def make_watch(model: Model) -> Watch:
-    """Return the receptor classes that the schedule brings, and which kinds show what they see."""
+    """Return the receptor classes that the schedule brings, which kinds show what they see, and antigens of drugs."""
     given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
     classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
     recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor]
     masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
     shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
-    return Watch(classes, np.array(shown)) if classes else Watch()
+    names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
+    drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
+    antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
+    return Watch(classes, np.array(shown) if classes else None, antigens)
 
 
 def enrichment(scale: Scale) -> float:

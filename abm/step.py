@@ -16,6 +16,7 @@ from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose, engagement
 from abm.model.body.antibodies import AXES
+from abm.model.editing import Product
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
@@ -60,6 +61,7 @@ class Simulation:
         hot, cold = setup.make_cells(sim.model, sim.census, sim.domain, planes.label)
         sim.lattice.load("res_hot", hot)
         sim.lattice.load("res_cold", cold)
+        sim.body.catch_up(config.time.start_day)
         sim._settle_lymphocytes()
         sim._refresh_counts()
         sim._relax_fields()
@@ -97,9 +99,10 @@ class Simulation:
         """Make what depends on the tissue: scale, body, device tables."""
         self.census = census
         self.scale = setup.make_scale(self.model, census)
-        rules, watch = self.model.rules, setup.make_watch(self.model)
-        self.body = Body(self.model.tables, self.config.patient, self.scale, self.config.seed, watch)
-        self.lattice.watch([int(rules.recognition.receptors[receptor]) for receptor in watch.classes])
+        model, rules, watch = self.model, self.model.rules, setup.make_watch(self.model)
+        self.body = Body(model.tables, self.config.patient, self.scale, self.config.seed, watch, model.exposure)
+        receptors = [int(rules.recognition.receptors[receptor]) for receptor in watch.classes]
+        self.lattice.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
         self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
         self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
@@ -124,6 +127,8 @@ class Simulation:
     def advance(self) -> None:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
+        doses = self.model.schedule[t] if t < self.n_steps else ()
+        self._throw_switches(doses, t)
         arrived = self._arrivals(t)  # cells from the blood lodge on open sites
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
@@ -137,14 +142,13 @@ class Simulation:
             self.rates = rates
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
-        watched = self.body.engineered.present
+        watched = self.body.looks
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         counts = lattice.read_counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
             self.circulation.add(*lattice.leavers())
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        doses = self.model.schedule[t] if t < self.n_steps else ()
         self._advance_body(t, counts, doses, lattice.read_seen() if watched else None)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self._give_labels(doses, t, rates)
@@ -184,7 +188,8 @@ class Simulation:
         if not lymphocytes and not self.circulation.hot.size:
             return np.zeros_like(self.flux[0])
         clones, tired = self.body.clones_of(lymphocytes), engagement.exhaustion_of(self.body, lymphocytes)
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, tired)
+        edits = self.body.edits_of(lymphocytes)
+        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, tired, edits)
         cells = requests.owner
         place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
         lodged = place >= 0
@@ -211,12 +216,23 @@ class Simulation:
 
     def _give_stem_cells(self, doses: tuple[Dose, ...], step: int) -> None:
         for index, dose in enumerate(doses):
+            before = self.circulation.hot.size
             if dose.marrow_of:
                 harvest = self.model.harvests[dose.marrow_of]
                 agents = dose.nucleated / self.scale.cells_per_agent
                 self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
             elif dose.kind == "graft":
                 self.circulation.infuse(self.body.graft_agents(dose), dose.origin, step, index)
+            if dose.edit is not None:
+                product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index)
+                self.circulation.edit(product, before)
+
+    def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:
+        """Let cells die at once that carry a safety switch; those of the body die at the end of the step."""
+        for dose in doses:
+            if dose.kind == "switch":
+                self.lattice.purge(step, min(int(dose.amount * 4294967296.0), 0xFFFFFFFF))
+                self.circulation.purge(dose.amount, step)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
         """Let cells take up the labels among the doses."""

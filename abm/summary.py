@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from abm.endpoints import LANDMARKS, LINEAGES, LYMPHOCYTES, Value
+from abm.endpoints import EPISODES, LANDMARKS, LINEAGES, LYMPHOCYTES, Value
 
 
 def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
@@ -28,6 +28,9 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
     if found["gvhd_max_grade"] is not None:
         onset = "" if found["gvhd_onset_day"] is None else f", onset {_day(found['gvhd_onset_day'])}"
         rows.append(("GVHD, highest grade", roman(found["gvhd_max_grade"]) + onset))
+    if found["chronic_gvhd_onset_day"] is not None:
+        rows.append(("Chronic GVHD", f"since {_day(found['chronic_gvhd_onset_day'])}"))
+    rows += _infection_rows(found)
     return rows
 
 
@@ -58,6 +61,15 @@ def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:
 def _death_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
     if found["vital_status"] == "dead":
         yield "Died", f"day {found['death_day']:+.1f}, of {found['death_cause']}"
+
+
+def _infection_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    names = {name: name.removesuffix("_episodes") for name in EPISODES if found[name]}
+    if names:
+        yield (
+            "Infections",
+            ", ".join(f"{found[n]} of {what}, {_day(found[f'{what}_day'])}" for n, what in names.items()),
+        )
 
 
 def _landmark_rows(

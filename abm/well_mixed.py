@@ -66,7 +66,9 @@ class WellMixed:
         rules, traffic = self.model.rules, self.model.traffic
         self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
         census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
-        self.body = Body(self.model.tables, config.patient, setup.make_scale(self.model, census), config.seed)
+        scale = setup.make_scale(self.model, census)
+        self.body = Body(self.model.tables, config.patient, scale, config.seed, exposure=self.model.exposure)
+        self.body.catch_up(config.time.start_day)
         self.step = 0
         held = setup.occupied(self.model, census)
         self.pool = np.zeros((N_ORIGINS, N_KINDS, MAX_STAGES))
@@ -82,7 +84,7 @@ class WellMixed:
         self.sites = census.marrow
         self.full = 1.0 - traffic["open_share"]
         self.reference = self.cells / census.marrow
-        self.distance, self.at_niche, self.beside = _local_answers(config, rules)
+        self.distance, self.at_niche, self.beside = local_answers(config, rules)
 
     @property
     def cells(self) -> float:
@@ -230,7 +232,7 @@ def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Float
     return cells * (act * share), (cells * (leave * share), cells * (drug * share))
 
 
-def _local_answers(config: Config, rules: Rules) -> tuple[Floats, float, float]:
+def local_answers(config: Config, rules: Rules) -> tuple[Floats, float, float]:
     """Return the mean answer of EGRESS to distance by kind, and that of stem cells in and beside a niche."""
     domain = Domain((SAMPLE,) * 3, HALO, 0, 1, False)
     planes = setup.make_tissue(setup.load_model(config), domain)

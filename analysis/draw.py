@@ -22,6 +22,7 @@ LANES = {
     "chemo": (0, "red"),
     "tbi": (0, "red"),
     "drug": (1, "purple"),
+    "antibody": (1, "blue"),
     "gcsf": (2, "green"),
     "cells": (2, "blue"),
     "graft": (2, "ink"),

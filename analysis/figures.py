@@ -161,8 +161,8 @@ def panels(run: Run) -> list[Panel]:
     source = Source(run)
     made: Iterable[Panel | None] = (
         _engraftment(source), _neutrophils(source), _platelets(source), _haemoglobin(source), _lymphocytes(source),
-        _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source),
-        _gvhd(source), _effectors(source), _kills(source), _setting(source), _growth_factors(source),
+        _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source), _gvhd(source),
+        _effectors(source), _engineered(source), _kills(source), _setting(source), _growth_factors(source),
     )  # fmt: skip
     return [_without_traces(panel) for panel in made if panel is not None and panel.has_data]
 
@@ -313,13 +313,27 @@ def _gvhd(source: Source) -> Panel | None:
         return None
     bands: list[Band] = []
     if "gvhd_grade" in source.run.body:
-        grade = np.floor(np.nan_to_num(source.pick(source.run.body["gvhd_grade"].values)) + 1e-6)
-        lines.append(Line("Grade", grade, "red", drawn=False, decimals=0))
-        bands = _bands(source.day, grade)
+        grade = _grade(source, "gvhd_grade")
+        lines, bands = [*lines, grade], _bands(source.day, grade.values)
     intact = any("intact" in column.doc for column in (source.run.body.get(n) for n in ORGANS) if column)
     return Panel(
         "gvhd", IMMUNITY, "Organs and GVHD", "intact share of the organ" if intact else "organ score",
         source.day, lines, low=0.0, high=1.0 if intact else None, bands=bands, note="Shading: overall grade.",
+    )  # fmt: skip
+
+
+def _grade(source: Source, name: str) -> Line:
+    grade = np.floor(np.nan_to_num(source.pick(source.run.body[name].values)) + 1e-6)
+    return Line("Grade", grade, "red", drawn=False, decimals=0)
+
+
+def _engineered(source: Source) -> Panel | None:
+    if not source.given("engineered_body").size:
+        return None
+    lines, grade = source.lines(("engineered_body", "Engineered T cells", "purple")), _grade(source, "crs_grade")
+    return Panel(
+        "engineered", IMMUNITY, "Engineered T cells", "cells of the body", source.day, [*lines, grade], "log", low=1e6,
+        bands=_bands(source.day, grade.values), note="Shading: grade of cytokine release.",
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ STRIP = {
     "chemo": "cytotoxic",
     "tbi": "irradiation",
     "drug": "drug",
+    "antibody": "antibody",
     "gcsf": "G-CSF",
     "cells": "cells",
     "label": "label",

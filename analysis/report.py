@@ -1,4 +1,4 @@
-"""The report of one run: ``report.html``, ``endpoints.json`` and, with matplotlib, one PNG per figure."""
+"""The report of one run: ``report.html``, ``endpoints.json``, of snapshots ``clones.csv``, and PNGs by matplotlib."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import slices, therapy
+from . import clones, slices, therapy
 from .figures import Panel, panels
 from .page import page, title
 from .read import Run, open_run
@@ -25,21 +25,24 @@ def build(folder: str | Path, say: Callable[[str], None] = print) -> list[Path]:
     run = open_run(folder)
     target = run.path / "report"
     target.mkdir(exist_ok=True)
-    figures, plane = panels(run), slices.newest(run)
-    pictures = _pictures(run, figures, plane, target)
+    figures, plane, found = panels(run), slices.newest(run), clones.censuses(run)
+    pictures = _pictures(run, figures, plane, found, target)
     notice = "" if pictures is not None else NO_PNG
     if notice:
         say(notice)
     html, table = target / "report.html", target / "endpoints.json"
     html.write_text(page(run, figures, plane, notice), encoding="utf-8")
     table.write_text(json.dumps(run.endpoints(), indent=1) + "\n", encoding="utf-8")
-    return [html, table, *(pictures or [])]
+    tables = [clones.write_table(found, target / "clones.csv")] if found else []
+    return [html, table, *tables, *(pictures or [])]
 
 
-def _pictures(run: Run, figures: Sequence[Panel], plane: slices.Slice | None, target: Path) -> list[Path] | None:
+def _pictures(
+    run: Run, figures: Sequence[Panel], plane: slices.Slice | None, found: Sequence[clones.Census], target: Path
+) -> list[Path] | None:
     """Write the PNGs; ``None`` without matplotlib."""
     try:
-        from . import pictures
+        from . import pictures, river
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -50,4 +53,6 @@ def _pictures(run: Run, figures: Sequence[Panel], plane: slices.Slice | None, ta
         written.append(pictures.write_overview(figures, bars, title(run), target / "overview.png"))
     if plane is not None:
         written.append(pictures.write_slice(run, plane, target / "slice.png"))
+    if len(found) > 1:
+        written.append(river.write_river(found, target / "clones.png"))
     return written

@@ -48,7 +48,8 @@ def _bar(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day:
     number = int(event.get("fractions" if action == "tbi" else "doses", 1))
     every = float(event.get("every_h", 12 if action == "tbi" else 24)) / HOURS_PER_DAY
     moments = tuple(start + index * every for index in range(number))
-    return Bar(_label(event), action, start, moments[-1], _detail(event, number), moments=moments)
+    end = moments[-1] + float(event.get("infusion_h", 0.0)) / HOURS_PER_DAY
+    return Bar(_label(event), action, start, end, _detail(event, number), moments=moments)
 
 
 def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day: float) -> Bar:
@@ -60,7 +61,7 @@ def _drug(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day
 
 
 def _label(event: Mapping[str, Any]) -> str:
-    if event["action"] in ("chemo", "drug", "treat"):
+    if event["action"] in ("chemo", "drug", "treat", "antibody"):
         return str(event["drug"]).replace("_", " ")
     names = {
         "tbi": "total-body irradiation",
@@ -74,6 +75,7 @@ def _label(event: Mapping[str, Any]) -> str:
 
 
 _DOSES = {
+    "dose_mg": "mg",
     "dose_mg_per_kg": "mg/kg",
     "dose_mg_per_m2": "mg/m²",
     "dose_mg_h_per_l": "mg·h/L",

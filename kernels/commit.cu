@@ -19,7 +19,7 @@ struct Fates {
 };
 
 // What a daughter may gain by mutation: by kind and variant of the mother the entries from start[] on; of each the
-// cumulative chance (x 2^-32), and what it brings: loss bits, above them a variant.
+// cumulative chance (x 2^-32), and what it brings: loss bits, above them a variant, above it another kind.
 struct Mutations {
     const int32_t* start;
     const uint32_t* chance;
@@ -55,14 +55,15 @@ DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fat
     return mother;
 }
 
-// Let a daughter gain at most one thing, drawn from the entries of its mother's row.
-DEVICE void mutate(Cell& cell, uint32_t row, uint32_t draw, const Mutations& mutations) {
+// Let a daughter gain at most one thing, drawn from the entries of its mother's row; a new kind begins as its wild type.
+DEVICE void mutate(Cell& cell, uint32_t row, uint32_t draw, const Mutations& mutations, const uint32_t* flags) {
     int32_t k = mutations.start[row];
     while (k < mutations.start[row + 1u] && draw >= mutations.chance[k]) ++k;
     if (k == mutations.start[row + 1u]) return;
-    const uint32_t variant = mutations.gain[k] >> MARK_VARIANT;
-    cell.hot |= (mutations.gain[k] & HOT_LOSS_MASK) << HOT_LOSS_SHIFT;
-    if (variant != 0u) cell.cold = PUT(cell.cold, COLD_RESIST, variant);
+    const uint32_t gain = mutations.gain[k], kind = gain >> GAIN_KIND, variant = (gain >> GAIN_VARIANT) & COLD_RESIST_MASK;
+    cell.hot |= (gain & HOT_LOSS_MASK) << HOT_LOSS_SHIFT;
+    if (kind != 0u) become(cell, kind, flags);
+    if (kind != 0u || variant != 0u) cell.cold = PUT(cell.cold, COLD_RESIST, variant);
 }
 
 // What an event that claims no site makes of a cell; r: random words of its site.
@@ -84,6 +85,15 @@ DEVICE void count_change(uint32_t before, uint32_t after, uint32_t* counts) {
     if (after == 0u || slot(before) == slot(after)) return;
     count(counts + COUNT_LEFT * SLOTS + slot(before));
     count(counts + COUNT_BECAME * SLOTS + slot(after));
+}
+
+// Count a cell that leaves for the blood by what it carries: its label, its edits.
+DEVICE void count_carried(const Cell& cell, uint32_t* counts) {
+    const uint32_t level = GET(cell.cold, COLD_LABEL), edits = GET(cell.hot, HOT_EDITS);
+    if (level != LABEL_NONE) count(counts + COUNT_LABELLED_EGRESS * SLOTS + slot(cell.hot), 1u << level);
+    if (edits != 0u) count(counts + COUNT_EDITED_EGRESS * SLOTS + slot(cell.hot));
+    if (edits > 1u << EDITBIT_EDITED || GET(cell.hot, HOT_LOSS) != 0u)
+        count(counts + COUNT_ALTERED_EGRESS * SLOTS + slot(cell.hot));
 }
 
 // Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events are counted in
@@ -126,8 +136,8 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                     const uint32_t own = GET(before.hot, HOT_KIND) * N_VARIANTS + GET(before.cold, COLD_RESIST);
                     if (mutation_start[own] != mutation_start[own + 1u]) {
                         philox(seed, global_site(p.l, shift, total), step, mutation, r);
-                        mutate(after, own, r[0], mutations);
-                        mutate(other, own, r[1], mutations);
+                        mutate(after, own, r[0], mutations, flags);
+                        mutate(other, own, r[1], mutations, flags);
                     }
                 }
                 if (there) {
@@ -142,9 +152,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                 if (event == EVENT_MATURE) philox(seed, global_site(p.l, shift, total), step, word, r);
                 after = changed(before, event, r, active_form, fates);
                 if (after.hot == 0u) count(row + (COUNT_DIE + (event - EVENT_DIE)) * SLOTS + slot(before.hot));
-                const uint32_t level = GET(before.cold, COLD_LABEL);
-                if (event == EVENT_EGRESS && level != LABEL_NONE)
-                    count(row + COUNT_LABELLED_EGRESS * SLOTS + slot(before.hot), 1u << level);
+                if (event == EVENT_EGRESS) count_carried(before, row);
                 if (event == EVENT_EGRESS && chosen[GET(before.hot, HOT_KIND)] != 0u) {
                     const int64_t k = next_of(n_leavers);
                     if (k < room) {

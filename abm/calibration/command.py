@@ -24,6 +24,7 @@ Examples:
   abm calibrate neutrophils --check          what is free, its range and source, and what it is compared with
   abm calibrate neutrophils                  an hour on 2 cores
   abm calibrate mine.toml --coarse 500 --fine 20 --seeds 10 --jobs 16
+  abm calibrate --expect O11,O27 --seeds 20  what the tables say of these targets when chance is left out
 
 \b
 PROBLEM is a file of analysis/calibration, or one of your own. No rule table is changed: the result says which part of
@@ -31,16 +32,29 @@ every range is not ruled out, and what the values that stand in the tables come 
 second call runs only what is missing. docs/calibration.md describes the procedure.
 """
 )
-@click.argument("name", metavar="PROBLEM")
+@click.argument("name", metavar="PROBLEM", required=False)
+@click.option("--expect", metavar="IDS", help="Instead of a problem: follow cohorts of these targets well mixed.")
 @click.option("--check", is_flag=True, help="Read the problem and say what it is; run nothing.")
 @click.option(
     "--coarse", default=60, show_default=True, type=click.IntRange(10), help="Points by the well-mixed model."
 )
 @click.option("--fine", default=6, show_default=True, type=click.IntRange(2), help="Points on the lattice.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Patients of each cohort there.")
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(1), help="Patients of a cohort, there or well mixed."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("calibration"), show_default=True, help="Folder.")
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Runs side by side.  [default: all cores]")
-def calibrate(name: str, *, check: bool, coarse: int, fine: int, seeds: int, out: Path, jobs: int | None) -> None:
+def calibrate(
+    name: str | None,
+    *,
+    expect: str | None,
+    check: bool,
+    coarse: int,
+    fine: int,
+    seeds: int,
+    out: Path,
+    jobs: int | None,
+) -> None:
     """Find which values of the rule tables agree with published targets, by history matching.
 
     Coarse: a design over the stated ranges, by a well-mixed model of the patient. Fine: the points nearest to the
@@ -53,6 +67,11 @@ def calibrate(name: str, *, check: bool, coarse: int, fine: int, seeds: int, out
     from abm.validation.command import Progress
     from abm.validation.targets import read_catalogue
 
+    if (name is None) == (expect is None):
+        raise ConfigError("expected either PROBLEM or --expect", key="abm calibrate")
+    if name is None:
+        _expect(str(expect), out, seeds, jobs or os.cpu_count() or 1)
+        return
     path, catalogue = find(name), read_catalogue()
     problem = read_problem(path)
     targets = targets_of(problem, catalogue, path)
@@ -67,6 +86,18 @@ def calibrate(name: str, *, check: bool, coarse: int, fine: int, seeds: int, out
     result = out / f"{path.stem}.result.toml"
     write_bytes(result, to_toml(document).encode())
     click.echo(f"{document['plausible_share']:.0%} of the prior is not ruled out; {result}: written")
+
+
+def _expect(names: str, out: Path, seeds: int, jobs: int) -> None:
+    """Print the rows of targets as well-mixed cohorts give them."""
+    from abm.calibration.expected import expected
+    from abm.validation import output, targets
+    from abm.validation.command import Progress
+
+    catalogue = targets.read_catalogue()
+    wanted = targets.choose(catalogue, tuple(name.strip() for name in names.split(",")), (), None)
+    for line in output.table(expected(catalogue, wanted, out, seeds, jobs, Progress())):
+        click.echo(line)
 
 
 def _explain(problem: Problem, targets: list[Target]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from abm.calibration import matching
 from abm.calibration.problem import Problem, current, write_tables
 from abm.config import load_config
-from abm.validation import cases, patient, score, work
+from abm.validation import cases, following, patient, score, work
 from abm.validation.cases import Case
 from abm.validation.patient import Result
 from abm.validation.targets import Catalogue, Prior, Protocol, Target
@@ -112,7 +112,7 @@ def _typical(name: str, protocol: Protocol) -> list[Case]:
 def simulate_well_mixed(case: Case) -> Result:
     """Follow a patient of the well-mixed model."""
     config = load_config(Path(case.scenario), case.overrides, case.seed)
-    measured = patient.follow(WellMixed(config), config, "well mixed")
+    measured = following.follow(WellMixed(config), config, "well mixed")
     facts = {"protocol": case.protocol, "seed": case.seed, "key": case.key, "drawn": []}
     return {"format_version": patient.FORMAT_VERSION, **facts, "wall_s": 0.0, **measured}
 

@@ -21,10 +21,10 @@ NO_CELL = 255  #: origin of an empty site (0 is the host)
 def write_snapshot(out: Path, snap: Snapshot) -> Path:
     """Write ``snapshot-<step>.vtkhdf`` with the whole lattice and return its path.
 
-    Cell data, arrays [z, y, x]: ``tissue``, and ``kind``, ``origin``, ``clone`` of the resident cell,
-    ``motile_kind``, ``motile_origin``, ``motile_clone`` of the motile one. Lengths are in um. The names of the codes
-    stand as JSON in the attributes of the group ``abm``, with the hash of the state that is shown. The file carries the
-    checksum of itself in its user block, which VTK skips.
+    Cell data, arrays [z, y, x]: ``tissue``, and ``kind``, ``origin``, ``clone``, ``loss``, ``edits`` of the resident
+    cell, ``motile_kind`` and so on of the motile one. Lengths are in um. The names of the codes stand as JSON in
+    the attributes of the group ``abm``, with the hash of the state that is shown. The file carries the checksum of
+    itself in its user block, which VTK skips.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -53,6 +53,7 @@ def cell_data(snap: Snapshot) -> dict[str, Array]:
         data[f"{prefix}kind"] = kind
         data[f"{prefix}origin"] = np.where(kind == Kind.EMPTY, NO_CELL, _bits(hot, "origin")).astype(np.uint8)
         data[f"{prefix}clone"] = _bits(cold, "clone").astype(np.uint16)
+        data |= {f"{prefix}{name}": _bits(hot, name).astype(np.uint8) for name in ("loss", "edits")}
     return data
 
 

@@ -2,7 +2,7 @@
 
 ``variants.csv`` names up to three variants of a kind (the ``resist`` bits of the cold word) and by what factor a
 hazard, a renewal or the kill by a drug differs from the wild type. ``mutations.csv`` says what a daughter may gain in a
-division (an antigen is lost, or it becomes a variant), and which share of cells has it at the start.
+division (an antigen is lost, or it becomes a variant or another kind), and which share of cells has it at the start.
 
 An agent stands for many cells, but gains or loses a thing as a whole: a probability of 1e-7 per division of a cell is
 one per division of an agent. That keeps the mean over runs; a mutant share smaller than one agent is all of an agent in
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from abm.cells import (
     FIRST_MOTILE,
+    GAIN_KIND,
+    GAIN_VARIANT,
     LOSS_ANTIGENS,
-    MARKS,
     N_BEHAVIOURS,
     N_KINDS,
     N_VARIANTS,
@@ -108,8 +109,8 @@ def read_variants(folder: Folder, kinds: Mapping[Kind, KindInfo]) -> Variants:
 
 def _name(row: Row) -> str:
     name = row.text("name")
-    if not name.isidentifier() or name in (WILD_TYPE, ANY, *(a.name for a in Antigen)):
-        expected = f"a name of letters, digits and _, not {WILD_TYPE}, {ANY} or an antigen"
+    if not name.isidentifier() or name in (WILD_TYPE, ANY, *(a.name for a in Antigen), *(k.name for k in Kind)):
+        expected = f"a name of letters, digits and _, not {WILD_TYPE}, {ANY}, an antigen or a kind"
         raise row.error("name", f"expected {expected}, found {name!r}")
     return name
 
@@ -153,7 +154,7 @@ class Heredity:
             row.choice("unit", [_UNITS[when]])
             probability = row.number("probability", 0.0, 1.0)
             for kind in which(row, kinds):
-                gain, mothers = _gain(row, kind, variants, losable), _mothers(row, kind, variants)
+                gain, mothers = _gain(row, kind, kinds, variants, losable), _mothers(row, kind, variants)
                 if when == "start":
                     subclones.append(Subclone(kind, probability, gain))
                     continue
@@ -182,12 +183,17 @@ class Heredity:
         }
 
 
-def _gain(row: Row, kind: Kind, variants: Variants, losable: frozenset[Antigen]) -> int:
-    """Return what is gained as the kernels have it: a loss bit, or a variant above all of them."""
+def _gain(row: Row, kind: Kind, kinds: Mapping[Kind, KindInfo], variants: Variants, losable: frozenset[Antigen]) -> int:
+    """Return what is gained as the kernels have it: a loss bit, or above all of them a variant, or another kind."""
     names = {name: number for (owner, name), number in variants.names.items() if owner is kind}
     antigens = {a.name: j for j, a in enumerate(LOSS_ANTIGENS) if a in losable}
-    gain = row.choice("gain", [*antigens, *names])
-    return 1 << antigens[gain] if gain in antigens else names[gain] << MARKS["variant"][0]
+    others = {k.name: k for k in kinds if k < FIRST_MOTILE and kind < FIRST_MOTILE and k is not kind}
+    gain = row.choice("gain", [*antigens, *names, *others])
+    if gain in others:
+        if row.text("when") == "start":
+            raise row.error("gain", f"expected an antigen or a variant for a share at the start, found {gain}")
+        return others[gain] << GAIN_KIND
+    return 1 << antigens[gain] if gain in antigens else names[gain] << GAIN_VARIANT
 
 
 def _mothers(row: Row, kind: Kind, variants: Variants) -> list[int]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from abm.cells import Kind, Origin
+from abm.config_graft import Edit
 from abm.config_models import (
     Antibody,
+    Art,
     BloodLoss,
     Cells,
     Chemo,
@@ -22,6 +24,7 @@ from abm.config_models import (
     Label,
     PlateletLoss,
     Stop,
+    Switch,
     Tbi,
     Timed,
     Treat,
@@ -115,6 +118,7 @@ class _Plan:
     error: MakeError
     stopped: frozenset[str] = frozenset()  # drugs that a later event ends
     entries: list[_Entry] = field(default_factory=list)
+    edits: dict[str, Edit] = field(default_factory=dict)  # by donor: what their cells carry must be one thing
 
     def add(self, event: Timed, key: str) -> None:
         """Add one event; ``key`` is its place in the scenario."""
@@ -137,8 +141,12 @@ class _Plan:
             self._repeat(event.day, HOURS_PER_DAY, 1, self._cells(event, key))
         elif isinstance(event, Drug):
             self._immunosuppress(event, key)
+        elif isinstance(event, Art):
+            self._antiretrovirals(event)
         elif isinstance(event, Treat):
             self._treat(event, key)
+        elif isinstance(event, Switch):
+            self._switch(event, key)
         elif isinstance(event, Stop):
             self._stop(event)
 
@@ -181,6 +189,10 @@ class _Plan:
         if event.source not in self.tables.sources:
             message = f"{event.source} is not in sources.csv{did_you_mean(event.source, self.tables.sources)}"
             raise self.error(f"{key}.source", message)
+        if event.edit and self.edits.setdefault(event.donor, event.edit) != event.edit:
+            raise self.error(
+                f"{key}.edit", f"expected the edit of the earlier graft of the {event.donor} donor, found another"
+            )
         source = self.tables.sources[event.source]
         cd34, cd3 = _dose_per_kg(event, source)
         weight = self.patient.weight_kg
@@ -189,12 +201,13 @@ class _Plan:
             content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
         else:
             content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
+        content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
         stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
         if source.delay == 0.0:
             doses = [(0.0, replace(stem, cd3=cd3))]
         else:
-            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin)
+            lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin, ccr5_null=event.ccr5_null)
             doses = [(0.0, lymphocytes), (source.delay / HOURS_PER_DAY, stem)]
         self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
 
@@ -257,11 +270,23 @@ class _Plan:
             message = f'{event.drug} acts by its dose; give it with action = "chemo" and a dose, not as {event.action}'
             raise self.error(f"{key}.drug", message)
 
+    def _antiretrovirals(self, event: Art) -> None:
+        """Order daily doses, which the body draws when they are due, and their end."""
+        self._cancel("art", event.day)
+        self.entries.append(_Entry(self._step(event.day), Dose("art", "art", event.adherence)))
+        if event.until_day is not None:
+            self.entries.append(_Entry(self._step(event.until_day), Dose("art", "art", 0.0)))
+
     def _treat(self, event: Treat, key: str) -> None:
         """Order a drug that begins by itself."""
         self._must_act_by_level(event, key)
         plan = Plan(event.grade, event.days, event.taper_days, event.against)
         self.entries.append(_Entry(self._step(event.day), Dose("treatment", event.drug, event.level, plan=plan)))
+
+    def _switch(self, event: Switch, key: str) -> None:
+        if not any(edit.switch for edit in self.edits.values()):
+            raise self.error(f"{key}.action", "expected an earlier graft with edit.switch = true, found none")
+        self._repeat(event.day, HOURS_PER_DAY, 1, Dose("switch", "switch", self.tables.editing["switch_kill"]))
 
     def _stop(self, event: Stop) -> None:
         """End an immunosuppressant at once; drop the planned doses of a cytotoxic drug."""

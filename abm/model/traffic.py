@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, N_KINDS, Cycle, Kind, Origin, Specificity, pack_hot
+from abm.cells import COLD, HOT, N_KINDS, Cycle, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.comm import SerialComm
+from abm.model.editing import Product
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
@@ -43,6 +44,7 @@ _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
 _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
+_SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
 _ORIGIN_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "origin")
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 #: A stage past the last one of every kind.
@@ -126,6 +128,17 @@ class Circulation:
             )
         return self.hot.size - before
 
+    def edit(self, product: Product, first: int) -> None:
+        """Edit the cells from the one with number ``first`` on, as they were before they were given."""
+        hot, cold = product(self.hot[first:], self.cold[first:])
+        self.hot, self.cold = self.hot[:first], self.cold[:first]
+        self.add(hot, cold)
+
+    def purge(self, share: float, step: int) -> None:
+        """Let cells that carry a safety switch die, this share of them."""
+        dies = philox(self.seed, np.arange(self.hot.size), step, Stream.SWITCH * 256 + 2)[0] < int(share * 4294967296.0)
+        self.keep(~dies | ((self.hot & _SWITCH) == 0))
+
     def clear(
         self,
         step: int,
@@ -164,6 +177,7 @@ class Circulation:
         step_h: float,
         clones: NDArray[np.uint32] | None = None,
         exhaustion: NDArray[np.uint32] | None = None,
+        edits: NDArray[np.uint32] | None = None,
     ) -> Requests:
         """Draw candidate sites for all circulating cells and for the lymphocytes that arrive.
 
@@ -173,6 +187,7 @@ class Circulation:
             step_h: its length, hours.
             clones: the clone of each of them, in their order; all 0 if left out.
             exhaustion: the level of exhaustion of each, likewise.
+            edits: bits of the hot word that each of them carries besides, likewise.
 
         Engineered effectors divide in the account of the body, of which the lattice shows a sample: there they have
         done all their divisions.
@@ -181,7 +196,8 @@ class Circulation:
             np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
             np.array([n for *_, n in lymphocytes], np.int64),
         )
-        hot = np.concatenate([self.hot, new if exhaustion is None else new | exhaustion << _EXHAUSTION_SHIFT])
+        tired = new if exhaustion is None else new | exhaustion << _EXHAUSTION_SHIFT
+        hot = np.concatenate([self.hot, tired if edits is None else tired | edits])
         stage = np.where((new >> _ORIGIN_SHIFT & np.uint32(3)) == Origin.PRODUCT, _DONE, np.uint32(0))
         own = np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT
         cold = np.concatenate([self.cold, own | stage])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import MARKS, N_KINDS, N_ORIGINS, N_VARIANTS, Count, Event, Flag, Label
+from abm.cells import GAIN_KIND, GAIN_VARIANT, N_KINDS, N_ORIGINS, N_VARIANTS, Count, EditBit, Event, Flag, Label
 from abm.philox import philox
 from abm.reference.lattice import (
     CLAIMING,
@@ -49,6 +49,7 @@ class _Mutations(NamedTuple):
     start: NDArray[np.int32]
     chance: U32
     gain: U16
+    flags: U32
 
 
 def commit(
@@ -91,7 +92,7 @@ def commit(
     """
     site = filled(action, first, n)
     fates, random = _Fates(flags, stages, renew, fate_next, fate_share), (total, shift, seed, step, word)
-    mutations = _Mutations(mutation, mutation_start, mutation_chance, mutation_gain)
+    mutations = _Mutations(mutation, mutation_start, mutation_chance, mutation_gain, flags)
     words = hot.reshape(-1), cold.reshape(-1)
     event, claims = event_of(action.reshape(-1)[site]), (action.reshape(-1)[site] & CLAIMING) != 0
 
@@ -162,9 +163,8 @@ def _change(
     h[wakes] = put(h[wakes], HOT["activation"], 1)
     gone = (event >= Event.DIE) & (event <= Event.EGRESS)
     _add(counts, Count.DIE + event[gone].astype(np.int64) - Event.DIE, slot_of(before[gone]))
-    level = get(c, COLD["label"])
-    labelled = (event == Event.EGRESS) & (level != Label.NONE)
-    _add(counts, Count.LABELLED_EGRESS, slot_of(before[labelled]), np.uint32(1) << level[labelled])
+    leaves = event == Event.EGRESS
+    _count_carried(counts, before[leaves], c[leaves])
     h[gone] = c[gone] = 0
     _count_changes(counts, before[~gone], h[~gone])
     words[0][site], words[1][site] = h, c
@@ -179,6 +179,16 @@ def _list_leavers(
     sites[start : start + kept] = site[:kept]
     words[2 * start : 2 * (start + kept)] = np.stack([hot[:kept], cold[:kept]], axis=1).reshape(-1)
     number[0] = start + site.size
+
+
+def _count_carried(counts: U32, hot: U32, cold: U32) -> None:
+    """Count the cells that leave for the blood by what they carry: labels, edits."""
+    level, edits = get(cold, COLD["label"]), get(hot, HOT["edits"])
+    labelled = level != Label.NONE
+    _add(counts, Count.LABELLED_EGRESS, slot_of(hot[labelled]), np.uint32(1) << level[labelled])
+    _add(counts, Count.EDITED_EGRESS, slot_of(hot[edits != 0]))
+    altered = (edits > 1 << EditBit.EDITED) | (get(hot, HOT["loss"]) != 0)
+    _add(counts, Count.ALTERED_EGRESS, slot_of(hot[altered]))
 
 
 def _count_changes(counts: U32, before: U32, after: U32) -> None:
@@ -214,9 +224,14 @@ def _mutated(daughters: tuple[U32, U32], mothers: tuple[U32, U32], draw: U32, mu
     for k in range(mutations.chance.size):
         owner = int(np.searchsorted(mutations.start, k, side="right")) - 1
         gains = open_ & (row == owner) & (draw < mutations.chance[k])
-        lost, variant = int(mutations.gain[k]) & 0xFF, int(mutations.gain[k]) >> MARKS["variant"][0]
-        h[gains] |= np.uint32(lost) << HOT["loss"][0]
-        if variant:
+        gain = int(mutations.gain[k])
+        kind, variant = gain >> GAIN_KIND, (gain >> GAIN_VARIANT) & (N_VARIANTS - 1)
+        h[gains] |= np.uint32(gain & 0xFF) << HOT["loss"][0]
+        if kind:  # begins as its wild type
+            h[gains], c[gains] = _become(
+                h[gains], c[gains], np.full(int(gains.sum()), kind, np.uint32), mutations.flags
+            )
+        if kind or variant:
             c[gains] = put(c[gains], COLD["resist"], variant)
         open_ &= ~gains
     return h, c

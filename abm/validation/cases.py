@@ -25,7 +25,7 @@ _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py"
           "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
           "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
-_INSIDE = ("validation/patient.py", "validation/experiments.py")
+_INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py")
 _MEASURED_BY = "observables/*.py"
 _TRIES = 1000
 

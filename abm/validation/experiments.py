@@ -18,6 +18,8 @@ from abm.endpoints import ANC_RECOVERED
 from abm.phases import HALO, Phases
 from abm.setup import SITE_UM
 from abm.step import Simulation
+from abm.validation.following import follow
+from abm.well_mixed import WellMixed
 
 _SIDE = 48  #: sites along each edge
 _APART = 6  #: sites between walkers at the start: they hardly meet, and an empty neighbour is nearly always there
@@ -106,7 +108,15 @@ def _loss(marrow: str, seed: int) -> float | str:
     return second / first if first > 0.0 else NEVER
 
 
+def ccr5_rebound(seed: int) -> dict[str, Any]:
+    """Follow the patient of a graft without CCR5 for 20 months, without a lattice; the leukaemia is in remission."""
+    path = resources.folder("scenarios") / "ccr5_hiv.toml"
+    config = load_config(path, ["patient.disease=none", "patient.blast_fraction=0"], seed)
+    return follow(WellMixed(config), config, "well-mixed")
+
+
 EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
     "random_walk": random_walk,
     "serial_transfer": serial_transfer,
+    "ccr5_rebound": ccr5_rebound,
 }

@@ -13,15 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..read import Run
-from . import autoimmunity, blood, cart, engraftment, immunity, infection, losses, marrow, residual, takes
+from . import (
+    antibodies,
+    autoimmunity,
+    blood,
+    cart,
+    edits,
+    engraftment,
+    immunity,
+    infection,
+    losses,
+    lymphocytes,
+    marrow,
+    residual,
+    takes,
+    virus,
+)
 from .registry import REGISTRY, Floats, Observable
 
 #: How an event that never came is stored: JSON has no infinity.
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "autoimmunity", "blood", "cart", "engraftment", "immunity", "infection",
-    "losses", "marrow", "measure", "residual", "takes",
+    "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "edits", "engraftment",
+    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

@@ -133,6 +133,13 @@ def leukaemia_doubling_time(run: Run) -> Made:
     return _doubling(np.asarray(run.day, np.float64), cells, (share >= GROWING[0]) & (share <= GROWING[1]))
 
 
+@observable(DAY)
+def days_to_1e12_cells(run: Run) -> Made:
+    """Days in which a malignancy grows from 1e9 to 1e12 cells at the doubling time of leukaemia_doubling_time."""
+    doubling = leukaemia_doubling_time(run)
+    return None if doubling is None else float(doubling) * float(np.log2(1e12 / 1e9))
+
+
 @observable(PERCENT)
 def blasts_at_cytopenia(run: Run) -> Made:
     """Leukaemic share of the marrow on the first of 3 successive days with ANC below 1.0e9/L."""

@@ -11,11 +11,12 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm import endpoints as ends
 
-from ..read import Run
-from .registry import DAY, PERCENT, Floats, Made, observable, percent
+from ..read import Run, in_unit
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, percent
 
 
 class Assay(NamedTuple):
@@ -29,11 +30,17 @@ class Assay(NamedTuple):
 #: 20 metaphases (ELN consensus of Heuser, Blood 2021; Cross, Leukemia 2015; recalled).
 FLOW, PCR, METAPHASES = Assay(1_000_000, 100), Assay(100_000, 1), Assay(20, 1)
 LEUKAEMIC = ("lsc", "blast")
-#: Normal cells among which those of CML are found: dividing myeloid cells. What follows them is not told apart.
+#: Normal myeloid cells that divide.
 DIVIDING = ("cmp", "gmp", "myeloblast", "promyelocyte", "myelocyte", "monoblast", "eosinophil_myelocyte")
 MONTH = 30.4375
-#: Days from the first dose on which the decline is read: until two months, and from three months to a year.
-EARLY, LATE = (0.0, 2 * MONTH), (3 * MONTH, 12 * MONTH)
+#: Days over which events are added up: about the time that granulocytes spend in marrow reserve and blood.
+WINDOW = 10.0
+#: Days from the first dose on which the decline is read: from when the blood shows it, and from four months to a year.
+EARLY, LATE = (0.5 * MONTH, 2.5 * MONTH), (4 * MONTH, 12 * MONTH)
+
+
+#: BCR-ABL at three months that counts as an early molecular response (Branford, Blood 2014).
+EARLY_RESPONSE = 0.1
 
 
 def _random(run: Run, purpose: str, day: float) -> np.random.Generator:
@@ -53,26 +60,39 @@ def found(run: Run, purpose: str, assay: Assay, share: Floats) -> Floats:
     return result
 
 
-def _bcr_abl(run: Run) -> Floats:
-    """Return the true share of leukaemic cells among dividing myeloid cells, shape (T,)."""
-    leukaemic, normal = run.population(list(LEUKAEMIC)), run.population(list(DIVIDING))
-    return percent(leukaemic, leukaemic + normal) / 100.0
+def _recent(run: Run, events: Floats) -> Floats:
+    """Return the events of the last ``WINDOW`` days at every record, shape (T,)."""
+    day, total = np.asarray(run.day, np.float64), np.concatenate([[0.0], np.cumsum(events, dtype=np.float64)])
+    return np.asarray(total[1:] - total[np.searchsorted(day, day - WINDOW, side="right")])
 
 
-def _chronic(run: Run) -> bool:
+def _of_granulocytes(run: Run) -> Floats:
+    """Return the share of CML among new granulocytes, whose making is counted; later they are like others."""
+    made, all_made = run.events("left", "blast"), run.events("became", "metamyelocyte")
+    return percent(_recent(run, made), _recent(run, all_made)) / 100.0
+
+
+def divisions(run: Run) -> Floats:
+    """Return the share of leukaemic cells among dividing myeloid cells."""
+    made, normal = run.events("birth", list(LEUKAEMIC)), run.events("birth", list(DIVIDING))
+    return percent(_recent(run, made), _recent(run, made + normal)) / 100.0
+
+
+def chronic(run: Run) -> bool:
+    """Return whether the disease is chronic myeloid leukaemia."""
     return run.config.get("patient", {}).get("disease") == "cml"
 
 
 @observable(PERCENT, curve=True)
 def bcr_abl(run: Run) -> Made:
-    """Transcripts of BCR-ABL over those of ABL as PCR finds them: of CML among dividing myeloid cells."""
-    return 100.0 * found(run, "pcr", PCR, _bcr_abl(run)) if _chronic(run) else None
+    """BCR-ABL over ABL in blood as PCR finds it: the share of CML among new granulocytes."""
+    return 100.0 * found(run, "pcr", PCR, _of_granulocytes(run)) if chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
 def philadelphia_positive(run: Run) -> Made:
     """Metaphases of CML among twenty; none is a complete cytogenetic response."""
-    return 100.0 * found(run, "metaphases", METAPHASES, _bcr_abl(run)) if _chronic(run) else None
+    return 100.0 * found(run, "metaphases", METAPHASES, divisions(run)) if chronic(run) else None
 
 
 @observable(PERCENT, curve=True)
@@ -98,43 +118,92 @@ def _first_dose(run: Run) -> float | None:
     return min(days) if days else None
 
 
-def _monthly(run: Run, between: tuple[float, float]) -> tuple[Floats, Floats] | None:
-    """Return days since the first dose and ln BCR-ABL at monthly samples that were positive, half-monthly early on."""
+def _thirds(run: Run, between: tuple[float, float]) -> tuple[float, float] | None:
+    """Return mean BCR-ABL, negative samples included, of the first and last third of a time after the first dose."""
     began = _first_dose(run)
-    if began is None or not _chronic(run):
+    if began is None or not chronic(run):
         return None
-    day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _bcr_abl(run))
+    day, share = np.asarray(run.day, np.float64) - began, found(run, "pcr", PCR, _of_granulocytes(run))
+    third = (between[1] - between[0]) / 3.0
     if day[-1] < between[1]:
         return None
-    visits = np.arange(between[0], between[1] + 0.5, MONTH / 2)
-    at = np.searchsorted(day, visits).clip(0, len(day) - 1)
-    positive = share[at] > 0.0
-    return (visits[positive], np.log(share[at][positive])) if positive.sum() >= 3 else None
+    first, last = (share[(day >= start) & (day < start + third)] for start in (between[0], between[1] - third))
+    return float(np.nanmean(first)), float(np.nanmean(last))
 
 
 def _slope(run: Run, between: tuple[float, float]) -> float | None:
-    visits = _monthly(run, between)
-    return None if visits is None else float(np.polyfit(*visits, 1)[0])
+    means = _thirds(run, between)
+    if means is None or min(means) <= 0.0:
+        return None
+    return float(np.log(means[1] / means[0]) / (2.0 / 3.0 * (between[1] - between[0])))
 
 
 @observable("1/d")
 def bcr_abl_slope_early(run: Run) -> Made:
-    """Slope of ln BCR-ABL in the first two months of treatment."""
+    """Slope of ln BCR-ABL from half a month to two and a half of treatment."""
     return _slope(run, EARLY)
 
 
 @observable("1/d")
 def bcr_abl_slope_late(run: Run) -> Made:
-    """Slope of ln BCR-ABL from the third to the twelfth month of treatment, while it is found."""
+    """Slope of ln BCR-ABL from the fourth to the twelfth month of treatment."""
     return _slope(run, LATE)
 
 
 @observable(DAY)
 def bcr_abl_halving_time(run: Run) -> Made:
     """Time in which BCR-ABL halves in the first three months of treatment; infinite if it does not fall."""
-    visits = _monthly(run, (0.0, 3 * MONTH))
-    if visits is None:
+    slope = _slope(run, (0.0, 3 * MONTH))
+    if slope is None:
         return None
-    day, value = visits
-    fall = value[0] - value[-1]
-    return float((day[-1] - day[0]) * np.log(2.0) / fall) if fall > 0 else float("inf")
+    return float(-np.log(2.0) / slope) if slope < 0.0 else float("inf")
+
+
+@observable(DAY)
+def bcr_abl_halving_time_good(run: Run) -> Made:
+    """The same of a patient with at most 10 % at three months; none in others."""
+    means = _thirds(run, (2.5 * MONTH, 3.5 * MONTH))
+    return bcr_abl_halving_time(run) if means is not None and sum(means) / 2.0 <= EARLY_RESPONSE else None
+
+
+# ------------------------------------------------------------------------------------------ remission
+
+REMISSION_BLASTS = 5.0  #: percent of nucleated marrow cells
+REMISSION_COUNTS = {"anc": 1.0, "platelets": 100.0}  #: 1e9/L (ELN response criteria, Dohner, Blood 2017)
+RESPONSE_DAYS = 6 * MONTH  #: from the first dose, in which the best response is sought
+
+
+def _remissions(run: Run) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Return at which records of the first months of treatment blasts are few, and at which counts are back as well."""
+    began = _first_dose(run)
+    share, _ = ends.leukaemic_fraction(run.course().counts)
+    if began is None or not np.nansum(share) > 0 or not REMISSION_COUNTS.keys() <= run.body.keys():
+        return None
+    day = np.asarray(run.day, np.float64) - began
+    few = (day > 0.0) & (day <= RESPONSE_DAYS) & (100.0 * share < REMISSION_BLASTS)
+    back = [in_unit(run.body[name], COUNT) >= least for name, least in REMISSION_COUNTS.items()]
+    return few, few & np.logical_and.reduce(back)
+
+
+@observable("1")
+def composite_remission(run: Run) -> Made:
+    """1 if blasts were below 5 % of the marrow within half a year of treatment, whatever the counts, 0 if not."""
+    answer = _remissions(run)
+    return None if answer is None else float(answer[0].any())
+
+
+@observable("1")
+def complete_remission(run: Run) -> Made:
+    """1 if moreover ANC was at least 1.0 and platelets at least 100e9/L, 0 if not."""
+    answer = _remissions(run)
+    return None if answer is None else float(answer[1].any())
+
+
+@observable("months")
+def months_alive(run: Run) -> Made:
+    """Months from the first dose to death; infinite for who is alive at the end."""
+    began, cause = _first_dose(run), run.body.get("cause_of_death")
+    if began is None or cause is None:
+        return None
+    dead = np.flatnonzero(np.asarray(cause.values) > 0)
+    return (float(run.day[dead[0]]) - began) / MONTH if dead.size else float("inf")

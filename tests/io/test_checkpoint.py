@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -317,6 +318,7 @@ def test_a_write_that_fails_inside_hdf5(tmp_path: Path) -> None:
 import resource, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
+from typing import Any
 from abm.backends.numpy_backend import NumpyBackend
 from abm.errors import CheckpointError
 from abm.io import write_checkpoint
@@ -345,22 +347,30 @@ def test_an_output_path_that_is_a_file(tmp_path: Path, make_snapshot: Make) -> N
         write_checkpoint(tmp_path / "out", make_snapshot(), keep=1)
 
 
-#: What the body lacked in an older format, by the version: beginnings of names, and how many arrays they are.
+#: What the body lacked up to a format version: beginnings of names, and how many arrays they are.
 LACKING = {
     2: (("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn"), 13),
-    3: (("antibodies.", "exhaustion.", "allo.exhausted"), 4),
+    3: (("antibodies.", "exhaustion.", "allo.exhausted", "infections.", "chronic.", "engineered."), 18),
 }
+
+
+def older(body: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return a body as a format version had it."""
+    lacking = tuple(name for v, (names, _) in LACKING.items() if v >= version for name in names)
+    old = {k: v for k, v in body.items() if not k.startswith(lacking)}
+    assert len(old) == len(body) - sum(n for v, (_, n) in LACKING.items() if v >= version)
+    old |= {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
+    return old | ({"mortality.exposure": np.full(3, 0.25)} if version == 3 else {})
 
 
 @pytest.mark.parametrize("version", LACKING)
 def test_an_older_body_gets_what_it_lacks(version: int) -> None:
-    """What a step needs is there, and a run goes on; hazards, clones and antibodies begin at nothing."""
+    """What a step needs is there, and a run goes on; hazards, clones and therapies begin at nothing."""
     patient = Simulation.start(tiny_config(), NumpyBackend())
     whole = patient.snapshot()
-    lacking, n = LACKING[version]
-    old = replace(whole, body={k: v for k, v in whole.body.items() if not k.startswith(lacking)})
-    assert len(old.body) == len(whole.body) - n
-    new = reader.UPGRADERS[version](old)
+    new = replace(whole, body=older(whole.body, version))
+    for between in range(version, reader.FORMAT_VERSION):
+        new = reader.UPGRADERS[between](new)
     assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
     restored = Simulation.restore(patient.config, patient.backend, new)
     restored.advance()

@@ -48,11 +48,12 @@ def test_layout(tmp_path: Path, make_snapshot: Make) -> None:
         assert all(array.compression == "gzip" for array in root["CellData"].values())
         assert json.loads(file["abm"].attrs["kind"])["LSC"] == Kind.LSC
         assert json.loads(file["abm/meta"].asstr()[()])["seed"] == 2**64 - 1
-    assert set(data) == {"tissue", "kind", "origin", "clone", "motile_kind", "motile_origin", "motile_clone"}
+    shown = ("kind", "origin", "clone", "loss", "edits")
+    assert set(data) == {"tissue", *shown, *(f"motile_{name}" for name in shown)}
     assert all(array.shape == (4, 5, 6) for array in data.values())
     assert data["tissue"][0, 0, 0] == Tissue.SINUSOID
-    assert [int(data[n][1, 2, 3]) for n in ("kind", "origin", "clone")] == [Kind.LSC, Origin.HOST, 65535]
-    assert [int(data["motile_" + n][1, 2, 3]) for n in ("kind", "origin", "clone")] == [Kind.NK, Origin.DONOR, 7]
+    assert [int(data[n][1, 2, 3]) for n in shown] == [Kind.LSC, Origin.HOST, 65535, 255, 15]
+    assert [int(data["motile_" + n][1, 2, 3]) for n in shown] == [Kind.NK, Origin.DONOR, 7, 0, 0]
     assert np.count_nonzero(data["kind"]) == np.count_nonzero(data["origin"] != 255) == 1
 
 

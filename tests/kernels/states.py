@@ -117,13 +117,16 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
 
 
 def _mutations(rng: np.random.Generator) -> dict[str, Array]:
-    """Return up to three mutations of each kind and variant, many of them common."""
+    """Return up to three mutations of each kind and variant, many of them common; a third make another kind."""
     number = rng.integers(0, 4, cells.N_KINDS * cells.N_VARIANTS)
     start = np.concatenate([[0], np.cumsum(number)]).astype(np.int32)
     steps = rng.integers(0, 2**30, int(start[-1]))
     chance = [np.cumsum(steps[a:b]) for a, b in zip(start[:-1], start[1:], strict=True)]
+    motile = np.repeat(np.arange(number.size) >= cells.FIRST_MOTILE * cells.N_VARIANTS, number)
+    kind = np.where(motile, rng.integers(40, 48, motile.size), rng.integers(1, 33, motile.size))
+    kind[rng.random(kind.size) < 2 / 3] = 0
     return {
         "mutation_start": start,
         "mutation_chance": np.concatenate(chance).astype(np.uint32),
-        "mutation_gain": rng.integers(0, 2**10, int(start[-1])).astype(np.uint16),
+        "mutation_gain": (rng.integers(0, 2**10, kind.size) | kind << cells.GAIN_KIND).astype(np.uint16),
     }

@@ -96,6 +96,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     seen["seen"] = p.read_seen()
     p._chain(p._label, cells.Label.DNA)(step=step)
     look("label", "res_cold")
+    p.purge(step, 1 << 31)
+    look("purge", "res_hot", "res_cold", "mot_hot", "mot_cold")
+    seen["purged"] = p.read_counts()
     p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here
     look("bid", "action", "priority")
     p.launch(Stage("hop", 1, p.bounds))

@@ -98,7 +98,7 @@ def every_antigen(backend: Any) -> None:
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
     for antigen in Antigen:
         antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
-    classes = range(1 + len(Antigen))
+    classes = range(2 + max(Antigen))
     check(backend, list(product(classes, classes[1:], Origin, LOSSES)), antigens.reshape(-1), receptors)
 
 
@@ -150,7 +150,7 @@ def every_loan(backend: Any) -> None:
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
     for antigen in Antigen:
         antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
-    classes = range(1 + len(Antigen))
+    classes = range(2 + max(Antigen))
     cases = list(product(classes, classes[1:], [Origin.HOST], LOSSES))
     own = {Kind.CD8_EFFECTOR: receptors, Kind.CD8_MEMORY: np.zeros_like(receptors)}
     for antigen in Antigen:
@@ -212,8 +212,10 @@ def test_minor_antigens_follow_the_origin() -> None:
 def test_no_kernel_names_a_therapy() -> None:
     """Drugs are those of the tables; the others are what one is treated with or for."""
     rules = Path(resources.folder("scenarios")) / "rules"
-    drugs = {line.split(",")[0] for path in rules.glob("*/drugs.csv") for line in path.read_text().splitlines()[1:]}
-    named = {name for name in drugs if name and not name.startswith("#")} - {"drug"}
+    tables = [*rules.glob("*/drugs.csv"), *rules.glob("*/antibodies.csv")]
+    drugs = {line.split(",")[0] for path in tables for line in path.read_text().splitlines()[1:]}
+    named = {name for name in drugs if name and not name.startswith("#")} - {"drug", "antibody"}
+    assert {"busulfan", "blinatumomab"} <= named
     named |= {"therapy", "transplant", "graft", "gvhd", "gvl", "dli", "car_t", "aml", "cml", "chemotherapy"}
     assert len(named) > 12
     pattern = re.compile(rf"(?<![a-z])({'|'.join(map(re.escape, sorted(named)))})(?![a-z])")

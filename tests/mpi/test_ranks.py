@@ -45,6 +45,16 @@ cd3_per_kg = 2e9
 day = -0.5
 action = "label"
 marker = "dna"
+[[events]]  # effectors that tire and PD-1 blocked; cells that show the antigen die and take the drug in
+day = -0.5
+action = "antibody"
+drug = "nivolumab"
+dose_mg_per_kg = 3
+[[events]]
+day = 0
+action = "antibody"
+drug = "gemtuzumab"
+dose_mg_per_m2 = 9
 """
 
 

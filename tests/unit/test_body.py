@@ -30,7 +30,7 @@ def test_healthy_values_are_those_of_the_table() -> None:
     for name, expected in {
         "anc": 4.0,
         "eosinophils": 0.2,
-        "platelets": 1.3e12 / 7.5e9,  # 1.3e11 a day for 10 days, two thirds of them in 5 L of blood
+        "platelets": 1.35e12 / 7.5e9,  # 1.35e11 a day for 10 days, two thirds of them in 5 L of blood
         "hb": 145.0,
         "cd4": 0.9,
         "cd8": 0.5,
@@ -177,7 +177,7 @@ def test_growth_factors_in_aplasia() -> None:
 
 
 def test_tpo_tells_lost_platelets_from_a_marrow_that_makes_none() -> None:
-    """A tenth of the platelets: TPO about normal with three times the megakaryocytes, 10-fold or more with none."""
+    """A tenth of the platelets: TPO hardly raised with three times the megakaryocytes, 8-fold with none."""
     rules = make_body().cytokines.rules
     level = {}
     for megakaryocytes in (0.0, 1.0, 3.0, None):
@@ -187,7 +187,7 @@ def test_tpo_tells_lost_platelets_from_a_marrow_that_makes_none() -> None:
     assert 0.7 < level[3.0] < 1.5
     assert 2.0 < level[1.0] < 4.0
     assert 6.0 < level[None] < level[0.0] < 20.0
-    assert level[0.0] == pytest.approx(1 / (0.05 + 0.95 * 0.07))
+    assert level[0.0] == pytest.approx(1 / (0.05 + 0.95 * 0.08))
 
 
 def test_the_body_counts_megakaryocytes_where_their_usual_number_is_known() -> None:
@@ -331,7 +331,7 @@ def test_graft_fills_pools_and_names_agents() -> None:
     assert donor[INDEX[Kind.NK]] > 0
     assert body.allo.precursors[GVH] == pytest.approx(2e10 * tables().donors["sibling"].graft_versus_host)
     agents = body.graft_agents(BLOOD_GRAFT)
-    assert total(agents.values()) == pytest.approx(2.96 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
+    assert total(agents.values()) == pytest.approx(2.85 * 3.5e8 / CELLS_PER_AGENT, rel=0.01), "enriched in all"
     assert set(agents) == {Kind.HSC, Kind.MPP, Kind.CMP, Kind.GMP, Kind.MEP, Kind.MKP, Kind.CLP}
     assert agents[Kind.HSC] == pytest.approx(0.45 * 3.5e8 / CELLS_PER_AGENT, rel=1e-4)
     marrow, blood, cord = (body.graft_agents(replace(BLOOD_GRAFT, name=n)) for n in ("marrow", "blood", "cord"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,13 @@ ILL = Illness(grade=4, chronic=1.0, leukaemia=1.0, injury=1.0)
 
 def patient(species: str = "human") -> Mortality:
     usual = {"human": (4.0, 190.0, 145.0), "mouse": (1.0, 1000.0, 145.0)}[species]
+    return Mortality(rules(species), *usual)
+
+
+@cache
+def rules(species: str) -> MortalityRules:
     values = tables(species).values
-    return Mortality(section(MortalityRules, values, values["reference_weight"]), *usual)
+    return section(MortalityRules, values, values["reference_weight"])
 
 
 @pytest.mark.parametrize("species", ["human", "mouse"])
@@ -91,6 +97,8 @@ def test_each_illness_adds_its_hazard() -> None:
     assert found.hazards(*healthy, Illness(chronic=0.5))[3] == pytest.approx(r.chronic_death / 2)
     assert found.hazards(*healthy, Illness(leukaemia=r.leukaemia_half))[4] == pytest.approx(r.leukaemia_death / 2)
     assert found.hazards(*healthy, Illness(injury=0.5))[5] == pytest.approx(r.toxicity_death / 4)
+    low = found.hazards(*EMPTY), found.hazards(*EMPTY, Illness(protected=0.5))
+    assert low[1].tolist() == [low[0][0] / 2, *low[0][1:]], "antibiotics prevent infections only"
 
 
 def test_the_average_counts_bacteria_by_neutrophils_and_viruses_as_they_are() -> None:

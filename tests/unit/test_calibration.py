@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from abm import cli, resources
 from abm.calibration import matching, search
 from abm.calibration.command import to_toml
+from abm.calibration.expected import EXPERIMENT, LEUKAEMIA, members, unfit
 from abm.calibration.problem import current, find, read_problem, targets_of, write_tables
 from abm.cells import Behaviour, Count, Kind, Label
 from abm.config import load_config
@@ -198,3 +200,39 @@ def test_a_result_is_toml_even_where_nothing_is_left() -> None:
     read = tomllib.loads(to_toml(document))
     assert read["share"] == 0.5
     assert np.isnan(read["parameter"][0]["best"])
+
+
+# ---------------------------------------------------------------------------------------------- what is expected
+
+
+def test_targets_are_followed_well_mixed_once_where_all_patients_are_alike(tmp_path: Path) -> None:
+    """Docetaxel without priors: one patient, whose lowest count comes within two days of the band of days 6 to 10."""
+    seen = CliRunner().invoke(
+        cli.main, ["calibrate", "--expect", "O21.nadir_day,O22.anc", "--out", str(tmp_path), "--jobs", "1"]
+    )
+    assert seen.exit_code == 0, seen.output
+    assert "not modelled, a well-mixed patient has no leukaemia: O22.anc" in seen.output
+    (kept,) = (tmp_path / "expected").glob("docetaxel-1-*.json")
+    day = json.loads(kept.read_text())["values"]["anc_nadir_day"]
+    assert 4 <= day <= 12
+    row = next(line for line in seen.output.splitlines() if line.startswith("O21.nadir_day"))
+    assert f"  {day:.0f}  " in row
+
+
+def test_a_cohort_in_remission_is_followed_without_its_last_blasts() -> None:
+    protocols = read_catalogue().protocols
+    drawn = [case.drawn for case in members("sibling_marrow", protocols["sibling_marrow"], 2)]
+    assert len(drawn) == 2
+    assert drawn[0] != drawn[1]
+    overrides = members("sibling_marrow", protocols["sibling_marrow"], 1)[0].overrides
+    assert overrides.index("patient.blast_fraction=0.0") > overrides.index("patient.blast_fraction=0.01")
+    assert {name: unfit(name, protocols[name]) for name in ("autograft", "walk", "untreated_aml", "induction")} == {
+        "autograft": "", "walk": EXPERIMENT, "untreated_aml": "", "induction": LEUKAEMIA,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("args", [[], ["neutrophils", "--expect", "O11"]])
+def test_a_problem_or_targets_are_asked_for(args: list[str]) -> None:
+    seen = CliRunner().invoke(cli.main, ["calibrate", *args])
+    assert (seen.exit_code, seen.output.count("\n")) == (2, 1)
+    assert "expected either PROBLEM or --expect" in seen.output

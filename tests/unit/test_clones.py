@@ -9,8 +9,9 @@ import pytest
 
 from abm.backends import choose
 from abm.cells import COLD, Count, Kind, Origin, Specificity
+from abm.diversity import chao1, morisita_horn, shannon, simpson
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Body, Dose
 from abm.model.body.clones import (
     NAIVE,
@@ -19,11 +20,7 @@ from abm.model.body.clones import (
     SAMPLE,
     CloneRules,
     Clones,
-    chao1,
-    morisita_horn,
     read_clones,
-    shannon,
-    simpson,
 )
 from abm.model.body.immune import INDEX, T_CELLS
 from abm.state import Snapshot

@@ -64,6 +64,8 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "drugs.csv").write_text("drug,p,unit,source,status\n" + rows)
         rows = "".join(f"{graft},1,1,x,assumption\n" for graft in ("blood", "cord"))
         (folder / "sources.csv").write_text("graft,p,unit,source,status\n" + rows)
+        (folder / "antibodies.csv").write_text("antibody,p,unit,source,status\nblinatumomab,1,1,x,assumption\n")
+        (folder / "transgenes.csv").write_text("specificity,p,unit,source,status\nTCR_TRANSGENE,1,1,x,assumption\n")
         (folder / "products.csv").write_text("product,p,unit,source,status\ncar_t,1,1,x,assumption\n")
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path / name)
     return tmp_path
@@ -208,7 +210,7 @@ dose_gy = -3
         ('[patient]\nweight_kg = "70 kg"', 'found "70 kg"'),
         (
             "[patient]\nblast_fraction = 0.5",
-            'expected 0 for a patient without leukaemia (or disease = "aml" or "all"), found 0.5',
+            'expected 0 for a patient without a malignancy (or the disease of one, such as "aml"), found 0.5',
         ),
         ("[time]\nstep_min = 50", "case.toml:2: time.step_min: expected a whole number that divides 1440 min"),
         ("[time]\nstep_h = 1", "case.toml:2: time.step_h: unknown key (did you mean step_min?)"),
@@ -246,7 +248,7 @@ dose_gy = -3
         (CAR_T.replace("CAR_CD19", "CAR_CD91"), 'found "CAR_CD91" (did you mean CAR_CD19?)'),
         (
             CAR_T.replace("car_t", "cart"),
-            'expected dli or a product of products.csv, found "cart" (did you mean car_t?)',
+            'expected dli, treg or a product of products.csv, found "cart" (did you mean car_t?)',
         ),
         (
             CAR_T.replace('receptor = "CAR_CD19"', ""),
@@ -362,3 +364,35 @@ p = 2
     }
     assert line_of(lines, ("h", "i", "j", "k")) == 9
     assert line_of(lines, ("z",)) is None
+
+
+ANTIBODY = """
+[[events]]
+day = 0
+action = "antibody"
+drug = "blinatumomab"
+dose_mg = 0.2
+infusion_h = 168
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        (
+            '"blinatumomab"',
+            '"blinatumumab"',
+            "case.toml:5: events[0].drug: expected an antibody of antibodies.csv, "
+            'found "blinatumumab" (did you mean blinatumomab?)',
+        ),
+        (
+            "dose_mg = 0.2",
+            "dose_mg = 0.2\ndose_mg_per_kg = 1",
+            "case.toml:2: events[0]: expected exactly one of the dose keys dose_mg, dose_mg_per_kg, dose_mg_per_m2; "
+            "found dose_mg, dose_mg_per_kg",
+        ),
+        ("168", "-1", "case.toml:7: events[0].infusion_h: expected a number >= 0 and <= 8760 (h), found -1"),
+    ],
+)
+def test_a_mistake_about_an_antibody_is_one_line(tmp_path: Path, old: str, new: str, line: str) -> None:
+    assert problems(tmp_path, ANTIBODY.replace(old, new)) == [line]

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from abm import cli
-from abm.cells import Antigen, Behaviour, Kind, Origin
+from abm.cells import ENGINEERED, Antigen, Behaviour, Kind, Origin
 from abm.config import load_config, rules_folder, rules_of
 from abm.errors import ConfigError
 from abm.model.body.drugs import read_drugs
 from abm.model.rules import load_rules
-from abm.setup import load_model
+from abm.setup import load_model, notes
 from abm.tables import Amended, Overlay, read_names, read_table, rules_digest
 
 HEADER = "kind,next,share,unit,source,status\n"
@@ -68,6 +68,41 @@ def test_lymphoblasts_are_not_myeloblasts(tmp_path: Path) -> None:
     drugs = read_drugs(folder)
     assert drugs["prednisone"].log10_kill[-1] > read_drugs(rules_folder("human"))["prednisone"].log10_kill[-1]
     assert load_model(config).traffic["lsc_share"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("disease", "seen_by"),
+    [
+        ("all", {"CAR_CD19", "CAR_CD20", "CAR_CD19_CD123"}),
+        ("burkitt", {"CAR_CD19", "CAR_CD20", "CAR_CD19_CD123"}),
+        ("dlbcl", {"CAR_CD19", "CAR_CD20", "CAR_CD19_CD123"}),
+        ("follicular", {"CAR_CD19", "CAR_CD20", "CAR_CD19_CD123"}),
+        ("myeloma", {"CAR_BCMA"}),
+    ],
+)
+def test_lymphoid_tumours_show_what_engineered_cells_see(tmp_path: Path, disease: str, seen_by: set[str]) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text(f'[patient]\ndisease = "{disease}"\nblast_fraction = 0.1\n')
+    recognition = load_model(load_config(case)).rules.recognition
+    for kind in (Kind.LSC, Kind.BLAST):
+        shown = sum(1 << antigen for antigen in recognition.shown(kind, Origin.HOST, donor_is_self=True))
+        found = {s.name for s in ENGINEERED if int(recognition.receptors[s]) & shown}
+        assert {name for name in found if name.startswith("CAR_")} == seen_by
+
+
+def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_path: Path) -> None:
+    case, rules = tmp_path / "case.toml", tmp_path / "own"
+    rules.mkdir()
+    event = '[[events]]\nday = 0\naction = "cells"\nproduct = "car_t"\nreceptor = "CAR_CD20"\n'
+    case.write_text(f'[patch]\nrules = "{rules}"\n{event}')
+    text = (rules_folder("human") / "expression.csv").read_text(encoding="utf-8")
+    (rules / "expression.csv").write_text("".join(x for x in text.splitlines(True) if ",CD20," not in x))
+    [said] = [note for note in notes(load_config(case)) if "receptor" in note]
+    assert said.startswith(f"{case}:7: events[0].receptor: no cell of the marrow shows what CAR_CD20 sees")
+    text = (rules_folder("human") / "receptors.csv").read_text(encoding="utf-8")
+    (rules / "receptors.csv").write_text("".join(x for x in text.splitlines(True) if not x.startswith("CAR_CD20")))
+    with pytest.raises(ConfigError, match=r"case.toml:7: events\[0\].receptor: CAR_CD20 is not in receptors.csv"):
+        load_model(load_config(case))
 
 
 def test_a_disease_that_a_species_lacks_is_one_line(tmp_path: Path) -> None:

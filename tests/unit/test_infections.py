@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import without_infections
 from abm.model.body import Dose
 from abm.model.body.infection import (
     BACTERIA,
@@ -31,6 +31,7 @@ from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import change, copied
 
 HUMAN = tables().pathogens
+DEADLY = section(MortalityRules, tables().values, 70.0)
 NORMAL_ANC = 4.0
 FULL = (1.0,) * len(PATHOGENS)
 
@@ -119,8 +120,7 @@ def test_prophylaxis_prevents_its_share_of_onsets() -> None:
 
 def fate(seed: int, *, treated: bool) -> tuple[bool, bool]:
     """Return whether a patient without neutrophils falls ill within 20 days, and dies of it within 30."""
-    rules = section(MortalityRules, tables().values, 70.0)
-    found, mortality = Infections(HUMAN, seed), Mortality(rules, 4.0, 190.0, 145.0)
+    found, mortality = Infections(HUMAN, seed), Mortality(DEADLY, 4.0, 190.0, 145.0)
     host = against(0.0, treated=treated, room=(1.0, 0.0, 0.0, 0.0))
     late = replace(host, prevented=(1.0, 1.0, 1.0, 1.0))
     for step in range(120):
@@ -139,6 +139,20 @@ def test_about_15_percent_of_treated_episodes_kill_and_most_untreated_ones() -> 
     assert alone[:, 1].sum() > 0.8 * alone[:, 0].sum()
 
 
+def test_infections_that_come_kill_as_many_as_the_average_says() -> None:
+    """Survival of 250 patients after 20 days without neutrophils: by their own infections, and by infection_death."""
+    host = against(0.0, gut_loss=0.05, room=(1.0, 0.0, 0.0, 0.0))
+    survival = []
+    for seed in range(250):
+        found, exposure = Infections(HUMAN, seed), 0.0
+        for step in range(80):
+            found.advance(host, step / 4.0, 6.0)
+            exposure += float(found.hazards()[BACTERIA]) / 4.0
+        survival.append(np.exp(-exposure))
+    error = float(np.std(survival, ddof=1)) / sqrt(len(survival))
+    assert abs(float(np.mean(survival)) - np.exp(-20.0 * DEADLY.infection_death)) < 3.0 * error
+
+
 def test_a_body_continues_as_if_it_had_not_been_stopped() -> None:
     empty = {"host": 0.0}
     through, first = make_body(Person(donor="sibling")), make_body(Person(donor="sibling"))
@@ -154,7 +168,7 @@ def test_a_body_continues_as_if_it_had_not_been_stopped() -> None:
 
 def test_old_checkpoints_are_read() -> None:
     old = Snapshot(7, (8, 4, 4), 0, 8, {}, {"mortality.exposure": np.array([0.1, 0.2, 0.3])})
-    new = UPGRADERS[3](old).body
+    new = without_infections(old).body
     body = make_body()
     body.infections.unpack({name: new[f"infections.{name}"] for name in Infections.STATE})
     assert body.infections.turn == 7.0

@@ -12,7 +12,7 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import COLD, N_BEHAVIOURS, N_COUNTS, N_KINDS, N_ORIGINS, Behaviour, Count, Kind, Label
 from abm.config import Config, load_config
 from abm.errors import ConfigError
-from abm.io.reader import UPGRADERS
+from abm.io.upgrades import UPGRADERS
 from abm.model import labels
 from abm.model.body import Dose
 from abm.model.rules import StepRates
@@ -46,7 +46,7 @@ def rates_of(divide: dict[Kind, float]) -> StepRates:
     for kind, rate in divide.items():
         table[2 * kind + 1, Behaviour.DIVIDE] = rate
     none = np.zeros(0, np.uint32)
-    return StepRates(table.reshape(-1), none, none, none)
+    return StepRates(table.reshape(-1), none, none, none, none, none)
 
 
 def test_a_dna_label_is_taken_up_in_proportion_to_dna_synthesis() -> None:

@@ -33,10 +33,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def with_share(run: Any, share: np.ndarray, config: dict[str, Any] = CONFIG) -> Any:
-    """Return a run with this leukaemic share of dividing myeloid cells."""
+    """Return a run with this leukaemic share of myeloid cells, divisions and new granulocytes on every day."""
     counts = np.zeros((DAYS.size, cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), np.int64)
     counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = np.rint(CELLS * share)
     counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST] = CELLS - np.rint(CELLS * share)
+    for row, kind in ((Count.LEFT, Kind.BLAST), (Count.BIRTH, Kind.BLAST)):
+        counts[:, row, kind, Origin.HOST] = counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST]
+    counts[:, Count.BECAME, Kind.METAMYELOCYTE, Origin.HOST] = CELLS
+    counts[:, Count.BIRTH, Kind.MYELOCYTE, Origin.HOST] = counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST]
     return dataclasses.replace(run, config=config, day=DAYS, step=np.arange(DAYS.size), body={}, counts=counts)
 
 
@@ -53,6 +57,9 @@ def test_both_slopes_are_found(run: Any) -> None:
         log(2) / 0.03, rel=0.05
     )
     assert MADE["bcr_abl_halving_time"].make(with_share(run, two_slopes(0.001, 0.001, 1.0))) == inf
+    good, poor = with_share(run, two_slopes(-0.03, -0.03, 1.0)), with_share(run, two_slopes(-0.02, -0.02, 1.0))
+    assert MADE["bcr_abl_halving_time_good"].make(good) == MADE["bcr_abl_halving_time"].make(good)
+    assert MADE["bcr_abl_halving_time_good"].make(poor) is None, "15 % at three months"
 
 
 def test_no_slope_without_treatment_or_before_its_end(run: Any) -> None:
@@ -86,3 +93,31 @@ def test_what_is_below_the_limit_of_an_assay_is_negative(run: Any) -> None:
 def test_twenty_metaphases_miss_a_few_percent(run: Any) -> None:
     free = MADE["philadelphia_positive"].make(with_share(run, np.full(DAYS.size, 0.02))) == 0.0
     assert free.mean() == pytest.approx(0.98**20, abs=0.12)
+
+
+def remission(run: Any, share: float, anc: float, platelets: float) -> tuple[Any, Any]:
+    """Return both kinds of remission of a patient with these blasts and counts from day 50 to 60, worse ones else."""
+    good = (DAYS >= 50.0) & (DAYS < 60.0)
+    seen = with_share(run, np.where(good, share, 0.5))
+    body = {
+        name: read.Column(np.where(good, value, 0.2), "1e9/L")
+        for name, value in (("anc", anc), ("platelets", platelets))
+    }
+    seen = dataclasses.replace(seen, body=body)
+    return MADE["composite_remission"].make(seen), MADE["complete_remission"].make(seen)
+
+
+def test_remission_is_few_blasts_and_complete_if_counts_are_back(run: Any) -> None:
+    assert remission(run, 0.04, 1.2, 120.0) == (1.0, 1.0)
+    assert remission(run, 0.04, 0.8, 120.0) == (1.0, 0.0)
+    assert remission(run, 0.04, 1.2, 90.0) == (1.0, 0.0)
+    assert remission(run, 0.06, 1.2, 120.0) == (0.0, 0.0)
+
+
+def test_survival_counts_from_the_first_dose(run: Any) -> None:
+    def alive(cause: np.ndarray) -> Any:
+        body = {"cause_of_death": read.Column(cause, "1")}
+        return MADE["months_alive"].make(dataclasses.replace(with_share(run, np.full(DAYS.size, 0.5)), body=body))
+
+    assert alive(np.zeros(DAYS.size)) == inf
+    assert alive(np.where(DAYS >= 91.0, 2.0, 0.0)) == pytest.approx(91.0 / 30.4375)

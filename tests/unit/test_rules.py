@@ -226,6 +226,8 @@ def test_homeostasis_conserves_flux() -> None:
             "LEUKAEMIA,WT1,0.5",
             "one affinity: expected 1 as in its other rows, found 0.5",
         ),
+        ("receptors.csv", "CAR_CD19,CD19,1", "CAR_CD19,CD91,1", "unknown name 'CD91' (did you mean CD19?)"),
+        ("receptors.csv", "CAR_CD20,CD20,1", "CAR_CD200,CD20,1", "did you mean CAR_CD20?"),
         ("origins.csv", "DONOR,self", "DONOR,twin", "unknown name 'twin'"),
         ("origins.csv", "DONOR,other,DONOR_MINOR,", "DONOR,other,CD33,", "CD33 follows the kind of a cell"),
         ("antigens.csv", "CD19,lineage", "CD33,lineage", "CD33 stands twice"),

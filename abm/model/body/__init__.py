@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
 from abm.exactmath import exp
-from abm.model.body import engagement, report, targets, threats
+from abm.model.body import engagement, hiv_course, report, targets, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS, Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
@@ -24,10 +24,12 @@ from abm.model.body.clones import Clones
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS, Drugs
+from abm.model.body.edited import Edited, Exits
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
-from abm.model.body.immune import INDEX, POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.hiv import Exposure
+from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
@@ -42,17 +44,23 @@ from abm.model.body.parameters import (
     OrganRules,
     section,
 )
+from abm.model.body.regulation import allowed_growth
 from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.tables import Folder
 
-__all__ = ["OBSERVABLES", "Arrival", "Body", "Dose", "Patient", "Scale", "Tables", "Watch", "daily_production"]
+__all__ = [
+    "OBSERVABLES", "Arrival", "Body", "Dose", "Exposure", "Patient", "Scale", "Tables", "Watch", "daily_production",
+]  # fmt: skip
 
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
+#: Counts of edited cells that left, as rows of ``Edited``; and of all that come back to their pools, before them.
+EDITED_ROWS = (Count.EDITED_EGRESS, Count.ALTERED_EGRESS)
+BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)
 #: Leukaemic cells in the blood: one agent stands for as many cells as in the marrow.
 BLASTS = (Kind.BLAST, Kind.LSC)
 
@@ -61,7 +69,13 @@ class Body:
     """One patient. All state stands in its parts; :meth:`pack` returns it, :meth:`unpack` takes it over."""
 
     def __init__(
-        self, tables: Tables, patient: Patient, scale: Scale, seed: int = 0, watch: Watch | None = None
+        self,
+        tables: Tables,
+        patient: Patient,
+        scale: Scale,
+        seed: int = 0,
+        watch: Watch | None = None,
+        exposure: Exposure | None = None,
     ) -> None:
         """Start at homeostasis, all cells of host origin.
 
@@ -71,13 +85,15 @@ class Body:
             scale: how the patch stands for the whole marrow.
             seed: that of the run.
             watch: receptor classes of engineered T cells that the run may give; none if left out.
+            exposure: to HIV; none if left out.
         """
         missing = [kind.name for kind in PRODUCTION if kind not in scale.exit_cells]
         if missing:
             msg = f"Scale.exit_cells lacks {', '.join(missing)}"
             raise ValueError(msg)
         weight = patient.weight_kg
-        self.tables, self.scale, self.seed = tables, scale, seed
+        self.tables, self.scale, self.seed, self.weight_kg = tables, scale, seed, weight
+        self.hiv = hiv_course.make(tables, patient, exposure, seed)
         self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
@@ -94,6 +110,7 @@ class Body:
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
+        self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
@@ -126,6 +143,11 @@ class Body:
         """Read the rule tables in ``folder`` and start a patient."""
         return cls(Tables.load(folder), patient, scale)
 
+    def catch_up(self, day: float) -> None:
+        """Let an infection that began before the run take its course until ``day``."""
+        if self.hiv is not None:
+            hiv_course.live_until(self, self.hiv, day)
+
     # ------------------------------------------------------------------------------------------------- one step
 
     def advance(
@@ -148,7 +170,8 @@ class Body:
             counts: int64 (N_COUNTS, 64, 4) of the step.
             doses: what is given now, in order.
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
-            seen: residents that each watched receptor class sees, int64 (classes, 64, 4); ``None``: nobody looked.
+            seen: residents that each watched receptor class sees, and that show each watched antigen, int64
+                (classes + antigens, 64, 4); ``None``: nobody looked.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -156,13 +179,15 @@ class Body:
         exits = self._exits(counts[Count.EGRESS])
         self._survive_drugs(step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
-        self.blood.advance(exits, labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift, step_h)
-        self._take_back(counts[Count.EGRESS])
-        self._advance_immunity(exits, population, step_h)
-        if seen is not None:
+        labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
+        edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
+        self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
+        self._take_back(counts)
+        self._advance_immunity(exits, edited, population, step_h)
+        if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
-        engagement.advance(self, population, step_h)
+        engagement.advance(self, population, step_h, seen)
         for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -189,8 +214,10 @@ class Body:
         return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
 
     def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
-        """Tell of cells that have entered a pool, and not by division."""
+        """Tell who keeps account of a pool's cells of those it has gained but not by division."""
         self.clones.enter(kind, source, cells, pool)
+        if self.hiv is not None:
+            self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:
             self.disease.reactive.enter(kind, source, cells, pool)
 
@@ -210,6 +237,8 @@ class Body:
             for direction in (GVH, HVG):
                 self.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
             self.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
+            if self.hiv is not None:
+                self.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
         if self.disease is not None:
             self.disease.survive(by_drug)
         injury = self.drugs.injury(step_h)
@@ -217,22 +246,31 @@ class Body:
             self.allo.injure(injury)
             self.lymphocytes.damage_thymus(self.lymphocytes.rules.thymus_injury * injury)
 
-    def _take_back(self, egress: NDArray[np.int64]) -> None:
+    def _take_back(self, counts: NDArray[np.int64]) -> None:
         """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
-        for kind, origin in np.argwhere(egress[FIRST_MOTILE:]).tolist():
+        for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
             found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
             if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not self.allo.reactive(whose)):
-                self.lymphocytes.add(found, whose, int(egress[found, whose]) * self.scale.cells_per_agent)
+                n, *edited = (int(counts[row, found, whose]) * self.scale.cells_per_agent for row in BACK_ROWS)
+                self.edited.join(found, whose, n, edited, self.lymphocytes.add(found, whose, n))
 
-    def _advance_immunity(self, exits: Mapping[Kind, Floats], population: NDArray[np.int64], step_h: float) -> None:
+    def _advance_immunity(
+        self, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float
+    ) -> None:
         """Advance pools, thymus, alloreactive cells and organs."""
-        lymphopenia = self.cytokines.lymphopenia(self.relative_t_cells)
-        self.lymphocytes.advance(exits, lymphopenia, step_h)
+        if self.hiv is not None:
+            hiv_course.follow_edits(self.hiv, self.edited)
+        lack = self.lymphopenia
+        self.edited.advance(self.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
+        if self.hiv is not None:
+            self.hiv.advance(self.lymphocytes.pools, hiv_course.surroundings(self), self.day, step_h)
         for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
             survival = self.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
                 self.lymphocytes.pools[:, victims] *= survival
                 self.allo.survive(mirror, survival, survival)
+                if self.hiv is not None:
+                    self.hiv.survive_of(victims, survival)
         loss_before = self.allo.immune_loss.tolist()
         self.allo.advance(self._surroundings(population), step_h)
         gained = max(now - old for now, old in zip(self.allo.immune_loss.tolist(), loss_before, strict=True))
@@ -252,6 +290,12 @@ class Body:
             self.lymphocytes.damage_thymus(self.chronic.thymic_damage(step_h))
 
     @property
+    def lymphopenia(self) -> tuple[float, float]:
+        """Drives of homeostatic division, of all T cells and of CD8 memory cells."""
+        cd8 = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
+        return self.cytokines.lymphopenia(self.relative_t_cells), cd8
+
+    @property
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
         return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
@@ -266,6 +310,7 @@ class Body:
             leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
             priming=1.0 + self.exhaustion.rules.ctla4_priming * self.antibodies.blocked(CTLA_4_AXIS),
             unbraked=self.antibodies.blocked(PD_1_AXIS),
+            unregulated=allowed_growth(self.lymphocytes, float(self.allo.effectors[GVH]), self.allo.rules),
             activation=1.0 - self.drugs.inhibition("activation"),
             proliferation=1.0 - self.drugs.inhibition("proliferation"),
             killing=1.0 - self.drugs.inhibition("killing"),
@@ -289,8 +334,12 @@ class Body:
             self.drugs.set_level(self.drugs.index(dose.name), dose.amount)
         elif dose.kind == "blood_loss":
             self._bleed(dose.amount)
+        elif dose.kind == "art" and self.hiv is not None:
+            self.hiv.art.order(dose.amount)
         elif dose.kind == "platelet_loss":
             self.blood.destroy_platelets(dose.amount)
+        elif dose.kind == "switch":
+            self.edited.purge(dose.amount, self.blood, self.lymphocytes)
         elif dose.plan is not None:
             self.treatment.plan(self.drugs.index(dose.name), dose.amount, dose.plan)
         elif dose.receptor:
@@ -309,13 +358,19 @@ class Body:
 
     def infuse(self, graft: Dose) -> None:
         """Put the lymphocytes of a graft or cell product into the pools (:meth:`advance` does so for its doses)."""
+        if graft.edit is not None:
+            self.edited.begin(graft.edit, graft.origin)
+        before = self.lymphocytes.pools.copy()
         for kind, share in self.tables.grafts[graft.name].cd3.items():
-            self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
-            pool = float(self.lymphocytes.pools[INDEX[kind], graft.origin])
+            pool = self.lymphocytes.add(kind, graft.origin, share * graft.cd3)
+            self.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
             self.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
             if self.disease is not None:
                 self.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
-        self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
+        if self.hiv is not None:
+            hiv_course.graft(self.hiv, graft, before, self.lymphocytes.pools)
+        if any(kind is not Kind.TREG for kind in self.tables.grafts[graft.name].cd3):  # those do not attack the host
+            self.allo.precursors[GVH] += graft.cd3 * self.donor.graft_versus_host
         if graft.kind == "graft":
             self.grafted = 1.0
             theirs = np.zeros_like(self.lymphocytes.pools)
@@ -370,6 +425,11 @@ class Body:
             table = self.drugs.variant_kills(self.step_h) / self.step_h
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
 
+    @property
+    def looks(self) -> bool:
+        """Whether it matters in the coming step who shows what is watched."""
+        return self.engineered.present or (self.antibodies.acting and bool(self.watch.antigens))
+
     def directed_hazards(self) -> Floats | None:
         """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
 
@@ -395,12 +455,22 @@ class Body:
         """Return the receptor classes in a pool and their shares of its cells."""
         side = Origin.DONOR if origin is Origin.DONOR2 else origin
         share = alloreactive.get(side, 0.0)
-        own = self.repertoires[origin].get(kind, ())
-        return [*alloreactive_shares(kind, side, share, self.donor.ubiquitous_share), *own]
+        allo = alloreactive_shares(kind, side, share, self.donor.ubiquitous_share)
+        found = [*allo, *self.repertoire(origin, kind)]
+        added, shown = self.edited.expressing(kind, origin)
+        return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
+
+    def repertoire(self, origin: Origin, kind: Kind) -> Sequence[Share]:
+        """Return the receptor classes of a pool that are not alloreactive."""
+        return self.repertoires[origin].get(kind, ())
 
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
         """Return the clone of every lymphocyte that enters the marrow now, in their order."""
         return self.clones.of_cells(arrivals, int(self.turn))
+
+    def edits_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
+        """Return the bits of edits and losses of every lymphocyte that enters the marrow now, in their order."""
+        return self.edited.of_cells(arrivals, int(self.turn))
 
     def settle(self, turned_away: Iterable[Arrival]) -> None:
         """Give lymphocytes that found no site back to the body."""
@@ -451,8 +521,10 @@ class Body:
             "allo",
             "chronic",
             "engineered",
+            "edited",
         )
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
+        found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
         if self.disease is not None:
             found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
         return found

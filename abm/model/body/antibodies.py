@@ -164,7 +164,7 @@ def _values(
         if prop == "kill":
             kill[row.choice("of", DRUG_TARGETS)] = row.number("value", 0.0)
         elif prop == "lends":
-            lends[Kind[row.choice("of", [k.name for k in kinds if is_motile(k)])]] = row.number("value", 0.0, 1.0)
+            lends[Kind[row.choice("of", [k.name for k in Kind if is_motile(k)])]] = row.number("value", 0.0, 1.0)
         else:
             wanted = ["-"] if prop in KINETICS else [a.name for a in Antigen]
             of = row.choice("of", [*wanted, *CHECKPOINTS] if prop == "half_occupancy" else wanted)
@@ -236,10 +236,14 @@ class Antibodies(Packed):
 
     def occupancies(self) -> list[float]:
         """Return the occupied share of the target of each antibody."""
+        if not self.amount.any():
+            return [0.0] * len(self.known)
         return [drug.occupancy(self.concentration(i)) for i, drug in enumerate(self.known)]
 
     def blocked(self, axis: Sequence[str]) -> float:
         """Return the share of an axis that is blocked, whichever of its ends the antibodies bind."""
+        if not self.amount.any():
+            return 0.0
         free = 1.0
         for drug, occupied in zip(self.known, self.occupancies(), strict=True):
             if drug.target in axis:
@@ -279,13 +283,15 @@ class Antibodies(Packed):
                 seen |= drug.molecules > 0.0
         return 1.0 - free, total(cells[seen])
 
-    def shown(self, cells: Floats) -> dict[Antigen, float]:
-        """Return the antigen on these cells by kind, shape (N_KINDS,), nmol, that any antibody consumes."""
-        found = {}
-        for drug in self.known:
-            if drug.internalisation > 0.0 and drug.antigen is not None:
-                found[drug.antigen] = total(cells * drug.molecules) / _AVOGADRO
-        return found
+    @property
+    def consumed(self) -> tuple[Antigen, ...]:
+        """Antigens with which cells take in an antibody."""
+        return tuple(d.antigen for d in self.known if d.internalisation > 0.0 and d.antigen is not None)
+
+    def shown(self, cells: Mapping[Antigen, Floats]) -> dict[Antigen, float]:
+        """Return the antigen on the cells that show it, by kind, each of shape (N_KINDS,), in nmol."""
+        molecules = {drug.antigen: drug.molecules for drug in self.known if drug.antigen is not None}
+        return {antigen: total(n * molecules[antigen]) / _AVOGADRO for antigen, n in cells.items()}
 
 
 def _decayed(amount: float, rate: float, loss: float, hours: float) -> float:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from math import inf
 
+import numpy as np
+
 from abm.exactmath import exp
-from abm.model.body.numerics import HOURS_PER_DAY, Packed
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 from abm.model.body.parameters import ChronicRules
 from abm.philox import philox_scalar
 from abm.streams import Stream
 
+STAGES = 3  #: of the loss of tolerance: next to no chronic GVHD begins in the first weeks
 _TWO32 = 4294967296.0
 
 
@@ -23,18 +26,19 @@ class ChronicDisease(Packed):
     """Chronic GVHD of one patient.
 
     Attributes:
-        broken: 0-1; tolerance that is lost.
+        breaking: stages of the loss of tolerance, 0-1, the last of which is what is lost, shape (STAGES,).
         exposure: hazard of its onset so far.
         onset: day on which it began; infinite before.
         severity: 0-1.
     """
 
-    STATE = ("broken", "exposure", "onset", "severity")
+    STATE = ("breaking", "exposure", "onset", "severity")
 
     def __init__(self, rules: ChronicRules, seed: int) -> None:
         """Start without it; ``seed`` is that of the run."""
         self.rules, self._seed = rules, seed
-        self.broken, self.exposure, self.onset, self.severity = 0.0, 0.0, inf, 0.0
+        self.breaking: Floats = np.zeros(STAGES)
+        self.exposure, self.onset, self.severity = 0.0, inf, 0.0
 
     def advance(self, reactive: float, thymic_function: float, step: int, day: float, step_h: float) -> None:
         """Advance by ``step_h`` hours that end on ``day``.
@@ -48,7 +52,9 @@ class ChronicDisease(Packed):
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
         drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
-        self.broken = drive + (self.broken - drive) * exp(-days / r.chronic_delay)
+        kept = exp(-days * STAGES / r.chronic_delay)
+        for stage, before in enumerate((drive, *self.breaking[:-1].tolist())):
+            self.breaking[stage] = before + (self.breaking[stage] - before) * kept
         hazard = r.chronic_rate * self.broken * days
         self.exposure += hazard
         if hazard > 0.0 and self.onset == inf:
@@ -58,6 +64,11 @@ class ChronicDisease(Packed):
         if self.onset < inf:
             grown = 1.0 - (1.0 - self.severity) * exp(-r.chronic_growth * self.broken * days)
             self.severity = grown * exp(-days / r.chronic_repair)
+
+    @property
+    def broken(self) -> float:
+        """Tolerance that is lost, 0-1."""
+        return float(self.breaking[-1])
 
     @property
     def risk(self) -> float:

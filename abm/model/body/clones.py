@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import COLD, N_ORIGINS, Kind, Origin
-from abm.exactmath import log, power
+from abm.exactmath import power
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Arrival
 from abm.model.body.numerics import Floats, Packed, total
 from abm.philox import philox
@@ -189,42 +189,3 @@ def share_made(cells: Floats) -> float:
     """Return the share of cells with receptors that were made since the start; 0 without cells."""
     n = int((cells > 0.0).sum())
     return int((cells > _MADE).sum()) / n if n else 0.0
-
-
-def _sizes(cells: Floats) -> tuple[Floats, Ints]:
-    """Return the clones of a sample in ascending order and the cells of each."""
-    clones, n = np.unique(cells[cells > 0.0], return_counts=True)
-    return clones, n
-
-
-def shannon(cells: Floats) -> float:
-    """Return the Shannon entropy, nats."""
-    _, n = _sizes(cells)
-    whole = int(n.sum())
-    of_size = enumerate(np.bincount(n).tolist()) if whole else ()
-    return total(-clones * size / whole * log(size / whole) for size, clones in of_size if clones)
-
-
-def simpson(cells: Floats) -> float:
-    """Return the probability that two cells drawn with replacement are of different clones; 0 without cells."""
-    _, n = _sizes(cells)
-    whole = int(n.sum())
-    return 1.0 - int((n * n).sum()) / (whole * whole) if whole else 0.0
-
-
-def chao1(cells: Floats) -> float:
-    """Return the bias-corrected Chao1 estimate (Chao 1984) of how many clones there are."""
-    _, n = _sizes(cells)
-    once, twice = int((n == 1).sum()), int((n == 2).sum())
-    return n.size + once * (once - 1) / (2 * (twice + 1))
-
-
-def morisita_horn(one: Floats, other: Floats) -> float:
-    """Return the Morisita-Horn overlap of two samples: 0 nothing shared, 1 the same clones in the same shares."""
-    (clones, n), (others, m) = _sizes(one), _sizes(other)
-    whole, whole_other = int(n.sum()), int(m.sum())
-    if not whole or not whole_other:
-        return 0.0
-    _, i, j = np.intersect1d(clones, others, assume_unique=True, return_indices=True)
-    squares = int((n * n).sum()) / (whole * whole) + int((m * m).sum()) / (whole_other * whole_other)
-    return 2.0 * int((n[i] * m[j]).sum()) / (whole * whole_other) / squares

@@ -85,7 +85,16 @@ class Cytokines(Packed):
 
     def lymphopenia(self, t_cells: float) -> float:
         """Return the drive of homeostatic division: 0 at homeostasis, 1 at the IL-7 level of no T cell at all."""
-        return (self.il7(t_cells) - 1.0) / (self.il7(0.0) - 1.0)
+        return _drive(self.rules.il7_floor, t_cells)
+
+    def cd8_lymphopenia(self, cd8_cells: float) -> float:
+        """Return that of CD8 memory cells, which follow IL-15 and consume it, at these relative to homeostasis."""
+        return _drive(self.rules.il15_floor, cd8_cells)
+
+
+def _drive(floor: float, consumers: float) -> float:
+    """Return the level of a factor above the usual one, relative to the highest."""
+    return (consumed(floor, consumers) - 1.0) / (consumed(floor, 0.0) - 1.0)
 
 
 def _relax(value: float, target: float, exponent: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from abm.cells import Kind, Origin, Specificity
+from abm.config_graft import Edit
 from abm.model.body.treatment import Plan
 
 DoseKind = Literal[
@@ -18,9 +19,11 @@ DoseKind = Literal[
     "gcsf",
     "graft",
     "cells",
+    "art",
     "label",
     "blood_loss",
     "platelet_loss",
+    "switch",
 ]
 #: Kinds in the order in which they are given when they fall into the same step.
 ORDER: tuple[DoseKind, ...] = get_args(DoseKind)
@@ -34,7 +37,8 @@ class Dose:
         kind: what it is.
         name: drug or antibody, graft source, cell product, marker of a label, or "tbi".
         amount: drug: share of the reference course; antibody: mg, infusion of one: mg/h; radiation: Gy; gcsf: ug/kg;
-            immunosuppression_level and treatment: 0-1; blood_loss and platelet_loss: the lost share.
+            immunosuppression_level and treatment: 0-1; art: chance that a dose is taken; blood_loss and platelet_loss:
+            the lost share; switch: the share of its carriers that dies.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
@@ -42,6 +46,8 @@ class Dose:
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         receptor: class of the receptor that a gene has brought into them.
         origin: whose cells a graft or product holds.
+        edit: how the stem and progenitor cells of a graft are edited; None: not at all.
+        ccr5_null: share of the cells of a graft without functional CCR5.
         plan: when a treatment begins and how long it lasts.
     """
 
@@ -55,4 +61,6 @@ class Dose:
     cells: tuple[tuple[Kind, float], ...] = ()
     marrow_of: str = ""
     nucleated: float = 0.0
+    edit: Edit | None = None
     receptor: Specificity = Specificity.NONE
+    ccr5_null: float = 0.0

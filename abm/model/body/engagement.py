@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS
+from abm.cells import FIRST_MOTILE, N_KINDS, N_ORIGINS
 from abm.exactmath import exp
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.immune import POOLS, T_CELLS, Arrival
@@ -18,24 +18,36 @@ if TYPE_CHECKING:
     from abm.model.body import Body
 
 
-def advance(body: Body, population: NDArray[np.int64], step_h: float) -> None:
-    """Let antibodies kill in the body, tire its T cells and be cleared, also by what cells show."""
+def advance(body: Body, population: NDArray[np.int64], step_h: float, seen: NDArray[np.int64] | None = None) -> None:
+    """Let antibodies kill in the body, tire its T cells and be cleared, also by what cells show.
+
+    Args:
+        body: the patient.
+        population: residents by kind and origin.
+        step_h: length of the step, hours.
+        seen: residents that show what is watched (``Body.advance``); without it none has lost an antigen.
+    """
     drugs, exhaustion, lymphocytes = body.antibodies, body.exhaustion, body.lymphocytes
     if not drugs.acting:
         exhaustion.advance(0.0, 0.0, step_h)
         return
-    cells = np.zeros(N_KINDS)
-    cells[:FIRST_MOTILE] = population.sum(axis=1) * body.scale.cells_per_agent
+    marrow, outside = np.zeros(N_KINDS), np.zeros(N_KINDS)
+    marrow[:FIRST_MOTILE] = population.sum(axis=1) * body.scale.cells_per_agent
     able = min(lymphocytes.relative_t_cells, 1.0) * exhaustion.strength
     for row, kind in enumerate(POOLS):
         rate = drugs.body_kill(kind, able)
         if rate > 0.0:
             lymphocytes.pools[row] *= exp(-rate * step_h / HOURS_PER_DAY)
-        cells[kind] += total(lymphocytes.pools[row])
-    held, targets = drugs.lent(cells)
+        outside[kind] = total(lymphocytes.pools[row])
+    held, targets = drugs.lent(marrow + outside)
     per_t_cell = targets / max(total(lymphocytes.cells(T_CELLS)), 1.0)
     exhaustion.advance(exhaustion.engaged(held, per_t_cell), drugs.blocked(PD_1_AXIS), step_h)
-    drugs.advance(drugs.shown(cells), step_h)
+    showing = dict.fromkeys(drugs.consumed, marrow + outside)
+    if seen is None:
+        seen = np.zeros((0, N_KINDS, N_ORIGINS), np.int64)
+    for antigen, residents in zip(body.watch.antigens, seen[len(body.watch.classes) :], strict=False):
+        showing[antigen] = residents.sum(axis=1) * body.scale.cells_per_agent + outside
+    drugs.advance(drugs.shown(showing), step_h)
 
 
 def exhaustion_of(body: Body, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:

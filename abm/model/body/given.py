@@ -14,13 +14,16 @@ from abm.model.body.antibodies import Antibody, read_antibodies
 from abm.model.body.autoimmune import Values, read_autoimmune
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
+from abm.model.body.edited import Transgenes, read_transgenes
 from abm.model.body.exhaustion import ExhaustionRules, read_exhaustion
 from abm.model.body.grafts import Graft, Source, read_grafts, read_sources
+from abm.model.body.hiv_rules import read_hiv
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
 from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
+from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
 from abm.tables import Folder
@@ -111,6 +114,9 @@ class Tables:
     clones: dict[Kind, CloneRules]
     pathogens: tuple[Pathogen, ...]
     products: dict[str, Product]
+    editing: dict[str, float]
+    transgenes: Transgenes
+    hiv: Mapping[str, float] | None = None
     autoimmune: Mapping[str, Values] = field(default_factory=dict)
 
     @classmethod
@@ -131,6 +137,9 @@ class Tables:
             read_clones(folder),
             read_pathogens(folder),
             read_products(folder),
+            read_editing(folder),
+            read_transgenes(folder),
+            read_hiv(folder),
             read_autoimmune(folder),
         )
 

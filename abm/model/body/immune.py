@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +72,24 @@ class Lymphocytes(Packed):
         """T cells relative to homeostasis."""
         return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self.reference_t_cells
 
-    def advance(self, exits: Mapping[Kind, Floats], lymphopenia: float, step_h: float) -> None:
+    def part(self, shares: Mapping[str, Floats]) -> Self:
+        """Return some of the lymphocytes; nobody is told of cells that enter their pools."""
+        some = super().part(shares)
+        some._enter = lambda *_: None
+        return some
+
+    @property
+    def relative_cd8_cells(self) -> float:
+        """CD8 cells relative to homeostasis."""
+        whole = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
+        return total(total(self.pools[INDEX[kind]]) for kind in CD8_CELLS) / whole
+
+    def advance(self, exits: Mapping[Kind, Floats], lymphopenia: tuple[float, float], step_h: float) -> None:
         """Advance by ``step_h`` hours.
 
         Args:
             exits: real NK cells, B cells and thymus-seeding cells that left the marrow, each of shape (N_ORIGINS,).
-            lymphopenia: drive of homeostatic division: 0 at homeostasis, 1 without any T cell.
+            lymphopenia: drive of homeostatic division, 0 at homeostasis, 1 without any T cell; that of CD8 memory.
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
@@ -92,19 +105,21 @@ class Lymphocytes(Packed):
         self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
         self.thymic_function = 1.0 - (1.0 - self.thymic_function) * exp(-days / r.thymus_recovery)
 
-    def _divide(self, thymic_days: Floats, lymphopenia: float, days: float) -> None:
+    def _divide(self, thymic_days: Floats, lymphopenia: tuple[float, float], days: float) -> None:
         """Advance the T-cell pools.
 
         Without lymphopenia division balances death, but for what the thymus adds to naive and regulatory cells.
-        Lymphopenia lets all divide faster and turns naive cells into memory-like ones.
+        Lymphopenia lets all divide faster and turns naive cells into memory-like ones. CD8 memory cells live on IL-15,
+        the others on IL-7, so that CD8 cells, which are back first, do not take the place of CD4 cells.
 
         Args:
             thymic_days: thymic output of the step in days of full output, by origin.
-            lymphopenia: 0 at homeostasis, 1 without any T cell.
+            lymphopenia: 0 at homeostasis, 1 without any T cell; that of CD8 memory cells.
             days: length of the step.
         """
         r = self.rules
-        convert = 1.0 - exp(-r.naive_conversion * max(lymphopenia, 0.0) * days)
+        by_il7, by_il15 = lymphopenia
+        convert = 1.0 - exp(-r.naive_conversion * max(by_il7, 0.0) * days)
         for naive, memory in ((Kind.CD4_NAIVE, Kind.CD4_MEMORY), (Kind.CD8_NAIVE, Kind.CD8_MEMORY)):
             converted = self.pools[INDEX[naive]] * convert
             self.pools[INDEX[naive]] -= converted
@@ -114,7 +129,8 @@ class Lymphocytes(Packed):
         growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
         for kind in T_CELLS:
             row, emigrants = INDEX[kind], self._emigrants.get(kind, 0.0)
-            net = growth.get(kind, r.naive_growth) * lymphopenia - emigrants / self._reference[row]
+            drive = by_il15 if kind is Kind.CD8_MEMORY else by_il7
+            net = growth.get(kind, r.naive_growth) * drive - emigrants / self._reference[row]
             self.pools[row] = self.pools[row] * exp(net * days) + emigrants * thymic_days
             if emigrants > 0.0:
                 self._enter(kind, 0, emigrants * thymic_days, self.pools[row])
@@ -130,9 +146,11 @@ class Lymphocytes(Packed):
         """Take away a share (0-1) of what is left of the thymic function."""
         self.thymic_function = self.thymic_function * (1.0 - min(share, 1.0))
 
-    def add(self, kind: Kind, origin: Origin | int, cells: float) -> None:
-        """Add cells of a kind, or of one that becomes it in the body, to its pool."""
-        self.pools[INDEX[RETURNS.get(kind, kind)], origin] += cells
+    def add(self, kind: Kind, origin: Origin | int, cells: float) -> float:
+        """Add cells of a kind, or of one that becomes it in the body, to its pool; returns what that holds now."""
+        row = INDEX[RETURNS.get(kind, kind)]
+        self.pools[row, origin] += cells
+        return float(self.pools[row, origin])
 
     def queue(self, step_h: float) -> None:
         """Let the step's share of every pool head for the marrow."""

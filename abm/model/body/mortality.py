@@ -31,12 +31,14 @@ class Illness:
         chronic: severity of chronic GVHD, 0-1.
         leukaemia: leukaemic cells of the marrow relative to a full one, 0-1.
         injury: mean loss of epithelium to conditioning, 0-1.
+        protected: share of bacterial infections that prophylaxis prevents.
     """
 
     grade: int = 0
     chronic: float = 0.0
     leukaemia: float = 0.0
     injury: float = 0.0
+    protected: float = 0.0
 
 
 HEALTHY = Illness()
@@ -74,6 +76,7 @@ class Mortality(Packed):
     def hazards(self, anc: float, platelets: float, hb: float, illness: Illness = HEALTHY) -> Floats:
         """Return the hazards in 1/d by cause at these counts (1e9/L; g/L), beyond those of a healthy adult."""
         low = np.maximum(self._at(anc, platelets, hb) - self._usual, 0.0)
+        low[0] *= 1.0 - illness.protected
         r = self.rules
         gvhd = (0.0, 0.0, 0.0, r.gvhd_death_3, r.gvhd_death_4)[illness.grade] + r.chronic_death * illness.chronic
         leukaemia = r.leukaemia_death * (1.0 - _lack(illness.leukaemia, r.leukaemia_half, r.leukaemia_power))

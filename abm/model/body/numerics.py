@@ -7,8 +7,9 @@ Everything is + - * / on float64 and ``abm.exactmath``, so the same bits come ou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,3 +130,10 @@ class Packed:
                 msg = f"{name} has shape {new.shape}, expected {np.shape(old)}"
                 raise ValueError(msg)
             setattr(self, name, new.copy() if new.ndim else float(new))
+
+    def part(self, shares: Mapping[str, Floats]) -> Self:
+        """Return these shares of what some of the state holds, as something that follows the same rules."""
+        some = copy(self)
+        for name, share in shares.items():
+            setattr(some, name, getattr(self, name) * share)
+        return some

@@ -95,6 +95,7 @@ class Surroundings:
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
         priming: factor by which blocked checkpoints raise priming.
         unbraked: blocked share of the checkpoint that holds exhausted cells back.
+        unregulated: share of their growth that regulatory cells of the graft leave to its alloreactive ones.
     """
 
     host_apc: float = 1.0
@@ -105,6 +106,7 @@ class Surroundings:
     killing: float = 1.0
     priming: float = 1.0
     unbraked: float = 0.0
+    unregulated: float = 1.0
 
 
 class Alloimmunity(Packed):
@@ -192,7 +194,8 @@ class Alloimmunity(Packed):
         meeting = (precursors[GVH] / (1.0 + precursors[GVH] / self._crowd), precursors[HVG])
         started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
         awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
-        growth = [self._growth(signals[d], effectors[d], primed[d]) * around.proliferation for d in (GVH, HVG)]
+        allowed = (around.proliferation * around.unregulated, around.proliferation)
+        growth = [self._growth(signals[d], effectors[d], primed[d]) * allowed[d] for d in (GVH, HVG)]
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from abm.errors import ConfigError
 from abm.exactmath import log
 from abm.tables import Folder, read_values
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: Units of values that grow in proportion to body weight.
 EXTENSIVE = ("L", "m2", "cells", "cells/d")
@@ -19,7 +22,8 @@ EXTENSIVE = ("L", "m2", "cells", "cells/d")
 POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = (
-    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "engineered_il7_half", "engineered_search",
+    "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
+    "engineered_search",
 )  # fmt: skip
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
@@ -90,6 +94,7 @@ class CytokineRules:
     flt3l_floor: float = _in("1")
     flt3l_cellularity_cap: float = _in("1")
     il7_floor: float = _in("1")
+    il15_floor: float = _in("1")
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ class OrganRules:
     blood_kill: float = _in("1/d")
     blood_kill_half: float = _in("cells")
     epithelium_injury: float = _in("1")
+    treg_usual: float = _in("1")
+    treg_half: float = _in("1")
     skin_kill: float = _in("1")
     gut_kill: float = _in("1")
     liver_kill: float = _in("1")
@@ -238,7 +245,7 @@ class MortalityRules:
     toxicity_death: float = _in("1/d")
 
 
-Rules = TypeVar("Rules")
+Rules = TypeVar("Rules", bound="DataclassInstance")
 SECTIONS: tuple[type[Any], ...] = (
     SizeRules,
     BloodRules,
@@ -281,7 +288,7 @@ def read_body(folder: Folder) -> dict[str, float]:
 
 
 def section(kind: type[Rules], values: Mapping[str, float], weight_kg: float) -> Rules:
-    """Return one section of ``values`` for a patient of ``weight_kg``."""
+    """Return one section of ``values``, the reference weight among them, for a patient of ``weight_kg``."""
     size = weight_kg / values["reference_weight"]
     units = units_of(kind)
     return kind(**{name: values[name] * (size if unit in EXTENSIVE else 1.0) for name, unit in units.items()})

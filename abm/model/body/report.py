@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
-from abm.model.body import threats
+from abm.diversity import chao1, morisita_horn, shannon, simpson
+from abm.model.body import hiv_course, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
-from abm.model.body.clones import LINEAGES, SAMPLE, chao1, morisita_horn, shannon, share_made, simpson
+from abm.model.body.clones import LINEAGES, SAMPLE, share_made
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Lymphocytes
 from abm.model.body.infection import BACTERIA, PATHOGENS, episode_rate
 from abm.model.body.numerics import Floats, total
@@ -38,6 +39,11 @@ _CLONES = (
     ("overlap_start", "1", "Morisita-Horn overlap of their clones with those at the start"),
     ("overlap_graft", "1", "Morisita-Horn overlap of their clones with those of the last graft"),
 )
+#: Rows of the shares in ``Edited``, by the word that stands for each.
+_EDITED = {
+    "edited": "carry at least one edited allele",
+    "altered": "have lost both alleles, or carry what was added",
+}
 #: Quantities of autoimmune diseases; 0 in patients without the disease.
 AUTOIMMUNE = {
     "myelin_memory": ("cells", "myelin-reactive memory CD4 cells"),
@@ -79,6 +85,12 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
         for lineage in LINEAGES
         for name, unit, doc in _CLONES
     },
+    **{
+        f"{word}_share_{name}": ("fraction", f"share of {doc} that {meaning}")
+        for word, meaning in _EDITED.items()
+        for name, doc in _LINEAGES.items()
+        if name != "myeloid"
+    },
     "gcsf": ("fold", f"G-CSF, injected included, {_FOLD}"),
     "epo": ("fold", f"erythropoietin, {_FOLD}"),
     "tpo": ("fold", f"thrombopoietin, {_FOLD}"),
@@ -117,6 +129,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
     "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
+    **hiv_course.OBSERVABLES,
     **{f"{x}_new": ("fraction", f"{x.upper()} cells with receptors made since the start") for x in LINEAGES},
     **AUTOIMMUNE,
 }
@@ -125,10 +138,13 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
 def observables(body: Body) -> dict[str, float]:
     """Return the present values by the names of :data:`OBSERVABLES`."""
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
-    values |= _infections(body) | _engineered(body)
+    values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
     values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
+    for which, word in enumerate(_EDITED):
+        found = body.edited.shares(body.blood, body.lymphocytes, which)
+        values |= {f"{word}_share_{name}": share for name, share in found.items()}
     values |= {f"donor2_{name}": float(shares[name][Origin.DONOR2]) for name in ("myeloid", "t")}
     return {name: values[name] for name in OBSERVABLES}
 

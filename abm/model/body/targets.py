@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Kind, Specificity
+from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Specificity
 from abm.exactmath import exp
 from abm.model.body.blood import Blood
 from abm.model.body.engineered import Encounter
@@ -32,15 +32,17 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Watch:
-    """The receptor classes of a run that are watched.
+    """The receptor classes and antigens of a run that are watched.
 
     Attributes:
-        classes: in the order of the rows of what the lattice counts.
+        classes: in the order of the first rows of what the lattice counts.
         shown: whether a cell that has lost nothing is seen, bool (classes, N_KINDS, N_ORIGINS).
+        antigens: in the order of the other rows: those with which cells take in a drug that is given.
     """
 
     classes: tuple[Specificity, ...] = ()
     shown: NDArray[np.bool_] | None = None
+    antigens: tuple[Antigen, ...] = ()
 
 
 @dataclass(frozen=True)

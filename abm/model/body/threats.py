@@ -60,4 +60,5 @@ def illness(body: Body, population: NDArray[np.int64]) -> Illness:
     """Return what threatens besides low counts; ``population``: resident cells of the patch by kind and origin."""
     leukaemia = min(int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity, 1.0)
     injury = total(body.allo.injury_loss.tolist()) / len(ORGANS)
-    return Illness(body.allo.grade(), body.chronic.severity, leukaemia=leukaemia, injury=injury)
+    protected = body.drugs.inhibition("bacteria")
+    return Illness(body.allo.grade(), body.chronic.severity, leukaemia, injury, protected)

@@ -1,4 +1,4 @@
-"""Chronic myeloid leukaemia as rows of a disease, imatinib, and what assays see of both."""
+"""Diseases with a targeted drug, as rows: chronic myeloid leukaemia and imatinib, AML and a FLT3 inhibitor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_imatinib_kills_cycling_cells_of_cml_alone_and_not_those_with_t315i() ->
     sim = Simulation.start(Config.model_validate(CML), NumpyBackend())
     sim.body.drugs.give("imatinib", 1.0)
     wild, mutant = sim.body.drugs.variant_kills(1e4)[:2]
-    assert wild[Kind.BLAST, Cycle.CYCLING] == pytest.approx(0.056 * np.log(10), rel=1e-3)
+    assert wild[Kind.BLAST, Cycle.CYCLING] == pytest.approx(0.07 * np.log(10), rel=1e-3)
     assert wild[Kind.LSC, Cycle.QUIESCENT] == 0.0
     assert not mutant[[Kind.LSC, Kind.BLAST]].any()
     assert wild[[Kind.HSC, Kind.METAMYELOCYTE]].max() == 0.0
@@ -79,3 +79,28 @@ def test_a_dose_in_the_wrong_unit_is_one_line(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"case.toml:8: .*imatinib has no reference dose in mg/m2; use dose_mg"):
         load_model(load_config(case))
+
+
+def test_a_flt3_inhibitor_kills_what_depends_on_flt3() -> None:
+    kills = {}
+    for disease in ("aml", "aml_flt3"):
+        patient = {"disease": disease, "blast_fraction": 0.3}
+        sim = Simulation.start(Config.model_validate(CML | {"patient": patient}), NumpyBackend())
+        sim.body.drugs.give("gilteritinib", 1.0)
+        kills[disease] = sim.body.drugs.variant_kills(1e5)[:, Kind.BLAST, Cycle.CYCLING]
+    assert not kills["aml"].any()
+    wild, cytarabine_resistant, ras_mutant, f691l = kills["aml_flt3"]
+    assert wild == cytarabine_resistant == pytest.approx(0.12 * np.log(10), rel=1e-3)
+    assert ras_mutant == 0.0 < f691l < 0.5 * wild
+
+
+def test_ras_mutants_grow_out_on_a_flt3_inhibitor(backend: Any) -> None:
+    event = IMATINIB | {"drug": "gilteritinib", "dose_mg": 120.0}
+    changes = {"patient": {"disease": "aml_flt3", "blast_fraction": 0.5}, "patch": {"shape": [24, 24, 24]}}
+    sim = Simulation.start(Config.model_validate(CML | changes | {"events": [event]}), backend)
+    before, start = sim.record().values["variant_2"], leukaemic(sim)
+    while not sim.over:
+        sim.advance()
+    after = sim.record().values["variant_2"]
+    assert leukaemic(sim) * (1.0 - after) < 0.7 * start * (1.0 - before)
+    assert after > 2.0 * before > 0.0

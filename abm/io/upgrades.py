@@ -1,0 +1,89 @@
+"""What older checkpoints lacked: from each format version to the next.
+
+A part of the body that came later starts as it does in a patient who has none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from abm.cells import N_COUNTS
+from abm.state import Array, Snapshot
+
+
+def without_labels(old: Snapshot) -> Snapshot:
+    """Version 1 had no labels, no counts of them and no treatment that waits for a grade."""
+    counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
+    none = np.zeros_like(old.body["blood.neutrophils"])
+    idle = {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
+    return replace(old, body=old.body | counts | idle | {"blood.labelled_neutrophils": none})
+
+
+def without_clones(old: Snapshot) -> Snapshot:
+    """Version 2 had no eosinophils, missing blood, resistant stem cells, hazards of death, receptor classes, clones."""
+    added = {"blood.eosinophils": np.zeros_like(old.body["blood.neutrophils"]), "blood.volume_deficit": np.array(0.0)}
+    added |= {"drugs.resistant": np.zeros(8), "mortality.exposure": np.zeros(3)}
+    added |= {"mortality.cause": np.array(0.0), "mortality.day": np.array(np.inf)}
+    shapes = {"ids": (6, 4, 256), "due": (6, 4, 2), "made": (), "turn": (), "start": (2, 256), "graft": (2, 256)}
+    added |= {"turn": np.zeros(())} | {f"clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
+    return replace(old, body=old.body | added)
+
+
+def without_infections(old: Snapshot) -> Snapshot:
+    """Version 3 had no infections, no chronic GVHD and three causes of death."""
+    none = np.zeros(4)
+    added = {f"infections.{name}": none for name in ("load", "covered", "episodes")}
+    added |= {"infections.began": np.full(4, np.inf), "infections.turn": np.array(float(old.step))}
+    added |= {f"chronic.{name}": np.array(0.0) for name in ("exposure", "severity")}
+    added |= {"chronic.onset": np.array(np.inf), "chronic.breaking": np.zeros(3)}
+    added["mortality.exposure"] = np.concatenate([old.body["mortality.exposure"], np.zeros(3)])
+    return replace(old, body=old.body | added)
+
+
+def without_antibodies(old: Snapshot) -> Snapshot:
+    """Version 3 had no antibodies and no exhausted T cells."""
+    added = {"antibodies.amount": np.zeros(16), "antibodies.rate": np.zeros(16)}
+    added |= {"exhaustion.level": np.array(0.0), "allo.exhausted": np.zeros(2)}
+    return replace(old, body=old.body | added)
+
+
+def without_engineered(old: Snapshot) -> Snapshot:
+    """Version 3 had no engineered T cells, and one drug that waited, its index first in the order."""
+    n_drugs, (drug, *order) = old.body["drugs.level"].size, old.body["treatment.order"].tolist()
+    orders, since = np.zeros((n_drugs, 5)), np.full(n_drugs, np.inf)
+    orders[int(drug), :4], since[int(drug)] = order, old.body["treatment.since"]
+    shapes = {"cells": (6, 4), "cd4": (6,), "waiting": (6, 2)}
+    added = {f"engineered.{name}": np.zeros(shape) for name, shape in shapes.items()}
+    added |= {"engineered.il6": np.array(1.0), "engineered.felt": np.array(1.0)}
+    return replace(old, body=old.body | added | {"treatment.order": orders, "treatment.since": since})
+
+
+def without_edits(old: Snapshot) -> Snapshot:
+    """Version 3 had no edited cells and no counts of them."""
+    counts = {name: _with_rows(old.body[name]) for name in ("last_counts", "output.flux")}
+    cells = ("neutrophils", "monocytes", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells")
+    followed = {name: f"blood.{name}" for name in cells} | {n: f"lymphocytes.{n}" for n in ("pools", "thymus")}
+    none = {f"edited.{name}": np.zeros((2, *old.body[of].shape)) for name, of in followed.items()}
+    none |= {f"edited.{name}": np.zeros(4) for name in ("bits", "receptor")}
+    return replace(old, body=old.body | counts | none)
+
+
+def _of_version_3(old: Snapshot) -> Snapshot:
+    """Version 3 lacked several parts of the body."""
+    for without in (without_infections, without_antibodies, without_engineered, without_edits):
+        old = without(old)
+    return old
+
+
+def _with_rows(counts: Array) -> Array:
+    """Return counts with as many rows as they have now."""
+    return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
+
+
+#: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
+#: replaces arrays of the body rather than change them: parts share them.
+#: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: without_labels, 2: without_clones, 3: _of_version_3}

@@ -1,0 +1,31 @@
+"""Regulatory T cells of the donor hold back the expansion of its alloreactive ones."""
+
+from __future__ import annotations
+
+from abm.cells import Kind, Origin
+from abm.model.body.immune import INDEX, T_CELLS, Lymphocytes
+from abm.model.body.parameters import OrganRules
+
+_DONORS = (Origin.DONOR, Origin.DONOR2)
+_ONE_CELL = 1.0  #: keeps a quotient finite
+
+
+def allowed_growth(lymphocytes: Lymphocytes, effectors: float, rules: OrganRules) -> float:
+    """Return the share of their growth that regulatory cells leave to alloreactive cells of the graft.
+
+    What the usual few do is part of the parameters of alloreactivity; those beyond ``treg_usual`` per conventional T
+    cell halve growth at ``treg_half`` more.
+
+    Args:
+        lymphocytes: pools of the body.
+        effectors: activated alloreactive cells, which stand in none of the pools.
+        rules: parameters.
+    """
+    theirs = lymphocytes.pools[:, list(_DONORS)].sum(axis=1).tolist()
+    regulatory = theirs[INDEX[Kind.TREG]]
+    conventional = effectors
+    for kind in T_CELLS:
+        if kind is not Kind.TREG:
+            conventional = conventional + theirs[INDEX[kind]]
+    excess = float(regulatory) / max(conventional, _ONE_CELL) - rules.treg_usual
+    return 1.0 / (1.0 + max(excess, 0.0) / rules.treg_half)

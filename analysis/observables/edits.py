@@ -1,0 +1,133 @@
+"""Edited grafts: what of the blood is edited, whether the share stays, what a drug against the lost antigen leaves."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from ..read import Run, in_unit
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
+
+SEEN = 0.5  #: percent of T cells from which on engineered ones are seen, as for donor T cells in mice
+AFTER = 20.0  #: days after a directed drug in which counts fall
+#: CD34+CD38- and CD34+CD38+ cells of the marrow.
+PRIMITIVE, COMMITTED = ("hsc", "mpp"), ("cmp", "clp", "mep", "gmp")
+EARLY, LATE = (80.0, 100.0), (640.0, 730.0)  #: month 3 and month 24
+
+
+def _share(run: Run, name: str) -> Made:
+    return in_unit(run.body[name], "percent", name) if name in run.body else None
+
+
+@observable(PERCENT, curve=True)
+def edited_neutrophils(run: Run) -> Made:
+    """Neutrophils of the blood with at least one edited allele."""
+    return _share(run, "edited_share_neutrophils")
+
+
+@observable(PERCENT, curve=True)
+def altered_monocytes(run: Run) -> Made:
+    """Monocytes of the blood whose edit is complete: without the antigen, or with the gene."""
+    return _share(run, "altered_share_monocytes")
+
+
+@observable(PERCENT, curve=True)
+def altered_t(run: Run) -> Made:
+    """T cells whose edit is complete: without the antigen, or with the gene."""
+    return _share(run, "altered_share_t")
+
+
+@observable(DAY)
+def altered_t_seen_day(run: Run) -> Made:
+    """First day from the graft with more than 0.5 % of T cells completely edited."""
+    share, graft = _share(run, "altered_share_t"), run.graft()
+    if share is None or graft is None or not graft.get("edit"):
+        return None
+    hits = np.asarray(run.day, np.float64)[np.asarray(share) > SEEN]
+    return float(hits[0]) - float(graft["day"]) if hits.size else inf
+
+
+@observable(PERCENT)
+def edited_share_change(run: Run) -> Made:
+    """Edited share of neutrophils in month 24 less that in month 3, in points."""
+    share, graft = _share(run, "edited_share_neutrophils"), run.graft()
+    if share is None or graft is None or not graft.get("edit"):
+        return None
+    since = np.asarray(run.day, np.float64) - float(graft["day"])
+    chosen = [(since >= first) & (since <= last) for first, last in (EARLY, LATE)]
+    if not all(days.any() for days in chosen):
+        return None
+    early, late = (float(np.mean(np.asarray(share)[days])) for days in chosen)
+    return late - early
+
+
+@observable(COUNT, curve=True)
+def monocytes(run: Run) -> Made:
+    """Monocytes in blood."""
+    return in_unit(run.body["monocytes"], COUNT) if "monocytes" in run.body else None
+
+
+@observable("cells", curve=True)
+def primitive_cells(run: Run) -> Made:
+    """CD34+CD38- agents of the marrow: stem cells and multipotent progenitors."""
+    return np.asarray(run.population(PRIMITIVE), np.float64)
+
+
+@observable("cells", curve=True)
+def committed_cells(run: Run) -> Made:
+    """CD34+CD38+ agents of the marrow: committed progenitors."""
+    return np.asarray(run.population(COMMITTED), np.float64)
+
+
+def _after_directed(run: Run) -> tuple[Floats, float] | None:
+    """Return the days since a drug or T cells against CD33 were given first, and how long the run goes on."""
+    events = run.config.get("events", [])
+    given = [float(e["day"]) for e in events if e.get("receptor") == "CAR_CD33" or e.get("drug") == "gemtuzumab"]
+    if not given:
+        return None
+    since = np.asarray(run.day, np.float64) - min(given)
+    return since, float(since[-1])
+
+
+def _fall(run: Run, name: str) -> Made:
+    """Return by how many percent a count falls in the days after, from its mean in the week before."""
+    found = _after_directed(run)
+    if found is None or name not in run.body or found[1] < AFTER:
+        return None
+    since, values = found[0], in_unit(run.body[name], COUNT)
+    before = float(np.mean(values[(since > -7.0) & (since <= 0.0)]))
+    return 100.0 * (1.0 - float(np.min(values[(since > 0.0) & (since <= AFTER)])) / before)
+
+
+@observable(PERCENT)
+def anc_fall(run: Run) -> Made:
+    """Fall of the ANC within 20 days of a drug or T cells against CD33, from the mean of the week before."""
+    return _fall(run, "anc")
+
+
+@observable(PERCENT)
+def platelet_fall(run: Run) -> Made:
+    """Fall of the platelets likewise."""
+    return _fall(run, "platelets")
+
+
+@observable(COUNT)
+def directed_anc_nadir(run: Run) -> Made:
+    """Lowest ANC within 20 days of a drug or T cells against CD33."""
+    found = _after_directed(run)
+    if found is None or "anc" not in run.body or found[1] < AFTER:
+        return None
+    return float(np.min(in_unit(run.body["anc"], COUNT)[(found[0] > 0.0) & (found[0] <= AFTER)]))
+
+
+@observable("log10")
+def leukaemia_kill(run: Run) -> Made:
+    """Log kill of leukaemic agents within 30 days of T cells against CD33; one agent is the least that is seen."""
+    found = _after_directed(run)
+    if found is None or found[1] < AFTER:
+        return None
+    agents = np.asarray(run.population(("lsc", "blast")), np.float64)
+    before = agents[found[0] <= 0.0][-1]
+    after = np.min(agents[(found[0] > 0.0) & (found[0] <= 30.0)])
+    return float(np.log10(before / max(after, 1.0))) if before > 0 else None

@@ -1,0 +1,193 @@
+"""Edited shares of blood and lymphocytes: they follow what leaves the marrow, and nothing else changes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.config_graft import Edit
+from abm.io import upgrades
+from abm.model.body import Body, Dose
+from abm.model.body.edited import ANY, COMPLETE
+from abm.model.body.immune import INDEX
+from abm.state import Snapshot
+from tests.unit.body_case import counts, make_body
+from tests.unit.hiv_case import infected, virus_of
+
+CCR5 = Edit(locus="CCR5", efficiency=0.8)
+TCR = Edit(locus="TRANSGENE", vcn=1.0, receptor="TCR_TRANSGENE")
+LOST = np.uint32(pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen.CCR5)))
+EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
+SOME, BOTH = 0.75, 0.5
+STEP_H = 4.0
+
+
+def table(body: Body, some: float, both: float) -> NDArray[np.int64]:
+    """Return counts of a step of a marrow of the donor, these shares of what leaves being edited."""
+    found = counts(body, STEP_H, host=0.0, donor=1.0)
+    leaving = found[Count.EGRESS, :, Origin.DONOR]
+    for row, share in ((Count.EDITED_EGRESS, some), (Count.ALTERED_EGRESS, both)):
+        found[row, :, Origin.DONOR] = np.rint(leaving * share).astype(np.int64)
+    return found
+
+
+def live(body: Body, days: float, some: float, both: float) -> None:
+    for _ in range(round(days * 24 / STEP_H)):
+        body.advance(STEP_H, body.day + STEP_H / 24, table(body, some, both), ())
+
+
+def grafted(edit: Edit | None = CCR5, days: float = 40.0) -> Body:
+    """A body some time after an edited graft took the marrow over."""
+    body = make_body()
+    body.infuse(Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=edit))
+    live(body, days, SOME, BOTH)
+    return body
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return grafted()
+
+
+def test_each_lineage_of_the_graft_has_the_share_of_what_leaves_the_marrow(body: Body) -> None:
+    seen = body.observables()
+    for name in ("neutrophils", "monocytes", "platelets"):
+        assert seen[f"edited_share_{name}"] == pytest.approx(SOME * seen[f"donor_{name}"], rel=1e-3), name
+        assert seen[f"altered_share_{name}"] == pytest.approx(BOTH * seen[f"donor_{name}"], rel=1e-3), name
+    assert seen["edited_share_neutrophils"] == pytest.approx(SOME, rel=0.01)
+    for name in ("b", "nk", "t"):
+        assert seen[f"edited_share_{name}"] == pytest.approx(SOME * seen[f"donor_{name}"], rel=0.02), name
+    assert 0 < seen["edited_share_red"] < seen["edited_share_platelets"]  # red cells live four months
+    assert 0 < seen["edited_share_t"] < seen["edited_share_nk"] / 3  # T cells come by way of the thymus
+
+
+def test_a_share_changes_by_degrees() -> None:
+    body = grafted(days=60.0)
+    live(body, 5.0, 0.0, 0.0)
+    seen = body.observables()
+    assert seen["edited_share_neutrophils"] < 0.01
+    assert 0.1 < seen["edited_share_platelets"] < 0.9 * SOME
+    assert seen["edited_share_t"] > 0.0
+
+
+def test_nothing_is_edited_without_an_edited_graft() -> None:
+    body = grafted(edit=None, days=2.0)
+    assert not any(array.any() for array in body.edited.pack().values())
+    arrivals = [(Kind.CD8_NAIVE, Origin.DONOR, Specificity.NONE, 50)]
+    assert not body.edits_of(arrivals).any()
+
+
+def test_bleeding_and_drugs_change_no_share(body: Body) -> None:
+    before = body.observables()
+    body.blood.bleed(0.3)
+    body.lymphocytes.bleed(0.3)
+    after = body.observables()
+    for name in ("neutrophils", "platelets", "t", "b", "nk", "red"):
+        assert after[f"edited_share_{name}"] == pytest.approx(before[f"edited_share_{name}"])
+
+
+def test_lymphocytes_carry_their_edit_into_the_marrow(body: Body) -> None:
+    n = 20_000
+    bits = body.edits_of([(Kind.NK, Origin.HOST, Specificity.NONE, 7), (Kind.NK, Origin.DONOR, Specificity.NONE, n)])
+    assert not bits[:7].any()
+    some, both = (bits[7:] & EDITED) != 0, (bits[7:] & LOST) != 0
+    assert not (both & ~some).any()
+    assert some.mean() == pytest.approx(SOME, abs=0.02)
+    assert both.mean() == pytest.approx(BOTH, abs=0.02)
+    assert not (bits & ~(EDITED | LOST)).any()
+
+
+def test_those_that_come_back_change_the_share_of_their_pool(body: Body) -> None:
+    """Where only cells without the antigen survive in the marrow, their share rises."""
+    row = INDEX[Kind.CD4_MEMORY]
+    body.lymphocytes.pools[row, Origin.DONOR] = 1e9
+    body.edited.pools[:, row, Origin.DONOR] = 0.2, 0.1
+    n = round(1e9 / body.scale.cells_per_agent)
+    back = np.zeros((N_COUNTS, 64, 4), np.int64)
+    for count, cells in ((Count.EGRESS, n), (Count.EDITED_EGRESS, n), (Count.ALTERED_EGRESS, n // 2)):
+        back[count, Kind.CD4_EFFECTOR, Origin.DONOR] = cells  # an effector comes back as a memory cell
+    body._take_back(back)
+    assert body.edited.pools[ANY, row, Origin.DONOR] == pytest.approx(0.6, rel=0.02)
+    assert body.edited.pools[COMPLETE, row, Origin.DONOR] == pytest.approx(0.3, rel=0.02)
+
+
+def test_unedited_cells_of_a_later_product_thin_them_out(body: Body) -> None:
+    row = INDEX[Kind.CD8_MEMORY]
+    before = body.edited.pools[ANY, row, Origin.DONOR] * body.lymphocytes.pools[row, Origin.DONOR]
+    body.infuse(Dose("cells", "dli", cd3=1e10, origin=Origin.DONOR))
+    after = body.edited.pools[ANY, row, Origin.DONOR] * body.lymphocytes.pools[row, Origin.DONOR]
+    assert after == pytest.approx(before)
+
+
+def test_carriers_of_a_receptor_gene_show_it_alone() -> None:
+    """Allelic exclusion: what shows the added receptor shows no other, and carries the gene."""
+    body = grafted(TCR)
+    row, shown = INDEX[Kind.CD8_NAIVE], body.tables.transgenes[Specificity.TCR_TRANSGENE][Kind.CD8_NAIVE] * BOTH
+    body.edited.pools[:, row, Origin.DONOR] = SOME, BOTH
+    shares = body.receptor_shares(Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
+    assert shares[0] == (Specificity.TCR_TRANSGENE, pytest.approx(shown))
+    plain = make_body().receptor_shares(Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
+    assert shares[1:] == [(s, pytest.approx(x * (1 - shown))) for s, x in plain]
+    for kind, origin in ((Kind.CD4_NAIVE, Origin.DONOR), (Kind.CD8_NAIVE, Origin.HOST)):
+        assert Specificity.TCR_TRANSGENE not in dict(body.receptor_shares(kind, origin, {}))
+    n, gene = 20_000, np.uint32(pack_hot(edits=1 << EditBit.TRANSGENE))
+    mine, others = (
+        body.edits_of([(Kind.CD8_NAIVE, Origin.DONOR, s, n)]) for s in (Specificity.TCR_TRANSGENE, Specificity.NONE)
+    )
+    assert (mine == gene | EDITED).all()
+    assert ((others & gene) != 0).mean() == pytest.approx((BOTH - shown) / (1 - shown), abs=0.02)
+
+
+def test_an_old_checkpoint_has_no_edited_cells() -> None:
+    body = make_body()
+    old = {name: array for name, array in body.pack().items() if not name.startswith("edited.")}
+    old |= {name: np.ones((N_COUNTS - 2, 64, 4), np.int64) for name in ("last_counts", "output.flux")}
+    new = upgrades.without_edits(Snapshot(0, (1, 1, 1), 0, 1, {}, old, {})).body
+    fresh = body.edited.pack()
+    assert {name: array.shape for name, array in new.items() if name.startswith("edited.")} == {
+        f"edited.{name}": array.shape for name, array in fresh.items()
+    }
+    assert new["last_counts"].shape == (N_COUNTS, 64, 4)
+    body.unpack({name: array for name, array in new.items() if name not in ("last_counts", "output.flux")})
+    assert not body.edited.present
+
+
+def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
+    body = grafted(Edit(locus="TRANSGENE", vcn=1.0, switch=True), days=30.0)
+    before, pools = body.observables(), body.lymphocytes.pools.copy()
+    body._give(Dose("switch", "switch", 0.9))
+    after = body.observables()
+    for name in ("neutrophils", "platelets", "nk", "b"):
+        share = before[f"altered_share_{name}"]
+        assert after[f"altered_share_{name}"] == pytest.approx(0.1 * share / (1 - 0.9 * share), rel=1e-6), name
+        some = before[f"edited_share_{name}"]
+        assert after[f"edited_share_{name}"] == pytest.approx((some - 0.9 * share) / (1 - 0.9 * share), rel=1e-6), name
+    assert after["anc"] == pytest.approx(before["anc"] * (1 - 0.9 * before["altered_share_neutrophils"]), rel=1e-6)
+    np.testing.assert_array_equal(body.lymphocytes.pools[:, Origin.HOST], pools[:, Origin.HOST])
+
+
+def test_without_a_switch_nobody_dies() -> None:
+    body = grafted(CCR5, days=10.0)
+    before = body.pack()
+    body._give(Dose("switch", "switch", 0.9))
+    for name, array in body.pack().items():
+        np.testing.assert_allclose(array, before[name], rtol=1e-12, err_msg=name)
+
+
+def test_t_cells_of_a_graft_without_ccr5_are_closed_to_r5_virus() -> None:
+    """Those with both alleles lost are; virus takes the others, so that they become more than leave the thymus."""
+    body = infected()
+    body.infuse(Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=CCR5))
+    live(body, 120.0, SOME, BOTH)
+    virus = virus_of(body)
+    assert virus.coreceptor.stem[Origin.DONOR] == pytest.approx(BOTH, rel=0.05)
+    assert virus.coreceptor.stem[Origin.HOST] == 0.0
+    assert 0.5 * BOTH < virus.coreceptor.null[0, Origin.DONOR] < 1.0
+    plain = infected()
+    plain.infuse(
+        Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=Edit(locus="CD33", efficiency=0.8))
+    )
+    live(plain, 120.0, SOME, BOTH)
+    assert not virus_of(plain).coreceptor.stem.any()
