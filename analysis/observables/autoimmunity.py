@@ -12,6 +12,7 @@ from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 PROGRESSED = 1.0  #: points of EDSS above those of day 0
 CONFIRMED = 180.0  #: days for which they must stay (Burt, JAMA 2019)
 FOUND = 0.001  #: B cells in blood, 1e9/L, that a cytometer tells from none
+STAY = 28.0  #: days for which they must be found to count as back
 TRIAL = 1096.0  #: days of the trial of autografts against drugs
 
 
@@ -89,7 +90,7 @@ def sledai(run: Run) -> Made:
 
 @observable(DAY)
 def b_cells_return_day(run: Run) -> Made:
-    """Day from the first cell product on which B cells are back in blood; none in a patient who did not lose them."""
+    """Day from the first cell product from which B cells are back in blood to stay; none if they were never lost."""
     given = [float(event["day"]) for event in run.config.get("events", []) if event.get("action") == "cells"]
     if not given or "b" not in run.body:
         return None
@@ -98,8 +99,10 @@ def b_cells_return_day(run: Run) -> Made:
     gone = day[(day >= 0.0) & (count < FOUND)]
     if not gone.size:
         return None
-    back = day[(day > gone[0]) & (count >= FOUND)]
-    return float(back[0]) if back.size else inf
+    for start in day[(day > gone[0]) & (count >= FOUND) & (day <= day[-1] - STAY)]:
+        if count[(day >= start) & (day <= start + STAY)].min() >= FOUND:
+            return float(start)
+    return inf
 
 
 def _register_new(lineage: str) -> None:

@@ -59,11 +59,15 @@ def test_ablation_and_graft_take_away_nearly_all_relapses() -> None:
 def test_the_repertoire_of_cd4_cells_is_replaced_by_ablation_and_a_selected_graft_only() -> None:
     """Most CD4 cells are new after two years, fewer CD8 cells (Muraro, JCI 2014); without ablation hardly any are."""
     shares = {}
-    for name, body in (("none", start(1)), ("selected", ablated(1, 1.4e6)), ("whole", ablated(1, 1.4e10))):
-        live(body, 550.0, step_h=24.0)
-        seen = body.observables()
-        shares[name] = (seen["cd4_new"], seen["cd8_new"])
+    arms = {"none": start, "selected": lambda s: ablated(s, 1.4e6), "whole": lambda s: ablated(s, 1.4e10)}
+    for name, make in arms.items():
+        found = []
+        for body in map(make, (1, 2, 3)):  # samples of 256 cells
+            live(body, 550.0, step_h=24.0)
+            seen = body.observables()
+            found.append((seen["cd4_new"], seen["cd8_new"]))
+        shares[name] = np.mean(found, axis=0)
     assert shares["none"][0] < 0.1
-    assert shares["selected"][0] > 0.85
+    assert shares["selected"][0] >= 0.9
     assert shares["selected"][1] < shares["selected"][0] - 0.2
     assert shares["none"][0] < shares["whole"][0] < shares["selected"][0]

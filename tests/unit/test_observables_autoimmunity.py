@@ -76,6 +76,7 @@ def test_b_cells_return_from_the_product_on(run: Any) -> None:
         )
 
     assert made((20.0, 0.0), (120.0, 0.002), (150.0, 0.1)) == 110.0
+    assert made((20.0, 0.0), (120.0, 0.002), (130.0, 0.0), (200.0, 0.1)) == 190.0, "not to stay"
     assert made((20.0, 0.0)) == inf
     assert made((20.0, 0.05)) is None
     assert made((20.0, 0.0), events=()) is None
