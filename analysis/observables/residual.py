@@ -80,7 +80,7 @@ def divisions(run: Run) -> Floats:
 
 def chronic(run: Run) -> bool:
     """Return whether the disease is chronic myeloid leukaemia."""
-    return run.config.get("patient", {}).get("disease") == "cml"
+    return bool(run.config.get("patient", {}).get("disease") == "cml")
 
 
 @observable(PERCENT, curve=True)
