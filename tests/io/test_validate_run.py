@@ -41,8 +41,16 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
     chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
+    ill = {name for name in targets.registry() if name.startswith(("bcr_abl_slope", "bcr_abl_halving", "hiv_", "ms_"))}
+    cells = {name for name in targets.registry() if name.startswith("cart_") or "_after_lymphocytes" in name}
+    cells |= {"cytokine_release_grade", "months_to_remission", "infused_t_lost", "altered_t_seen_day"}
+    drugs = {name for name in targets.registry() if name.endswith("_after_antibody")}
+    drugs |= {"anc_fall", "platelet_fall", "directed_anc_nadir", "edited_share_change", "leukaemia_kill"}
+    leukaemic |= {"complete_remission", "composite_remission", "months_alive", "days_to_1e12_cells"}
+    lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "infected_neutropenia"}
+    others = ill | cells | drugs | lacking | {"full_donor_day", "b_cells_return_day"}
     bled = {"reticulocyte_peak_day", "reticulocyte_rise", "hb_recovery_weeks", "platelets_normal_day"}
-    assert absent == treated | grafted | leukaemic | chains | bled | {"gvhd_grade", "label_peak_day"}
+    assert absent == treated | grafted | leukaemic | chains | bled | others | {"gvhd_grade", "label_peak_day"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry())
 
