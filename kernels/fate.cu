@@ -30,6 +30,11 @@ DEVICE float escape_probability(float x, const float* escape) {
     return low + ((escape[index + 1] - low) * (scaled - float(index)));
 }
 
+// Whether the number drawn is below the probability of an event of this hazard.
+DEVICE bool comes_about(uint32_t drawn, float hazard, const float* escape) {
+    return hazard > 0.0f && drawn < uint32_t(escape_probability(hazard, escape) * 4294967296.0f);
+}
+
 // Directions (bit d) in which an empty site of this layer lies; `want` restricts the tissue byte.
 DEVICE uint32_t open_directions(const Place& p, const uint32_t* hot, const uint8_t* tissue, uint32_t want) {
     uint32_t open = 0;
@@ -81,7 +86,8 @@ DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uin
     return kept;
 }
 
-// Choose at most one event per cell from its competing hazards (per step).
+// Choose at most one event per cell from its competing hazards (per step). A move takes no other event's turn, however
+// long the step is: a cell moves only if nothing else happens to it.
 // A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
 // holds upper bounds of the probability of an event (x 2^32) for every row of the rate tables, whatever the variant,
 // without and with a touch;
@@ -159,10 +165,14 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
                 h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
             }
 
+            const uint32_t fates = set & ~(1u << BEHAVIOUR_MOVE);
             float hazard = 0.0f;
-            for (uint32_t left = set; left != 0u; left &= left - 1u) hazard = hazard + h[lowest_bit(left)];
-            if (!(hazard > 0.0f) || drawn >= uint32_t(escape_probability(hazard, escape) * 4294967296.0f)) continue;
-            const uint32_t event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, set, h);
+            for (uint32_t left = fates; left != 0u; left &= left - 1u) hazard = hazard + h[lowest_bit(left)];
+            uint32_t event = EVENT_MOVE;
+            if (comes_about(drawn, hazard, escape))
+                event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, fates, h);
+            else if (fates == set || !comes_about(drawn, hazard + h[BEHAVIOUR_MOVE], escape))
+                continue;
             if (event != EVENT_DIVIDE && event != EVENT_MOVE) {
                 action[l] = uint8_t(event);
                 continue;

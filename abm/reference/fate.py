@@ -98,7 +98,7 @@ def fate(
     action: U8,
     priority: U32,
 ) -> None:
-    """Choose at most one event per cell from its competing hazards (per step)."""
+    """Choose at most one event per cell from its competing hazards (per step); only an idle cell moves."""
     del rated, aimed  # spare the kernel a look at rates of zero
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
@@ -267,15 +267,23 @@ def _candidates(
 
 def _choose(h: F32, r: tuple[U32, U32, U32, U32], escape: F32) -> tuple[I64, U32, U32, U32]:
     """Draw which cells act (their indices) and what they do; the last two random words are returned."""
-    hazard = h[0].copy()
-    for b in range(1, N_HAZARDS):
-        hazard += h[b]
-    acts = np.flatnonzero(hazard > 0)
-    chance = _escape_probability(hazard[acts], escape) * np.float32(4294967296.0)
-    acts = acts[r[0][acts] < chance.astype(np.uint32)]
-    r1, r2, r3 = r[1][acts], r[2][acts], r[3][acts]
+    hazard = np.zeros(h.shape[1], np.float32)
+    for b in range(N_HAZARDS):
+        if b != Behaviour.MOVE:
+            hazard += h[b]
+    fated = _comes_about(r[0], hazard, escape)
+    acts = np.flatnonzero(fated | _comes_about(r[0], hazard + h[Behaviour.MOVE], escape))
+    r1, r2, r3, fated = r[1][acts], r[2][acts], r[3][acts], fated[acts]
     pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
-    return acts, _event_at(h[:, acts], pick), r2, r3
+    fates = h[:, acts]
+    fates[Behaviour.MOVE] = 0
+    return acts, np.where(fated, _event_at(fates, pick), np.uint32(Event.MOVE)), r2, r3
+
+
+def _comes_about(drawn: U32, hazard: F32, escape: F32) -> Bool:
+    """Return where the number drawn is below the probability of an event of this hazard."""
+    chance = _escape_probability(hazard, escape) * np.float32(4294967296.0)
+    return np.asarray((hazard > 0) & (drawn < chance.astype(np.uint32)))
 
 
 def _event_at(h: F32, pick: F32) -> U32:
