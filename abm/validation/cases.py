@@ -116,20 +116,25 @@ def as_override(protocol: Protocol, events: Sequence[Mapping[str, Any]]) -> list
     """Return the events as one override, nothing if they are the scenario's own."""
     if not (protocol.drop or protocol.events):
         return []
-    # JSON's texts, numbers and truth values are TOML's
-    tables = (", ".join(f"{key} = {json.dumps(value)}" for key, value in event.items()) for event in events)
-    return [f"events=[{', '.join(f'{{{table}}}' for table in tables)}]"]
+    return [f"events=[{', '.join(_inline(event) for event in events)}]"]
+
+
+def _inline(value: Any) -> str:  # noqa: ANN401 - any TOML value
+    """Return a value as TOML on one line; JSON's texts, numbers and truth values are TOML's."""
+    if not isinstance(value, Mapping):
+        return json.dumps(value)
+    return "{" + ", ".join(f"{key} = {_inline(found)}" for key, found in value.items()) + "}"
 
 
 def resolve(override: str, events: Sequence[Mapping[str, Any]]) -> str:
     """Turn ``events.graft.cd34_per_kg=...`` into ``events.3.cd34_per_kg=...``: events by action, or by drug."""
     key, equals, value = override.partition("=")
     parts = key.split(".")
-    if len(parts) != 3 or parts[0] != "events" or parts[1].isdigit():
+    if len(parts) < 3 or parts[0] != "events" or parts[1].isdigit():
         return override
     for index, event in enumerate(events):
         if parts[1] in (event.get("action"), event.get("drug")):
-            return f"events.{index}.{parts[2]}{equals}{value}"
+            return f"events.{index}.{'.'.join(parts[2:])}{equals}{value}"
     names = {str(event.get(what)) for event in events for what in ("action", "drug") if event.get(what)}
     raise ConfigError(f"no such event{did_you_mean(parts[1], names)}", key=key)
 

@@ -77,6 +77,7 @@ def test_events_are_found_by_action_or_drug() -> None:
     events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
     assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
     assert cases.resolve("events.ciclosporin.level=0.5", events) == "events.2.level=0.5"
+    assert cases.resolve("events.graft.edit.efficiency=0", events) == "events.3.edit.efficiency=0"
     assert cases.resolve("events.0.day=-8", events) == "events.0.day=-8"
     with pytest.raises(ConfigError, match=r"no such event \(did you mean graft\?\)"):
         cases.resolve("events.craft.cd34_per_kg=1e6", events)
