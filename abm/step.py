@@ -133,7 +133,7 @@ class Simulation:
         present = self.last[Count.POPULATION] + arrived
         counted = self.model.rules.needs_histogram(present)
         self._lend()
-        tires = bool(present[self.effectors].any())
+        tires = self.model.tables.exhaustion.tiring > 0.0 and bool(present[self.effectors].any())
         lattice.meet(t, self.sweeps, counted=counted, tires=tires)  # 1, 2: contacts, reach 1; quasi-steady fields
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.variant_hazards()
         directed = self.body.directed_hazards()

@@ -55,12 +55,14 @@ DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fat
     return mother;
 }
 
-// Let a daughter gain at most one thing, drawn from the entries of its mother's row; a new kind begins as its wild type.
+// Let a daughter gain at most one thing, drawn from the entries of its mother's row; a new kind begins as its wild
+// type.
 DEVICE void mutate(Cell& cell, uint32_t row, uint32_t draw, const Mutations& mutations, const uint32_t* flags) {
     int32_t k = mutations.start[row];
     while (k < mutations.start[row + 1u] && draw >= mutations.chance[k]) ++k;
     if (k == mutations.start[row + 1u]) return;
-    const uint32_t gain = mutations.gain[k], kind = gain >> GAIN_KIND, variant = (gain >> GAIN_VARIANT) & COLD_RESIST_MASK;
+    const uint32_t gain = mutations.gain[k], kind = gain >> GAIN_KIND,
+                   variant = (gain >> GAIN_VARIANT) & COLD_RESIST_MASK;
     cell.hot |= (gain & HOT_LOSS_MASK) << HOT_LOSS_SHIFT;
     if (kind != 0u) become(cell, kind, flags);
     if (kind != 0u || variant != 0u) cell.cold = PUT(cell.cold, COLD_RESIST, variant);

@@ -196,9 +196,10 @@ class Rules:
             self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN)
         )
         rate *= step_h / HOURS_PER_DAY
-        if drug_hazard.ndim == 3 and len(rate) == 1:
+        by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
+        if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
-        rate[..., Behaviour.DRUG] = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
+        rate[..., Behaviour.DRUG] = by_drug
         rate[..., Behaviour.RENEW] = 0.0
         thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
         highest, spare = rate[..., :N_HAZARDS].copy(), directed.reshape(-1, N_LOSSES) * step_h

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, N_KINDS, Cycle, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.cells import COLD, HOT, N_KINDS, N_VARIANTS, Cycle, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.comm import SerialComm
 from abm.model.editing import Product
 from abm.philox import philox, philox_scalar
@@ -151,7 +151,7 @@ class Circulation:
         Args:
             step: number of the step.
             step_h: its length, hours.
-            drug_hazard: death hazard per hour by variant, kind and cycle state, shape (4, 64, 2).
+            drug_hazard: death hazard per hour by variant, kind and cycle state, (4, 64, 2), or (1, 64, 2) for all.
             directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 8).
         """
         if not self.hot.size:
@@ -159,7 +159,8 @@ class Circulation:
         r = philox(self.seed, np.arange(self.hot.size), step, Stream.BODY * 256 + 2)[0]
         waste = np.where(self._seeks_niche(), self.values["hsc_clearance"], self.values["progenitor_clearance"])
         variant, place = self.cold >> _RESIST_SHIFT, (self.hot & _KIND_MASK, (self.hot >> _CYCLE_SHIFT) & np.uint32(1))
-        hazard = (waste + drug_hazard[(variant, *place)]) * step_h
+        by_drug = np.broadcast_to(drug_hazard, (N_VARIANTS, *drug_hazard.shape[1:]))
+        hazard = (waste + by_drug[(variant, *place)]) * step_h
         for j, by_bit in enumerate([] if directed is None else np.moveaxis(directed, -1, 0)):
             shows = (self.hot >> (_LOSS_SHIFT + np.uint32(j))) & np.uint32(1) == 0
             hazard += np.where(shows, by_bit[place] * step_h, 0.0)

@@ -13,6 +13,8 @@ def exhaust(
     n: int,
     *,
     first: int,
+    ny: int,
+    nx: int,
     total: int,
     shift: int,
     seed: int,
@@ -24,6 +26,7 @@ def exhaust(
     mot_hot: U32,
 ) -> None:
     """Let engaged effectors tire by a level and lymphocytes at rest recover by one, each with its chance."""
+    del ny, nx  # only the kernel works in stretches of rows
     site, words = filled(mot_hot, first, n), mot_hot.reshape(-1)
     level = get(words[site], HOT["exhaustion"])
     busy = engaged.reshape(-1)[site] != 0

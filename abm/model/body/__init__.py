@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, N_VARIANTS, Count, Kind, Label, Origin
+from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
 from abm.model.body import engagement, giving, hiv_course, immunity, report, targets, threats
 from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
@@ -255,8 +255,8 @@ class Body:
         return table
 
     def variant_hazards(self) -> Floats:
-        """Return the same for each variant of a cell, the wild type first, shape (4, 64, 2)."""
-        table = np.zeros((N_VARIANTS, N_KINDS, 2))
+        """Return the same for each variant of a cell, the wild type first, (4, 64, 2); (1, 64, 2): all alike."""
+        table = np.zeros((1, N_KINDS, 2))
         if self.step_h > 0.0 and self.drugs.acting:
             table = self.drugs.variant_kills(self.step_h) / self.step_h
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, N_VARIANTS, Cycle, Kind, is_motile
+from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 from abm.tables import RANGE, Folder, Row, read_table
@@ -293,15 +293,14 @@ class Drugs(Packed):
         return kills
 
     def variant_kills(self, step_h: float) -> Floats:
-        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS, N_KINDS, 2)."""
+        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS or 1, N_KINDS, 2)."""
         table = np.zeros((1, *self._drug_class.shape))
         for drug, exposure in self.exposures(step_h):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
             kill = by_class[self._drug_class] * self._passage[drug.name]
             table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
         _, by_radiation = self.kills(step_h)
-        kills = np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
-        return np.broadcast_to(kills, (N_VARIANTS, *kills.shape[1:]))
+        return np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""
