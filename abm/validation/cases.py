@@ -98,7 +98,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
-    rules = rules_of(config.patch)
+    rules = rules_of(config.patch, config.patient.disease)
     folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     decides += ["well_mixed"] if protocol.well_mixed else []
