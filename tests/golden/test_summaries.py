@@ -1,6 +1,6 @@
 """Golden summaries: every shipped scenario, run to its end, gives what was committed of it.
 
-Takes an hour of one core in all. Reset with ``python -m tests.golden.test_summaries [NAME ...]``, which keeps the others,
+Takes an hour of one core in all. Reset with ``python -m tests.golden.test_summaries [NAME ...]``, which keeps others,
 and say so in CHANGELOG.md under *Results change*.
 """
 
