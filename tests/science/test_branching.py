@@ -35,9 +35,9 @@ class Process(NamedTuple):
 
     @classmethod
     def of_rates(cls, step_h: float) -> Process:
-        """Return the chances when at most one event of several competing ones happens in a step."""
-        hazard = (DIVIDE + DIE + MOVE) * step_h / 24
-        share = (1 - exp(-hazard)) / (DIVIDE + DIE + MOVE)
+        """Return the chances when at most one of two competing events happens in a step; moves take no turn of theirs."""
+        hazard = (DIVIDE + DIE) * step_h / 24
+        share = (1 - exp(-hazard)) / (DIVIDE + DIE)
         return cls(DIVIDE * share, DIE * share)
 
     def extinct(self, steps: int) -> float:
