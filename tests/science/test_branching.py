@@ -35,7 +35,7 @@ class Process(NamedTuple):
 
     @classmethod
     def of_rates(cls, step_h: float) -> Process:
-        """Return the chances when at most one of two competing events happens in a step; moves take no turn of theirs."""
+        """Return the chances when at most one of both events happens in a step; moves take no turn of theirs."""
         hazard = (DIVIDE + DIE) * step_h / 24
         share = (1 - exp(-hazard)) / (DIVIDE + DIE)
         return cls(DIVIDE * share, DIE * share)
