@@ -116,12 +116,17 @@ def fate(
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
     acts, event, r2, r3 = _choose(h, draws, escape)
-    site = site[acts]
+    aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, (ny, nx))
+    _note(site[acts], event, aim, r3, (action.reshape(-1), priority.reshape(-1)))
+
+
+def _note(site: I64, event: U32, aim: tuple[Bool, I64], r: U32, to: tuple[U8, U32]) -> None:
+    """Write what cells do; those that need a site and have an open one claim it with a random priority."""
+    (open_, direction), (action, priority) = aim, to
     claim = (event == Event.DIVIDE) | (event == Event.MOVE)
-    open_, direction = _aim(site, r2, hot.reshape(-1), tissue.reshape(-1), flags, (ny, nx))
     claimed = np.where(open_, claiming(event, direction), 0)  # no open site: the cell is crowded out and waits
-    action.reshape(-1)[site] = np.where(claim, claimed, event)
-    priority.reshape(-1)[site[claim & open_]] = r3[claim & open_]
+    action[site] = np.where(claim, claimed, event)
+    priority[site[claim & open_]] = r[claim & open_]
 
 
 def _aim(site: I64, r: U32, hot: U32, tissue: U8, flags: U32, shape: tuple[int, int]) -> tuple[Bool, I64]:

@@ -98,6 +98,21 @@ class Body:
         self.patient = patient
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self._start_immunity(patient, seed)
+        self._exit_weights: Floats = np.zeros((N_KINDS, 1))
+        for kind in PRODUCTION:
+            self._exit_weights[kind] = scale.exit_cells[kind]
+        self._exit_weights[list(BLASTS)] = scale.cells_per_agent
+        self.watch = watch or Watch()
+        self.turn = 0.0
+        self.day = 0.0
+        self.step_h = 0.0
+        self.cellularity = 1.0
+        self.grafted = 0.0
+
+    def _start_immunity(self, patient: Patient, seed: int) -> None:
+        """Fill the pools of lymphocytes; nobody is activated."""
+        tables, scale, weight = self.tables, self.scale, self.weight_kg
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
@@ -107,11 +122,6 @@ class Body:
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
-        self._exit_weights: Floats = np.zeros((N_KINDS, 1))
-        for kind in PRODUCTION:
-            self._exit_weights[kind] = scale.exit_cells[kind]
-        self._exit_weights[list(BLASTS)] = scale.cells_per_agent
-        self.watch = watch or Watch()
         self.engineered = Engineered(
             section(EngineeredRules, tables.values, weight),
             patient.engineered_fitness,
@@ -124,11 +134,6 @@ class Body:
         self.disease = start_disease(
             tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
         )
-        self.turn = 0.0
-        self.day = 0.0
-        self.step_h = 0.0
-        self.cellularity = 1.0
-        self.grafted = 0.0
 
     @classmethod
     def load(cls, folder: Folder, patient: Patient, scale: Scale) -> Self:
