@@ -8,18 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import Kind, Origin
-from abm.config import Config, Patch, rules_of
+from abm.config import Patch, rules_of
 from abm.errors import ConfigError
-from abm.io import read_checkpoint, state_hash, write_checkpoint
 from abm.model.body import Body, Dose, Tables, giving
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.immune import INDEX
 from abm.model.body.lupus import ACTIVITY, LONG, Lupus
-from abm.step import Simulation
 from abm.tables import Overlay
-from tests.tiny import TINY
 from tests.unit.body_case import Person, live, make_body
 from tests.unit.table_case import change, copied
 
@@ -116,20 +112,6 @@ def test_the_course_does_not_depend_on_the_step() -> None:
         live(body, 60.0, step_h=step_h)
         found.append(disease(body).course.copy())
     np.testing.assert_allclose(found[0], found[1], rtol=5e-3)
-
-
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    config = Config.model_validate(TINY | {"patient": {"disease": "sle", "donor": "autologous"}})
-    whole = Simulation.start(config, NumpyBackend())
-    for _ in range(40):
-        whole.advance()
-        if whole.step == 20:
-            write_checkpoint(tmp_path, whole.snapshot(), keep=1)
-    [folder] = tmp_path.glob("checkpoint-*")
-    resumed = Simulation.restore(config, NumpyBackend(), read_checkpoint(folder))
-    while resumed.step < 40:
-        resumed.advance()
-    assert state_hash(resumed.snapshot()) == state_hash(whole.snapshot())
 
 
 @pytest.mark.parametrize(

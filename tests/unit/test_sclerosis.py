@@ -8,19 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import Kind, Origin, Specificity
-from abm.config import Config, Patch, load_config, rules_of
+from abm.config import Patch, load_config, rules_of
 from abm.errors import ConfigError
-from abm.io import read_checkpoint, state_hash, write_checkpoint
 from abm.model.body import Body, Dose, Tables, giving
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, SelfReactive, trigger
 from abm.model.body.clones import NAIVE, NEW
 from abm.model.body.sclerosis import LESION, RELAPSE, Sclerosis
-from abm.step import Simulation
 from abm.tables import Overlay
-from tests.tiny import TINY
 from tests.unit.body_case import Person, live, make_body
 from tests.unit.table_case import change, copied
 
@@ -143,22 +139,6 @@ def test_the_course_does_not_depend_on_the_step() -> None:
         live(body, 20.0, step_h=step_h)
         found.append(ill.course.copy())
     np.testing.assert_allclose(found[0], found[1], rtol=2e-3)
-
-
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    config = Config.model_validate(TINY | {"patient": {"disease": "ms", "donor": "autologous"}})
-    whole = Simulation.start(config, NumpyBackend())
-    for _ in range(40):
-        whole.advance()
-        if whole.step == 20:
-            write_checkpoint(tmp_path, whole.snapshot(), keep=1)
-    [folder] = tmp_path.glob("checkpoint-*")
-    resumed = Simulation.restore(config, NumpyBackend(), read_checkpoint(folder))
-    assert disease(resumed.body).turn == 20.0
-    while resumed.step < 40:
-        resumed.advance()
-    assert state_hash(resumed.snapshot()) == state_hash(whole.snapshot())
-    assert disease(whole.body).reactive.share[:, Origin.DONOR].any(), "the graft has come"
 
 
 @pytest.mark.parametrize(

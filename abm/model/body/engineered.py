@@ -11,13 +11,14 @@ The pools count the whole body, marrow included; as with alloreactive effectors 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from abm.cells import ENGINEERED, Kind, Origin, Specificity
 from abm.exactmath import LN2, exp
 from abm.model.body.immune import Arrival
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import EngineeredRules
 from abm.model.body.products import EFFECTOR, EXHAUSTED, MEMORY, NAIVE, Product
 
@@ -109,12 +110,8 @@ class Engineered(Packed):
         for row in np.flatnonzero(self.cells.any(axis=1)).tolist():
             antigen, state = float(around.antigen[row]), self.cells[row].tolist()
             killed = killed + self.rules.engineered_kill * self._met(state, antigen) * state[EFFECTOR]
-            k1 = self._slope(state, antigen, around)
-            k2 = self._slope(_along(state, k1, days / 2.0), antigen, around)
-            k3 = self._slope(_along(state, k2, days / 2.0), antigen, around)
-            k4 = self._slope(_along(state, k3, days), antigen, around)
-            mean = [a + 2.0 * b + 2.0 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
-            self.cells[row] = [max(x, 0.0) for x in _along(state, mean, days / 6.0)]
+            after = runge_kutta(partial(self._slope, antigen=antigen, around=around), state, days)
+            self.cells[row] = [max(x, 0.0) for x in after]
         self._release(killed * around.killing, around.il6_blocked, step_h)
 
     def _met(self, state: list[float], antigen: float) -> float:
@@ -175,8 +172,3 @@ class Engineered(Packed):
         """Return the exhausted share of effectors; 0 without any."""
         active = total(self.cells[:, EFFECTOR]) + total(self.cells[:, EXHAUSTED])
         return total(self.cells[:, EXHAUSTED]) / active if active > 0.0 else 0.0
-
-
-def _along(state: list[float], slope: list[float], days: float) -> list[float]:
-    """Return ``state`` after ``days`` along ``slope``."""
-    return [x + dx * days for x, dx in zip(state, slope, strict=True)]
