@@ -36,7 +36,7 @@ def engraftment_day(dose: float, step_h: float = 0.0) -> float:
     """Return when neutrophils come back to 0.5e9/L in the model; ``step_h``: with the rates that this step gives."""
     rates = np.array([P1, P2])
     if step_h:
-        rates = np.array([chance(p, step_h, MOVE) for p in rates]) * 24 / step_h
+        rates = np.array([chance(p, step_h, 0.0) for p in rates]) * 24 / step_h
 
     def slope(_: float, y: NDArray[np.float64]) -> list[float]:
         stem, progenitor, mature = y

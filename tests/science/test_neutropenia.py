@@ -116,7 +116,7 @@ def make_rules(model: Model, folder: Path) -> Path:
     """Write the model as rule tables: GMP proliferate, metamyelocytes (two stages) and neutrophils mature and leave."""
     per_day = 24 * model.k
     # what moves and divisions take from the chance of a step is given back
-    busy, calm = (per_day / (chance(per_day, STEP_H, MOVE + others) * 24 / STEP_H) for others in (per_day, 0.0))
+    busy, calm = (per_day / (chance(per_day, STEP_H, others) * 24 / STEP_H) for others in (per_day, 0.0))
     rules = Rules().kind("GMP", 1, "METAMYELOCYTE").kind("METAMYELOCYTE", 2, "NEUTROPHIL").kind("NEUTROPHIL", 0)
     rules.rate("GMP", DIVIDE=per_day * busy * (1 - 1e-6), RENEW=1.0, MATURE=per_day * busy, MOVE=MOVE)
     rules.rate("METAMYELOCYTE", MATURE=per_day * calm, MOVE=MOVE).rate("NEUTROPHIL", EGRESS=per_day * calm, MOVE=MOVE)

@@ -99,10 +99,6 @@ class Body:
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self._start_immunity(patient, seed)
-        self._exit_weights: Floats = np.zeros((N_KINDS, 1))
-        for kind in PRODUCTION:
-            self._exit_weights[kind] = scale.exit_cells[kind]
-        self._exit_weights[list(BLASTS)] = scale.cells_per_agent
         self.watch = watch or Watch()
         self.turn = 0.0
         self.day = 0.0
@@ -175,7 +171,7 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         immunity.survive_drugs(self, step_h)
-        labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self._exit_weights[Kind.NEUTROPHIL]
+        labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
         edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
         self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
@@ -202,7 +198,7 @@ class Body:
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
-        cells = egress * self._exit_weights
+        cells = egress * self.scale.exit_weights
         return {kind: cells[kind] for kind in (*PRODUCTION, *BLASTS)}
 
     def _megakaryocytes(self, population: NDArray[np.int64]) -> float | None:

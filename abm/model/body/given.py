@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Kind
+from abm.cells import N_KINDS, Kind
 from abm.model.body.antibodies import Antibody, read_antibodies
 from abm.model.body.autoimmune import Values, read_autoimmune
 from abm.model.body.clones import CloneRules, read_clones
@@ -97,6 +98,15 @@ class Scale:
     cells_per_hsc: float
     megakaryocytes: float = 0.0
     division: Mapping[Kind, float] = field(default_factory=dict)
+
+    @cached_property
+    def exit_weights(self) -> NDArray[np.float64]:
+        """Real cells for which an agent stands that leaves, by kind, shape (64, 1)."""
+        weights = np.zeros((N_KINDS, 1))
+        for kind in PRODUCTION:
+            weights[kind] = self.exit_cells[kind]
+        weights[list(BLASTS)] = self.cells_per_agent
+        return weights
 
 
 @dataclass(frozen=True)
