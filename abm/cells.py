@@ -307,6 +307,8 @@ STANDING = (Count.POPULATION, Count.NICHE, Count.QUIESCENT, Count.LABELLED)
 N_COUNTS = 14
 #: Parts of a slab that are counted apart: at most so many threads share the work of a kernel on the host.
 N_PARTS = 64
+#: What cells from the blood find: number of the trial, above bits for the global site; NOWHERE: none.
+SITE_BITS, NOWHERE = 47, (1 << 63) - 1
 
 
 class Signal(IntEnum):
@@ -384,6 +386,8 @@ def cpp_header() -> str:
         "N_LOSSES": len(LOSS_ANTIGENS),
         **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
         "BRAKES": f"{BRAKES}u",
+        "SITE_BITS": SITE_BITS,
+        "NOWHERE": f"int64_t({NOWHERE})",
         "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
         "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),
         **{f"HISTOGRAM_{name.upper()}": j for j, name in enumerate(HISTOGRAM)},

@@ -118,9 +118,9 @@ class SerialComm:
         """Return the sum over ranks."""
         return values
 
-    def either(self, flags: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the flags (0 or 1) that are set on any rank."""
-        return flags
+    def least(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the least of each value over ranks."""
+        return values
 
     def gather_planes(self, values: Array) -> Array:
         """Return the rows of all ranks, in global plane order, on every rank."""
@@ -197,10 +197,10 @@ class MpiComm(SerialComm):
         self.world.Allreduce(np.ascontiguousarray(values, np.int64), total, op=self.mpi.SUM)
         return total
 
-    def either(self, flags: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the flags that are set on any rank: a byte each."""
-        found = np.empty_like(flags)
-        self.world.Allreduce(np.ascontiguousarray(flags), found, op=self.mpi.MAX)
+    def least(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the least of each value over ranks."""
+        found = np.empty_like(values)
+        self.world.Allreduce(np.ascontiguousarray(values), found, op=self.mpi.MIN)
         return found
 
     def gather_planes(self, values: Array) -> Array:

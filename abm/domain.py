@@ -60,7 +60,12 @@ class Domain:
     @property
     def shift(self) -> int:
         """Global index of local site 0."""
-        return (self.z0 - self.halo) % self.shape[0] * self.plane
+        return self.origin % self.total
+
+    @property
+    def origin(self) -> int:
+        """Global index of local site 0, unwrapped: below 0 on the first rank."""
+        return (self.z0 - self.halo) * self.plane
 
     def window(self, beyond: int = 0) -> tuple[int, int]:
         """Return (n, first) of the owned sites and ``beyond`` planes more on either side."""
@@ -71,6 +76,6 @@ class Domain:
 
     def local(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the local indices of owned global sites, -1 where another rank owns the site."""
-        local = sites - (self.z0 - self.halo) * self.plane
+        local = sites - self.origin
         first, last = self.halo * self.plane, (self.halo + self.n_owned) * self.plane
         return np.where((local >= first) & (local < last), local, -1)

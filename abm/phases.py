@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
+from abm.cells import N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
-from abm.errors import LedgerError
 from abm.messages import Edges, Sparse
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
+from abm.tallies import Tallies
 
 #: How far each phase reads beyond the sites it writes, in the order they follow one exchange. What takes a claimed site
 #: comes from a plane beyond, and its rivals from the next.
@@ -45,8 +45,6 @@ SCRATCH: dict[str, str] = {
 LOW_BITS = (1 << 24) - 1
 #: Kinds of steps that are remembered.
 MOST_REPEATS = 64
-#: Room for stem cells that leave a slab in one step, per plane of it.
-LEAVERS_PER_PLANE = 256
 
 Array = NDArray[Any]
 
@@ -66,16 +64,9 @@ class Phases:
         self.backend, self.domain, self.comm, self.seed = backend, domain, comm, seed
         types = {f.name: f.dtype for f in FIELDS} | SCRATCH
         self.arrays: dict[str, Any] = {k: backend.alloc(domain.local_shape, t) for k, t in types.items()}
-        self.room = domain.n_owned * LEAVERS_PER_PLANE
         begin = domain.halo * domain.plane
         self.bounds = {"begin": begin, "end": begin + domain.n_owned * domain.plane}  # the owned sites
-        self.arrays["n_leavers"] = backend.alloc(1, np.int64)
-        self.arrays["leaver_site"] = backend.alloc(self.room, np.int64)
-        self.arrays["leaver_words"] = backend.alloc(2 * self.room, np.uint32)
-        self.counts = backend.alloc(N_PARTS * N_COUNTS * N_KINDS * N_ORIGINS, np.uint32)
-        self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
-        self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
-        self.watched: tuple[int, ...] = ()
+        self.tallies = Tallies(backend, comm, domain.n_owned)
         self.constants: dict[str, Any] = {}
         self.chains: dict[tuple[Any, ...], Chain] = {}
         self.repeats: dict[tuple[Any, ...], Callable[[int], None]] = {}
@@ -86,11 +77,11 @@ class Phases:
     def set_constants(self, tables: dict[str, Array]) -> None:
         """Put constant kernel tables on the device under their argument names."""
         for name, table in tables.items():
-            array = self.backend.to_device(np.ascontiguousarray(table))
+            array = np.ascontiguousarray(table)
             if name in self.constants:  # in place: backends remember arrays they have checked
                 self.backend.copy(self.constants[name], array)
             else:
-                self.constants[name] = array
+                self.constants[name] = self.backend.to_device(array)
 
     def load(self, name: str, owned: Array) -> None:
         """Fill the owned planes of a state array from a host array (n_owned, ny, nx)."""
@@ -131,14 +122,6 @@ class Phases:
                 self.backend.clear(beyond)
                 if name == "tissue":
                     self.backend.copy(beyond, self.backend.to_device(np.full(beyond.shape, Tissue.BONE, np.uint8)))
-
-    def watch(self, receptors: Sequence[int]) -> None:
-        """Make room to count the residents that each of some receptors (antigen masks) sees; none: no such count."""
-        self.watched = tuple(receptors)
-        rows = len(self.watched) * N_KINDS * N_ORIGINS
-        self.seen = self.backend.alloc(N_PARTS * max(rows, 1), np.uint32)
-        self.seen_totals = self.backend.alloc(max(rows, 1), np.int64)
-        self.collect_seen = self.backend.prepare("collect", counts=self.seen, totals=self.seen_totals)
 
     # -- phases
 
@@ -224,7 +207,7 @@ class Phases:
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
         beyond = HALO - FATE_CHAIN["contacts"] - FATE_CHAIN["fate"]
         fate = self._draw("fate", beyond, stream, layer_is_motile=int(motile), **own)
-        special = {"mutation": Stream.MUTATION * 256 + motile, "room": self.room, "counts": self.counts}
+        special = {"mutation": Stream.MUTATION * 256 + motile, "room": self.tallies.room}
         commit = self._draw("commit", 1, outcome, **special, **self.bounds, **own)
         return [fate._replace(varies=("step", "highest")), commit._replace(behind=FATE_CHAIN["commit"])]
 
@@ -234,7 +217,7 @@ class Phases:
             self._chain(self._census, layer)()
 
     def _census(self, layer: str) -> list[Stage]:
-        return [Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"], "counts": self.counts})]
+        return [Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"]})]
 
     def census_label(self) -> None:
         """Count the residents that carry a label."""
@@ -242,7 +225,7 @@ class Phases:
 
     def _census_label(self) -> list[Stage]:
         own = {"hot": self.arrays["res_hot"], "cold": self.arrays["res_cold"]}
-        return [Stage("census_label", 0, own | {"counts": self.counts})]
+        return [Stage("census_label", 0, own)]
 
     def marks(self) -> NDArray[np.int64]:
         """Return who has inherited what over all ranks, int64 (N_MARKS, 64, 4)."""
@@ -260,24 +243,18 @@ class Phases:
             self._chain(self._purge, layer, chance)(step=step)
 
     def _purge(self, layer: str, chance: int) -> list[Stage]:
-        own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"], "counts": self.counts}
+        own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         bits, draw = 1 << EditBit.SWITCH, int(layer == "mot")
         return [self._draw("purge", 0, Stream.SWITCH, draw, bits=bits, chance=chance, **own)]
 
     def census_seen(self) -> None:
         """Count the residents that each watched receptor sees."""
-        for row in range(len(self.watched)):
+        for row in range(len(self.tallies.watched)):
             self._chain(self._census_seen, row)()
 
     def _census_seen(self, row: int) -> list[Stage]:
-        own = {"receptor": self.watched[row], "row": row, "rows": len(self.watched)}
-        return [Stage("census_seen", 0, own | {"hot": self.arrays["res_hot"], "seen": self.seen})]
-
-    def read_seen(self) -> NDArray[np.int64]:
-        """Return who was seen since the last reading over all ranks, int64 (receptors, 64, 4)."""
-        self.collect_seen(self.seen_totals.size)
-        found = np.array(self.backend.to_host(self.seen_totals))
-        return self.comm.sum_int64(found.reshape(len(self.watched), N_KINDS, N_ORIGINS))
+        own = {"receptor": self.tallies.watched[row], "row": row, "rows": len(self.tallies.watched)}
+        return [Stage("census_seen", 0, own | {"hot": self.arrays["res_hot"], "seen": self.tallies.seen})]
 
     def label(self, step: int, marker: Label, take: NDArray[np.uint32]) -> None:
         """Let residents take up a label; ``take``: threshold (x 2^-32) by row of the rate table."""
@@ -297,41 +274,27 @@ class Phases:
         bid = self._draw("bid", HOP_CHAIN["hop"], Stream.HOP, draw=substep)
         return [bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
 
-    def read_counts(self) -> NDArray[np.int64]:
-        """Return the counts since the last reading over all ranks, int64 (N_COUNTS, 64, 4)."""
-        self.collect(self.totals.size)
-        return self.comm.sum_int64(np.array(self.backend.to_host(self.totals)).reshape(N_COUNTS, N_KINDS, N_ORIGINS))
-
-    def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Return hot and cold words of the chosen kinds that left since the last reading, in global site order."""
-        found = int(np.asarray(self.backend.to_host(self.arrays["n_leavers"]))[0])
-        self.backend.clear(self.arrays["n_leavers"])
-        if found > self.room:
-            msg = f"{found} stem cells leave in one step; at most {self.room} can be kept"
-            raise LedgerError(msg)
-        site = np.asarray(self.backend.to_host(self.arrays["leaver_site"][:found]))
-        words = np.asarray(self.backend.to_host(self.arrays["leaver_words"][: 2 * found])).reshape(found, 2)
-        picked = self.comm.gather_planes(words[np.argsort(site)])
-        return picked[:, 0].copy(), picked[:, 1].copy()
-
     # -- cells from the blood
 
     def probe(
-        self, sites: NDArray[np.int64], niche_only: NDArray[np.uint8], motile: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Return which candidate global sites can take a cell of the layer asked for."""
-        answer = self.backend.alloc(max(sites.size, 1), np.uint8)
+        self, step: int, hot: NDArray[np.uint32], tried: NDArray[np.int64], last: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the first open candidate of each cell; see :meth:`abm.model.traffic.Requests.assign`."""
+        found = self.backend.alloc(hot.size, np.int64)
+        given = {"seeking": hot, "tried": tried, "last": last}
+        known = {"seed": self.seed, "total": self.domain.total, "chosen": self.constants["chosen"], **self.bounds}
         self.backend.launch(
             "probe",
-            sites.size,
-            sites=self.backend.to_device(self.domain.local(sites)),
-            niche_only=self.backend.to_device(niche_only),
-            motile=self.backend.to_device(motile.astype(np.uint8)),
+            hot.size,
+            step=step,
+            word=Stream.ARRIVAL * 256,
+            origin=self.domain.origin,
+            **known,
+            **{name: self.backend.to_device(values) for name, values in given.items()},
             **{name: self.arrays[name] for name in ("res_hot", "mot_hot", "tissue")},
-            open=answer,
+            found=found,
         )
-        found: NDArray[np.bool_] = self.comm.either(np.asarray(self.backend.to_host(answer))[: sites.size]) != 0
-        return found
+        return self.comm.least(np.asarray(self.backend.to_host(found)))
 
     def settle(self, sites: NDArray[np.int64], hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
         """Put cells on open global sites, those of a layer on distinct ones."""
@@ -380,12 +343,14 @@ class Phases:
         return Stage(kernel, beyond, random | special, varies=("step",))
 
     def _known(self) -> dict[str, Any]:
-        domain = self.domain
+        domain, tallies = self.domain, self.tallies
         return {
             "ny": domain.shape[1],
             "nx": domain.shape[2],
             "total": domain.total,
             "shift": domain.shift,
+            "counts": tallies.counts,
+            **{name: getattr(tallies, name) for name in ("n_leavers", "leaver_site", "leaver_words")},
             **self.constants,
             **self.arrays,
         }

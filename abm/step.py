@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from abm.philox import philox_scalar
 from abm.state import Snapshot
 from abm.streams import Stream, cpp_header
 from abm.tables import rules_digest
+from abm.tallies import Reading
 
 #: Jacobi sweeps of each field before the first step; each step does one more. The fields keep their state between steps
 #: and follow their sources within (length / site)^2 sweeps, one to three days: fast enough for stroma and inflammation,
@@ -102,8 +104,8 @@ class Simulation:
         model, rules, watch = self.model, self.model.rules, setup.make_watch(self.model)
         self.body = Body(model.tables, self.config.patient, self.scale, self.config.seed, watch, model.exposure)
         receptors = [int(rules.recognition.receptors[receptor]) for receptor in watch.classes]
-        self.lattice.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
-        self.circulation = Circulation(self.model.traffic, self.config.seed, self.domain.total, self.comm)
+        self.lattice.tallies.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
+        self.circulation = Circulation(self.model.traffic, self.config.seed)
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
         self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
         strength = self.loans.strength / np.float32(self.body.allo.rules.effector_enrichment)
@@ -144,12 +146,13 @@ class Simulation:
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
         watched = self.body.looks
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
-        counts = lattice.read_counts()
+        reading = Reading(lattice.tallies, seen=watched)
+        lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer, while the body advances
+        counts = reading.counts()
         if counts[Count.EGRESS, list(STEM_KINDS)].any():
-            self.circulation.add(*lattice.leavers())
-        lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
+            self.circulation.add(*reading.leavers())
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        self._advance_body(t, counts, doses, lattice.read_seen() if watched else None)  # acts from t + 1 on
+        self._advance_body(t, counts, doses, reading.seen() if watched else None)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
         self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs, directed)
@@ -190,8 +193,7 @@ class Simulation:
         clones, tired = self.body.clones_of(lymphocytes), engagement.exhaustion_of(self.body, lymphocytes)
         edits = self.body.edits_of(lymphocytes)
         requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, tired, edits)
-        cells = requests.owner
-        place = requests.assign(self.lattice.probe(requests.sites, requests.niche_only[cells], requests.motile[cells]))
+        place = requests.assign(partial(self.lattice.probe, step))
         lodged = place >= 0
         self.lattice.settle(place[lodged], requests.hot[lodged], requests.cold[lodged])
         n_stem = self.circulation.hot.size

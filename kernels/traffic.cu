@@ -1,16 +1,29 @@
-// Cells that come from the blood. The host draws candidate sites; the lattice answers which are open.
+// Cells that come from the blood. Each tries sites drawn at random; the host settles who gets what several want.
 #include "lattice.cuh"
+#include "philox.cuh"
 #include "words.cuh"
 
-// Whether candidate site i (local index, negative if it is not in this slab) can take a cell of the layer asked for.
-KERNEL(probe)(int64_t n, const int64_t* sites, const uint8_t* niche_only, const uint8_t* motile,
-              const uint32_t* res_hot, const uint32_t* mot_hot, const uint8_t* tissue, uint8_t* open) {
+// The first open site of each cell among its candidates, whose numbers in the step run from `tried` to `last`, as
+// (number of the trial << SITE_BITS) | global site; NOWHERE if this slab has none. The least over all slabs counts.
+// origin = global index of local site 0, which may lie before the lattice; only sites from `begin` to `end` are seen.
+KERNEL(probe)(int64_t n, uint64_t seed, uint32_t step, uint32_t word, int64_t total, int64_t origin, int64_t begin,
+              int64_t end, const uint32_t* seeking, const int64_t* tried, const int64_t* last, const uint8_t* chosen,
+              const uint32_t* res_hot, const uint32_t* mot_hot, const uint8_t* tissue, int64_t* found) {
     FOR_EACH (i, n) {
-        const int64_t l = sites[i];
-        bool ok = l >= 0;
-        if (ok) ok = (motile[i] ? mot_hot : res_hot)[l] == 0u && (tissue[l] & TISSUE_MASK) == TISSUE_MARROW;
-        if (ok && niche_only[i] != 0u) ok = (tissue[l] & NICHE_MASK) != 0u;
-        open[i] = ok ? 1 : 0;
+        const uint32_t kind = GET(seeking[i], HOT_KIND);
+        const uint32_t* hot = kind >= uint32_t(FIRST_MOTILE) ? mot_hot : res_hot;
+        const bool niche_only = chosen[kind] != 0u;
+        int64_t first = NOWHERE;
+        for (int64_t j = tried[i]; j < last[i] && first == NOWHERE; ++j) {
+            uint32_t r[4];
+            philox(seed, uint64_t(j), step, word, r);
+            const int64_t site = int64_t(((uint64_t(r[0]) << 32) | r[1]) % uint64_t(total));
+            const int64_t l = site - origin;
+            if (l < begin || l >= end || hot[l] != 0u) continue;
+            if ((tissue[l] & TISSUE_MASK) != TISSUE_MARROW || (niche_only && (tissue[l] & NICHE_MASK) == 0u)) continue;
+            first = ((j - tried[i]) << SITE_BITS) | site;
+        }
+        found[i] = first;
     }
 }
 

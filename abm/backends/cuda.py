@@ -172,9 +172,24 @@ class CudaBackend:
         copied: NDArray[Any] = self._cupy.asnumpy(array)
         return copied
 
+    def read(self, array: Any) -> Callable[[], NDArray[Any]]:
+        """Begin to copy an array; return what waits for the copy alone, not for work queued after it, and gives it."""
+        stream = self._cupy.cuda.get_current_stream()
+        pinned: NDArray[Any] = self.buffer(array.nbytes, on_device=False).view(array.dtype).reshape(array.shape)
+        array.get(stream=stream, out=pinned, blocking=False)
+        done = stream.record()
+
+        def wait() -> NDArray[Any]:
+            done.synchronize()
+            return pinned
+
+        return wait
+
     def to_device(self, array: NDArray[Any]) -> Any:
         """Return a C-contiguous copy on the device."""
-        return self._cupy.array(array, order="C")
+        copied = self._cupy.empty(array.shape, array.dtype)
+        self.copy(copied, np.ascontiguousarray(array))
+        return copied
 
     def clear(self, array: Any) -> None:
         """Set all elements to zero."""
@@ -184,7 +199,7 @@ class CudaBackend:
         """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array."""
         check_copy(dst, src)
         if isinstance(src, np.ndarray):
-            dst.set(src)
+            dst.set(src, self._cupy.cuda.get_current_stream())  # without a stream it would wait for all queued work
         elif isinstance(dst, np.ndarray):
             src.get(out=dst)
         else:

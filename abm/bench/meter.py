@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Calls of a backend besides launches, and the name under which they are accounted.
-OTHERS = {"copy": "exchange", "clear": "clear", "to_host": "transfer", "to_device": "transfer"}
+OTHERS = {"copy": "exchange", "clear": "clear", "to_host": "transfer", "to_device": "transfer", "read": "transfer"}
+#: Arguments that only kernels over a list have.
+LISTS = ("sites", "seeking")
 
 
 @dataclass
@@ -111,9 +113,9 @@ def moved(kernel: Any, args: dict[str, Any], lattice_sites: int) -> float:  # no
 
     Each array argument with one element per lattice site counts once, read or written, whatever a kernel reads again
     from neighbours or passes over where nothing is. An array in two roles counts once. Kernels that work on a list of
-    sites (argument ``sites``) count nothing.
+    sites or of cells (arguments ``LISTS``) count nothing.
     """
     arrays = {id(args[arg.name]): args[arg.name] for arg in kernel.args if arg.is_pointer}
-    if any(arg.name == "sites" for arg in kernel.args):
+    if any(arg.name in LISTS for arg in kernel.args):
         return 0.0
     return float(sum(array.dtype.itemsize for array in arrays.values() if array.size == lattice_sites))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm import exactmath
-from abm.cells import COLD, HOT, N_KINDS, N_VARIANTS, Cycle, EditBit, Kind, Origin, Specificity, pack_hot
-from abm.comm import SerialComm
+from abm.cells import (
+    COLD,
+    FIRST_MOTILE,
+    HOT,
+    N_KINDS,
+    N_VARIANTS,
+    NOWHERE,
+    SITE_BITS,
+    Cycle,
+    EditBit,
+    Kind,
+    Origin,
+    Specificity,
+    pack_hot,
+)
 from abm.model.editing import Product
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
@@ -34,15 +48,17 @@ TRAFFIC_UNITS = {
     "active_hsc": "cells",
     "open_share": "fraction",
 }
-#: So many candidate sites are worth a message: to draw one takes 40 ns. Two ranks that share 322,000 of them need 12 to
-#: 15 ms instead of 18 (2 busy cores, MPICH); 40,000 gain nothing.
-SHARED_FROM = 100_000
+#: A cell tries at most so many sites in a step.
+MOST_TRIALS = (1 << 63 - SITE_BITS) - 1
 Arrival = tuple[Kind, Origin, Specificity, int]
+#: Hot words of cells, and the numbers of the first candidate they may try and of that behind the last: what they find.
+Probe = Callable[[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 _KIND_MASK = np.uint32(63)
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
 _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
 _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
+_SITE = (1 << SITE_BITS) - 1
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
 _ORIGIN_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "origin")
@@ -51,42 +67,43 @@ _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 _DONE = next(np.uint32((1 << f.bits) - 1 << f.shift) for f in COLD if f.name == "stage")
 
 
-@dataclass
-class Requests:
+class Requests(NamedTuple):
     """Cells that look for a site in this step.
 
     Attributes:
         hot, cold: their words, shape (n,).
-        niche_only: 1 where only an HSC niche will do.
-        motile: whether the motile layer is meant.
-        sites: candidate global sites, one row per trial: (n_candidates,).
-        owner: index of the cell each candidate belongs to, ascending.
+        first, last: numbers of the candidate sites of each, from the first up to, but without, the last.
     """
 
     hot: NDArray[np.uint32]
     cold: NDArray[np.uint32]
-    niche_only: NDArray[np.uint8]
-    motile: NDArray[np.bool_]
-    sites: NDArray[np.int64]
-    owner: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
 
-    def assign(self, is_open: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Give each cell, in order, its first open candidate that no earlier cell took; -1 if none."""
-        chosen = np.full(self.hot.size, -1, np.int64)
-        cells, sites = self.owner[is_open], self.sites[is_open]
-        places = 2 * sites + self.motile[cells]  # a site of either layer
-        # Only cells that try what is tried twice have to be asked one after the other; they are few.
-        rivals = np.zeros(self.hot.size, bool)
-        rivals[cells[_repeated(places)]] = True
-        first = np.flatnonzero(np.diff(cells, prepend=-1))
-        chosen[cells[first]] = np.where(rivals[cells[first]], -1, sites[first])
-        taken: set[int] = set()
-        turn = rivals[cells]
-        for cell, site, place in zip(*(x[turn].tolist() for x in (cells, sites, places)), strict=True):
-            if chosen[cell] < 0 and place not in taken:
-                chosen[cell] = site
-                taken.add(place)
-        return chosen
+    def assign(self, probe: Probe) -> NDArray[np.int64]:
+        """Give each cell, in order, its first open candidate that no earlier cell took.
+
+        All ask at once, a site of several keeps the first of them in order, the others ask on. As all sites prefer
+        cells in the same order, this ends as if one cell had chosen after the other (deferred acceptance: Gale and
+        Shapley, Am Math Mon 1962).
+
+        Args:
+            probe: finds the first open candidate of some cells (hot words, first, last), as ``NOWHERE``, or the number
+                of the trial above ``SITE_BITS`` bits for the global site.
+
+        Returns:
+            Global sites, shape (n,); -1 where a cell found none.
+        """
+        motile = (self.hot & _KIND_MASK) >= FIRST_MOTILE
+        asking, tried = np.arange(self.hot.size), self.first.copy()
+        places = ~asking  # 2 * site + layer; below zero is no place, another for each
+        while asking.size:
+            found = probe(self.hot[asking], tried[asking], self.last[asking])
+            tried[asking] += (found >> SITE_BITS) + 1
+            places[asking] = np.where(found == NOWHERE, ~asking, 2 * (found & _SITE) + motile[asking])
+            asking = _outdone(places)
+        sites: NDArray[np.int64] = np.maximum(places >> 1, -1)
+        return sites
 
 
 @dataclass
@@ -95,8 +112,6 @@ class Circulation:
 
     values: dict[str, float]
     seed: int
-    total_sites: int
-    comm: SerialComm = field(default_factory=SerialComm)
     hot: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     cold: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
 
@@ -180,7 +195,7 @@ class Circulation:
         exhaustion: NDArray[np.uint32] | None = None,
         edits: NDArray[np.uint32] | None = None,
     ) -> Requests:
-        """Draw candidate sites for all circulating cells and for the lymphocytes that arrive.
+        """Return what all circulating cells and the lymphocytes that arrive may try.
 
         Args:
             lymphocytes: those that arrive.
@@ -202,24 +217,14 @@ class Circulation:
         stage = np.where((new >> _ORIGIN_SHIFT & np.uint32(3)) == Origin.PRODUCT, _DONE, np.uint32(0))
         own = np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT
         cold = np.concatenate([self.cold, own | stage])
-        seeks = np.concatenate([self._seeks_niche(), np.zeros(new.size, bool)])
-        motile = np.arange(hot.size) >= self.hot.size
-        per_hour = np.where(
-            motile,
-            self.values["lymphocyte_trials"],
-            np.where(seeks, self.values["hsc_trials"], self.values["progenitor_trials"]),
-        )
-        trials = np.maximum(per_hour * step_h, 1.0).astype(np.int64)
-        owner = np.repeat(np.arange(hot.size), trials)
-        return Requests(hot, cold, seeks.astype(np.uint8), motile, self._draw_sites(owner.size, step), owner)
+        per_hour = np.concatenate([self._trials(), np.full(new.size, self.values["lymphocyte_trials"])])
+        trials = np.clip(per_hour * step_h, 1.0, MOST_TRIALS).astype(np.int64)
+        last = np.cumsum(trials)
+        return Requests(hot, cold, last - trials, last)
 
-    def _draw_sites(self, n: int, step: int) -> NDArray[np.int64]:
-        """Return ``n`` candidate global sites; where they are many each rank draws a part and tells the others."""
-        rank, size = (self.comm.rank, self.comm.size) if n >= SHARED_FROM else (0, 1)
-        r = philox(self.seed, np.arange(n * rank // size, n * (rank + 1) // size), step, Stream.ARRIVAL * 256)
-        wide = (r[0].astype(np.uint64) << np.uint64(32)) | r[1]
-        sites = (wide % np.uint64(self.total_sites)).astype(np.int64)
-        return sites if size == 1 else self.comm.gather_planes(sites)
+    def _trials(self) -> NDArray[np.float64]:
+        """Return how many sites a circulating cell tries in an hour."""
+        return np.where(self._seeks_niche(), self.values["hsc_trials"], self.values["progenitor_trials"])
 
     def keep(self, stays: NDArray[np.bool_]) -> None:
         """Keep only these cells; the others lodged."""
@@ -230,12 +235,12 @@ class Circulation:
         return found
 
 
-def _repeated(places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices of all numbers that occur more than once."""
+def _outdone(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the cells, in order, whose place an earlier cell has."""
     slot = places & ((1 << (8 * places.size).bit_length()) - 1)  # sites are drawn at random, and so are their low bits
     crowded = np.flatnonzero(np.bincount(slot)[slot] > 1)  # few: to sort all takes ten times as long
-    _, which, n = np.unique(places[crowded], return_inverse=True, return_counts=True)
-    return crowded[n[which] > 1]
+    by_place = crowded[np.argsort(places[crowded], kind="stable")]
+    return np.sort(by_place[1:][np.diff(places[by_place]) == 0])
 
 
 def not_lodged(lymphocytes: Sequence[Arrival], lodged: NDArray[np.bool_]) -> list[Arrival]:

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 
-from abm.cells import FIRST_MOTILE, NICHE_MASK, TISSUE_MASK, Tissue
+from abm.cells import FIRST_MOTILE, NICHE_MASK, NOWHERE, SITE_BITS, TISSUE_MASK, Tissue
+from abm.philox import philox
 from abm.reference.lattice import I64, U8, U32, kind_of
+
+#: Candidates of a cell that are drawn together.
+TRIES = 8
 
 
 def probe(
     n: int,
     *,
-    sites: I64,
-    niche_only: U8,
-    motile: U8,
+    seed: int,
+    step: int,
+    word: int,
+    total: int,
+    origin: int,
+    begin: int,
+    end: int,
+    seeking: U32,
+    tried: I64,
+    last: I64,
+    chosen: U8,
     res_hot: U32,
     mot_hot: U32,
     tissue: U8,
-    open: U8,  # noqa: A002
+    found: I64,
 ) -> None:
-    """Tell which candidate sites can take a cell of the layer asked for (a negative site is not in this slab)."""
-    mine = sites[:n] >= 0
-    site = np.where(mine, sites[:n], 0)
-    label = tissue.reshape(-1)[site]
-    there = np.where(motile[:n] != 0, mot_hot.reshape(-1)[site], res_hot.reshape(-1)[site])
-    ok = mine & (there == 0) & ((label & TISSUE_MASK) == Tissue.MARROW)
-    ok &= (niche_only[:n] == 0) | ((label & NICHE_MASK) != 0)
-    open[:n] = ok
+    """Find the first open site of each cell among its candidates: some of each are drawn at a time."""
+    found[:n] = NOWHERE
+    kind = kind_of(seeking[:n])
+    motile, niche_only = kind >= FIRST_MOTILE, chosen[kind] != 0
+    cells = np.flatnonzero(tried[:n] < last[:n])
+    for done in range(0, int(np.max(last[:n] - tried[:n], initial=0)), TRIES):
+        candidate = tried[cells, None] + np.arange(done, done + TRIES)
+        high, low, *_ = philox(seed, candidate, step, word)
+        site = ((high.astype(np.uint64) << np.uint64(32) | low) % np.uint64(total)).astype(np.int64)
+        local = site - origin
+        mine = (candidate < last[cells, None]) & (local >= begin) & (local < end)
+        local[~mine] = begin
+        label = tissue.reshape(-1)[local]
+        there = np.where(motile[cells, None], mot_hot.reshape(-1)[local], res_hot.reshape(-1)[local])
+        ok = mine & (there == 0) & ((label & TISSUE_MASK) == Tissue.MARROW)
+        ok &= ~niche_only[cells, None] | ((label & NICHE_MASK) != 0)
+        trial, some = ok.argmax(axis=1), ok.any(axis=1)
+        found[cells[some]] = ((done + trial[some]) << SITE_BITS) | site[some, trial[some]]
+        cells = cells[~some & (tried[cells] + done + TRIES < last[cells])]
 
 
 def settle(

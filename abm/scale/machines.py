@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite, prod
 from pathlib import Path
 from statistics import median
@@ -265,7 +266,7 @@ def _note_candidates(simulation: Simulation) -> list[int]:
 
     def requests(*args: Any) -> Any:  # noqa: ANN401
         drawn = draw(*args)
-        tried.append(drawn.sites.size)
+        tried.append(int((drawn.last - drawn.first).sum()))
         return drawn
 
     simulation.circulation.requests = requests  # type: ignore[assignment]
@@ -279,7 +280,6 @@ def _candidate_s(simulation: Simulation) -> float:
     for step in range(3):
         began = time.perf_counter()
         drawn = simulation.circulation.requests(cells, step, simulation.config.step_h)
-        is_open = simulation.lattice.probe(drawn.sites, drawn.niche_only[drawn.owner], drawn.motile[drawn.owner])
-        drawn.assign(is_open)
-        seconds.append((time.perf_counter() - began) / drawn.sites.size)
+        drawn.assign(partial(simulation.lattice.probe, step))
+        seconds.append((time.perf_counter() - began) / int((drawn.last - drawn.first).sum()))
     return min(seconds)

@@ -32,15 +32,17 @@ class Array(np.ndarray):
         target = np.asarray(self)[key]
         Stream.do(lambda: np.copyto(target, np.asarray(value)))
 
-    def set(self, source: Any) -> None:
+    def set(self, source: Any, stream: Any) -> None:
+        assert stream is Stream.current
         if isinstance(source, Array):  # these arrays are NumPy's too, unlike CuPy's: the backend takes them for such
             self[...] = source
             return
         Stream.wait()
         np.copyto(np.asarray(self), source)
 
-    def get(self, out: Any) -> None:
+    def get(self, out: Any, stream: Any = None, blocking: bool = True) -> None:
         Stream.wait()
+        assert blocking or stream is Stream.current
         np.copyto(out, np.asarray(self))
 
 
@@ -70,6 +72,10 @@ class Stream:
 
     def synchronize(self) -> None:
         self.wait()
+
+    def record(self) -> Stream:
+        """Return what stands for an event: all has been done by then."""
+        return self
 
     @classmethod
     def wait(cls) -> None:
@@ -136,6 +142,7 @@ def make_cupy() -> Any:
         getDeviceProperties=lambda index: properties,
     )
     cuda = SimpleNamespace(runtime=runtime, Stream=Stream, get_current_stream=lambda: Stream.current)
+    cuda.alloc_pinned_memory = bytearray
     cuda.Device = lambda index: SimpleNamespace(mem_info=(1 << 33, 1 << 34))
     cuda.compiler = SimpleNamespace(CompileException=CUDARuntimeError)
     return SimpleNamespace(
@@ -144,7 +151,7 @@ def make_cupy() -> Any:
         ndarray=Array,
         RawModule=RawModule,
         zeros=lambda shape, dtype: np.zeros(shape, dtype).view(Array),
-        array=lambda values, order: np.array(values, order=order).view(Array),
+        empty=lambda shape, dtype: np.empty(shape, dtype).view(Array),
         asnumpy=to_host,
     )
 

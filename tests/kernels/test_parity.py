@@ -16,6 +16,7 @@ from abm.comm import SerialComm
 from abm.messages import CellList, Sparse, longest_list
 from abm.phases import HALO, SCRATCH, Phases
 from abm.streams import Stream
+from abm.tallies import Reading
 from tests.kernels.states import State, human_rules, random_state
 
 RULES = human_rules()
@@ -85,20 +86,20 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     for layer in ("res", "mot"):
         p.fate(layer, step, highest)
         look(layer, "action", "priority", f"{layer}_hot", f"{layer}_cold")
-        seen[f"{layer}/leavers"] = np.stack(p.leavers())
-    seen["events"] = p.read_counts()
+        reading = Reading(p.tallies)
+        seen[f"{layer}/leavers"], seen[f"{layer}/events"] = np.stack(reading.leavers()), reading.counts()
     p.census()
     p.census_label()
-    seen["counts"] = p.read_counts()
+    seen["counts"] = Reading(p.tallies).counts()
     seen["marks"] = p.marks()
-    p.watch(WATCHED)
+    p.tallies.watch(WATCHED)
     p.census_seen()
-    seen["seen"] = p.read_seen()
+    seen["seen"] = Reading(p.tallies, seen=True).seen()
     p._chain(p._label, cells.Label.DNA)(step=step)
     look("label", "res_cold")
     p.purge(step, 1 << 31)
     look("purge", "res_hot", "res_cold", "mot_hot", "mot_cold")
-    seen["purged"] = p.read_counts()
+    seen["purged"] = Reading(p.tallies).counts()
     p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here
     look("bid", "action", "priority")
     p.launch(Stage("hop", 1, p.bounds))
@@ -134,7 +135,7 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
     inner = slice(HALO, -HALO)
     for name in ("res/res_hot", "res/res_cold", "mot/mot_hot", "contacts/histogram"):
         np.testing.assert_array_equal(whole[name][inner], np.concatenate([p[name][inner] for p in parts]), err_msg=name)
-    for name in ("events", "counts", "seen"):
+    for name in ("res/events", "mot/events", "counts", "seen"):
         assert whole[name].any()
         np.testing.assert_array_equal(whole[name], sum(p[name] for p in parts))
 
@@ -169,20 +170,24 @@ def test_a_list_of_cells_is_bit_identical(backend: Any, filling: float) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_traffic_is_bit_identical(backend: Any, seed: int) -> None:
-    state = random_state((10, 6, 7), seed, 0.4, RULES, 0, 1)
+    state = random_state((10, 6, 7), seed, 0.8, RULES, 0, 1)
     results = []
     for b in (NumpyBackend(), backend):
         p = Guarded(b, state, 1)
         generator = np.random.default_rng(seed)
-        sites = generator.permutation(state.domain.total)[:90].astype(np.int64)
-        motile = generator.random(90) < 0.5
-        open_ = p.probe(sites, (generator.random(90) < 0.5).astype(np.uint8), motile)
+        p.set_constants({"chosen": np.isin(np.arange(cells.N_KINDS), cells.Kind.HSC).astype(np.uint8)})
         words = generator.integers(0, 2**32, 90, dtype=np.uint32) & ~np.uint32(63)
-        words |= np.where(motile, cells.Kind.TREG, cells.Kind.HSC).astype(np.uint32)
-        p.settle(sites[open_], words[open_], ~words[open_])
-        results.append((open_, *(p.owned(name) for name in ("res_hot", "res_cold", "mot_hot", "mot_cold"))))
+        words |= generator.choice([cells.Kind.TREG, cells.Kind.HSC, cells.Kind.GMP], 90).astype(np.uint32)
+        last = np.cumsum(generator.integers(0, 20, 90))
+        found = p.probe(7, words, np.concatenate([[0], last[:-1]]), last)
+        some = found != cells.NOWHERE
+        sites, first = np.unique(found[some] & ((1 << cells.SITE_BITS) - 1), return_index=True)
+        p.settle(sites, words[some][first], ~words[some][first])
+        results.append((found, *(p.owned(name) for name in ("res_hot", "res_cold", "mot_hot", "mot_cold"))))
         assert p.intact()
-    assert results[0][0].any()
+    found = results[0][0]
+    assert 10 < (found != cells.NOWHERE).sum() < 90
+    assert (found[found != cells.NOWHERE] >> cells.SITE_BITS).max() >= 8  # more than the twin draws at a time
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 

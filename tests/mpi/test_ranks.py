@@ -107,18 +107,6 @@ def test_messages_given_to_mpi_as_they_are_change_nothing(
     assert last_word(done) == undisturbed["periodic"]
 
 
-def test_ranks_that_share_the_draw_of_sites_give_the_same_hash(
-    scenario: str, undisturbed: dict[str, str], tmp_path: Path
-) -> None:
-    code = (
-        "from abm.model import traffic\n"
-        "traffic.SHARED_FROM = 0\n"
-        "from abm.cli import main\n"
-        f"main(['run', {scenario!r}, '--quiet', '--out', {str(tmp_path / 'run')!r}])\n"
-    )
-    assert last_word(abm(3, program=["-c", code])) == undisturbed["periodic"]
-
-
 def test_a_halo_that_is_too_short_is_noticed(scenario: str, undisturbed: dict[str, str], tmp_path: Path) -> None:
     """A test of these tests: with the nearest plane alone ranks disagree or lose cells."""
     code = (

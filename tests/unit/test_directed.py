@@ -69,7 +69,7 @@ def test_a_pulse_kills_who_shows_the_antigen_and_raises_the_share_of_the_others(
 
 def test_circulating_cells_are_spared_alike() -> None:
     values = {"hsc_clearance": 0.0, "progenitor_clearance": 0.0}
-    blood = Circulation(values, 1, 1000)
+    blood = Circulation(values, 1)
     hot = np.full(2000, pack_hot(kind=Kind.LSC), np.uint32)
     hot[::2] |= np.uint32(LOSS)
     blood.add(hot, np.zeros_like(hot))
