@@ -112,7 +112,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};
     const Mutations mutations = {mutation_start, mutation_chance, mutation_gain};
-    FOR_EACH_BLOCK_IN_PART_WHERE(, action[l] != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
+    FOR_EACH_BLOCK_IN_PART_WHERE(, action[l], seen != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
         fetch_planes(b, hot, width);

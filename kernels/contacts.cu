@@ -50,8 +50,8 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
                const uint8_t* sees, const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors,
                const uint8_t* lent, const uint32_t* armed, const uint32_t* vigour, const uint8_t* hit_class,
                uint8_t* engaged, uint8_t* struck) {
-    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u && (receptors[GET(mot_hot[l], HOT_SPECIFICITY)] != 0u ||
-                                              lent[GET(mot_hot[l], HOT_KIND)] != 0u),
+    FOR_EACH_BLOCK_WHERE(mot_hot[l],
+                         seen != 0u && (receptors[GET(seen, HOT_SPECIFICITY)] != 0u || lent[GET(seen, HOT_KIND)] != 0u),
                          engaged[l] = 0, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t own[BLOCK], borrowed[BLOCK], r[4][BLOCK];

@@ -58,10 +58,12 @@ DEVICE int64_t* waiting_of_warp() {
 
 // A warp looks at stretches of sites and keeps those `where` holds; when it has one for each lane, it visits them.
 // Few sites matter (a twentieth holds a lymphocyte, one cell in fifty has an event), and a warp takes as long for one
-// of its lanes as for all. share: called by all lanes before a stretch; where: only reads; clear: writes what a site
-// that is not visited must hold. The order of the visits means nothing.
-template <typename Share, typename Where, typename Clear> struct Gathered {
+// of its lanes as for all. share: called by all lanes before a stretch; look: loads what `where` judges by, of a whole
+// stretch before the first is judged, or each site would wait for memory on its own; clear: writes what a site that is
+// not visited must hold. The order of the visits means nothing.
+template <typename Share, typename Look, typename Where, typename Clear> struct Gathered {
     Share share;
+    Look look;
     Where where;
     Clear clear;
     int64_t next, end, site;  // next: first site of the next stretch; site: that of this lane, -1 if it has none
@@ -70,23 +72,25 @@ template <typename Share, typename Where, typename Clear> struct Gathered {
 
     METHOD bool more() {
         __syncwarp();  // lanes whose visits differed go on together
-        while (n_waiting < WARP && next < end) look();
+        while (n_waiting < WARP && next < end) pass();
         const uint32_t taken = n_waiting < WARP ? n_waiting : WARP;
         n_waiting -= taken;
         site = lane_number() < taken ? waiting[n_waiting + lane_number()] : -1;
         return taken != 0u;
     }
 
-    METHOD void look() {
+    METHOD void pass() {
         const int64_t l = next + lane_number();
-        bool kept[LOOKS];
+        decltype(look(l)) seen[LOOKS];
+#pragma unroll
+        for (int k = 0; k < LOOKS; ++k)
+            if (l + k * WARP < end) seen[k] = look(l + k * WARP);
         share(next);
 #pragma unroll
-        for (int k = 0; k < LOOKS; ++k) kept[k] = l + k * WARP < end && where(l + k * WARP);
-#pragma unroll
         for (int k = 0; k < LOOKS; ++k) {
-            const uint32_t set = __ballot_sync(ALL_LANES, kept[k]);
-            if (kept[k]) waiting[n_waiting + bit_count(set & ((1u << lane_number()) - 1u))] = l + k * WARP;
+            const bool kept = l + k * WARP < end && where(l + k * WARP, seen[k]);
+            const uint32_t set = __ballot_sync(ALL_LANES, kept);
+            if (kept) waiting[n_waiting + bit_count(set & ((1u << lane_number()) - 1u))] = l + k * WARP;
             n_waiting += bit_count(set);
             if (l + k * WARP < end) clear(l + k * WARP);
         }
@@ -95,20 +99,21 @@ template <typename Share, typename Where, typename Clear> struct Gathered {
     }
 };
 
-template <typename Share, typename Where, typename Clear>
-DEVICE Gathered<Share, Where, Clear> gather(int64_t n, int64_t first, Share share, Where where, Clear clear) {
+template <typename Share, typename Look, typename Where, typename Clear>
+DEVICE Gathered<Share, Look, Where, Clear> gather(int64_t n, int64_t first, Share share, Look look, Where where,
+                                                  Clear clear) {
     const int64_t warp = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP;
-    return {share, where, clear, first + warp * STRETCH, first + n, -1, waiting_of_warp(), 0u};
+    return {share, look, where, clear, first + warp * STRETCH, first + n, -1, waiting_of_warp(), 0u};
 }
 
-#define FOR_EACH_BLOCK_IN_PART_WHERE(share, where, clear, local, part, b, width, n, first, ny, nx) \
-    if (const int64_t part = blockIdx.x % N_PARTS; true)                                           \
-        if (local; true)                                                                           \
-            for (auto gathered_ = gather(                                                          \
-                     n, first, [&](int64_t l) { share; }, [&](int64_t l) { return where; },        \
-                     [&](int64_t l) { clear; });                                                   \
-                 gathered_.more();)                                                                \
-                if (gathered_.site >= 0)                                                           \
-                    if (Place b = place_at(gathered_.site, ny, nx); true)                          \
+#define FOR_EACH_BLOCK_IN_PART_WHERE(share, look, where, clear, local, part, b, width, n, first, ny, nx) \
+    if (const int64_t part = blockIdx.x % N_PARTS; true)                                                 \
+        if (local; true)                                                                                 \
+            for (auto gathered_ = gather(                                                                \
+                     n, first, [&](int64_t l) { share; }, [&](int64_t l) { return look; },               \
+                     [&](int64_t l, const auto& seen) { return where; }, [&](int64_t l) { clear; });     \
+                 gathered_.more();)                                                                      \
+                if (gathered_.site >= 0)                                                                 \
+                    if (Place b = place_at(gathered_.site, ny, nx); true)                                \
                         if (constexpr int width = 1; true)
 #endif

@@ -8,7 +8,7 @@
 KERNEL(exhaust)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
                 uint32_t step, uint32_t word, const uint8_t* engaged, const uint32_t* flags, const uint32_t* tiring,
                 uint32_t* mot_hot) {
-    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u, , b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_WHERE(mot_hot[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         const int found = list_filled(mot_hot + b.l, width, list);

@@ -74,6 +74,12 @@ DEVICE float directed_at(uint32_t hot, const float* hazards, uint32_t aimed) {
     return sum;
 }
 
+// What tells of most cells that they have no event.
+struct Glimpse {
+    uint32_t hot;
+    uint8_t touched;
+};
+
 // Keep the listed cells whose gate does not exclude an event.
 DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uint8_t* touched, const uint32_t* ceiling,
                       uint8_t* list) {
@@ -105,10 +111,11 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
              const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
              uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
-    FOR_EACH_BLOCK_IN_PART_WHERE(gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE),
-                                 hot[l] != 0u && gates.at(seed, global_site(l, shift, total), step, word + DRAW_GATE) <=
-                                                     bound_of(hot[l], touched[l] != 0u, ceiling) >> 24,
-                                 action[l] = EVENT_NONE, Gates gates, part, b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_IN_PART_WHERE(
+        gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE), (Glimpse{hot[l], touched[l]}),
+        seen.hot != 0u && gates.at(seed, global_site(l, shift, total), step, word + DRAW_GATE) <=
+                              bound_of(seen.hot, seen.touched != 0u, ceiling) >> 24,
+        action[l] = EVENT_NONE, Gates gates, part, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         const Rows rows(b);

@@ -9,7 +9,7 @@
 KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
             uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* engaged,
             const uint32_t* hop, uint8_t* action, uint32_t* priority) {
-    FOR_EACH_BLOCK_WHERE(mot_hot[l] != 0u && engaged[l] == 0u, action[l] = EVENT_NONE, b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_WHERE(mot_hot[l], seen != 0u, action[l] = EVENT_NONE, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
@@ -37,7 +37,7 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
 // A bidder that wins hops. Only sites from `begin` to `end` are written: bidders beyond them may come in.
 KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, int64_t begin, int64_t end,
             const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot, uint32_t* mot_cold) {
-    FOR_EACH_BLOCK_WHERE(action[l] != 0u, , b, width, n, first, ny, nx) {
+    FOR_EACH_BLOCK_WHERE(action[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
         fetch_planes(b, mot_hot, width);
         fetch_planes(b, mot_cold, width);

@@ -18,7 +18,8 @@ typedef unsigned long long uint64_t;
 // site; the host has blocks for its vector units, groups of LANES in them. FOR_EACH_BLOCK_IN_PART also has the number
 // of one of the N_PARTS parts of the counts and a local object: of whole planes on the host, which leaves a part to one
 // thread; of any sites on a GPU, which makes an object for each thread. With _WHERE a GPU visits only the sites l where
-// the condition holds, after it has cleared what else it looked at; on the host the body does both for its block.
+// the condition on what it has seen there (`seen`, the value of `look`) holds, after it has cleared what else it looked
+// at; on the host the body does both for its block.
 // count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
 // may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
 // names away from libc symbols such as step().
@@ -65,8 +66,8 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__builtin_popcount(bi
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)
 #ifndef FOR_EACH_BLOCK_IN_PART_WHERE
-#define FOR_EACH_BLOCK_IN_PART_WHERE(share, where, clear, local, part, b, width, n, first, ny, nx) \
+#define FOR_EACH_BLOCK_IN_PART_WHERE(share, look, where, clear, local, part, b, width, n, first, ny, nx) \
     FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)
 #endif
-#define FOR_EACH_BLOCK_WHERE(where, clear, b, width, n, first, ny, nx)                \
-    FOR_EACH_BLOCK_IN_PART_WHERE(, where, clear, , part_, b, width, n, first, ny, nx)
+#define FOR_EACH_BLOCK_WHERE(look, where, clear, b, width, n, first, ny, nx)                \
+    FOR_EACH_BLOCK_IN_PART_WHERE(, look, where, clear, , part_, b, width, n, first, ny, nx)

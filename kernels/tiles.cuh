@@ -1,46 +1,35 @@
-// Sums over neighbourhoods through memory that the threads of a block share.
+// Sums over neighbourhoods by warps, whose lanes hold neighbours in a row.
 #pragma once
 #include "portable.cuh"
 
 #if TILES
-// Sites that a block sums at a time: a row of a warp's length for each warp, some planes one after another.
-#define TILE_X int64_t(WARP)
-#define TILE_Y int64_t(THREADS / WARP)
-#define TILE_Z 8
+// What a warp sums: all of a row but what its first and its last lane hold, over some rows one after another.
+#define TILE_X int64_t(WARP - 2u)
+#define TILE_Y 16
 
-// Load a plane of a tile and the sites around it; x, y: its first site; y and x are periodic.
-DEVICE void load_tile(const uint32_t* plane, int64_t x, int64_t y, int64_t ny, int64_t nx,
-                      uint32_t tile[TILE_Y + 2][TILE_X + 2]) {
-    for (uint32_t k = threadIdx.x; k < (TILE_Y + 2) * (TILE_X + 2); k += THREADS) {
-        const uint32_t i = k % (TILE_X + 2), j = k / (TILE_X + 2);
-        const int64_t at_x = x + i - 1, at_y = y + j - 1;
-        if (at_x > nx || at_y > ny) continue;  // a tile over the edge: nobody needs it
-        const int64_t row = at_y < 0 ? ny - 1 : (at_y == ny ? 0 : at_y);
-        tile[j][i] = plane[row * nx + (at_x < 0 ? nx - 1 : (at_x == nx ? 0 : at_x))];
-    }
-}
-
-// put(l, sum): the sum of the words of the 27 sites around site l, for n sites (whole planes) from `first` on. Every
-// plane of a tile is read once, its sums over nine sites serve three planes.
+// put(l, sum): the sum of the words of the 27 sites around site l, for n sites (whole planes) from `first` on; x and y
+// are periodic. Every row of a tile is read once, its sums over nine sites serve three rows.
 template <typename Put>
 DEVICE void sum_neighbourhoods(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* words, Put put) {
-    SHARED uint32_t tile[TILE_Y + 2][TILE_X + 2];
-    const uint32_t i = threadIdx.x % WARP, j = threadIdx.x / WARP;
-    const int64_t planes = n / (ny * nx), across = (nx + TILE_X - 1) / TILE_X, along = (ny + TILE_Y - 1) / TILE_Y;
-    const int64_t tiles = across * along * ((planes + TILE_Z - 1) / TILE_Z);
-    for (int64_t t = blockIdx.x; t < tiles; t += gridDim.x) {
-        const int64_t x = t % across * TILE_X, y = t / across % along * TILE_Y, z = t / across / along * TILE_Z;
-        const int64_t top = z + TILE_Z < planes ? z + TILE_Z : planes, column = first + (y + j) * nx + x + i;
-        const bool inside = x + i < nx && y + j < ny;
-        uint32_t below = 0, middle = 0;  // sums over nine sites of the two planes before
-        for (int64_t at = z - 1; at <= top; ++at) {
-            __syncthreads();  // all have read the plane before
-            load_tile(words + first + at * ny * nx, x, y, ny, nx, tile);
-            __syncthreads();
-            uint32_t nine = 0;
-            for (uint32_t k = 0; k < 9u; ++k) nine += tile[j + k / 3u][i + k % 3u];
-            if (inside && at > z) put(column + (at - 1) * ny * nx, below + middle + nine);
-            below = middle;
+    const int64_t plane = ny * nx, warps = int64_t(gridDim.x) * THREADS / WARP;
+    const uint32_t across = uint32_t((nx + TILE_X - 1) / TILE_X), along = uint32_t((ny + TILE_Y - 1) / TILE_Y);
+    const int64_t tiles = n / plane * across * along;
+    for (int64_t t = (int64_t(blockIdx.x) * THREADS + threadIdx.x) / WARP; t < tiles; t += warps) {
+        const int64_t strip = t / across, z = strip / along, y = strip % along * TILE_Y;
+        const int64_t unwrapped = t % across * TILE_X + lane_number() - 1, x = (unwrapped + nx) % nx;
+        const int64_t top = y + TILE_Y < ny ? y + TILE_Y : ny, origin = first + z * plane + x;
+        const bool inside = lane_number() != 0u && lane_number() != WARP - 1u && unwrapped < nx;
+        const auto column = [&](int64_t row) {  // sum over three planes
+            const uint32_t* here = words + origin + (row < 0 ? ny - 1 : (row < ny ? row : 0)) * nx;
+            return here[-plane] + here[0] + here[plane];
+        };
+        uint32_t before = 0, middle = 0, coming = column(y - 1);  // the first two: sums over nine sites
+        for (int64_t row = y - 1; row <= top; ++row) {
+            const uint32_t three = coming;
+            if (row < top) coming = column(row + 1);  // under way while this row is summed
+            const uint32_t nine = three + __shfl_up_sync(ALL_LANES, three, 1) + __shfl_down_sync(ALL_LANES, three, 1);
+            if (inside && row > y) put(origin + (row - 1) * nx, before + middle + nine);
+            before = middle;
             middle = nine;
         }
     }

@@ -237,8 +237,9 @@ class Circulation:
 
 def _outdone(places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the cells, in order, whose place an earlier cell has."""
-    slot = places & ((1 << (8 * places.size).bit_length()) - 1)  # sites are drawn at random, and so are their low bits
-    crowded = np.flatnonzero(np.bincount(slot)[slot] > 1)  # few: to sort all takes ten times as long
+    in_order = np.sort(places)  # of values alone: several times as fast as with their numbers
+    shared = np.unique(in_order[1:][np.diff(in_order) == 0])  # few
+    crowded = np.flatnonzero(np.isin(places, shared))
     by_place = crowded[np.argsort(places[crowded], kind="stable")]
     return np.sort(by_place[1:][np.diff(places[by_place]) == 0])
 

@@ -37,12 +37,12 @@ struct Fibre {
     ucontext_t context;
     Wait wait;
     const char* at;
-    unsigned given;
+    uint64_t given;
     std::vector<char> stack = std::vector<char>(1 << 16);
 };
 
 static std::vector<Fibre> all;
-static std::vector<unsigned> results;  // what the lanes gave when their warp last met
+static std::vector<uint64_t> results;  // what the lanes gave when their warp last met
 static ucontext_t scheduler;
 static std::function<void()> kernel;
 static unsigned current, order;
@@ -54,7 +54,7 @@ static void enter() {
     all[current].wait = ENDED;
 }
 
-static __attribute__((noinline)) void wait(Wait wait, const char* at, unsigned given = 0) {
+static __attribute__((noinline)) void wait(Wait wait, const char* at, uint64_t given = 0) {
     Fibre& own = all[current];
     own.wait = wait;
     own.at = at;
@@ -62,7 +62,7 @@ static __attribute__((noinline)) void wait(Wait wait, const char* at, unsigned g
     swapcontext(&own.context, &scheduler);
 }
 
-static unsigned* meet(const char* at, unsigned given) {
+static uint64_t* meet(const char* at, uint64_t given) {
     wait(WARP_WIDE, at, given);
     return &results[current / 32 * 32];
 }
@@ -164,9 +164,22 @@ static int __ffs(int bits) { return __builtin_ffs(bits); }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static void __syncthreads() { fibres::wait(fibres::BLOCK_WIDE, "__syncthreads"); }
 static void __syncwarp() { fibres::meet("__syncwarp", 0); }
+template <typename T> static T __shfl_sync(unsigned, T value, int lane) {
+    return T(fibres::meet("__shfl_sync", uint64_t(value))[lane]);
+}
+template <typename T> static T __shfl_up_sync(unsigned, T value, unsigned by) {
+    const uint64_t* given = fibres::meet("__shfl_up_sync", uint64_t(value));
+    const unsigned lane = fibres::current % 32;
+    return lane < by ? value : T(given[lane - by]);
+}
+template <typename T> static T __shfl_down_sync(unsigned, T value, unsigned by) {
+    const uint64_t* given = fibres::meet("__shfl_down_sync", uint64_t(value));
+    const unsigned lane = fibres::current % 32;
+    return lane + by > 31 ? value : T(given[lane + by]);
+}
 static unsigned __ballot_sync(unsigned, bool set) {
-    const unsigned* given = fibres::meet("__ballot_sync", set);
+    const uint64_t* given = fibres::meet("__ballot_sync", set);
     unsigned bits = 0;
-    for (unsigned lane = 0; lane < 32; ++lane) bits |= (given[lane] & 1u) << lane;
+    for (unsigned lane = 0; lane < 32; ++lane) bits |= unsigned(given[lane] & 1u) << lane;
     return bits;
 }
