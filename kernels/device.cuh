@@ -44,15 +44,16 @@ extern "C" __global__ void abm_set_base_step(uint32_t step) { base_step = step; 
 
 #define WARP 32u
 #define ALL_LANES 0xFFFFFFFFu
-// Sites that a lane looks at before its warp visits some: so many loads are under way at once.
-#define LOOKS 8
-#define STRETCH (WARP * LOOKS)
+// Sites that a lane looks at before its warp visits some: so many loads are under way at once. Where it has to judge by
+// more than a word, more of them cost more registers than they bring.
+#define MOST_LOOKS 16
+#define FEW_LOOKS 4
 DEVICE uint32_t lane_number() { return threadIdx.x % WARP; }
 
 #if GATHER
-// The sites that wait for a warp to visit them.
-DEVICE int64_t* waiting_of_warp() {
-    SHARED int64_t waiting[THREADS / WARP][WARP + STRETCH];
+// The sites that wait for a warp to visit them, as numbers among those it looks at.
+DEVICE uint32_t* waiting_of_warp() {
+    SHARED uint32_t waiting[THREADS / WARP][WARP + WARP * MOST_LOOKS];
     return waiting[threadIdx.x / WARP];
 }
 
@@ -66,35 +67,45 @@ template <typename Share, typename Look, typename Where, typename Clear> struct 
     Look look;
     Where where;
     Clear clear;
-    int64_t next, end, site;  // next: first site of the next stretch; site: that of this lane, -1 if it has none
-    int64_t* waiting;
-    uint32_t n_waiting;
+    int64_t begin, end, site;  // begin: first site of the first stretch; site: that of this lane, -1 if it has none
+    uint32_t* waiting;
+    uint32_t n_waiting, passed;  // passed: stretches
+    static constexpr uint32_t looks = sizeof(decltype(look(0))) > 4 ? FEW_LOOKS : MOST_LOOKS, stretch = WARP * looks;
+
+    // First site of a stretch: those of all warps lie between one and the next.
+    METHOD int64_t start(uint32_t number) {
+        return begin + int64_t(number) * (int64_t(gridDim.x) * blockDim.x * looks);
+    }
 
     METHOD bool more() {
         __syncwarp();  // lanes whose visits differed go on together
-        while (n_waiting < WARP && next < end) pass();
+        while (n_waiting < WARP && start(passed) < end) pass();
         const uint32_t taken = n_waiting < WARP ? n_waiting : WARP;
         n_waiting -= taken;
-        site = lane_number() < taken ? waiting[n_waiting + lane_number()] : -1;
+        site = -1;
+        if (lane_number() < taken) {
+            const uint32_t number = waiting[n_waiting + lane_number()];
+            site = start(number / stretch) + number % stretch;
+        }
         return taken != 0u;
     }
 
     METHOD void pass() {
-        const int64_t l = next + lane_number();
-        decltype(look(l)) seen[LOOKS];
+        const int64_t l = start(passed) + lane_number();
+        decltype(look(l)) seen[looks];
 #pragma unroll
-        for (int k = 0; k < LOOKS; ++k)
+        for (int k = 0; k < looks; ++k)
             if (l + k * WARP < end) seen[k] = look(l + k * WARP);
-        share(next);
+        share(l - lane_number());
 #pragma unroll
-        for (int k = 0; k < LOOKS; ++k) {
+        for (int k = 0; k < looks; ++k) {
             const bool kept = l + k * WARP < end && where(l + k * WARP, seen[k]);
-            const uint32_t set = __ballot_sync(ALL_LANES, kept);
-            if (kept) waiting[n_waiting + bit_count(set & ((1u << lane_number()) - 1u))] = l + k * WARP;
+            const uint32_t set = __ballot_sync(ALL_LANES, kept), below = (1u << lane_number()) - 1u;
+            if (kept) waiting[n_waiting + bit_count(set & below)] = passed * stretch + k * WARP + lane_number();
             n_waiting += bit_count(set);
             if (l + k * WARP < end) clear(l + k * WARP);
         }
-        next += int64_t(gridDim.x) * blockDim.x * LOOKS;
+        ++passed;
         __syncwarp();
     }
 };
@@ -103,7 +114,8 @@ template <typename Share, typename Look, typename Where, typename Clear>
 DEVICE Gathered<Share, Look, Where, Clear> gather(int64_t n, int64_t first, Share share, Look look, Where where,
                                                   Clear clear) {
     const int64_t warp = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP;
-    return {share, look, where, clear, first + warp * STRETCH, first + n, -1, waiting_of_warp(), 0u};
+    constexpr int64_t stretch = Gathered<Share, Look, Where, Clear>::stretch;
+    return {share, look, where, clear, first + warp * stretch, first + n, -1, waiting_of_warp(), 0u, 0u};
 }
 
 #define FOR_EACH_BLOCK_IN_PART_WHERE(share, look, where, clear, local, part, b, width, n, first, ny, nx) \

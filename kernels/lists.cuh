@@ -175,7 +175,7 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
 // have no event. Keeps a stretch of sites that follow each other.
 #if BLOCK == 1
 // The groups that a stretch of a warp can touch.
-#define GROUPS (STRETCH / GATE + 1)
+#define GROUPS (WARP * FEW_LOOKS / GATE + 1)
 DEVICE uint32_t (*gates_of_warp())[4] {
     SHARED uint32_t words[THREADS / WARP][GROUPS][4];
     return words[threadIdx.x / WARP];

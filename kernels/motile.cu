@@ -48,10 +48,11 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             const uint32_t d = action_direction(action[p.l]);
             const Place target = moved(p, d, ny, nx);
             const bool here = p.l >= begin && p.l < end, there = target.l >= begin && target.l < end;
+            const uint32_t hot = mot_hot[p.l], cold = mot_cold[p.l];  // on their way while rivals are compared
             if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;
             if (there) {
-                mot_hot[target.l] = mot_hot[p.l];
-                mot_cold[target.l] = mot_cold[p.l];
+                mot_hot[target.l] = hot;
+                mot_cold[target.l] = cold;
             }
             if (here) mot_hot[p.l] = mot_cold[p.l] = 0u;
         }

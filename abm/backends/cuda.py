@@ -26,7 +26,9 @@ FORMS = ("gather", "shared_counts", "tiles", "graphs")
 #: Names of forms to leave out, separated by commas, so that it can be measured what they bring.
 WITHOUT = "ABM_CUDA_WITHOUT"
 _BLOCK = 256
-_BLOCKS_PER_PROCESSOR = 32  # loops of threads over sites cover the rest
+#: Blocks of a launch, over those that a GPU holds at a time: whole rounds, so that all processors end together; loops of
+#: threads over sites cover the rest.
+ROUNDS = 4
 
 
 class CudaBackend:
@@ -57,6 +59,7 @@ class CudaBackend:
         self.device = int(self._cupy.cuda.runtime.getDevice())
         properties = self._cupy.cuda.runtime.getDeviceProperties(self.device)
         self._processors = int(properties["multiProcessorCount"])
+        self._resident = {name: resident(function, properties) for name, function in self._functions.items()}
         self.detail = f"{properties['name'].decode()}, CuPy {self._cupy.__version__}"
         if missing := [form for form in FORMS if form not in chosen]:
             self.detail += f", without {', '.join(missing)}"
@@ -116,7 +119,7 @@ class CudaBackend:
                 parameters[index] = arg.dtype.type(cast_scalar(kernel_name, arg, value))
             if n != 0:
                 parameters[0] = np.int64(n)
-                blocks = blocks_for(n, self._processors)
+                blocks = blocks_for(n, self._processors, self._resident[kernel_name])
                 given = [*parameters]
                 if at:
                     given[at] = np.uint32((int(parameters[at]) - self._base_step) % (1 << 32))
@@ -223,13 +226,25 @@ def forms() -> tuple[str, ...]:
     return tuple(name for name in FORMS if name not in left_out)
 
 
-def blocks_for(n: int, processors: int) -> int:
-    """Return the blocks of a launch over ``n`` sites.
+def resident(function: Any, properties: dict[str, Any]) -> int:
+    """Return how many blocks of a kernel a processor holds at a time, by its threads, registers and shared memory."""
+    registers = max(-(-int(function.num_regs) // 8) * 8, 1) * _BLOCK
+    shared = int(function.shared_size_bytes) + 1024  # of each block the system takes a kilobyte
+    limits = (
+        int(properties["maxThreadsPerMultiProcessor"]) // _BLOCK,
+        int(properties["regsPerMultiprocessor"]) // registers,
+        int(properties["sharedMemPerMultiprocessor"]) // shared,
+    )
+    return max(min(limits), 1)
+
+
+def blocks_for(n: int, processors: int, held: int) -> int:
+    """Return the blocks of a launch over ``n`` sites on processors that hold so many at a time.
 
     At least one for each processor: blocks may work on less than a site for each thread. At most so many that the
     counts which a block adds up before it ends are of many sites.
     """
-    return min(max((n + _BLOCK - 1) // _BLOCK, processors), processors * _BLOCKS_PER_PROCESSOR)
+    return min(max((n + _BLOCK - 1) // _BLOCK, processors), processors * held * ROUNDS)
 
 
 def options(chosen: Sequence[str] = FORMS, threads: int = 0) -> tuple[str, ...]:

@@ -123,6 +123,7 @@ class RawModule:
             given = [v.ctypes.data if isinstance(v, Array) else v.item() for v in values]
             Stream.do(lambda: self.device.run(name.removeprefix(PREFIX), grid[0], block[0], given))
 
+        launch.num_regs, launch.shared_size_bytes = 64, 20_000
         return launch
 
 
@@ -134,7 +135,13 @@ def reset() -> None:
 
 def make_cupy() -> Any:
     """Return the module."""
-    properties = {"name": b"pretended", "multiProcessorCount": 1}
+    properties = {
+        "name": b"pretended",
+        "multiProcessorCount": 1,
+        "maxThreadsPerMultiProcessor": 2048,
+        "regsPerMultiprocessor": 65536,
+        "sharedMemPerMultiprocessor": 233472,
+    }
     runtime = SimpleNamespace(
         setDevice=lambda index: None,
         getDevice=lambda: 0,

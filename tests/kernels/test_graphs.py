@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from abm import phases
 from abm.backends import cuda
-from abm.backends.cuda import WITHOUT, CudaBackend, blocks_for
+from abm.backends.cuda import ROUNDS, WITHOUT, CudaBackend, blocks_for, resident
 from abm.backends.numpy_backend import NumpyBackend
 from abm.bench.meter import Meter
 from abm.io import state_hash
@@ -195,6 +196,15 @@ def test_forms_are_measured_side_by_side(
 
 
 def test_blocks_are_enough_and_not_too_many() -> None:
-    assert blocks_for(1, 132) == 132
-    assert blocks_for(132 * 256 + 1, 132) == 133
-    assert blocks_for(10**9, 132) == 132 * 32
+    assert blocks_for(1, 132, 5) == 132
+    assert blocks_for(132 * 256 + 1, 132, 5) == 133
+    assert blocks_for(10**9, 132, 5) == 132 * 5 * ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("registers", "shared", "expected"), [(32, 0, 8), (40, 0, 6), (48, 0, 5), (75, 21_600, 3), (16, 60_000, 3), (255, 0, 1)]
+)
+def test_what_a_processor_holds(registers: int, shared: int, expected: int) -> None:
+    """With 65536 registers, given out by 8 for a thread, 228 kB to share and room for 2048 threads."""
+    function = SimpleNamespace(num_regs=registers, shared_size_bytes=shared)
+    assert resident(function, make_cupy().cuda.runtime.getDeviceProperties(0)) == expected
