@@ -26,7 +26,7 @@ FORMS = ("gather", "shared_counts", "tiles", "graphs")
 #: Names of forms to leave out, separated by commas, so that it can be measured what they bring.
 WITHOUT = "ABM_CUDA_WITHOUT"
 _BLOCK = 256
-#: Blocks of a launch, over those that a GPU holds at a time: whole rounds, so that all processors end together; loops of
+#: Blocks of a launch over those that a GPU holds at a time: whole rounds, so that all processors end together; loops of
 #: threads over sites cover the rest.
 ROUNDS = 4
 

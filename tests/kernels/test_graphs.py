@@ -202,7 +202,8 @@ def test_blocks_are_enough_and_not_too_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("registers", "shared", "expected"), [(32, 0, 8), (40, 0, 6), (48, 0, 5), (75, 21_600, 3), (16, 60_000, 3), (255, 0, 1)]
+    ("registers", "shared", "expected"),
+    [(32, 0, 8), (40, 0, 6), (48, 0, 5), (75, 21_600, 3), (16, 60_000, 3), (255, 0, 1)],
 )
 def test_what_a_processor_holds(registers: int, shared: int, expected: int) -> None:
     """With 65536 registers, given out by 8 for a thread, 228 kB to share and room for 2048 threads."""
