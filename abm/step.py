@@ -145,7 +145,7 @@ class Simulation:
         watched = self.body.looks
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         counts = lattice.read_counts()
-        if counts[Count.EGRESS, list(STEM_KINDS)].any():
+        if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*lattice.leavers())
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
@@ -243,7 +243,7 @@ class Simulation:
 
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""
-        held = float(self.last[Count.NICHE, list(STEM_KINDS)].sum())
+        held = float(sum(int(self.last[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
         vacant = 1.0 - held / max(self.census.niches, 1)
         return {"niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"])}
 
