@@ -21,30 +21,40 @@ _W1 = 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 _BLOCK = 8192
+_FEW = 8  #: so few counters are done sooner one by one
+_AHEAD = 512  #: words drawn at a time where a step needs few
 
 
-def philox(seed: int, site: NDArray[np.int64] | NDArray[np.uint64], step: int, word: int) -> tuple[U32, U32, U32, U32]:
+def philox(
+    seed: int, site: NDArray[np.int64] | NDArray[np.uint64], step: int | NDArray[np.int64], word: int
+) -> tuple[U32, U32, U32, U32]:
     """Draw four 32-bit words per site.
 
     Args:
         seed: 64-bit key.
         site: global sites, any shape.
-        step: 32-bit step number.
+        step: 32-bit step number, or one for every site, of their shape.
         word: ``stream * 256 + draw``.
 
     Returns:
         Four uint32 arrays of the shape of ``site``.
     """
     sites = np.ascontiguousarray(site).reshape(-1).astype(np.uint64, copy=False)
+    steps = step if isinstance(step, int) else np.reshape(step, -1)
+    if sites.size <= _FEW and isinstance(steps, int):
+        few = np.array([philox_scalar(seed, one, steps, word) for one in sites.tolist()], np.uint32)
+        return tuple(few.reshape(-1, 4).T.reshape(4, *np.shape(site)))
     out = np.empty((4, sites.size), np.uint32)
     for start in range(0, sites.size, _BLOCK):
-        part = sites[start : start + _BLOCK]
-        _rounds(seed, part, step, word, out[:, start : start + _BLOCK])
+        block = slice(start, start + _BLOCK)
+        _rounds(seed, sites[block], steps if isinstance(steps, int) else steps[block], word, out[:, block])
     shape = np.shape(site)
     return tuple(out[j].reshape(shape) for j in range(4))
 
 
-def _rounds(seed: int, site: NDArray[np.uint64], step: int, word: int, out: NDArray[np.uint32]) -> None:
+def _rounds(
+    seed: int, site: NDArray[np.uint64], step: int | NDArray[np.int64], word: int, out: NDArray[np.uint32]
+) -> None:
     """Ten rounds on one block; 64-bit lanes hold 32-bit values, both multiplications stand in one array."""
     even, odd, product = (np.empty((2, site.size), np.uint64) for _ in range(3))  # words 0 and 2; words 1 and 3
     even[0], odd[0] = site & _LOW, site >> _HIGH
@@ -62,10 +72,42 @@ def _rounds(seed: int, site: NDArray[np.uint64], step: int, word: int, out: NDAr
 @lru_cache(maxsize=8)
 def _keys(seed: int) -> tuple[NDArray[np.uint64], ...]:
     """Return the keys of the ten rounds, each of shape (2, 1)."""
+    return tuple(np.array(pair, np.uint64)[:, np.newaxis] for pair in _key_pairs(seed))
+
+
+@lru_cache(maxsize=8)
+def _key_pairs(seed: int) -> tuple[tuple[int, int], ...]:
     first, second = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    return tuple(
-        np.array([[(first + j * _W0) & 0xFFFFFFFF], [(second + j * _W1) & 0xFFFFFFFF]], np.uint64) for j in range(10)
-    )
+    return tuple(((first + j * _W0) & 0xFFFFFFFF, (second + j * _W1) & 0xFFFFFFFF) for j in range(10))
+
+
+class Ahead:
+    """First words of one stream for the sites 0, 1, ... of step after step, drawn for several steps at a time.
+
+    For the few words of a step NumPy would take fifty calls as well. Nothing is lost or drawn twice: a draw is a
+    function of site and step.
+    """
+
+    def __init__(self, seed: int, word: int) -> None:
+        """Draw nothing yet; ``word``: ``stream * 256 + draw``."""
+        self._seed, self._word = seed, word
+        self._first, self._words = 0, np.zeros((0, 0), np.uint32)
+
+    def __call__(self, step: int, n: int) -> U32:
+        """Return the words of the sites 0 to n - 1."""
+        row = step - self._first
+        if not 0 <= row < len(self._words) or n > self._words.shape[1]:
+            width = n if n > _AHEAD else 1 << max(n - 1, 0).bit_length()
+            rows = max(_AHEAD // max(width, 1), 1)
+            sites, steps = np.tile(np.arange(width), rows), np.repeat(np.arange(step, step + rows), width)
+            words = philox(self._seed, sites, steps, self._word)[0]
+            self._first, self._words, row = step, words.reshape(rows, width), 0
+        return self._words[row, :n]
+
+    def prepare(self, step: int) -> None:
+        """Draw now what a step will ask for if it asks for as many as the last one, where these are many."""
+        if (n := self._words.shape[1]) > _AHEAD:
+            self(step, n + n // 64)  # a few more, or one more cell would have all drawn again
 
 
 def gates(seed: int, site: NDArray[np.int64], step: int, word: int) -> U32:
@@ -80,11 +122,8 @@ def gates(seed: int, site: NDArray[np.int64], step: int, word: int) -> U32:
 
 def philox_scalar(seed: int, site: int, step: int, word: int) -> tuple[int, int, int, int]:
     """Draw four words for one counter with plain integers (body draws, tests)."""
-    c = [site & 0xFFFFFFFF, (site >> 32) & 0xFFFFFFFF, step & 0xFFFFFFFF, word & 0xFFFFFFFF]
-    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
-    for _ in range(10):
-        p0, p1 = c[0] * _M0, c[2] * _M1
-        c = [(p1 >> 32) ^ c[1] ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32) ^ c[3] ^ k1, p0 & 0xFFFFFFFF]
-        k0 = (k0 + _W0) & 0xFFFFFFFF
-        k1 = (k1 + _W1) & 0xFFFFFFFF
-    return c[0], c[1], c[2], c[3]
+    c0, c1, c2, c3 = site & 0xFFFFFFFF, (site >> 32) & 0xFFFFFFFF, step & 0xFFFFFFFF, word & 0xFFFFFFFF
+    for k0, k1 in _key_pairs(seed):
+        p0, p1 = c0 * _M0, c2 * _M1
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & 0xFFFFFFFF, (p0 >> 32) ^ c3 ^ k1, p0 & 0xFFFFFFFF
+    return c0, c1, c2, c3

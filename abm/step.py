@@ -148,8 +148,9 @@ class Simulation:
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
         reading = Reading(lattice.tallies, seen=watched)
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer, while the body advances
+        self.body.draw_ahead()
         counts = reading.counts()
-        if counts[Count.EGRESS, list(STEM_KINDS)].any():
+        if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*reading.leavers())
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         self._advance_body(t, counts, doses, reading.seen() if watched else None)  # acts from t + 1 on
@@ -245,7 +246,7 @@ class Simulation:
 
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""
-        held = float(self.last[Count.NICHE, list(STEM_KINDS)].sum())
+        held = float(sum(int(self.last[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
         vacant = 1.0 - held / max(self.census.niches, 1)
         return {"niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"])}
 

@@ -53,6 +53,9 @@ HOURS_PER_DAY = 24.0
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
 N_LOSSES = len(LOSS_ANTIGENS)
+_HAZARD_BITS, _LOSS_BITS = (1 << np.arange(n) for n in (N_HAZARDS, N_LOSSES))
+#: What no drug does that looks at antigens.
+_NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zeros(N_KINDS * 2, np.uint8)
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
@@ -167,12 +170,24 @@ class Rules:
             directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
         """
         multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
-        directed = np.zeros((N_KINDS, 2, N_LOSSES)) if directed is None else directed
-        asked = (step_h, drug_hazard.tobytes(), directed.tobytes(), *multipliers)
+        asked = (step_h, drug_hazard.tobytes(), None if directed is None else directed.tobytes(), *multipliers)
         if asked not in self._remembered:  # without a response or a drug, all steps are the same
             self._remembered.clear()
             self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
         return self._remembered[asked]
+
+    @cached_property
+    def _answers(self) -> list[tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]]:
+        """Which rates the responses change, as (rows, behaviours) and numbers of the responses; of one rate in turn."""
+        rounds: list[dict[tuple[int, int], int]] = []
+        for number, response in enumerate(self.responses):
+            for row in response.rows:
+                place = (row, int(response.behaviour))
+                free = next((found for found in rounds if place not in found), None)
+                if free is None:
+                    rounds.append(free := {})
+                free[place] = number
+        return [(tuple(np.array([*found]).T), np.array([*found.values()])) for found in rounds]
 
     @cached_property
     def _remembered(self) -> dict[tuple[object, ...], StepRates]:
@@ -184,30 +199,36 @@ class Rules:
         multipliers: list[float],
         drug_hazard: NDArray[np.float64],
         step_h: float,
-        directed: NDArray[np.float64],
+        directed: NDArray[np.float64] | None,
     ) -> StepRates:
         rate = self.base.copy()
-        for response, multiplier in zip(self.responses, multipliers, strict=True):
-            for row in response.rows:
-                rate[row, response.behaviour] *= multiplier
+        answers = np.array(multipliers)
+        for place, which in self._answers:
+            rate[place] *= answers[which]
         variants = self.heredity.variants
         rate = rate * variants.factor if variants.differ else rate[None]
-        renew = np.where(
-            self.base[:, Behaviour.RENEW] >= 1.0, 1.0, np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN)
-        )
+        renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
+        renew[..., self._certain] = 0xFFFFFFFF
         rate *= step_h / HOURS_PER_DAY
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
         rate[..., Behaviour.DRUG] = by_drug
         rate[..., Behaviour.RENEW] = 0.0
-        thresholds = np.where(renew >= 1.0, 0xFFFFFFFF, np.floor(renew * 4294967296.0)).astype(np.uint32)
-        highest, spare = rate[..., :N_HAZARDS].copy(), directed.reshape(-1, N_LOSSES) * step_h
-        highest[..., Behaviour.DRUG] += spare.sum(axis=1)
-        rated = ((highest > 0.0) << np.arange(N_HAZARDS)).sum(axis=-1).astype(np.uint32)
-        aimed = ((spare > 0.0) << np.arange(N_LOSSES)).sum(axis=1).astype(np.uint8)
-        rates, of_drugs = _of_all(rate.astype(np.float32)), spare.astype(np.float32).reshape(-1)
-        return StepRates(rates, self._ceiling(highest), _of_all(thresholds), _of_all(rated), of_drugs, aimed)
+        highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
+        if directed is not None:
+            spare = directed.reshape(-1, N_LOSSES) * step_h
+            highest = highest.copy()
+            highest[..., Behaviour.DRUG] += spare.sum(axis=1)
+            of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint8)
+        rated = ((highest > 0.0) @ _HAZARD_BITS).astype(np.uint32)
+        rates = _of_all(rate.astype(np.float32))
+        return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)
+
+    @cached_property
+    def _certain(self) -> NDArray[np.bool_]:
+        """Rows that renew without fail."""
+        return np.asarray(self.base[:, Behaviour.RENEW] >= 1.0)
 
     def _ceiling(self, hazard: NDArray[np.float64]) -> NDArray[np.uint32]:
         """Return the bounds of the event probability from the largest hazards per step by variant and row."""
@@ -254,7 +275,7 @@ class Rules:
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:
     """Return a table by variant, flat, for all of them: the one it holds if they do not differ."""
-    return np.broadcast_to(table, (N_VARIANTS, *table.shape[1:])).reshape(-1)
+    return np.concatenate([table] * (N_VARIANTS // len(table))).reshape(-1)
 
 
 def _bits(chosen: NDArray[np.bool_]) -> int:

@@ -1,4 +1,4 @@
-"""Targets and protocols as they stand in ``analysis/targets/*.toml``: reading, checking, choosing.
+"""Targets and protocols as they stand in ``analysis/targets/``: reading, checking, choosing.
 
 A target is one number with a band from published data. A protocol is a cohort: a scenario, what is changed in it, and
 how its patients differ. Everything wrong is one line with file, line, key, what was expected and what was found.
@@ -22,7 +22,7 @@ from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
 
-PROTOCOLS = "protocols.toml"
+PROTOCOLS = "protocols"  #: folder of the cohorts, beside the sections
 SPECIES = ("human", "mouse")
 #: Units of statistics that are not in the unit of their observable.
 SHARE_UNIT, PURE_UNIT = "%", "1"
@@ -173,8 +173,7 @@ def read_catalogue(folder: Path | None = None) -> Catalogue:
     """
     folder = folder or resources.folder("analysis") / "targets"
     protocols = read_protocols(folder / PROTOCOLS)
-    files = sorted(path for path in folder.glob("*.toml") if path.name != PROTOCOLS)
-    sections = {path.stem: read_targets(path, protocols) for path in files}
+    sections = {path.stem: read_targets(path, protocols) for path in sorted(folder.glob("*.toml"))}
     seen: dict[str, str] = {}
     for section, members in sections.items():
         for target in members:
@@ -184,45 +183,59 @@ def read_catalogue(folder: Path | None = None) -> Catalogue:
     return Catalogue(sections, protocols)
 
 
-def read_protocols(path: Path) -> dict[str, Protocol]:
-    """Read the cohorts; every table of the file is one."""
-    if not path.is_file():
-        raise ConfigError("no such file; a folder of targets holds it beside the sections", file=path)
-    source = _with_inherited(read_source(path))
-    found = {}
-    for name in source.data:
-        sub = part_of(source, (name,), Protocol)
-        priors = sub.data.pop("priors", {})
-        if not isinstance(priors, dict):
-            raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
-        drawn = {key: checked(Prior, part_of(source, (name, "priors", key), Prior)) for key in priors}
-        found[name] = checked(Protocol, sub).model_copy(update={"priors": drawn})
-        if bool(found[name].scenario) == bool(found[name].experiment):
-            raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
-        if found[name].well_mixed and found[name].experiment:
-            raise ConfigError("expected false for an experiment", file=sub.place(("well_mixed",)), key="well_mixed")
+def read_protocols(folder: Path) -> dict[str, Protocol]:
+    """Read the cohorts; every table of every file is one."""
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise ConfigError("expected at least one .toml file in this folder, beside the sections", file=folder)
+    tables: dict[str, Any] = {}  # as they hold, inherited keys among them
+    found: dict[str, Protocol] = {}
+    for path in files:
+        source = read_source(path)
+        for name in source.data:
+            if name in found:
+                raise ConfigError("stands in another file too", file=source.place((name,)), key=name)
+        source = _with_inherited(source, tables)
+        found |= {name: _read_protocol(source, name) for name in source.data}
     return found
 
 
-def _with_inherited(source: Source) -> Source:
-    """Return the file with the keys that a protocol takes over from the one it is like, and the lines they stand on."""
-    data: dict[str, Any] = {}
+def _read_protocol(source: Source, name: str) -> Protocol:
+    sub = part_of(source, (name,), Protocol)
+    priors = sub.data.pop("priors", {})
+    if not isinstance(priors, dict):
+        raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
+    drawn = {key: checked(Prior, part_of(source, (name, "priors", key), Prior)) for key in priors}
+    found = checked(Protocol, sub).model_copy(update={"priors": drawn})
+    if bool(found.scenario) == bool(found.experiment):
+        raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
+    if found.well_mixed and found.experiment:
+        raise ConfigError("expected false for an experiment", file=sub.place(("well_mixed",)), key="well_mixed")
+    return found
+
+
+def _with_inherited(source: Source, tables: dict[str, Any]) -> Source:
+    """Return the file with the keys that a protocol takes over from the one it is like, and the lines they stand on.
+
+    ``tables`` holds the protocols of the files before and gets those of this one. What is wrong in an inherited key was
+    found where it stands, so that its line is needed within a file only.
+    """
     lines = dict(source.lines)
     for name, own in source.data.items():
-        data[name] = own
+        tables[name] = own
         if not isinstance(own, dict) or "like" not in own:
             continue
-        if (model := own["like"]) not in data or model == name:
-            hint = did_you_mean(str(model), [other for other in data if other != name])
+        if (model := own["like"]) not in tables or model == name:
+            hint = did_you_mean(str(model), [other for other in tables if other != name])
             raise ConfigError(
                 f"expected a protocol further up, found {model!r}{hint}", file=source.place((name, "like")), key="like"
             )
-        base = data[model]
-        data[name] = {**base, **own, "set": [*base.get("set", ()), *own.get("set", ())]}
-        data[name]["priors"] = {**base.get("priors", {}), **own.get("priors", {})}
+        base = tables[model]
+        tables[name] = {**base, **own, "set": [*base.get("set", ()), *own.get("set", ())]}
+        tables[name]["priors"] = {**base.get("priors", {}), **own.get("priors", {})}
         inherited = {(name, *key[1:]): line for key, line in lines.items() if key[0] == model and len(key) > 1}
         lines = {**inherited, **lines}
-    return Source(source.file, data, lines)
+    return Source(source.file, {name: tables[name] for name in source.data}, lines)
 
 
 def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target, ...]:
@@ -255,7 +268,7 @@ def _cohort_problem(target: Target, protocols: Mapping[str, Protocol]) -> tuple[
     for key, names in (("protocol", target.protocol or ("",)), ("reference", target.cohorts[len(target.protocol) :])):
         for name in names:
             if name not in protocols:
-                return key, f"expected a protocol of {PROTOCOLS}, found {name!r}{did_you_mean(name, protocols)}"
+                return key, f"expected a protocol of {PROTOCOLS}/, found {name!r}{did_you_mean(name, protocols)}"
             if protocols[name].species != target.species:
                 return "species", f"expected {protocols[name].species}, that of {name}, found {target.species}"
     if bool(target.reference) != bool(target.contrast):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from abm.backends.host import HostBackend
 from abm.errors import BackendError
-from abm.philox import gates, philox, philox_scalar
+from abm.philox import Ahead, gates, philox, philox_scalar
 
 Words = tuple[int, ...]
 
@@ -71,7 +71,9 @@ def test_numpy_gives_the_known_answers(
     counter: tuple[int, ...], key: tuple[int, int], expected: tuple[int, ...]
 ) -> None:
     arguments = (key[0] | key[1] << 32, [counter[0] | counter[1] << 32], counter[2], counter[3])
-    assert draw_numpy(*arguments)[0].tolist() == list(expected)
+    seed, site, step, word = arguments
+    for n in (1, 20):  # few are drawn one by one
+        assert draw_numpy(seed, site * n, step, word).tolist() == [list(expected)] * n
     assert draw_scalar(*arguments)[0].tolist() == list(expected)
 
 
@@ -95,6 +97,21 @@ def test_all_forms_agree(host: HostBackend, seed: int, site: list[int], step: in
 def test_blocks_of_the_numpy_form_do_not_show() -> None:
     site = np.arange(20_000, dtype=np.int64)
     np.testing.assert_array_equal(np.stack(philox(5, site, 1, 2), -1)[-1], philox_scalar(5, 19_999, 1, 2))
+
+
+def test_each_site_may_have_a_step_of_its_own() -> None:
+    site = np.arange(9000, dtype=np.int64).reshape(2, 4500)  # more than a block
+    step = site % 7
+    found = np.stack(philox(5, site, step, 2), -1)
+    for one in (0, 6, 8999):
+        assert found.reshape(-1, 4)[one].tolist() == list(philox_scalar(5, one, one % 7, 2))
+    assert found.shape == (2, 4500, 4)
+
+
+def test_what_is_drawn_ahead_is_what_is_drawn_in_time() -> None:
+    ahead = Ahead(5, 769)
+    for step, n in ((3, 2), (4, 2), (5, 40), (6, 1), (6, 0), (2000, 3), (4, 700), (5, 700)):
+        assert ahead(step, n).tolist() == [philox_scalar(5, site, step, 769)[0] for site in range(n)]
 
 
 @pytest.mark.parametrize("first", [0, 5, 2**32 - 20])

@@ -80,6 +80,7 @@ def test_new_cells_replace_their_share_of_the_sample() -> None:
     pool, entering = np.array([1e9, 0, 0, 0]), np.array([1e7, 0, 0, 0])
     for _ in range(25):
         clones.enter(Kind.CD4_NAIVE, NEW, entering, pool)
+        clones.settle()
     changed = clones.ids[row, Origin.HOST] != before[row, Origin.HOST]
     assert clones.made == 64 == int(25 * SAMPLE * 0.01)
     assert 50 <= changed.sum() <= 64, "a slot may be replaced twice"
@@ -94,6 +95,7 @@ def test_naive_cells_bring_their_clones_into_the_memory_pool() -> None:
     naive, memory = (clones.ids[ROWS.index(k), Origin.HOST] for k in (Kind.CD8_NAIVE, Kind.CD8_MEMORY))
     assert not np.isin(memory, naive).any()
     clones.enter(Kind.CD8_MEMORY, NAIVE, np.array([5e8, 0, 0, 0]), np.array([1e9, 0, 0, 0]))
+    clones.settle()
     assert np.isin(memory, naive).sum() == SAMPLE // 2
 
 

@@ -14,7 +14,8 @@ from abm.errors import ConfigError
 from abm.model.body import Body, Dose
 from abm.model.body.immune import T_CELLS
 from abm.model.body.organs import GVH, read_donors
-from abm.model.body.repertoire import ALLOREACTIVE, CONVENTIONAL, Share, draw_classes, read_repertoires
+from abm.model.body.repertoire import ALLOREACTIVE, CLASSES, CONVENTIONAL, Share, draw_classes, read_repertoires
+from abm.philox import Ahead
 from abm.step import Simulation
 from tests.tiny import tiny_config
 from tests.unit.body_case import Person, live, make_body
@@ -33,7 +34,7 @@ def test_classes_are_drawn_as_often_as_they_occur() -> None:
     body = make_body(Person(donor="haplo"))
     live(body, 1 / 24, doses=[GRAFT])
     n = 400_000
-    drawn = draw_classes([(Kind.CD8_MEMORY, Origin.DONOR, Specificity.NONE, n)], partial(shares_of, body), 5, 3)
+    drawn = draw_classes([(Kind.CD8_MEMORY, Origin.DONOR, Specificity.NONE, n)], partial(shares_of, body), Ahead(5, CLASSES), 3)
     found = {s: number for _, _, s, number in drawn}
     shares = dict(shares_of(body, Kind.CD8_MEMORY, Origin.DONOR))
     assert sum(found.values()) == n
@@ -45,10 +46,10 @@ def test_classes_are_drawn_as_often_as_they_occur() -> None:
 def test_a_draw_depends_on_seed_and_turn_alone() -> None:
     body = make_body()
     cells = [(Kind.CD8_MEMORY, Origin.HOST, Specificity.NONE, 5000), (Kind.NK, Origin.HOST, Specificity.NONE, 7)]
-    once, again = (draw_classes(cells, partial(shares_of, body), 5, 3) for _ in range(2))
+    once, again = (draw_classes(cells, partial(shares_of, body), Ahead(5, CLASSES), 3) for _ in range(2))
     assert once == again
-    assert once != draw_classes(cells, partial(shares_of, body), 6, 3)
-    assert once != draw_classes(cells, partial(shares_of, body), 5, 4)
+    assert once != draw_classes(cells, partial(shares_of, body), Ahead(6, CLASSES), 3)
+    assert once != draw_classes(cells, partial(shares_of, body), Ahead(5, CLASSES), 4)
     assert (Kind.NK, Origin.HOST, Specificity.NONE, 7) in once
 
 

@@ -99,7 +99,7 @@ def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) ->
 
 def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
     wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
-    with pytest.raises(ConfigError, match=r"protocols.toml: adults: does not fit homeostasis.toml: .*wieght_kg"):
+    with pytest.raises(ConfigError, match=r"protocols: adults: does not fit homeostasis.toml: .*wieght_kg"):
         cases.cases("adults", wrong, quick=False, seeds=1)
 
 

@@ -87,7 +87,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('unit = "1e9/L"', 'unit = "g/L"', 10, "O04.anc.unit: expected '1e9/L', that of anc as mean, found 'g/L'"),
         ('species = "human"', 'species = "rat"', 5, 'species: expected one of human, mouse, found "rat"'),
         ('species = "human"', 'species = "mouse"', 5, "O04.anc.species: expected human, that of adults, found mouse"),
-        ('protocol = "adults"', 'protocol = "adult"', 6, "expected a protocol of protocols.toml, found 'adult' (did"),
+        ('protocol = "adults"', 'protocol = "adult"', 6, "expected a protocol of protocols/, found 'adult' (did"),
         ("days = [1, 2]\n", "", 7, "anc is a curve: expected day or days"),
         ('observable = "anc"', 'observable = "anc_nadir"', 7, "anc_nadir is one number: expected no day or days"),
         ('source = "made up"\n', "", 1, "source: missing; expected text"),
@@ -151,7 +151,7 @@ def test_wrong_target(tmp_path: Path, old: str, new: str, line: int, words: str)
 )
 def test_wrong_protocol(tmp_path: Path, old: str, new: str, words: str) -> None:
     found = complaint(write(tmp_path, protocols=PROTOCOLS.replace(old, new, 1)))
-    assert found.startswith(f"{tmp_path / 'protocols.toml'}:"), found
+    assert found.startswith(f"{tmp_path / 'protocols' / 'A.toml'}:"), found
     assert words in found
 
 
@@ -161,7 +161,7 @@ def test_wrong_protocol(tmp_path: Path, old: str, new: str, words: str) -> None:
 )
 def test_a_protocol_that_is_like_no_other(tmp_path: Path, model: str, words: str) -> None:
     found = complaint(write(tmp_path, protocols=f'{PROTOCOLS}[old]\nlike = "{model}"\nwhat = "old people"\n'))
-    assert found.startswith(f"{tmp_path / 'protocols.toml'}:{len(PROTOCOLS.splitlines()) + 2}: like: "), found
+    assert found.startswith(f"{tmp_path / 'protocols' / 'A.toml'}:{len(PROTOCOLS.splitlines()) + 2}: like: "), found
     assert words in found
 
 
@@ -182,12 +182,25 @@ status = "assumption"
     assert set(adults.priors) == {"patient.weight_kg"}
 
 
+def test_protocols_of_several_files(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    other = folder / "protocols" / "B.toml"
+    other.write_text('\n[old]\nlike = "adults"\nwhat = "old people"\n', encoding="utf-8")
+    found = targets.read_catalogue(folder).protocols
+    assert list(found) == ["adults", "mice", "old"]
+    assert (found["old"].what, found["old"].priors) == ("old people", found["adults"].priors)
+    other.write_text('\n[old]\nlike = "adults"\nwhat = "old"\nseads = 3\n', encoding="utf-8")
+    assert complaint(folder) == f"{other}:5: seads: unknown key (did you mean seeds?)"
+    other.write_text(f"\n{PROTOCOLS}", encoding="utf-8")
+    assert complaint(folder) == f"{other}:2: adults: stands in another file too"
+
+
 def test_a_row_that_stands_twice(tmp_path: Path) -> None:
     assert "O04.anc stands twice" in complaint(write(tmp_path, f"{TARGET}\n{TARGET}"))
 
 
 def test_missing_folder_is_told(tmp_path: Path) -> None:
-    assert "protocols.toml: no such file" in complaint(tmp_path / "nowhere")
+    assert "protocols: expected at least one .toml file" in complaint(tmp_path / "nowhere")
 
 
 def test_choice_by_row_part_section_and_species(shipped: targets.Catalogue) -> None:
@@ -214,3 +227,4 @@ def test_registry_states_units_and_meaning() -> None:
 def test_shipped_files_hold_no_other_tables() -> None:
     folder = resources.folder("analysis") / "targets"
     assert {path.stem for path in folder.iterdir()} == {*"ABCDEFGHIJKLV", "protocols"}
+    assert {path.suffix for path in (folder / "protocols").iterdir()} == {".toml"}

@@ -49,7 +49,8 @@ status = "recalled"
 
 
 def write(folder: Path, target: str = TARGET, protocols: str = PROTOCOLS) -> Path:
-    (folder / "protocols.toml").write_text(protocols, encoding="utf-8")
+    (folder / "protocols").mkdir(exist_ok=True)
+    (folder / "protocols" / "A.toml").write_text(protocols, encoding="utf-8")
     (folder / "A.toml").write_text(target, encoding="utf-8")
     return folder
 

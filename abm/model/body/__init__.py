@@ -43,10 +43,11 @@ from abm.model.body.parameters import (
     OrganRules,
     section,
 )
-from abm.model.body.repertoire import OWN, Share, alloreactive_shares, draw_classes
+from abm.model.body.repertoire import CLASSES, OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
+from abm.philox import Ahead
 from abm.tables import Folder
 
 __all__ = [
@@ -112,6 +113,7 @@ class Body:
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, _persons(patient.donor))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
+        self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
         self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
@@ -126,6 +128,7 @@ class Body:
         self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
         foreign = tables.repertoires[patient.donor]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
+        self.virus_specific = {virus: threats.shares_of(self.repertoires, virus) for virus in threats.VIRUSES}
         self.usual_defence = threats.defenders(self)
         self.disease = start_disease(
             tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
@@ -277,9 +280,14 @@ class Body:
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
         shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
-        leaving = draw_classes(self.lymphocytes.depart(), shares, self.seed, int(self.turn))
+        leaving = draw_classes(self.lymphocytes.depart(), shares, self._classes, int(self.turn))
         self.turn += 1.0
         return [*leaving, *self.allo.depart(), *self.engineered.depart()]
+
+    def draw_ahead(self) -> None:
+        """Draw what the next arrivals will need; the host has time for it while a device is at work."""
+        self._classes.prepare(int(self.turn))
+        self.clones.draw_ahead(int(self.turn) + 1)
 
     def _alloreactive(self) -> dict[Origin, float]:
         """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""

@@ -53,8 +53,8 @@ class ChronicDisease(Packed):
         r, days = self.rules, step_h / HOURS_PER_DAY
         drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
         kept = exp(-days * STAGES / r.chronic_delay)
-        for stage, before in enumerate((drive, *self.breaking[:-1].tolist())):
-            self.breaking[stage] = before + (self.breaking[stage] - before) * kept
+        stages = self.breaking.tolist()
+        self.breaking[:] = [before + (x - before) * kept for x, before in zip(stages, (drive, *stages[:-1]), strict=True)]
         hazard = r.chronic_rate * self.broken * days
         self.exposure += hazard
         if hazard > 0.0 and self.onset == inf:

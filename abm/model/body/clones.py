@@ -18,7 +18,7 @@ from abm.cells import COLD, N_ORIGINS, Kind, Origin
 from abm.exactmath import power
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Arrival
 from abm.model.body.numerics import Floats, Packed, total
-from abm.philox import philox
+from abm.philox import Ahead, philox
 from abm.streams import Stream
 from abm.tables import Folder, Row, read_table
 
@@ -67,6 +67,16 @@ def read_clones(folder: Folder) -> dict[Kind, CloneRules]:
     return found
 
 
+class Entry(NamedTuple):
+    """Cells that enter a pool: how many slots they take, number of the draw, their clones (``None``: of naive cells)."""
+
+    kind: Kind
+    origin: int
+    slots: int
+    turn: int
+    ids: Floats | None
+
+
 class Clones(Packed):
     """The samples of a patient.
 
@@ -84,6 +94,8 @@ class Clones(Packed):
     def __init__(self, rules: Mapping[Kind, CloneRules], seed: int, person: Mapping[Origin, int]) -> None:
         """Draw the pools of the host; ``person``: whose receptors the cells of an origin have."""
         self._rules, self._seed, self._person = rules, seed, person
+        self._cells = Ahead(seed, _CELLS)
+        self._entering: list[Entry] = []
         self.ids: Floats = np.zeros((len(ROWS), N_ORIGINS, SAMPLE))
         self.due: Floats = np.zeros((len(ROWS), N_ORIGINS, 2))
         self.made, self.turn = 0.0, 0.0
@@ -98,10 +110,12 @@ class Clones(Packed):
             n = min(int(SAMPLE * cells / pool + 0.5), SAMPLE)
             words = self._draw(kind, origin, n, _RANKS)
             first = _PERSON * (self._person[Origin(origin)] + 1) + _POOL * ROWS.index(kind)
-            self._replace(kind, origin, np.array([first + _rank(self._rules[kind], w) for w in words.tolist()]))
+            ids = np.array([first + _rank(self._rules[kind], w) for w in words.tolist()])
+            self._entering.append(Entry(kind, origin, n, self._next_turn(), ids))
+            self.settle()
 
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
-        """Let cells enter a pool, both by origin; the pool holds them already."""
+        """Let cells enter a pool, both by origin; the pool holds them already. They take their slots in `settle`."""
         due = self.due[ROWS.index(kind), :, source]
         # numbers of Python: for so few, NumPy takes three times as long
         for origin, (n_cells, whole) in enumerate(zip(cells.tolist(), pool.tolist(), strict=True)):
@@ -110,24 +124,39 @@ class Clones(Packed):
                 n = min(int(slots), SAMPLE)
                 due[origin] = slots - n
                 if n:
-                    self._replace(kind, origin, self._entering(kind, source, origin, n))
+                    ids = self._new(n) if source == NEW else None
+                    self._entering.append(Entry(kind, origin, n, self._next_turn(), ids))
 
-    def _entering(self, kind: Kind, source: int, origin: int, n: int) -> Floats:
-        if source == NEW:
-            self.made += n
-            return _MADE + self.made - np.arange(n, dtype=np.float64)
+    def _new(self, n: int) -> Floats:
+        self.made += n
+        return _MADE + self.made - np.arange(n, dtype=np.float64)
+
+    def _next_turn(self) -> int:
+        self.turn += 1.0
+        return int(self.turn) - 1
+
+    def settle(self) -> None:
+        """Let the cells that have entered take slots at random, one pool after the other."""
+        if not self._entering:
+            return
+        places = np.array([_place(entry.kind, entry.origin) for entry in self._entering])
+        turns = np.array([entry.turn for entry in self._entering])
+        sites = places[:, np.newaxis] + np.arange(SAMPLE)  # the draws of all at once: NumPy takes as long for one
+        words = philox(self._seed, sites, np.broadcast_to(turns[:, np.newaxis], sites.shape), _SLOTS)[0]
+        slots = np.argsort(words, axis=1, kind="stable")
+        for (kind, origin, n, turn, ids), chosen in zip(self._entering, slots, strict=True):
+            found = self._from_naive(kind, origin, n, turn) if ids is None else ids
+            self.ids[ROWS.index(kind), origin, chosen[:n]] = found
+        self._entering.clear()
+
+    def _from_naive(self, kind: Kind, origin: int, n: int, turn: int) -> Floats:
         naive = NAIVE_OF[kind]
-        words = self._draw(naive, origin, n, _RANKS)
+        words = self._draw(naive, origin, n, _RANKS, turn)
         return np.array(self.ids[ROWS.index(naive), origin, _slot(words)])
 
-    def _replace(self, kind: Kind, origin: Origin | int, ids: Floats) -> None:
-        words = self._draw(kind, origin, SAMPLE, _SLOTS)
-        self.ids[ROWS.index(kind), origin, np.argsort(words, kind="stable")[: ids.size]] = ids
-        self.turn += 1.0
-
-    def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int) -> Words:
-        site = np.arange(n) + ((int(kind) * N_ORIGINS + int(origin)) << 32)
-        return philox(self._seed, site, int(self.turn), word)[0]
+    def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int, turn: int | None = None) -> Words:
+        step = int(self.turn) if turn is None else turn
+        return philox(self._seed, np.arange(n) + _place(kind, origin), step, word)[0]
 
     def repertoire(self, pools: Floats) -> Floats:
         """Return the clones of ``SAMPLE`` cells of each of ``LINEAGES``, shape (2, SAMPLE); 0 without any.
@@ -151,13 +180,17 @@ class Clones(Packed):
         """Remember the T cells of pools as those of the graft."""
         self.graft = self.repertoire(pools)
 
+    def draw_ahead(self, turn: int) -> None:
+        """Draw now what `of_cells` will need."""
+        self._cells.prepare(turn)
+
     def of_cells(self, arrivals: Sequence[Arrival], turn: int) -> Words:
         """Return the clone that each cell of the arrivals carries in its word, in their order, shape (cells,).
 
         What is kept of a clone's number fits the word; cells of another receptor class are another clone. 0: cells
         without rearranged receptors.
         """
-        words = philox(self._seed, np.arange(sum(n for *_, n in arrivals)), turn, _CELLS)[0]
+        words = self._cells(turn, sum(n for *_, n in arrivals))
         ids, first = np.zeros(words.size, np.uint64), 0
         for kind, origin, specificity, n in arrivals:
             pool = _LIKE.get(kind, kind)
@@ -168,6 +201,11 @@ class Clones(Packed):
         folded = ids ^ ids >> np.uint64(_CLONE_BITS) ^ ids >> np.uint64(2 * _CLONE_BITS)
         kept: Words = (folded & np.uint64((1 << _CLONE_BITS) - 1)).astype(np.uint32)
         return kept
+
+
+def _place(kind: Kind, origin: int) -> int:
+    """Return the site from which on the draws of a pool are numbered."""
+    return (int(kind) * N_ORIGINS + int(origin)) << 32
 
 
 def _slot(words: Words) -> Ints:

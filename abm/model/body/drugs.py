@@ -218,6 +218,7 @@ class Drugs(Packed):
         """
         self._variants = dict(variants or {})
         self.drugs = tuple(drugs.values())
+        self._levels, self._effects = b"", dict.fromkeys(EFFECTS, 0.0)
         self._index = {name: i for i, name in enumerate(drugs)}
         self._lq = radiation
         self.remaining: Floats = np.zeros(len(drugs))
@@ -311,11 +312,17 @@ class Drugs(Packed):
 
     def inhibition(self, effect: str) -> float:
         """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
-        left, column = 1.0, EFFECTS.index(effect)
-        for drug, level in zip(self.drugs, self.level.tolist(), strict=True):
-            if level != 0.0:
-                left = left * (1.0 - drug.inhibition[column] * level)
-        return 1.0 - left
+        return self._inhibited(self.level.tobytes())[effect]
+
+    def _inhibited(self, levels: bytes) -> dict[str, float]:
+        """Return all inhibitions at these levels, those of the last ones from memory: asked for a dozen times a step."""
+        if levels != self._levels:
+            self._levels, left = levels, [1.0] * len(EFFECTS)
+            for drug, level in zip(self.drugs, self.level.tolist(), strict=True):
+                if level != 0.0:
+                    left = [x * (1.0 - share * level) for x, share in zip(left, drug.inhibition, strict=True)]
+            self._effects = {effect: 1.0 - x for effect, x in zip(EFFECTS, left, strict=True)}
+        return self._effects
 
     def concentrations(self) -> dict[str, float]:
         """Return each drug on board relative to the peak of one reference dose; for immunosuppressants the level."""

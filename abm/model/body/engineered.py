@@ -151,6 +151,8 @@ class Engineered(Packed):
 
     def queue(self, step_h: float) -> None:
         """Let the step's share of the effectors head for the marrow."""
+        if not self.present:
+            return
         flow = self.cells[:, EFFECTOR] * (self.rules.engineered_marrow_entry * step_h / HOURS_PER_DAY)
         self.waiting += (flow / self._cells_per_agent)[:, np.newaxis] * np.stack([1.0 - self.cd4, self.cd4], axis=1)
 
@@ -159,6 +161,8 @@ class Engineered(Packed):
 
         Nothing is taken out of the pools, so that agents that find no site are not missed.
         """
+        if not self.waiting.any():
+            return []
         agents = np.floor(self.waiting)
         self.waiting -= agents
         return [

@@ -139,9 +139,10 @@ class Exhaustion(Packed):
         self, arrivals: Sequence[Arrival], tired: Collection[Kind], seed: int, turn: int
     ) -> NDArray[np.uint32]:
         """Return the level of every lymphocyte that enters the marrow now, in their order; only kinds ``tired`` are."""
-        may = np.repeat([kind in tired for kind, *_ in arrivals], [n for *_, n in arrivals])
-        if self.level == 0.0 or not may.any():
-            return np.zeros(may.size, np.uint32)
+        cells = [n for *_, n in arrivals]
+        if self.level == 0.0 or not any(kind in tired for kind, *_ in arrivals):
+            return np.zeros(sum(cells), np.uint32)
+        may = np.repeat([kind in tired for kind, *_ in arrivals], cells)
         draws = philox(seed, np.arange(may.size, dtype=np.int64), turn, Stream.EXHAUST * 256 + 1)
         threshold = _thresholds([self.level])[0]
         levels = np.zeros(may.size, np.uint32)

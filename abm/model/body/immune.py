@@ -60,6 +60,7 @@ class Lymphocytes(Packed):
         self.pools: Floats = np.zeros((len(POOLS), N_ORIGINS))
         self.pools[:, Origin.HOST] = self._reference
         self.reference_t_cells = total(self._reference[INDEX[kind]] for kind in T_CELLS)
+        self._reference_cd8_cells = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
@@ -70,7 +71,12 @@ class Lymphocytes(Packed):
     @property
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis."""
-        return total(total(self.pools[INDEX[kind]]) for kind in T_CELLS) / self.reference_t_cells
+        return self._held(T_CELLS) / self.reference_t_cells
+
+    def _held(self, kinds: Sequence[Kind]) -> float:
+        """Return the cells of several pools together."""
+        pools = self.pools.tolist()
+        return total([total(pools[INDEX[kind]]) for kind in kinds])
 
     def part(self, shares: Mapping[str, Floats]) -> Self:
         """Return some of the lymphocytes; nobody is told of cells that enter their pools."""
@@ -81,8 +87,7 @@ class Lymphocytes(Packed):
     @property
     def relative_cd8_cells(self) -> float:
         """CD8 cells relative to homeostasis."""
-        whole = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
-        return total(total(self.pools[INDEX[kind]]) for kind in CD8_CELLS) / whole
+        return self._held(CD8_CELLS) / self._reference_cd8_cells
 
     def advance(self, exits: Mapping[Kind, Floats], lymphopenia: tuple[float, float], step_h: float) -> None:
         """Advance by ``step_h`` hours.
@@ -120,12 +125,12 @@ class Lymphocytes(Packed):
         r = self.rules
         by_il7, by_il15 = lymphopenia
         convert = 1.0 - exp(-r.naive_conversion * max(by_il7, 0.0) * days)
-        for naive, memory in ((Kind.CD4_NAIVE, Kind.CD4_MEMORY), (Kind.CD8_NAIVE, Kind.CD8_MEMORY)):
+        lineages = ((Kind.CD4_NAIVE, Kind.CD4_MEMORY), (Kind.CD8_NAIVE, Kind.CD8_MEMORY))
+        for naive, memory in lineages if convert > 0.0 else ():
             converted = self.pools[INDEX[naive]] * convert
             self.pools[INDEX[naive]] -= converted
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
-            if convert > 0.0:
-                self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
+            self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
         growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
         for kind in T_CELLS:
             row, emigrants = INDEX[kind], self._emigrants.get(kind, 0.0)

@@ -137,17 +137,19 @@ class Infections(Packed):
     def advance(self, host: Host, day: float, step_h: float) -> None:
         """Advance by ``step_h`` hours that end on ``day``."""
         for i, pathogen in enumerate(self.pathogens):
+            rate = onsets(i, pathogen, host)
+            if rate <= 0.0 and self.load[i] == 0.0:
+                continue  # nothing comes, nothing grows
             draws = philox_scalar(self._seed, i, int(self.turn), Stream.INFECTION * 256)
             luck = [(draw + 0.5) / _TWO32 for draw in draws]
-            self._invade(i, pathogen, host, luck, step_h / HOURS_PER_DAY)
+            self._invade(i, pathogen, rate, luck, step_h / HOURS_PER_DAY)
             if self.load[i] > 0.0:
                 self._grow(i, pathogen, host, step_h / HOURS_PER_DAY)
                 self._tell(i, pathogen, float(host.treated), luck, day, step_h / HOURS_PER_DAY)
         self.turn += 1.0
 
-    def _invade(self, i: int, pathogen: Pathogen, host: Host, luck: Sequence[float], days: float) -> None:
+    def _invade(self, i: int, pathogen: Pathogen, rate: float, luck: Sequence[float], days: float) -> None:
         """Add an inoculum, if one comes in this step."""
-        rate = onsets(i, pathogen, host)
         if rate > 0.0 and luck[0] < 1.0 - exp(-rate * days):
             least = 1.0 / (1.0 + pathogen.inoculum / pathogen.saturation)
             u = least + (1.0 - least) * luck[1]

@@ -75,22 +75,22 @@ class Mortality(Packed):
 
     def hazards(self, anc: float, platelets: float, hb: float, illness: Illness = HEALTHY) -> Floats:
         """Return the hazards in 1/d by cause at these counts (1e9/L; g/L), beyond those of a healthy adult."""
-        low = np.maximum(self._at(anc, platelets, hb) - self._usual, 0.0)
-        low[0] *= 1.0 - illness.protected
+        infection, *others = (
+            max(now - usual, 0.0) for now, usual in zip(self._at(anc, platelets, hb), self._usual, strict=True)
+        )
+        low = (infection * (1.0 - illness.protected), *others)
         r = self.rules
         gvhd = (0.0, 0.0, 0.0, r.gvhd_death_3, r.gvhd_death_4)[illness.grade] + r.chronic_death * illness.chronic
         leukaemia = r.leukaemia_death * (1.0 - _lack(illness.leukaemia, r.leukaemia_half, r.leukaemia_power))
         toxicity = r.toxicity_death * illness.injury * illness.injury
-        return np.concatenate([low, np.array([gvhd, leukaemia, toxicity])])
+        return np.array([*low, gvhd, leukaemia, toxicity])
 
-    def _at(self, anc: float, platelets: float, hb: float) -> Floats:
+    def _at(self, anc: float, platelets: float, hb: float) -> tuple[float, float, float]:
         r = self.rules
-        return np.array(
-            [
-                r.infection_death * _lack(anc, r.infection_anc, r.infection_power),
-                r.bleeding_death * _lack(platelets, r.bleeding_platelets, r.bleeding_power),
-                r.anaemia_death * _lack(hb, r.anaemia_hb, r.anaemia_power),
-            ]
+        return (
+            r.infection_death * _lack(anc, r.infection_anc, r.infection_power),
+            r.bleeding_death * _lack(platelets, r.bleeding_platelets, r.bleeding_power),
+            r.anaemia_death * _lack(hb, r.anaemia_hb, r.anaemia_power),
         )
 
     def advance(

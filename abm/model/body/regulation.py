@@ -6,7 +6,6 @@ from abm.cells import Kind, Origin
 from abm.model.body.immune import INDEX, T_CELLS, Lymphocytes
 from abm.model.body.parameters import OrganRules
 
-_DONORS = (Origin.DONOR, Origin.DONOR2)
 _ONE_CELL = 1.0  #: keeps a quotient finite
 
 
@@ -21,11 +20,11 @@ def allowed_growth(lymphocytes: Lymphocytes, effectors: float, rules: OrganRules
         effectors: activated alloreactive cells, which stand in none of the pools.
         rules: parameters.
     """
-    theirs = lymphocytes.pools[:, list(_DONORS)].sum(axis=1).tolist()
+    theirs = [pool[Origin.DONOR] + pool[Origin.DONOR2] for pool in lymphocytes.pools.tolist()]
     regulatory = theirs[INDEX[Kind.TREG]]
     conventional = effectors
     for kind in T_CELLS:
         if kind is not Kind.TREG:
             conventional = conventional + theirs[INDEX[kind]]
-    excess = float(regulatory) / max(conventional, _ONE_CELL) - rules.treg_usual
+    excess = regulatory / max(conventional, _ONE_CELL) - rules.treg_usual
     return 1.0 / (1.0 + max(excess, 0.0) / rules.treg_half)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm.cells import Kind, Origin, Specificity
 from abm.model.body.immune import CD8_CELLS, T_CELLS, Arrival
-from abm.philox import philox
+from abm.philox import Ahead
 from abm.streams import Stream
 from abm.tables import Folder, Row, read_table
 
@@ -27,6 +29,8 @@ ALLOREACTIVE = {
 }
 _ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
 _WORDS = 1 << 32
+_FEW = 64  #: so few words are counted sooner one by one
+CLASSES = Stream.RECEPTOR * 256  #: draws of receptor classes
 COLUMNS = ("specificity", "kind", "donor", "frequency")
 
 Share = tuple[Specificity, float]
@@ -83,32 +87,38 @@ def alloreactive_shares(kind: Kind, side: Origin, share: float, ubiquitous: floa
 
 
 def draw_classes(
-    arrivals: Sequence[Arrival], shares: Callable[[Kind, Origin], Sequence[Share]], seed: int, turn: int
+    arrivals: Sequence[Arrival], shares: Callable[[Kind, Origin], Sequence[Share]], draws: Ahead, turn: int
 ) -> list[Arrival]:
     """Let each lymphocyte draw its receptor class; those of one class stand together.
 
     Args:
         arrivals: lymphocytes of the pools, without a class.
         shares: the classes of a pool and their shares; the rest of it recognises nothing in the model.
-        seed: of the run.
-        turn: number of this draw in the run.
+        draws: the draws of the run.
+        turn: number of this one.
     """
     drawn: list[Arrival] = []
-    words = philox(seed, np.arange(sum(n for *_, n in arrivals)), turn, Stream.RECEPTOR * 256)[0].astype(np.uint64)
-    first = 0
+    words, first = draws(turn, sum(n for *_, n in arrivals)), 0
     for kind, origin, _, n in arrivals:
         found = shares(kind, origin)
-        if not found:
-            drawn.append((kind, origin, Specificity.NONE, n))
-            first += n
-            continue
-        classes = [*(s for s, _ in found), Specificity.NONE]
-        bounds, whole = [], 0.0
+        whole, bounds = 0.0, []
         for _, share in found:  # added in order: the same bits on every machine
             whole += share
             bounds.append(min(int(whole * _WORDS), _WORDS))
-        chosen = np.searchsorted(np.array(bounds, np.uint64), words[first : first + n], side="right")
-        numbers = np.bincount(chosen, minlength=len(classes)).tolist()
+        numbers = _between(bounds, words[first : first + n])
+        classes = (*(s for s, _ in found), Specificity.NONE)
         drawn += [(kind, origin, s, number) for s, number in zip(classes, numbers, strict=True) if number]
         first += n
     return drawn
+
+
+def _between(bounds: Sequence[int], words: NDArray[np.uint32]) -> list[int]:
+    """Return how many words lie below the first bound, from each to the next, and from the last on."""
+    if words.size > _FEW:
+        places = np.searchsorted(np.array(bounds, np.uint64), words.astype(np.uint64), side="right")
+        found: list[int] = np.bincount(places, minlength=len(bounds) + 1).tolist()
+        return found
+    numbers = [0] * (len(bounds) + 1)
+    for word in words.tolist():
+        numbers[bisect_right(bounds, word)] += 1
+    return numbers

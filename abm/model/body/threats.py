@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Kind, Specificity
+from abm.cells import Kind, Origin, Specificity
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.immune import INDEX
 from abm.model.body.infection import PATHOGENS, Host
 from abm.model.body.mortality import Illness
 from abm.model.body.numerics import total
 from abm.model.body.organs import ORGANS
+from abm.model.body.repertoire import Repertoire
 
 if TYPE_CHECKING:
     from abm.model.body import Body
 
 _NOBODY = 1e-9  #: keeps a quotient finite
+VIRUSES = (Specificity.CMV, Specificity.EBV)
 
 
 def defenders(body: Body) -> tuple[float, ...]:
     """Return what stands against each pathogen: neutrophils in 1e9/L, T cells of the class in the body."""
     anc = body.blood.anc
-    return (anc, anc, _specific(body, Specificity.CMV), _specific(body, Specificity.EBV))
+    return (anc, anc, *(_specific(body, virus) for virus in VIRUSES))
 
 
 def _specific(body: Body, specificity: Specificity) -> float:
     """Return the T cells of a receptor class in the body."""
-    return total(
-        share * float(body.lymphocytes.pools[INDEX[kind], origin])
-        for origin, repertoire in body.repertoires.items()
+    pools = body.lymphocytes.pools.tolist()
+    return total([share * pools[row][origin] for row, origin, share in body.virus_specific[specificity]])
+
+
+def shares_of(repertoires: Mapping[Origin, Repertoire], specificity: Specificity) -> list[tuple[int, int, float]]:
+    """Return the share of a receptor class in every pool that holds it, as (row of the pool, origin, share)."""
+    return [
+        (INDEX[kind], int(origin), share)
+        for origin, repertoire in repertoires.items()
         for kind, shares in repertoire.items()
         for found, share in shares
         if found is specificity
-    )
+    ]
 
 
 def host(body: Body) -> Host:
