@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ValidationInfo, field_validator, model_validator
 
@@ -13,6 +13,8 @@ from abm.tables import did_you_mean
 
 #: What can be edited besides the genes of antigens: a gene is added, or an enhancer disrupted (of BCL11A, for example).
 TRANSGENE, ENHANCER = "TRANSGENE", "ENHANCER"
+#: Vectors that bring a gene, by where they insert it.
+VECTORS = ("lentiviral", "gammaretroviral")
 LOCI = (*(antigen.name for antigen in LOSS_ANTIGENS), TRANSGENE, ENHANCER)
 
 
@@ -83,6 +85,14 @@ class Edit(Table):
     vcn: Annotated[float | None, parameter("1", "mean vector copies per cell instead of cut alleles", gt=0, le=20)] = (
         None
     )
+    vector: Annotated[
+        Literal["lentiviral", "gammaretroviral"] | None,
+        parameter("", "what brings the copies (with vcn): lentiviral, gammaretroviral; absent: lentiviral"),
+    ] = None
+    activation: Annotated[
+        float | None,
+        parameter("1", "share of copies that switch a gene of growth on; absent: as in editing.csv", ge=0, le=1),
+    ] = None
     receptor: Annotated[
         str,
         parameter(
@@ -113,6 +123,8 @@ class Edit(Table):
         adds = self.locus == TRANSGENE
         if (self.efficiency is None) == (self.vcn is None):
             msg = f"exactly one of efficiency, vcn; found {'none' if self.vcn is None else 'both'}"
+        elif self.vcn is None and (self.vector or self.activation is not None):
+            msg = "vector and activation with vcn only: a cut brings no copies of a vector"
         elif not adds and (self.vcn is not None or self.receptor or self.switch):
             msg = f'vcn, receptor and switch with locus = "{TRANSGENE}" only; found "{self.locus}"'
         elif adds and not (self.receptor or self.switch):

@@ -91,11 +91,11 @@ class Ahead:
     def __init__(self, seed: int, word: int) -> None:
         """Draw nothing yet; ``word``: ``stream * 256 + draw``."""
         self._seed, self._word = seed, word
-        self._first, self._words = 0, np.zeros((0, 0), np.uint32)
+        self._first, self._words, self._asked = 0, np.zeros((0, 0), np.uint32), 0
 
     def __call__(self, step: int, n: int) -> U32:
         """Return the words of the sites 0 to n - 1."""
-        row = step - self._first
+        row, self._asked = step - self._first, n
         if not 0 <= row < len(self._words) or n > self._words.shape[1]:
             width = n if n > _AHEAD else 1 << max(n - 1, 0).bit_length()
             rows = max(_AHEAD // max(width, 1), 1)
@@ -105,9 +105,10 @@ class Ahead:
         return self._words[row, :n]
 
     def prepare(self, step: int) -> None:
-        """Draw now what a step will ask for if it asks for as many as the last one, where these are many."""
-        if (n := self._words.shape[1]) > _AHEAD:
-            self(step, n + n // 64)  # a few more, or one more cell would have all drawn again
+        """Draw now what a step will ask for if it asks for hardly more than the last one, where these are many."""
+        if (n := self._asked) > _AHEAD:
+            self(step, n + n // 64)
+            self._asked = n
 
 
 def gates(seed: int, site: NDArray[np.int64], step: int, word: int) -> U32:

@@ -34,7 +34,7 @@ from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
-from abm.model.editing import without_effect
+from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
@@ -132,6 +132,13 @@ def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[
     for index, event in enumerate(config.events):
         if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
             yield f"events.{index}.edit.locus", message
+        if (
+            isinstance(event, Graft)
+            and event.edit
+            and event.edit.vcn
+            and not activated_variant(rules.heredity.variants)
+        ):
+            yield f"events.{index}.edit.vcn", f"variants.csv of this patient has no HSC {ACTIVATED}: no copy does harm"
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:

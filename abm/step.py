@@ -17,7 +17,7 @@ from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose, engagement, giving
 from abm.model.body.antibodies import AXES
-from abm.model.editing import Product
+from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
@@ -227,7 +227,8 @@ class Simulation:
             elif dose.kind == "graft":
                 self.circulation.infuse(giving.graft_agents(self.body, dose), dose.origin, step, index)
             if dose.edit is not None:
-                product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index)
+                variant = activated_variant(self.model.rules.heredity.variants)
+                product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)
                 self.circulation.edit(product, before)
 
     def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:

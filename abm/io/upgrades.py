@@ -78,6 +78,11 @@ def _of_version_3(old: Snapshot) -> Snapshot:
     return old
 
 
+def without_payload(old: Snapshot) -> Snapshot:
+    """Version 4 let conjugates kill by occupancy: what cells had taken in is not known and begins anew."""
+    return replace(old, body=old.body | {"antibodies.payload": np.zeros_like(old.body["antibodies.amount"])})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -86,4 +91,9 @@ def _with_rows(counts: Array) -> Array:
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
 #: The layout of folder, manifest and merged file does not change between versions; names and meaning of arrays may.
-UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {1: without_labels, 2: without_clones, 3: _of_version_3}
+UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
+    1: without_labels,
+    2: without_clones,
+    3: _of_version_3,
+    4: without_payload,
+}

@@ -1,40 +1,56 @@
 """The product stage of gene editing: which cells of a graft carry what, and which of them can still lodge.
 
-Each cell draws its two alleles (or its vector copies) for itself, so that a share e of edited alleles makes e^2 cells
-with both, 2 e (1 - e) with one and (1 - e)^2 with none. Both alleles of an antigen's gene lost is a loss bit of the
-cell. With one allele left it shows half of the antigen, which is the same level of ``levels.csv``: it is marked as
-edited and seen like any other.
+Each cell draws its two alleles (or its vector copies). A cell that takes the editor up well loses both: in a share r of
+the cells (``allele_correlation``) one draw decides for both, so that a share e of edited alleles makes
+e^2 + r e (1 - e) cells with both. Both alleles of an antigen's gene lost is a loss bit of the cell. With one allele
+left it shows half of the antigen, which is the same level of ``levels.csv``: it is marked as edited and seen like any
+other.
+
+What goes wrong: a cut elsewhere, a deletion of kilobases, a translocation, a vector copy beside a gene of growth. Each
+break makes p53 answer and costs engraftment. A stem cell in which a gene of growth is switched on, or one that holds
+growth back is cut, becomes the variant ``activated`` of ``variants.csv``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, Antigen, EditBit, Kind, pack_hot
-from abm.config_graft import ENHANCER, TRANSGENE, Edit
+from abm.cells import LOSS_ANTIGENS, Antigen, EditBit, Kind, pack_cold, pack_hot
+from abm.config_graft import ENHANCER, TRANSGENE, VECTORS, Edit
 from abm.exactmath import exp
+from abm.model.heredity import Variants
 from abm.philox import philox
 from abm.streams import Stream
 from abm.tables import Folder, read_table, read_values
 
 #: What editing.csv must hold: unit by name.
 EDITING_UNITS = {
-    "nhej_engraftment": "1",
+    "allele_correlation": "1",
+    "break_engraftment": "1",
     "hdr_engraftment": "1",
     "hdr_stem_ratio": "1",
+    "off_target": "fraction",
+    "off_target_activation": "fraction",
     "large_deletion": "fraction",
     "translocation": "fraction",
     "switch_kill": "fraction",
+    **{f"{vector}_activation": "fraction" for vector in VECTORS},
 }
+#: Variant of stem cells that a break or a vector copy in the wrong place makes.
+ACTIVATED = "activated"
+_VARIANT = np.uint32(pack_cold(resist=1))  #: the variant stands in the highest bits of the cold word
 _WORDS = 1 << 32
+_ALLELES, _ACCIDENTS = 0, 2  #: draws of the stream; the one between is the body's
 _KIND = np.uint32(63)
 _EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
 
 Words = NDArray[np.uint32]
+Flags = NDArray[np.bool_]
 
 
 def read_editing(folder: Folder) -> dict[str, float]:
@@ -54,11 +70,34 @@ def altered_bits(edit: Edit) -> int:
     return pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen[edit.locus]))
 
 
+def activated_variant(variants: Variants) -> int:
+    """Return the variant of stem cells in which a gene of growth was hit; 0: the tables have none."""
+    return variants.names.get((Kind.HSC, ACTIVATED), 0)
+
+
 def without_effect(edit: Edit, shown: Collection[Antigen]) -> str | None:
     """Return what is to be said of an edit of a gene that no cell expresses; ``shown``: antigens that cells show."""
     if edit.locus in (TRANSGENE, ENHANCER) or Antigen[edit.locus] in shown:
         return None
     return f"no cell of the graft shows {edit.locus} (expression.csv, origins.csv): its loss changes nothing"
+
+
+class Made(NamedTuple):
+    """What became of cells, shape (cells,) throughout.
+
+    Attributes:
+        edited: whether each has an edited allele.
+        complete: whether its edit is complete.
+        from_template: whether it has an allele repaired from the template.
+        breaks: of its DNA.
+        activated: whether a gene of growth was hit.
+    """
+
+    edited: Flags
+    complete: Flags
+    from_template: Flags
+    breaks: NDArray[np.int64]
+    activated: Flags
 
 
 @dataclass(frozen=True)
@@ -71,6 +110,7 @@ class Product:
         seed: of the run.
         step: number of the step in which they are given.
         index: number of the graft among those of this step.
+        variant: of stem cells in which a gene of growth was hit; 0: the tables know none.
     """
 
     edit: Edit
@@ -78,35 +118,52 @@ class Product:
     seed: int
     step: int
     index: int
+    variant: int = 0
 
     def __call__(self, hot: Words, cold: Words) -> tuple[Words, Words]:
         """Return the words of the cells that can lodge, shape (at most as many,)."""
         stem = (hot & _KIND) == Kind.HSC
-        words = philox(self.seed, np.arange(hot.size) + (self.index << 32), self.step, Stream.EDIT * 256)
-        edited, complete, from_template = self._copies(words) if self.edit.vcn else self._alleles(words, stem)
-        gained = np.where(edited, _EDITED, np.uint32(0))
-        gained |= np.where(complete, np.uint32(altered_bits(self.edit)), np.uint32(0))
+        words, accidents = (self._words(hot.size, draw) for draw in (_ALLELES, _ACCIDENTS))
+        made = self._copies(words, accidents) if self.edit.vcn else self._alleles(words, accidents, stem)
+        gained = np.where(made.edited, _EDITED, np.uint32(0))
+        gained |= np.where(made.complete, np.uint32(altered_bits(self.edit)), np.uint32(0))
         v = self.values
-        fitness = np.where(from_template, v["hdr_engraftment"], np.where(edited, v["nhej_engraftment"], 1.0))
-        lodges = np.where(stem, fitness, 1.0)
-        if not self.edit.vcn:
-            lodges = lodges * np.where(edited, 1.0 - v["translocation"], 1.0)
+        x = v["break_engraftment"]
+        lodges = np.where(made.from_template, v["hdr_engraftment"], 1.0)
+        lodges = lodges * np.array([1.0, x, x * x, x * x * x])[made.breaks]  # two alleles and a cut elsewhere at most
+        lodges = np.where(stem, lodges, 1.0) * np.where(made.breaks > 0, 1.0 - v["translocation"], 1.0)
         kept = words[3] < lodges * _WORDS
-        return (hot | gained)[kept], cold[kept]
+        changed = made.activated & stem & (cold < _VARIANT)  # who is a variant already stays what it is
+        variant = np.where(changed, np.uint32(self.variant) * _VARIANT, np.uint32(0))
+        return (hot | gained)[kept], (cold | variant)[kept]
 
-    def _alleles(self, words: tuple[Words, ...], stem: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], ...]:
-        """Return whether each cell has an edited allele, is completely edited, has an allele from the template."""
-        efficiency = self.edit.efficiency or 0.0
-        hdr = efficiency * self.edit.hdr * np.where(stem, self.values["hdr_stem_ratio"], 1.0)
-        cut = [words[j] < efficiency * _WORDS for j in (0, 1)]
-        template = [words[j] < hdr * _WORDS for j in (0, 1)]
+    def _words(self, n: int, draw: int) -> tuple[Words, ...]:
+        place = np.arange(n) + (self.index << 32)
+        return philox(self.seed, place, self.step, Stream.EDIT * 256 + draw)
+
+    def _alleles(self, words: tuple[Words, ...], accidents: tuple[Words, ...], stem: Flags) -> Made:
+        """Return what an editor makes of cells."""
+        v, efficiency = self.values, self.edit.efficiency or 0.0
+        hdr = efficiency * self.edit.hdr * np.where(stem, v["hdr_stem_ratio"], 1.0)
+        alike = accidents[0] < v["allele_correlation"] * _WORDS
+        draws = words[0], np.where(alike, words[0], words[1])
+        cut = [word < efficiency * _WORDS for word in draws]
+        template = [word < hdr * _WORDS for word in draws]
         edited, from_template = cut[0] | cut[1], template[0] | template[1]
-        if self.edit.locus != TRANSGENE:
-            return edited, cut[0] & cut[1], from_template
-        deleted = words[2] < self.values["large_deletion"] * _WORDS  # takes one of the inserted copies along
-        return edited, np.where(deleted, template[0] & template[1], from_template), from_template
+        elsewhere = edited & (accidents[1] < v["off_target"] * _WORDS)
+        complete = cut[0] & cut[1]
+        if self.edit.locus == TRANSGENE:
+            deleted = words[2] < v["large_deletion"] * _WORDS  # takes one of the inserted copies along
+            complete = np.where(deleted, template[0] & template[1], from_template)
+        breaks = sum((np.asarray(broken, np.int64) for broken in (*cut, elsewhere)), np.zeros(stem.size, np.int64))
+        activated = elsewhere & (accidents[2] < v["off_target_activation"] * _WORDS)
+        return Made(edited, complete, from_template, breaks, activated)
 
-    def _copies(self, words: tuple[Words, ...]) -> tuple[NDArray[np.bool_], ...]:
-        """Return the same for vector copies, the number of which is a Poisson draw: cells with any are edited."""
-        carries = words[0] >= exp(-(self.edit.vcn or 0.0)) * _WORDS
-        return carries, carries, np.zeros_like(carries)
+    def _copies(self, words: tuple[Words, ...], accidents: tuple[Words, ...]) -> Made:
+        """Return what a vector makes of cells: its copies are a Poisson number, and each may lie in a bad place."""
+        vcn, vector = self.edit.vcn or 0.0, self.edit.vector or VECTORS[0]
+        each = self.values[f"{vector}_activation"] if self.edit.activation is None else self.edit.activation
+        carries = words[0] >= exp(-vcn) * _WORDS
+        # of Poisson copies those in a bad place are Poisson as well; who has one of them carries the gene
+        activated = carries & (accidents[2] * (1.0 - exp(-vcn)) < (1.0 - exp(-vcn * each)) * _WORDS)
+        return Made(carries, carries, np.zeros_like(carries), np.zeros(carries.size, np.int64), activated)

@@ -12,10 +12,12 @@ from abm.cells import LOSS_ANTIGENS, Antigen, Cycle, Kind, Origin
 from abm.config_events import Antibody, Drug, Stop, Timed
 from abm.errors import ConfigError
 from abm.exactmath import exp
+from abm.io.upgrades import UPGRADERS
 from abm.model import therapy
 from abm.model.body import Dose
 from abm.model.body.antibodies import Antibodies, read_antibodies
 from abm.model.body.immune import INDEX
+from abm.state import Snapshot
 from tests.unit.body_case import Person, counts, live, make_body, tables
 from tests.unit.table_case import FOLDER, change, copied
 
@@ -83,16 +85,59 @@ def test_a_dose_relative_to_the_antigen_lasts_longer() -> None:
     assert left[0] < 0.01 * left[2]
 
 
+def test_payload_follows_the_closed_form_and_outlives_the_drug() -> None:
+    """At saturation a cell takes in its antigen at the turnover; what it holds then decays with its half-life."""
+    drug, found, row = KNOWN["gemtuzumab"], Antibodies(KNOWN, 1.0), list(KNOWN).index("gemtuzumab")
+    found.give("gemtuzumab", 1e6)
+    for hour in range(1, 49):
+        found.advance({}, 1.0)
+        expected = drug.turnover / drug.payload_loss * (1.0 - np.exp(-drug.payload_loss * hour))
+        assert found.payload[row] == pytest.approx(expected, rel=1e-4)
+    found.amount[:] = 0.0
+    at_end = found.payload[row]
+    for _ in range(24):
+        found.advance({}, 1.0)
+    assert found.payload[row] == pytest.approx(at_end * 0.5, rel=1e-9)
+    assert found.acting
+    assert found.hazards()[Kind.BLAST, 0, CD33] == pytest.approx(
+        0.0755 * found.payload[row] / (found.payload[row] + 0.2)
+    )
+    for _ in range(24 * 40):
+        found.advance({}, 1.0)
+    assert not found.acting
+
+
+def test_a_drug_that_carries_nothing_kills_while_it_is_bound() -> None:
+    drug = replace(KNOWN["gemtuzumab"], payload_loss=0.0)
+    found = Antibodies({"x": drug}, 1.0)
+    found.give("x", 16.2)
+    occupied = found.occupancies()[0]
+    assert 0.9 < occupied < 1.0
+    assert found.hazards()[Kind.BLAST, 0, CD33] == pytest.approx(0.0755 * occupied)
+
+
+@pytest.mark.parametrize(("mg_per_m2", "least", "most"), [(0.05, 0.5, 2.5), (0.5, 3.0, 7.0), (9.0, 8.0, 20.0)])
+def test_a_small_dose_kills_by_what_cells_have_taken_in(mg_per_m2: float, least: float, most: float) -> None:
+    """A marrow with 10 nmol of CD33 clears 0.5 mg/m2 within hours, and its cells die over days all the same."""
+    found, killed = Antibodies(KNOWN, 1.0), 0.0
+    found.give("gemtuzumab", mg_per_m2 * 1.8)
+    for _ in range(24 * 20):
+        found.advance({Antigen.CD33: 10.0}, 1.0)
+        killed += float(found.hazards()[Kind.BLAST, 0, CD33])
+    assert least < killed < most
+
+
 def test_only_cells_that_show_the_antigen_die_and_a_lost_one_spares_them() -> None:
     found = Antibodies(KNOWN, 1.0)
     found.give("gemtuzumab", 16.2)
+    assert not found.hazards().any()  # none has taken it in yet
+    for _ in range(96):
+        found.advance({}, 1.0)
     hazards = found.hazards()
-    occupied = found.occupancies()[list(KNOWN).index("gemtuzumab")]
-    assert 0.9 < occupied < 1.0
-    assert hazards[Kind.BLAST, Cycle.CYCLING, CD33] == pytest.approx(0.0755 * occupied)
+    assert 0.8 * 0.0755 < hazards[Kind.BLAST, Cycle.CYCLING, CD33] < 0.0755
     assert hazards[Kind.NEUTROPHIL, 0, CD33] == pytest.approx(0.5 * hazards[Kind.MONOCYTE, 0, CD33])  # a lower level
     assert hazards[Kind.GMP].any()
-    assert not hazards[[Kind.HSC, Kind.MPP, Kind.PRO_B, Kind.CD8_MEMORY, Kind.EMPTY]].any()
+    assert not hazards[[Kind.HSC, Kind.MEP, Kind.PRO_B, Kind.CD8_MEMORY, Kind.EMPTY]].any()
     assert not np.delete(hazards, CD33, axis=2).any()
 
 
@@ -100,6 +145,7 @@ def test_what_no_cell_can_lose_spares_none() -> None:
     drug = replace(KNOWN["gemtuzumab"], loss=len(LOSS_ANTIGENS))
     found = Antibodies({"x": drug}, 1.0)
     found.give("x", 16.2)
+    found.advance({}, 1.0)
     assert found.hazards()[Kind.BLAST, 0, -1] > 0.0
     assert not found.hazards()[..., :-1].any()
 
@@ -133,7 +179,9 @@ def test_marrow_cells_consume_what_binds_them() -> None:
 
 def test_state_survives_packing() -> None:
     one, other = make_body(), make_body()
-    live(one, 2.0, doses=[Dose("infusion", "blinatumomab", 1e-3), Dose("antibody", "nivolumab", 240.0)])
+    given = (Dose("infusion", "blinatumomab", 1e-3), Dose("antibody", "nivolumab", 240.0))
+    live(one, 2.0, doses=[*given, Dose("antibody", "gemtuzumab", 0.9)])
+    assert one.antibodies.payload.any()
     other.unpack(one.pack())
     for body in (one, other):
         live(body, 2.0)
@@ -156,6 +204,8 @@ def test_state_survives_packing() -> None:
         ("lends,CD4_MEMORY", "lends,BLAST", "unknown name 'BLAST'"),
         ("nivolumab,half_life,-,600,h", "nivolumab,half_life,-,25,d", "unknown name 'd'"),
         ("turnover,CD33,0.2", "turnover,CD33,0", "gemtuzumab has only one of internalisation and turnover"),
+        ("payload_half,CD33,0.2,1", "payload_half,CD33,0,1", "has only one of payload_half_life and payload_half"),
+        ("payload_half_life,CD33,24,h", "payload_half_life,CD33,1,d", "unknown name 'd'"),
         ("half_occupancy,CTLA_4", "half_occupancy,CTLA4", "unknown name 'CTLA4' (did you mean CTLA_4?)"),
     ],
 )
@@ -168,6 +218,22 @@ def test_a_mistake_in_the_table_is_one_clear_line(tmp_path: Path, old: str, new:
     assert "\n" not in text
     assert f"{folder / 'antibodies.csv'}:" in text
     assert message in text
+
+
+def test_a_payload_that_no_cell_takes_in_is_an_error(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    for row in ("internalisation,CD33,0.62", "turnover,CD33,0.2"):
+        change(folder, "antibodies.csv", row, row[: row.rindex(",")] + ",0")
+    with pytest.raises(ConfigError, match="gemtuzumab carries a payload but lacks internalisation: no cell takes it"):
+        read_antibodies(folder)
+
+
+def test_a_checkpoint_of_the_version_before_begins_without_payload() -> None:
+    old = {name: array for name, array in make_body().pack().items() if name != "antibodies.payload"}
+    new = UPGRADERS[4](Snapshot(3, (8, 4, 4), 0, 8, {}, old)).body
+    body = make_body()
+    body.unpack(new)
+    assert not body.antibodies.payload.any()
 
 
 def test_a_checkpoint_shows_on_no_cell_and_cannot_be_lent(tmp_path: Path) -> None:

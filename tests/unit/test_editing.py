@@ -31,7 +31,12 @@ edit = {edit}
 """
 CELLS = 40_000
 NEUTRAL = {
-    "nhej_engraftment": 1.0,
+    "allele_correlation": 0.0,
+    "break_engraftment": 1.0,
+    "off_target": 0.0,
+    "off_target_activation": 0.0,
+    "lentiviral_activation": 0.0,
+    "gammaretroviral_activation": 0.0,
     "hdr_engraftment": 1.0,
     "hdr_stem_ratio": 0.2,
     "large_deletion": 0.0,
@@ -110,8 +115,9 @@ def test_what_editing_costs() -> None:
     hdr = {"locus": "CD33", "efficiency": 1.0, "hdr": 1.0}
     assert product(Kind.HSC, slow, **hdr).size == pytest.approx(CELLS / 2, rel=0.03)
     assert product(Kind.GMP, slow, **hdr).size == CELLS
-    nhej = NEUTRAL | {"nhej_engraftment": 0.5}
-    assert product(Kind.HSC, nhej, **(hdr | {"hdr": 0.0})).size == pytest.approx(CELLS / 2, rel=0.03)
+    broken = NEUTRAL | {"break_engraftment": 0.5}
+    assert product(Kind.HSC, broken, **(hdr | {"hdr": 0.0})).size == pytest.approx(CELLS / 4, rel=0.05)
+    assert product(Kind.GMP, broken, **(hdr | {"hdr": 0.0})).size == CELLS
 
 
 def test_seed_and_graft_decide_who_is_edited() -> None:
@@ -145,6 +151,18 @@ def test_seed_and_graft_decide_who_is_edited() -> None:
         (
             '{ locus = "TRANSGENE", vcn = 1, receptor = "TCR" }',
             r"edit.receptor: expected a receptor class of transgenes.csv, found \"TCR\"",
+        ),
+        (
+            '{ locus = "TRANSGENE", vcn = 1, switch = true, activation = 2 }',
+            r"edit.activation: expected a number >= 0 and <= 1, found 2",
+        ),
+        (
+            '{ locus = "TRANSGENE", vcn = 1, switch = true, vector = "retroviral" }',
+            r"edit.vector: .*found .retroviral.",
+        ),
+        (
+            '{ locus = "CD33", efficiency = 0.5, activation = 0.1 }',
+            "edit: expected vector and activation with vcn only",
         ),
         ('"CD33"', r"events\[0\].edit: expected a table, found \"CD33\""),
         ('{ locus = "CD33", efficient = 0.5 }', r"edit.efficient: unknown key \(did you mean efficiency\?\)"),

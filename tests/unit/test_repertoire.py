@@ -34,7 +34,9 @@ def test_classes_are_drawn_as_often_as_they_occur() -> None:
     body = make_body(Person(donor="haplo"))
     live(body, 1 / 24, doses=[GRAFT])
     n = 400_000
-    drawn = draw_classes([(Kind.CD8_MEMORY, Origin.DONOR, Specificity.NONE, n)], partial(shares_of, body), Ahead(5, CLASSES), 3)
+    drawn = draw_classes(
+        [(Kind.CD8_MEMORY, Origin.DONOR, Specificity.NONE, n)], partial(shares_of, body), Ahead(5, CLASSES), 3
+    )
     found = {s: number for _, _, s, number in drawn}
     shares = dict(shares_of(body, Kind.CD8_MEMORY, Origin.DONOR))
     assert sum(found.values()) == n

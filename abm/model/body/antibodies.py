@@ -3,7 +3,8 @@
 One compartment with linear elimination and, where cells take the drug in with its antigen, target-mediated elimination
 in its quasi-steady form (Gibiansky, J Pharmacokinet Pharmacodyn 2008): occupied antigen is internalised and replaced at
 its own turnover. Occupancy is C / (C + K). What an antibody does follows from its rows in ``antibodies.csv``: it kills
-cells that show its antigen, it lends lymphocytes the receptor for it, or it blocks a checkpoint.
+cells that show its antigen, it lends lymphocytes the receptor for it, or it blocks a checkpoint. A conjugate kills by
+the payload that cells have taken in with it, which stays when the drug is gone.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ CHECKPOINTS = tuple(end for axis in AXES for end in axis)
 #: What an antibody must have, with its unit; without it nothing is known of its concentration.
 KINETICS = {"molar_mass": "kDa", "half_life": "h", "volume": "L"}
 #: What it does to the antigen it binds, with units; 0 where left out.
-_OF_ANTIGEN = {"internalisation": "1/h", "turnover": "1/h", "body_kill": "1/d"}
+_OF_ANTIGEN = {"internalisation": "1/h", "turnover": "1/h", "body_kill": "1/d", "payload_half_life": "h",
+               "payload_half": "1"}  # fmt: skip
+#: What has to be stated together: an antigen that is taken in comes back, and what is carried in acts.
+_TOGETHER = (("internalisation", "turnover"), ("payload_half_life", "payload_half"))
 _UNITS = {**KINETICS, **_OF_ANTIGEN, "half_occupancy": "nmol/L", "kill": "1/h", "lends": "1"}
 _NO_LOSS = len(LOSS_ANTIGENS)  #: place of antigens that no cell can lose
 #: Room for antibodies in the state of a patient, whatever their number in the table.
 MOST_ANTIBODIES = 16
 _AVOGADRO = 6.02214076e14  #: molecules in 1 nmol
 _STEPS = 4  #: parts of a step in which the consumption by cells is taken as constant
-_TRACE = 1e-9  #: share of half_occupancy below which an antibody is gone
+_TRACE = 1e-9  #: share of half_occupancy below which an antibody is gone, and of payload_half its payload
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class Antibody:
         turnover: of free antigen, 1/h.
         body_kill: death rate of cells of the body outside the marrow that show the antigen, at full occupancy and
             with the T cells of a healthy body, 1/d.
+        payload_loss: of the payload from a cell, 1/h; 0: none is carried, and what is bound kills.
+        payload_half: payload with which a cell dies half as fast as at most, in what it takes in with all the antigen
+            that it shows at a time.
         kill: death rate at full occupancy by kind and cycle state, shape (N_KINDS, 2), 1/h.
         molecules: of the target on a cell, by kind, shape (N_KINDS,).
         lends: kinds of lymphocytes that it lends the receptor for its antigen.
@@ -68,6 +75,8 @@ class Antibody:
     internalisation: float
     turnover: float
     body_kill: float
+    payload_loss: float
+    payload_half: float
     kill: Floats
     molecules: Floats
     lends: frozenset[Kind]
@@ -83,13 +92,21 @@ class Antibody:
         """Return the occupied share of its target at a free concentration, nmol/L."""
         return concentration / (concentration + self.half_occupancy)
 
-    def consumption(self, concentration: float, antigen: float) -> float:
-        """Return what cells take in with ``antigen`` (nmol, while no drug is there), nmol/h."""
+    def uptake(self, concentration: float) -> float:
+        """Return how often a cell takes in as much antigen, with the drug on it, as it shows without the drug, 1/h."""
         occupied = self.occupancy(concentration)
         if self.internalisation == 0.0 or occupied == 0.0:
             return 0.0
         left = self.turnover / (self.turnover + (self.internalisation - self.turnover) * occupied)
-        return self.internalisation * antigen * left * occupied
+        return self.internalisation * left * occupied
+
+    def consumption(self, concentration: float, antigen: float) -> float:
+        """Return what cells take in with ``antigen`` (nmol, while no drug is there), nmol/h."""
+        return antigen * self.uptake(concentration)
+
+    def effect(self, concentration: float, payload: float) -> float:
+        """Return the death rate over the highest one."""
+        return payload / (payload + self.payload_half) if self.payload_loss else self.occupancy(concentration)
 
 
 def read_antibodies(folder: Folder) -> dict[str, Antibody]:
@@ -113,8 +130,11 @@ def _antibody(name: str, rows: Sequence[Row], recognition: Recognition, kinds: S
         raise rows[0].error("of", f"{name} has one target; found {', '.join(targets)}")
     if (different := len(set(lends.values()))) > 1:
         raise rows[0].error("value", f"the receptor that {name} lends has one affinity; found {different}")
-    if (values.get("internalisation", 0.0) > 0.0) != (values.get("turnover", 0.0) > 0.0):
-        raise rows[0].error("property", f"{name} has only one of internalisation and turnover")
+    for one, other in _TOGETHER:
+        if (values.get(one, 0.0) > 0.0) != (values.get(other, 0.0) > 0.0):
+            raise rows[0].error("property", f"{name} has only one of {one} and {other}")
+    if "payload_half_life" in values and not values.get("internalisation"):
+        raise rows[0].error("property", f"{name} carries a payload but lacks internalisation: no cell takes it in")
     antigen = Antigen[targets[0]] if targets[0] in Antigen.__members__ else None
     if (kill or lends or any(prop in values for prop in _OF_ANTIGEN)) and antigen is None:
         raise rows[0].error("of", f"{name} acts on cells that show an antigen; {targets[0]} is none")
@@ -138,6 +158,8 @@ def _antibody(name: str, rows: Sequence[Row], recognition: Recognition, kinds: S
         values.get("internalisation", 0.0),
         values.get("turnover", 0.0),
         values.get("body_kill", 0.0),
+        LN2 / values["payload_half_life"] if values.get("payload_half_life") else 0.0,
+        values.get("payload_half", 0.0),
         table,
         molecules,
         frozenset(lends),
@@ -179,9 +201,10 @@ class Antibodies(Packed):
     Attributes:
         amount: free drug in the body, nmol, shape (MOST_ANTIBODIES,).
         rate: of the infusion that runs, nmol/h, likewise.
+        payload: in a cell that shows the antigen, in the mean, likewise; unit: ``Antibody.payload_half``.
     """
 
-    STATE = ("amount", "rate")
+    STATE = ("amount", "rate", "payload")
 
     def __init__(self, antibodies: Mapping[str, Antibody], size: float) -> None:
         """Start without any; ``size`` is the weight over that of the reference body."""
@@ -190,6 +213,7 @@ class Antibodies(Packed):
         self._volume = [antibody.volume * size for antibody in self.known]
         self.amount: Floats = np.zeros(MOST_ANTIBODIES)
         self.rate: Floats = np.zeros(MOST_ANTIBODIES)
+        self.payload: Floats = np.zeros(MOST_ANTIBODIES)
 
     def give(self, name: str, mg: float) -> None:
         """Give a dose at once."""
@@ -204,25 +228,27 @@ class Antibodies(Packed):
 
     @property
     def acting(self) -> bool:
-        """Whether any is on board or on its way."""
-        return bool(self.amount.any() or self.rate.any())
+        """Whether any is on board, on its way or in cells."""
+        return bool(self.amount.any() or self.rate.any() or self.payload.any())
 
     def advance(self, shown: Mapping[Antigen, float], step_h: float) -> None:
-        """Advance by ``step_h`` hours; ``shown``: the antigen on all cells, nmol, where any drug consumes it."""
+        """Advance by ``step_h`` hours; ``shown``: the antigen on all cells, nmol, where any drug consumes it.
+
+        The rate of loss in a part of the step is that at its middle, as far as it is known.
+        """
         for i, drug in enumerate(self.known):
-            if self.amount[i] == 0.0 and self.rate[i] == 0.0:
+            amount, rate, payload = float(self.amount[i]), float(self.rate[i]), float(self.payload[i])
+            if amount == rate == payload == 0.0:
                 continue
-            antigen = shown.get(drug.antigen, 0.0) if drug.antigen is not None else 0.0
-            amount, rate = float(self.amount[i]), float(self.rate[i])
+            antigen, hours = shown.get(drug.antigen, 0.0) if drug.antigen is not None else 0.0, step_h / _STEPS
             for _ in range(_STEPS):
-                amount = self._after(drug, self._volume[i], amount, rate, antigen, step_h / _STEPS)
+                middle = _decayed(amount, rate, self._loss(drug, self._volume[i], amount, antigen), hours / 2.0)
+                amount = _decayed(amount, rate, self._loss(drug, self._volume[i], middle, antigen), hours)
+                if drug.payload_loss:
+                    payload = _decayed(payload, drug.uptake(middle / self._volume[i]), drug.payload_loss, hours)
             gone = rate == 0.0 and amount < _TRACE * drug.half_occupancy * self._volume[i]
             self.amount[i] = 0.0 if gone else amount
-
-    def _after(self, drug: Antibody, volume: float, amount: float, rate: float, antigen: float, hours: float) -> float:
-        """Return the amount after some hours: the rate of loss is that at their middle, as far as it is known."""
-        middle = _decayed(amount, rate, self._loss(drug, volume, amount, antigen), hours / 2.0)
-        return _decayed(amount, rate, self._loss(drug, volume, middle, antigen), hours)
+            self.payload[i] = 0.0 if gone and payload < _TRACE * drug.payload_half else payload
 
     def _loss(self, drug: Antibody, volume: float, amount: float, antigen: float) -> float:
         """Return the rate of loss, 1/h."""
@@ -256,9 +282,10 @@ class Antibodies(Packed):
         The last axis says which loss bit spares a cell; the last place holds what spares none.
         """
         table = np.zeros((N_KINDS, 2, _NO_LOSS + 1))
-        for drug, occupied in zip(self.known, self.occupancies(), strict=True):
-            if occupied > 0.0:
-                table[..., drug.loss] += drug.kill * occupied
+        for i, drug in enumerate(self.known):
+            effect = drug.effect(self.concentration(i), float(self.payload[i]))
+            if effect > 0.0:
+                table[..., drug.loss] += drug.kill * effect
         return table
 
     @property

@@ -54,7 +54,8 @@ class ChronicDisease(Packed):
         drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
         kept = exp(-days * STAGES / r.chronic_delay)
         stages = self.breaking.tolist()
-        self.breaking[:] = [before + (x - before) * kept for x, before in zip(stages, (drive, *stages[:-1]), strict=True)]
+        ahead = (drive, *stages[:-1])
+        self.breaking[:] = [before + (x - before) * kept for x, before in zip(stages, ahead, strict=True)]
         hazard = r.chronic_rate * self.broken * days
         self.exposure += hazard
         if hazard > 0.0 and self.onset == inf:

@@ -68,7 +68,7 @@ def read_clones(folder: Folder) -> dict[Kind, CloneRules]:
 
 
 class Entry(NamedTuple):
-    """Cells that enter a pool: how many slots they take, number of the draw, their clones (``None``: of naive cells)."""
+    """Cells that enter a pool: their slots, number of the draw, their clones (``None``: of naive cells)."""
 
     kind: Kind
     origin: int

@@ -315,7 +315,7 @@ class Drugs(Packed):
         return self._inhibited(self.level.tobytes())[effect]
 
     def _inhibited(self, levels: bytes) -> dict[str, float]:
-        """Return all inhibitions at these levels, those of the last ones from memory: asked for a dozen times a step."""
+        """Return all inhibitions at these levels, the last ones from memory: asked for a dozen times a step."""
         if levels != self._levels:
             self._levels, left = levels, [1.0] * len(EFFECTS)
             for drug, level in zip(self.drugs, self.level.tolist(), strict=True):
