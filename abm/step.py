@@ -253,11 +253,16 @@ class Simulation:
 
     def _refresh_counts(self) -> None:
         """Count the population of a fresh lattice on the host."""
-        words = np.concatenate([self.lattice.owned(name).reshape(-1) for name in ("res_hot", "mot_hot")])
+        residents, motile, tissue = (self.lattice.owned(name) for name in ("res_hot", "mot_hot", "tissue"))
+        population, niches = np.zeros_like(self.flux[0]), np.zeros_like(self.flux[0])
+        for resident, free, label in zip(
+            residents, motile, tissue, strict=True
+        ):  # copies stay small
+            population += arrivals_by_slot(resident[resident != 0]) + arrivals_by_slot(free[free != 0])
+            niches += arrivals_by_slot(resident[(label & NICHE_MASK) != 0])
         self.last = np.zeros_like(self.flux)
-        self.last[Count.POPULATION] = self.comm.sum_int64(arrivals_by_slot(words[words != 0]))
-        niche = (self.lattice.owned("tissue") & NICHE_MASK) != 0
-        self.last[Count.NICHE] = self.comm.sum_int64(arrivals_by_slot(self.lattice.owned("res_hot")[niche]))
+        self.last[Count.POPULATION] = self.comm.sum_int64(population)
+        self.last[Count.NICHE] = self.comm.sum_int64(niches)
         self.last[Count.NICHE, Kind.EMPTY] = 0
 
     # -- what others see

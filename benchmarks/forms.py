@@ -55,8 +55,7 @@ def measure(name: str, size: int, steps: int, chosen: Sequence[Any]) -> list[Row
     config = workload.config(size)
     if message := refusal(config.patch.shape, chosen[0], bytes_per_site(config) * len(chosen)):
         raise config.error("patch.shape", message)
-    first = workload.start(config, chosen[0])
-    advance(first, workload.burn_in)
+    first = workload.ready(size, chosen[0])
     start = kept(first.snapshot())
     meters = [Meter(backend, lattice_sites(config)) for backend in chosen]
     patients = [Simulation.restore(config, meter, kept(start)) for meter in meters]

@@ -6,14 +6,14 @@
 #   benchmarks/gpu.sh              everything
 #   benchmarks/gpu.sh --dry-run    print the stages and their time limits, do nothing
 #
-# NumPy and CuPy come from the system. Of the other packages, what is missing is installed into a virtual environment of
-# its own: from the folder $WHEELS, if it is set, without a network; else from the package index.
+# The Python of the system is used as it is where it has all packages; else those of the folder $WHEELS, if it is set, are
+# put beside them without a network; else what is missing is installed from the package index into a virtual environment.
 #
 # Each stage has its own time limit and is noted as passed, failed, timeout or skipped; none stops the others. Written
 # into $OUT: <date>-gpu.json (results of `abm bench`), <date>-gpu-forms.json (full rules without each form, which "detail"
-# names), <date>-gpu-stages.jsonl, <date>-gpu.log.
+# names), <date>-gpu-peers.json (array expressions of CuPy), <date>-gpu-stages.jsonl, <date>-gpu.log.
 #
-# Environment: OUT (default: benchmarks/results), WHEELS, PYTHON (python3), BUDGET_S (480), HASH_SIZE (472: 1.05e8 sites),
+# Environment: OUT (default: benchmarks/results), WHEELS, PYTHON (python3), BUDGET_S (480), HASH_SIZE (480: 1.1e8 sites),
 # LARGE_SIZE (1000: 1e9 sites).
 set -uo pipefail
 
@@ -47,7 +47,7 @@ if [[ $dry_run == 0 ]]; then
     mkdir -p "$out" && : >"$log" && : >"$stages" || exit 2
 fi
 budget=${BUDGET_S:-480}
-python=$work/venv/bin/python
+python=$(command -v "${PYTHON:-python3}") || exit 2
 worst=0
 export PYTHONUNBUFFERED=1 ABM_CACHE_DIR=$work/cache
 export PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} # the checkout itself, not an installed copy
@@ -95,13 +95,15 @@ tool() {
 
 # shellcheck disable=SC2329
 make_environment() {
-    "${PYTHON:-python3}" -m venv --system-site-packages "$work/venv" || return 1
+    "$python" -c "import $packages" && return
     if [[ -n ${WHEELS:-} ]]; then
-        "$python" -m pip install -q --no-index --no-deps "$WHEELS"/*.whl
-    elif ! "$python" -c 'import h5py, pydantic, click, tqdm, tomli_w, pytest, hypothesis'; then
-        "$python" -m pip install -q h5py pydantic click tqdm tomli-w pytest hypothesis
+        "$python" -m pip install -q --no-index --no-deps --target "$work/site" "$WHEELS"/*.whl
+    else
+        "$python" -m venv --system-site-packages "$work/venv" || return 1
+        "$work/venv/bin/python" -m pip install -q h5py pydantic click tqdm tomli-w pytest hypothesis
     fi
-    "$python" -c 'import cupy, h5py, pydantic, click, tqdm, tomli_w; print("CuPy", cupy.__version__)'
+    if [[ -x $work/venv/bin/python ]]; then python=$work/venv/bin/python; fi
+    "$python" -c "import cupy, $packages; print('CuPy', cupy.__version__)"
 }
 
 # The machine code must not fuse what the source keeps apart: DFMA none; FFMA only inside division, which is exact.
@@ -122,8 +124,14 @@ PYTHON
     done
 }
 
-export -f make_environment count_fused
-export python work
+# shellcheck disable=SC2329
+compare_with_cupy() {
+    "$python" -m benchmarks.run --only-peers --peer cupy --backend cuda --repeats 5 --out "$stem-peers.json"
+}
+
+export -f make_environment count_fused compare_with_cupy
+packages='h5py, pydantic, click, tqdm, tomli_w, pytest, hypothesis'
+export python work stem packages PYTHONPATH=$PYTHONPATH:$work/site
 
 abm() { stage "$1" "$2" "$python" -m abm "${@:3}"; }
 
@@ -132,17 +140,20 @@ bench() { abm "bench $1" "$2" bench "${@:3}" --out "$work/bench-$1.json"; }
 
 tool nvidia-smi 'gpu' 20 nvidia-smi
 stage 'environment' 60 bash -c make_environment
-[[ $dry_run == 1 || -x $python ]] || python=$(command -v "${PYTHON:-python3}") # no venv here: as it is
+if [[ -x $work/venv/bin/python ]]; then python=$work/venv/bin/python; fi
 abm 'doctor' 30 doctor
-stage 'tests' 120 env ABM_REQUIRE=cuda "$python" -m pytest -q -m cuda -p no:cacheprovider --continue-on-collection-errors \
-    tests/kernels tests/law tests/golden tests/unit/test_bench.py
+stage 'tests' 120 env ABM_REQUIRE=cuda "$python" -m pytest -q -m cuda -p no:cacheprovider -p no:benchmark \
+    --continue-on-collection-errors tests/kernels tests/law tests/golden tests/unit/test_bench.py
 bench 'marrow-lite-100' 60 marrow-lite --backend cuda
 bench 'marrow-lite-256' 60 marrow-lite --size 256 --backend cuda
 bench 'hsct-full' 60 hsct-full --backend cuda
 bench 'fields' 60 fields --backend cuda
 bench 'motile-heavy' 60 motile-heavy --backend cuda
 bench 'homeostasis-256' 90 homeostasis-256 --backend cuda
-stage 'same state' 150 "$python" -m benchmarks.same_state homeostasis "${HASH_SIZE:-472}" 3 cuda host
+bench 'hsct-full-large' 60 hsct-full --size 480 --repeats 5 --backend cuda
+bench 'homeostasis-large' 60 homeostasis-256 --size 480 --repeats 5 --backend cuda
+stage 'same state' 120 "$python" -m benchmarks.same_state aml_hsct "${HASH_SIZE:-480}" 3 cuda host
+stage 'peers' 60 bash -c compare_with_cupy
 bench 'marrow-lite-large' 150 marrow-lite --size "${LARGE_SIZE:-1000}" --repeats 5 --backend cuda
 tool compute-sanitizer 'sanitizer' 60 compute-sanitizer --error-exitcode 9 "$python" -m abm run aml_hsct --backend cuda --quiet \
     --set 'patch.shape=[24,20,16]' --steps 2 --out "$work/run"
@@ -156,5 +167,5 @@ budget=$((budget > SECONDS + 20 ? budget : SECONDS + 20)) # what was measured mu
 stage 'merge' 20 "$python" -m benchmarks.merge "$stem.json" "$work"/bench-*.json
 stage 'merge forms' 20 "$python" -m benchmarks.merge "$stem-forms.json" "$work"/forms-{64,192}.json
 
-[[ $dry_run == 1 ]] || echo "$SECONDS s; written: $stem.json, $stem-forms.json, $stages, $log"
+[[ $dry_run == 1 ]] || echo "$SECONDS s; written: $stem.json, $stem-forms.json, $stem-peers.json, $stages, $log"
 exit $worst

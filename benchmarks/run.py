@@ -31,8 +31,9 @@ def main() -> None:
     """Run what was asked for, write the results, redraw the page."""
     arguments = parse_arguments()
     if not arguments.render:
-        write(measure_all(arguments), arguments.label)
-    render.render()
+        write(measure_all(arguments), arguments)
+    if not arguments.out:
+        render.render()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -46,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peer", action="append", help="only these of them")
     parser.add_argument("--repeats", type=int, default=7, help="timed blocks, at least 5 (default 7)")
     parser.add_argument("--label", help="part of the result file's name (default: processor and cores)")
+    parser.add_argument("--out", type=Path, help="write this file instead, and leave README.md as it is")
     parser.add_argument("--render", action="store_true", help="measure nothing, redraw README.md from results/")
     arguments = parser.parse_args()
     if arguments.repeats < 5:
@@ -88,12 +90,12 @@ def present(names: tuple[str, ...] | list[str]) -> list[str]:
     return found
 
 
-def write(made: dict[str, Any], label: str | None) -> None:
+def write(made: dict[str, Any], arguments: argparse.Namespace) -> None:
     """Write one result file."""
-    folder = render.RESULTS
+    folder, label = render.RESULTS, arguments.label
     folder.mkdir(exist_ok=True)
-    path = folder / f"{made['date'][:10]}-{label}.json" if label else folder
-    say(f"written: {os.path.relpath(results.write(made, Path(path)))}")
+    path = arguments.out or (folder / f"{made['date'][:10]}-{label}.json" if label else folder)
+    say(f"written: {os.path.relpath(results.write(made, path))}")
 
 
 def say(line: str) -> None:

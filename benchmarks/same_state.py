@@ -8,26 +8,40 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 from abm.backends import choose
 from abm.bench.measure import kept
+from abm.bench.tiled import copies, tile
 from abm.cli import scenario_path
-from abm.config import load_config
+from abm.config import Config, load_config
 from abm.errors import AbmError
 from abm.io import state_hash
 from abm.memory import refusal
 from abm.step import Simulation
 
 
+def load(scenario: str, size: int) -> Config:
+    """Return the configuration at N x N x N sites."""
+    return load_config(scenario_path(scenario), [f"patch.shape=[{size},{size},{size}]"])
+
+
+def make(scenario: str, size: int, backend: Any) -> Simulation:  # noqa: ANN401 - any backend
+    """Return the patient before the first step, a large patch made of copies of a smaller one."""
+    n = copies(size)
+    patient = Simulation.start(load(scenario, size // n), backend)
+    return patient if n == 1 else tile(load(scenario, size), backend, patient)
+
+
 def main(scenario: str, size: int, steps: int, names: list[str]) -> bool:
     """Print a line for each backend; return whether all hashes are equal."""
-    config = load_config(scenario_path(scenario), [f"patch.shape=[{size},{size},{size}]"])
+    config = load(scenario, size)
     backends = [choose(name)[0] for name in names]
     for backend in backends:
         if message := refusal(config.patch.shape, backend, Simulation.memory(config)[-1][1]):
             raise config.error("patch.shape", message)
     began = time.monotonic()
-    start = Simulation.start(config, backends[0]).snapshot()
+    start = make(scenario, size, backends[0]).snapshot()
     print(f"{scenario}, {config.n_sites:.3g} sites; made in {time.monotonic() - began:.0f} s", flush=True)
     hashes = []
     for backend in backends:

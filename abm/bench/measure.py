@@ -58,10 +58,9 @@ class Case:
             raise ConfigError(message, key="--size")
         self.meter = Meter(backend, lattice_sites(config))
         began = time.perf_counter()
-        self.simulation = workload.start(config, self.meter)
+        self.simulation = workload.ready(size, self.meter)
         self.meter.sync()
         self.start_s = time.perf_counter() - began
-        self.advance(workload.burn_in)
         self.sites = config.n_sites
         self._start = kept(self.simulation.snapshot()) if self.sites <= KEPT_SITES else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import resources
+from abm.bench.tiled import copies, tile
 from abm.cells import TISSUE_MASK, Cycle, Kind, Origin, Specificity, Tissue, pack_hot
 from abm.config import Config, load_config
 from abm.errors import ConfigError
@@ -30,6 +32,8 @@ MIXTURE = (
     (Kind.NK, Origin.HOST, Specificity.NONE, 0.10),
     (Kind.CD8_EFFECTOR, Origin.DONOR, Specificity.HOST_HAEMATOPOIETIC, 0.10),
 )
+#: Sites for which a draw is made; further ones share those.
+DRAWN_SITES = 1 << 25
 #: Distance to a sinusoid where there is none.
 FAR = 255
 U32 = NDArray[np.uint32]
@@ -70,6 +74,14 @@ class Workload(NamedTuple):
             self.fill(simulation)
         return simulation
 
+    def ready(self, size: int, backend: Any) -> Simulation:  # noqa: ANN401 - any backend
+        """Return the simulation at a size, sites along each edge, after its burn-in."""
+        n = 1 if self.bare else copies(size)
+        simulation = self.start(self.config(size // n), backend)
+        for _ in range(self.burn_in):
+            self.step(simulation)
+        return simulation if n == 1 else tile(self.config(size), backend, simulation)
+
     def step(self, simulation: Simulation) -> None:
         """Do what counts as one step."""
         if self.fields_only:
@@ -106,6 +118,7 @@ def fill_marrow_lite(simulation: Simulation) -> None:
 
     for layer, choose in (("res", resident), ("mot", motile)):
         put_cells(simulation, layer, (choose(draw) for draw in planes(simulation, rng)))
+    simulation._refresh_counts()  # the ledger starts from who is there now
 
 
 def fill_with_lymphocytes(simulation: Simulation) -> None:
@@ -119,12 +132,17 @@ def fill_with_lymphocytes(simulation: Simulation) -> None:
         for draw, open_ in zip(draws, marrow, strict=True)
     )
     put_cells(simulation, "mot", cells)
+    simulation._refresh_counts()
 
 
 def planes(simulation: Simulation, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Yield one draw per site, plane by plane: a lattice of 1e9 sites must not need many times its memory."""
+    """Yield one draw per site, plane by plane: a lattice of 1e9 sites must not need many times its memory.
+
+    Draws are repeated after so many planes that to make them does not take longer than all the rest.
+    """
     nz, ny, nx = simulation.config.patch.shape
-    return (rng.random((ny, nx), dtype=np.float32) for _ in range(nz))
+    drawn = [rng.random((ny, nx), dtype=np.float32) for _ in range(min(nz, max(DRAWN_SITES // (ny * nx), 1)))]
+    return islice(cycle(drawn), nz)
 
 
 def put_cells(simulation: Simulation, layer: str, cells: Iterator[U32]) -> None:
@@ -135,7 +153,6 @@ def put_cells(simulation: Simulation, layer: str, cells: Iterator[U32]) -> None:
     simulation.lattice.load(f"{layer}_hot", hot)
     hot[...] = 0
     simulation.lattice.load(f"{layer}_cold", hot)
-    simulation._refresh_counts()  # the ledger starts from who is there now
 
 
 WORKLOADS: dict[str, Workload] = {

@@ -276,7 +276,7 @@ def test_the_gpu_script_says_what_it_would_do(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for text in (
         "pytest -q -m cuda",
-        "same_state homeostasis",
+        "same_state aml_hsct",
         "bench marrow-lite --size 1000",
         "compute-sanitizer",
         "benchmarks.forms hsct-full 192",

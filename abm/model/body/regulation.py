@@ -27,4 +27,4 @@ def allowed_growth(lymphocytes: Lymphocytes, effectors: float, rules: OrganRules
         if kind is not Kind.TREG:
             conventional = conventional + theirs[INDEX[kind]]
     excess = regulatory / max(conventional, _ONE_CELL) - rules.treg_usual
-    return 1.0 / (1.0 + max(excess, 0.0) / rules.treg_half)
+    return float(1.0 / (1.0 + max(excess, 0.0) / rules.treg_half))
