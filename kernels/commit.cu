@@ -115,8 +115,8 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
     FOR_EACH_BLOCK_IN_PART_WHERE(, action[l], seen != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
-        fetch_planes(b, hot, width);
-        fetch_planes(b, cold, width);
+        fetch_above(b, hot, width);
+        fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
         const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {

@@ -123,8 +123,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         // what a candidate will need when the draws are done
         fetch(cold + b.l + AHEAD, width);
-        fetch_planes(b, hot, width);
-        fetch_planes(b, tissue, width);
+        fetch_above(b, hot, width);
+        fetch_above(b, tissue, width);
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
         int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);

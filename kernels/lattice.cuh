@@ -90,7 +90,8 @@ template <typename T> DEVICE void fetch(const T* values, int width) {
     for (int j = 0; j < width; j += 64 / int(sizeof(T))) PREFETCH(values + j);
 }
 
-// The same for what a later block and those above and below it will need.
-template <typename T> DEVICE void fetch_planes(const Place& b, const T* values, int width) {
-    for (int64_t l = b.l - b.plane + AHEAD; l <= b.l + b.plane + AHEAD; l += b.plane) fetch(values + l, width);
+// The same for what a later block will need of the plane above it, the first in which it looks; its own plane and the
+// one below are in the caches by then.
+template <typename T> DEVICE void fetch_above(const Place& b, const T* values, int width) {
+    fetch(values + b.l + b.plane + AHEAD, width);
 }
