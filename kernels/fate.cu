@@ -39,9 +39,10 @@ DEVICE bool comes_about(uint32_t drawn, float hazard, const float* escape) {
 DEVICE uint32_t open_directions(const Place& p, const uint32_t* hot, const uint8_t* tissue, uint32_t want) {
     uint32_t open = 0;
     for (uint32_t d = 0; d < 6u; ++d) {
-        const int64_t s = neighbour(p, d);
-        if (hot[s] == 0u && (tissue[s] & TISSUE_MASK) == TISSUE_MARROW && (want == 0u || (tissue[s] & want) != 0u))
-            open |= 1u << d;
+        const int64_t s = neighbour(p, d);  // without branches
+        open |= uint32_t((hot[s] == 0u) & ((tissue[s] & TISSUE_MASK) == TISSUE_MARROW) &
+                         ((want == 0u) | ((tissue[s] & want) != 0u)))
+                << d;
     }
     return open;
 }
