@@ -15,6 +15,7 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         fetch_above(b, mot_hot, width);
         fetch_above(b, tissue, width);
+        fetch(priority + b.l + AHEAD, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int free = 0;
         for (int i = 0; i < found; ++i) {
@@ -41,7 +42,6 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
         uint8_t list[ROOM];
         fetch_above(b, mot_hot, width);
         fetch_above(b, mot_cold, width);
-        fetch(priority + b.l, width);
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
