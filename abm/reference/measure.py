@@ -12,7 +12,7 @@ _SLOTS = N_KINDS * N_ORIGINS
 
 
 def census(n: int, *, first: int, ny: int, nx: int, res_hot: U32, mot_hot: U32, tissue: U8, counts: U32) -> None:
-    """Add the cells of both layers to counts[0][count][kind][origin] (one part is enough): all, on a niche, quiescent."""
+    """Add the cells of both layers to counts[0][count][kind][origin]: all, on a niche, quiescent (one part)."""
     del ny, nx
     for hot in (res_hot, mot_hot):
         site = filled(hot, first, n)
