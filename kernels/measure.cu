@@ -28,7 +28,9 @@ KERNEL(collect)(int64_t n, uint32_t* counts, int64_t* totals) {
     FOR_EACH (block, n / BLOCK) {
         int64_t sum[BLOCK] = {0};
         for (int64_t part = 0; part < N_PARTS; ++part) {
-            uint32_t* row = counts + part * n + block * BLOCK;
+            uint32_t *row = counts + part * n + block * BLOCK, any = 0;
+            for (int j = 0; j < BLOCK; ++j) any |= row[j];
+            if (any == 0u) continue;  // most kinds and origins are nowhere
             for (int j = 0; j < BLOCK; ++j) sum[j] += row[j];
             for (int j = 0; j < BLOCK; ++j) row[j] = 0;
         }
