@@ -213,11 +213,10 @@ class Phases:
 
     def census(self) -> None:
         """Phase 7: count who is there now."""
-        for layer in ("res", "mot"):
-            self._chain(self._census, layer)()
+        self._chain(self._census)()
 
-    def _census(self, layer: str) -> list[Stage]:
-        return [Stage("census", 0, {"hot": self.arrays[f"{layer}_hot"]})]
+    def _census(self) -> list[Stage]:
+        return [Stage("census", 0, {})]
 
     def census_label(self) -> None:
         """Count the residents that carry a label."""

@@ -45,9 +45,14 @@ DEVICE void advance(Cell& cell, uint32_t draw, const Fates& fates) {
     become(cell, fates.next[kind * 4u + j], fates.flags);
 }
 
+// The chance that a daughter is like its mother (x 2^-32; all bits: always, so that nothing need be drawn).
+DEVICE uint32_t renewal(const Cell& mother, const Fates& fates) {
+    return fates.renew[variant_row(mother.hot, mother.cold)];
+}
+
 // Daughter 0 stays, daughter 1 takes the claimed site; r: random words of the mother's site.
 DEVICE Cell daughter(Cell mother, uint32_t which, const uint32_t r[4], const Fates& fates) {
-    const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = fates.renew[variant_row(mother.hot, mother.cold)];
+    const uint32_t kind = GET(mother.hot, HOT_KIND), threshold = renewal(mother, fates);
     const uint32_t level = GET(mother.cold, COLD_LABEL);
     if (level != LABEL_NONE) mother.cold = PUT(mother.cold, COLD_LABEL, level - 1u);
     if ((fates.flags[kind] >> FLAG_REST_AFTER_DIVISION) & 1u) mother.hot = PUT(mother.hot, HOT_CYCLE, 0u);
@@ -115,8 +120,8 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
     FOR_EACH_BLOCK_IN_PART_WHERE(, action[l], seen != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
-        fetch_planes(b, hot, width);
-        fetch_planes(b, cold, width);
+        fetch_above(b, hot, width);
+        fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
         const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {
@@ -125,14 +130,15 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
             const bool claims = (action[p.l] & CLAIMING) != 0u;
             const Cell before = {hot[p.l], cold[p.l]};
             Cell after = {0u, 0u};
-            uint32_t r[4];
+            uint32_t r[4] = {0u, 0u, 0u, 0u};
             if (claims) {
                 const Place target = moved(p, d, ny, nx);
                 const bool there = target.l >= begin && target.l < end;
                 if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;
                 Cell other = before;
                 if (event == EVENT_DIVIDE) {
-                    philox(seed, global_site(p.l, shift, total), step, word, r);
+                    if (renewal(before, fates) != 0xFFFFFFFFu)
+                        philox(seed, global_site(p.l, shift, total), step, word, r);
                     other = daughter(before, 1u, r, fates);
                     after = daughter(before, 0u, r, fates);
                     const uint32_t own = GET(before.hot, HOT_KIND) * N_VARIANTS + GET(before.cold, COLD_RESIST);

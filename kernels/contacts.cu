@@ -57,7 +57,8 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
         uint32_t own[BLOCK], borrowed[BLOCK], r[4][BLOCK];
         const Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
-        fetch_planes(b, res_hot, width);
+        fetch_above(b, res_hot, width);
+        fetch_above(b, struck, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int meeting = 0;
         for (int i = 0; i < found; ++i) {

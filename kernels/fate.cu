@@ -39,9 +39,10 @@ DEVICE bool comes_about(uint32_t drawn, float hazard, const float* escape) {
 DEVICE uint32_t open_directions(const Place& p, const uint32_t* hot, const uint8_t* tissue, uint32_t want) {
     uint32_t open = 0;
     for (uint32_t d = 0; d < 6u; ++d) {
-        const int64_t s = neighbour(p, d);
-        if (hot[s] == 0u && (tissue[s] & TISSUE_MASK) == TISSUE_MARROW && (want == 0u || (tissue[s] & want) != 0u))
-            open |= 1u << d;
+        const int64_t s = neighbour(p, d);  // without branches
+        open |= uint32_t((hot[s] == 0u) & ((tissue[s] & TISSUE_MASK) == TISSUE_MARROW) &
+                         ((want == 0u) | ((tissue[s] & want) != 0u)))
+                << d;
     }
     return open;
 }
@@ -123,8 +124,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         // what a candidate will need when the draws are done
         fetch(cold + b.l + AHEAD, width);
-        fetch_planes(b, hot, width);
-        fetch_planes(b, tissue, width);
+        fetch_above(b, hot, width);
+        fetch_above(b, tissue, width);
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
         int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);

@@ -3,17 +3,19 @@
 #include "tally.cuh"
 #include "words.cuh"
 
-// Add the cells of one layer to counts[part][count][kind][origin]: all, those on a niche, the quiescent ones.
-KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* hot, const uint8_t* tissue,
-               uint32_t* counts) {
+// Add the cells of both layers to counts[part][count][kind][origin]: all, those on a niche, the quiescent ones.
+KERNEL(census)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* mot_hot,
+               const uint8_t* tissue, uint32_t* counts) {
     FOR_EACH_BLOCK_IN_PART(Tally tally(counts + part * N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
         uint8_t list[ROOM], niche[BLOCK];
-        tally_block(tally, hot + b.l, width);
+        tally_block(tally, 0, res_hot + b.l, width);
+        tally_block(tally, 1, mot_hot + b.l, width);
         for (int j = 0; j < width; ++j) niche[j] = tissue[b.l + j] & NICHE_MASK;
         const int niches = list_filled(niche, width, list);
         for (int i = 0; i < niches; ++i) {
-            const uint32_t word = hot[b.l + list[i]];
-            if (word != 0u) tally.add_in_niche(word);
+            const int64_t l = b.l + list[i];
+            if (res_hot[l] != 0u) tally.add_in_niche(res_hot[l]);
+            if (mot_hot[l] != 0u) tally.add_in_niche(mot_hot[l]);
         }
     }
 }
@@ -26,7 +28,9 @@ KERNEL(collect)(int64_t n, uint32_t* counts, int64_t* totals) {
     FOR_EACH (block, n / BLOCK) {
         int64_t sum[BLOCK] = {0};
         for (int64_t part = 0; part < N_PARTS; ++part) {
-            uint32_t* row = counts + part * n + block * BLOCK;
+            uint32_t *row = counts + part * n + block * BLOCK, any = 0;
+            for (int j = 0; j < BLOCK; ++j) any |= row[j];
+            if (any == 0u) continue;  // most kinds and origins are nowhere
             for (int j = 0; j < BLOCK; ++j) sum[j] += row[j];
             for (int j = 0; j < BLOCK; ++j) row[j] = 0;
         }

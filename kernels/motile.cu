@@ -13,8 +13,9 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
-        fetch_planes(b, mot_hot, width);
-        fetch_planes(b, tissue, width);
+        fetch_above(b, mot_hot, width);
+        fetch_above(b, tissue, width);
+        fetch(priority + b.l + AHEAD, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int free = 0;
         for (int i = 0; i < found; ++i) {
@@ -39,9 +40,8 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
             const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot, uint32_t* mot_cold) {
     FOR_EACH_BLOCK_WHERE(action[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
-        fetch_planes(b, mot_hot, width);
-        fetch_planes(b, mot_cold, width);
-        fetch(priority + b.l, width);
+        fetch_above(b, mot_hot, width);
+        fetch_above(b, mot_cold, width);
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);

@@ -72,7 +72,7 @@ struct Tally {
 struct Tally {
     uint32_t* counts;
     uint32_t number[2][512] = {};
-    uint8_t common = 0;  // lowest byte of many words
+    uint8_t common[2] = {};  // lowest byte of many words, by layer
     METHOD explicit Tally(uint32_t* row) : counts(row) {}
     METHOD ~Tally() {
         for (uint32_t key = 0; key < 512u; ++key) {
@@ -89,10 +89,10 @@ struct Tally {
 };
 #endif
 
-// Add up the cells of a block.
+// Add up the cells of a block of one of the two layers.
 #ifdef HAS_AVX512
 // Up to 64 cells: those of the byte that was common last at once, as neighbours are often alike, the rest one by one.
-DEVICE void tally_up_to_64(Tally& tally, const uint32_t* hot, int width) {
+DEVICE void tally_up_to_64(Tally& tally, uint8_t& common, const uint32_t* hot, int width) {
     const uint64_t lanes = lanes_of(width);
     __m512i keys = _mm512_setzero_si512();
     uint64_t filled = 0, quiet = 0;
@@ -102,21 +102,22 @@ DEVICE void tally_up_to_64(Tally& tally, const uint32_t* hot, int width) {
         quiet |= uint64_t(_mm512_testn_epi32_mask(words, _mm512_set1_epi32(HOT_CYCLE_MASK << HOT_CYCLE_SHIFT))) << j;
         keys = insert_quarter(keys, _mm512_cvtepi32_epi8(words), j / 16);
     }
-    const uint64_t same = _mm512_cmpeq_epi8_mask(keys, _mm512_set1_epi8(char(tally.common))) & filled;
-    tally.number[0][tally.common] += uint32_t(__builtin_popcountll(same & ~quiet));
-    tally.number[0][tally.common + 256u] += uint32_t(__builtin_popcountll(same & quiet));
+    const uint64_t same = _mm512_cmpeq_epi8_mask(keys, _mm512_set1_epi8(char(common))) & filled;
+    tally.number[0][common] += uint32_t(__builtin_popcountll(same & ~quiet));
+    tally.number[0][common + 256u] += uint32_t(__builtin_popcountll(same & quiet));
     const uint64_t others = filled & ~same;
     uint8_t list[ROOM];
     const int found = append(others, 0, list, 0);
     for (int i = 0; i < found; ++i) tally.add(hot[list[i]], i);
-    if (found > __builtin_popcountll(same)) tally.common = uint8_t(hot[list[0]]);
+    if (found > __builtin_popcountll(same)) common = uint8_t(hot[list[0]]);
 }
 
-DEVICE void tally_block(Tally& tally, const uint32_t* hot, int width) {
-    for (int start = 0; start < width; start += 64) tally_up_to_64(tally, hot + start, width - start);
+DEVICE void tally_block(Tally& tally, int layer, const uint32_t* hot, int width) {
+    for (int start = 0; start < width; start += 64)
+        tally_up_to_64(tally, tally.common[layer], hot + start, width - start);
 }
 #else
-DEVICE void tally_block(Tally& tally, const uint32_t* hot, int width) {
+DEVICE void tally_block(Tally& tally, int, const uint32_t* hot, int width) {
     uint8_t list[ROOM];
     const int found = list_filled(hot, width, list);
     for (int i = 0; i < found; ++i) tally.add(hot[list[i]], i);
