@@ -50,6 +50,19 @@ extern "C" __global__ void abm_set_base_step(uint32_t step) { base_step = step; 
 #define FEW_LOOKS 4
 DEVICE uint32_t lane_number() { return threadIdx.x % WARP; }
 
+// Elements that a warp has to itself.
+#define FOR_EACH_LONG(i, n)                                                            \
+    for (int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP; i < (n); \
+         i += int64_t(gridDim.x) * blockDim.x / WARP)
+template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int64_t none, Try try_out) {
+    for (; begin < end; begin += WARP) {
+        const int64_t j = begin + lane_number(), value = j < end ? try_out(j) : none;
+        const uint32_t set = __ballot_sync(ALL_LANES, value != none);
+        if (set != 0u) return __shfl_sync(ALL_LANES, value, int(lowest_bit(set)));
+    }
+    return none;
+}
+
 #if GATHER
 // The sites that wait for a warp to visit them, as numbers among those it looks at.
 DEVICE uint32_t* waiting_of_warp() {

@@ -20,6 +20,8 @@ typedef unsigned long long uint64_t;
 // thread; of any sites on a GPU, which makes an object for each thread. With _WHERE a GPU visits only the sites l where
 // the condition on what it has seen there (`seen`, the value of `look`) holds, after it has cleared what else it looked
 // at; on the host the body does both for its block.
+// FOR_EACH_LONG is for elements that each take long; first_of(begin, end, none, try_out) then is the first value but
+// `none` of try_out(j), for j from `begin` up to `end`: on a GPU by the lanes of a warp.
 // count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
 // may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
 // names away from libc symbols such as step().
@@ -49,6 +51,12 @@ typedef unsigned long long uint64_t;
                 for (int64_t row_ = begin_; row_ < end_; ++row_)                                                    \
                     for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))                  \
                         if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
+#define FOR_EACH_LONG(i, n) FOR_EACH (i, n)
+template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int64_t none, Try try_out) {
+    int64_t value = none;
+    for (; begin < end && value == none; ++begin) value = try_out(begin);
+    return value;
+}
 DEVICE int64_t next_of(int64_t* counter, int n = 1) { return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
 DEVICE void count(uint32_t* counter, uint32_t n = 1u) { *counter += n; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }

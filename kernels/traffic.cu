@@ -3,40 +3,17 @@
 #include "philox.cuh"
 #include "words.cuh"
 
-// The first value but NOWHERE of try_out(j), for j from `begin` up to `end`. On a GPU a warp has a cell to itself, each
-// lane a candidate: stem cells try hundreds.
-#if BLOCK == 1
-#define FOR_EACH_CELL(i, n)                                                            \
-    for (int64_t i = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP; i < (n); \
-         i += int64_t(gridDim.x) * blockDim.x / WARP)
-template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, Try try_out) {
-    for (; begin < end; begin += WARP) {
-        const int64_t j = begin + lane_number(), value = j < end ? try_out(j) : NOWHERE;
-        const uint32_t set = __ballot_sync(ALL_LANES, value != NOWHERE);
-        if (set != 0u) return __shfl_sync(ALL_LANES, value, int(lowest_bit(set)));
-    }
-    return NOWHERE;
-}
-#else
-#define FOR_EACH_CELL(i, n) FOR_EACH (i, n)
-template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, Try try_out) {
-    int64_t value = NOWHERE;
-    for (; begin < end && value == NOWHERE; ++begin) value = try_out(begin);
-    return value;
-}
-#endif
-
 // The first open site of each cell among its candidates, whose numbers in the step run from `tried` to `last`, as
 // (number of the trial << SITE_BITS) | global site; NOWHERE if this slab has none. The least over all slabs counts.
 // origin = global index of local site 0, which may lie before the lattice; only sites from `begin` to `end` are seen.
 KERNEL(probe)(int64_t n, uint64_t seed, uint32_t step, uint32_t word, int64_t total, int64_t origin, int64_t begin,
               int64_t end, const uint32_t* seeking, const int64_t* tried, const int64_t* last, const uint8_t* chosen,
               const uint32_t* res_hot, const uint32_t* mot_hot, const uint8_t* tissue, int64_t* found) {
-    FOR_EACH_CELL(i, n) {
+    FOR_EACH_LONG(i, n) {
         const uint32_t kind = GET(seeking[i], HOT_KIND);
         const uint32_t* hot = kind >= uint32_t(FIRST_MOTILE) ? mot_hot : res_hot;
         const bool niche_only = chosen[kind] != 0u;
-        found[i] = first_of(tried[i], last[i], [&](int64_t j) {
+        found[i] = first_of(tried[i], last[i], NOWHERE, [&](int64_t j) {
             uint32_t r[4];
             philox(seed, uint64_t(j), step, word, r);
             const int64_t site = int64_t(((uint64_t(r[0]) << 32) | r[1]) % uint64_t(total)), l = site - origin;
