@@ -255,9 +255,7 @@ class Simulation:
         """Count the population of a fresh lattice on the host."""
         residents, motile, tissue = (self.lattice.owned(name) for name in ("res_hot", "mot_hot", "tissue"))
         population, niches = np.zeros_like(self.flux[0]), np.zeros_like(self.flux[0])
-        for resident, free, label in zip(
-            residents, motile, tissue, strict=True
-        ):  # copies stay small
+        for resident, free, label in zip(residents, motile, tissue, strict=True):  # copies stay small
             population += arrivals_by_slot(resident[resident != 0]) + arrivals_by_slot(free[free != 0])
             niches += arrivals_by_slot(resident[(label & NICHE_MASK) != 0])
         self.last = np.zeros_like(self.flux)

@@ -53,14 +53,14 @@ class Reading:
     def __init__(self, tallies: Tallies, *, seen: bool = False) -> None:
         """Begin to read; ``seen``: also who is seen."""
         self.tallies, read = tallies, tallies.backend.read
-        tallies.collect(tallies.totals.size)
-        self._counts = read(tallies.totals)
-        if seen:
-            tallies.collect_seen(tallies.seen_totals.size)
-            self._seen = read(tallies.seen_totals)
         self._n_leavers = read(tallies.n_leavers)
         self._leavers = [read(array) for array in tallies.first_leavers]
         tallies.backend.clear(tallies.n_leavers)
+        if seen:
+            tallies.collect_seen(tallies.seen_totals.size)
+            self._seen = read(tallies.seen_totals)
+        tallies.collect(tallies.totals.size)
+        self._counts = read(tallies.totals)  # last: who has these has all, and nobody need ask for the rest
 
     def counts(self) -> NDArray[np.int64]:
         """Return events and cells over all ranks, int64 (N_COUNTS, 64, 4)."""

@@ -29,6 +29,8 @@ _BLOCK = 256
 #: Blocks of a launch over those that a GPU holds at a time: whole rounds, so that all processors end together; loops of
 #: threads over sites cover the rest.
 ROUNDS = 4
+#: Larger arrays, bytes, are sent to the device with the host waiting; so it does before more of them are under way.
+MOST_STAGED, MOST_SENT = 1 << 26, 256
 
 
 class CudaBackend:
@@ -51,6 +53,7 @@ class CudaBackend:
         chosen = forms()
         self._functions = self._compile(assemble(folder), options(chosen))
         self._base_step = 0  # of the launches that are being recorded
+        self._sent: list[NDArray[Any]] = []  # what the device may still have to read
         self.records = "graphs" in chosen
         if self.records:
             self._set_base_step = self._module.get_function(PREFIX + "set_base_step")
@@ -173,6 +176,7 @@ class CudaBackend:
     def to_host(self, array: Any) -> NDArray[Any]:
         """Return a NumPy copy, after all queued work on it."""
         copied: NDArray[Any] = self._cupy.asnumpy(array)
+        self._sent.clear()
         return copied
 
     def read(self, array: Any) -> Callable[[], NDArray[Any]]:
@@ -201,16 +205,33 @@ class CudaBackend:
     def copy(self, dst: Any, src: Any) -> None:
         """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array."""
         check_copy(dst, src)
-        if isinstance(src, np.ndarray):
-            dst.set(src, self._cupy.cuda.get_current_stream())  # without a stream it would wait for all queued work
-        elif isinstance(dst, np.ndarray):
-            src.get(out=dst)
+        if not isinstance(src, self._cupy.ndarray):
+            self._send(dst, src)
+        elif not isinstance(dst, self._cupy.ndarray):
+            dst[...] = self.to_host(src)
         else:
             dst[...] = src
+
+    def _send(self, dst: Any, src: NDArray[Any]) -> None:
+        """Copy from the host without waiting for queued work.
+
+        The device reads when its turn comes, so it reads a copy that nobody changes or frees until then.
+        """
+        if len(self._sent) >= MOST_SENT:
+            self.sync()
+        staged = src
+        if 0 < src.nbytes <= MOST_STAGED:
+            staged = self.buffer(src.nbytes, on_device=False).view(src.dtype).reshape(src.shape)
+            staged[...] = src
+        dst.set(staged, self._cupy.cuda.get_current_stream())  # without a stream it would wait for all queued work
+        self._sent.append(staged)
+        if src.nbytes > MOST_STAGED:
+            self.sync()
 
     def sync(self) -> None:
         """Wait for all queued kernels and copies."""
         self._cupy.cuda.get_current_stream().synchronize()
+        self._sent.clear()
 
 
 def forms() -> tuple[str, ...]:

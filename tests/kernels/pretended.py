@@ -6,8 +6,9 @@ a graph does it again with those. What would make the host wait is refused meanw
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,27 +35,39 @@ class Array(np.ndarray):
 
     def set(self, source: Any, stream: Any) -> None:
         assert stream is Stream.current
-        if isinstance(source, Array):  # these arrays are NumPy's too, unlike CuPy's: the backend takes them for such
-            self[...] = source
-            return
-        Stream.wait()
-        np.copyto(np.asarray(self), source)
+        assert not isinstance(source, Array)
+        assert Stream.current.recorded is None
+        given, target = weakref.ref(source), np.asarray(self)
+        Stream.do(lambda: np.copyto(target, alive(given)))
 
-    def get(self, out: Any, stream: Any = None, blocking: bool = True) -> None:
-        Stream.wait()
-        assert blocking or stream is Stream.current
-        np.copyto(out, np.asarray(self))
+    def get(self, out: Any, stream: Any, blocking: bool) -> None:
+        assert stream is Stream.current
+        assert not blocking
+        target, source = weakref.ref(out), np.asarray(self)
+        Stream.do(lambda: np.copyto(alive(target), source))
+
+
+def alive(reference: Any) -> Any:
+    """Return memory of the host that the device reads or writes now: until then it must be kept."""
+    found = reference()
+    assert found is not None, "memory of the host was freed before the device was done with it"
+    return found
 
 
 class Stream:
-    """A stream that is never behind."""
+    """A stream that is as far behind as it may be: nothing is done before somebody waits for it."""
 
     null: Stream
     current: Stream
     refuses = False  # whether recording fails
     recorded: list[Any] | None = None
 
+    def __init__(self) -> None:
+        self.queued: list[Any] = []
+        self.done = 0
+
     def use(self) -> None:
+        Stream.null.synchronize()
         Stream.current = self
 
     def begin_capture(self) -> None:
@@ -71,23 +84,32 @@ class Stream:
         return Graph(recorded)
 
     def synchronize(self) -> None:
-        self.wait()
+        self.catch_up(self.done + len(self.queued))
 
-    def record(self) -> Stream:
-        """Return what stands for an event: all has been done by then."""
-        return self
-
-    @classmethod
-    def wait(cls) -> None:
-        if cls.current.recorded is not None:
+    def catch_up(self, upto: int) -> None:
+        """Do what was queued, up to so much since the beginning."""
+        if self.recorded is not None:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: the host waits for what is only recorded")
+        while self.done < upto:
+            self.done += 1
+            self.queued.pop(0)()
+
+    def record(self) -> Event:
+        return Event(self, self.done + len(self.queued))
 
     @classmethod
     def do(cls, work: Any) -> None:
-        if cls.current.recorded is None:
-            work()
-        else:
-            cls.current.recorded.append(work)
+        (cls.current.queued if cls.current.recorded is None else cls.current.recorded).append(work)
+
+
+class Event(NamedTuple):
+    """What has been queued so far."""
+
+    stream: Stream
+    upto: int
+
+    def synchronize(self) -> None:
+        self.stream.catch_up(self.upto)
 
 
 class Graph:
@@ -101,7 +123,7 @@ class Graph:
     def launch(self) -> None:
         Graph.launched += 1
         for work in self.recorded:
-            work()
+            Stream.do(work)
 
 
 class RawModule:
@@ -121,7 +143,8 @@ class RawModule:
 
         def launch(grid: tuple[int], block: tuple[int], values: tuple[Any, ...]) -> None:
             given = [v.ctypes.data if isinstance(v, Array) else v.item() for v in values]
-            Stream.do(lambda: self.device.run(name.removeprefix(PREFIX), grid[0], block[0], given))
+            kept = values if Stream.current.recorded is None else ()  # a graph holds no arrays
+            Stream.do(lambda kept=kept: self.device.run(name.removeprefix(PREFIX), grid[0], block[0], given))
 
         launch.num_regs, launch.shared_size_bytes = 64, 20_000
         return launch
@@ -165,5 +188,5 @@ def make_cupy() -> Any:
 
 def to_host(array: Array) -> Any:
     """Return a copy that the host sees."""
-    Stream.wait()
+    Stream.current.synchronize()
     return np.array(array)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from abm import tallies
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import (
     COLD,
@@ -36,6 +37,7 @@ from abm.model.traffic import Circulation, Probe, Requests, arrivals_by_slot, no
 from abm.phases import HALO, bytes_per_site
 from abm.setup import load_model
 from abm.step import Simulation
+from abm.tallies import Reading, Tallies
 from tests.tiny import tiny_config
 
 TRIALS = {
@@ -230,3 +232,23 @@ def test_substeps_follow_the_motility() -> None:
     assert 6 * fastest * 60 / auto.substeps / 100 <= 0.95 < 6 * fastest * 60 / (auto.substeps - 1) / 100
     fixed = load_model(tiny_config(time={"start_day": -2.0, "end_day": 2.0, "motile_step_min": 5}))
     assert fixed.substeps == 12
+
+
+def test_leavers_beyond_those_that_are_read_with_the_counts_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def words(read_ahead: int) -> NDArray[Any]:
+        monkeypatch.setattr(tallies, "READ_AHEAD", read_ahead)
+        made = Tallies(NumpyBackend(), SerialComm(), 4)
+        made.n_leavers[0] = 5
+        made.leaver_site[:5] = [40, 10, 30, 20, 50]
+        made.leaver_words[:10] = range(10)
+        return np.stack(Reading(made).leavers())
+
+    assert words(1024).tolist() == [[2, 6, 4, 0, 8], [3, 7, 5, 1, 9]]
+    assert (words(3) == words(1024)).all()
+
+
+def test_too_many_leavers_are_an_error() -> None:
+    made = Tallies(NumpyBackend(), SerialComm(), 1)
+    made.n_leavers[0] = made.room + 1
+    with pytest.raises(LedgerError, match=f"{made.room + 1} stem cells leave in one step; at most {made.room} can be"):
+        Reading(made).leavers()
