@@ -142,22 +142,23 @@ tool nvidia-smi 'gpu' 20 nvidia-smi
 stage 'environment' 60 bash -c make_environment
 if [[ -x $work/venv/bin/python ]]; then python=$work/venv/bin/python; fi
 abm 'doctor' 30 doctor
-stage 'tests' 120 env ABM_REQUIRE=cuda "$python" -m pytest -q -m cuda -p no:cacheprovider -p no:benchmark \
+"$python" -c 'import xdist' 2>/dev/null && parallel=(-n 8) || parallel=()
+stage 'tests' 120 env ABM_REQUIRE=cuda "$python" -m pytest -q -m cuda -p no:cacheprovider -p no:benchmark "${parallel[@]}" \
     --continue-on-collection-errors tests/kernels tests/law tests/golden tests/unit/test_bench.py
-bench 'marrow-lite-100' 60 marrow-lite --backend cuda
-bench 'marrow-lite-256' 60 marrow-lite --size 256 --backend cuda
-bench 'hsct-full' 60 hsct-full --backend cuda
-bench 'fields' 60 fields --backend cuda
-bench 'motile-heavy' 60 motile-heavy --backend cuda
-bench 'homeostasis-256' 90 homeostasis-256 --backend cuda
 bench 'hsct-full-large' 60 hsct-full --size 480 --repeats 5 --backend cuda
 bench 'homeostasis-large' 60 homeostasis-256 --size 480 --repeats 5 --backend cuda
 stage 'same state' 120 "$python" -m benchmarks.same_state aml_hsct "${HASH_SIZE:-480}" 3 cuda host
-stage 'peers' 60 bash -c compare_with_cupy
+bench 'marrow-lite-100' 60 marrow-lite --backend cuda
+bench 'marrow-lite-256' 60 marrow-lite --size 256 --backend cuda
+bench 'hsct-full' 60 hsct-full --backend cuda
+bench 'homeostasis-256' 90 homeostasis-256 --backend cuda
+bench 'fields' 60 fields --backend cuda
+bench 'motile-heavy' 60 motile-heavy --backend cuda
 bench 'marrow-lite-large' 150 marrow-lite --size "${LARGE_SIZE:-1000}" --repeats 5 --backend cuda
+stage 'peers' 60 bash -c compare_with_cupy
+tool cuobjdump 'fused multiply-add' 30 bash -c count_fused
 tool compute-sanitizer 'sanitizer' 60 compute-sanitizer --error-exitcode 9 "$python" -m abm run aml_hsct --backend cuda --quiet \
     --set 'patch.shape=[24,20,16]' --steps 2 --out "$work/run"
-tool cuobjdump 'fused multiply-add' 30 bash -c count_fused
 for size in 64 192; do # full rules; in a small patch launches count, in a large one kernels
     stage "forms $size" 60 "$python" -m benchmarks.forms hsct-full $size 10 "$work/forms-$size.json"
 done
