@@ -32,6 +32,10 @@ Row = dict[str, Any]
 Newest = dict[tuple[Any, ...], tuple[Row, Row]]
 
 
+#: Words in the names of result files that hold other things than the rate of what ships.
+NOT_RATES = {"scaling", "linearity", "forms"}
+
+
 def render() -> None:
     """Rewrite the generated part of README.md, and the plot."""
     rows, peers = newest(RESULTS)
@@ -47,7 +51,7 @@ def newest(folder: Path) -> tuple[Newest, Newest]:
     rows: Newest = {}
     peers: Newest = {}
     files = [
-        results.read(path) for path in folder.glob("*.json") if not {"scaling", "linearity"} & set(path.name.split("-"))
+        results.read(path) for path in folder.glob("*.json") if not NOT_RATES & set(path.stem.split("-"))
     ]
     for document, found in sorted(files, key=lambda file: str(file[0]["date"])):
         rows |= {(row["workload"], row["shape"][0], row["backend"]): (row, document) for row in found}

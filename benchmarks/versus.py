@@ -124,10 +124,12 @@ def spread(values: list[float]) -> Row:
 
 def installed(name: str) -> str | None:
     """Return the version of the framework, if it is a package of this name."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    for package in (name, f"{name}-cuda13x", f"{name}-cuda12x"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return None
 
 
 def timed(work: Callable[[], object]) -> float:
