@@ -108,17 +108,18 @@ def test_the_stem_cells_of_a_graft_show_it(backend: Any) -> None:
 
 
 @cache
-def healthy() -> Model:
-    return load_model(Config())
+def healthy() -> tuple[Model, StemRates]:
+    model = load_model(Config())
+    return model, StemRates.of(Config(), model.rules)
 
 
 def years_after(vector: str, seed: int, years: float = 4.0, founders: int = 10_000) -> StemClones:
     """Return the stem cells of a patient some years after a graft with 1.5 copies of a vector per cell."""
-    model = healthy()
+    model, rates = healthy()
     edit = Edit(locus="TRANSGENE", vcn=1.5, receptor="TCR_TRANSGENE", vector=vector)
     variant = activated_variant(model.rules.heredity.variants)
     product = Product(edit, model.tables.editing, seed, 0, 0, variant)
-    marrow = StemClones.of_graft(StemRates.of(Config(), model.rules), 100_000, founders, product, seed)
+    marrow = StemClones.of_graft(rates, 100_000, founders, product, seed)
     while marrow.year < years:
         marrow.advance(0.05)
     return marrow
