@@ -120,6 +120,7 @@ class Patient(Infected, Exposed):
             "none",
             "aml",
             "aml_flt3",
+            "aml_ras",
             "all",
             "cml",
             "burkitt",

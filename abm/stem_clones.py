@@ -9,13 +9,14 @@ rest of the marrow are left out. A life of 1e5 stem cells takes about a second.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import GAIN_KIND, GAIN_VARIANT, N_VARIANTS, Behaviour, Cycle, Kind
+from abm.cells import GAIN_KIND, GAIN_VARIANT, N_VARIANTS, Behaviour, Cycle, Kind, pack_cold, pack_hot
 from abm.config import Config
+from abm.model.editing import Product
 from abm.model.rule_tables import BODY_SIGNALS
 from abm.model.rules import Rules
 from abm.well_mixed import local_answers
@@ -92,6 +93,22 @@ class StemClones:
         self.born = np.zeros(1)
         self.transformed: list[float] = []
         self.year = 0.0
+
+    @classmethod
+    def of_graft(cls, rates: StemRates, cells: int, founders: int, product: Product, seed: int) -> Self:
+        """Start from an edited graft of so many stem cells, which have filled all niches in equal parts.
+
+        Founders in which a gene of growth was hit are a clone each; all others are the wild type.
+        """
+        hot = np.full(founders, pack_hot(kind=Kind.HSC), np.uint32)
+        kept = product(hot, np.zeros(founders, np.uint32))[1]
+        activated = int(np.count_nonzero(kept >= pack_cold(resist=1)))
+        graft = cls(rates, cells, seed)
+        each = cells // kept.size
+        graft.size = np.array([cells - activated * each, *[each] * activated], np.int64)
+        graft.variant = np.array([0, *[product.variant] * activated], np.int64)
+        graft.born = np.zeros(activated + 1)
+        return graft
 
     @property
     def vaf(self) -> Floats:

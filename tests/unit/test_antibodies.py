@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from abm.cells import LOSS_ANTIGENS, Antigen, Cycle, Kind, Origin
+from abm.config import Config, rules_of
 from abm.config_events import Antibody, Drug, Stop, Timed
 from abm.errors import ConfigError
 from abm.exactmath import exp
@@ -162,6 +163,22 @@ def test_b_cells_of_the_body_die_while_t_cells_hold_a_receptor_for_them() -> Non
     assert body.lymphocytes.pools[b, Origin.HOST] < 0.01 * start[b, Origin.HOST]
     assert without_t.lymphocytes.pools[b, Origin.HOST] > 3.0 * body.lymphocytes.pools[b, Origin.HOST]
     assert body.lymphocytes.pools[t, Origin.HOST] == pytest.approx(start[t, Origin.HOST], rel=0.05)
+
+
+def test_rituximab_empties_the_b_cells_and_nothing_else() -> None:
+    body = make_body()
+    start = body.lymphocytes.pools.copy()
+    live(body, 4.0, doses=[Dose("antibody", "rituximab", 675.0)])
+    b = INDEX[Kind.IMMATURE_B]
+    assert body.lymphocytes.pools[b, Origin.HOST] < 0.1 * start[b, Origin.HOST]
+    others = [row for row in range(len(start)) if row != b]
+    np.testing.assert_allclose(body.lymphocytes.pools[others], start[others], rtol=0.05)
+    hazards = body.antibodies.hazards()[..., -1]  # no cell can lose CD20
+    assert hazards[Kind.IMMATURE_B, 0] == pytest.approx(2.0 * hazards[Kind.PRE_B, Cycle.CYCLING])
+    assert not hazards[[Kind.BLAST, Kind.GMP, Kind.HSC, Kind.PRO_B]].any()
+    lymphoma = Antibodies(read_antibodies(rules_of(Config().patch, "dlbcl")), 1.0)
+    lymphoma.give("rituximab", 675.0)
+    assert lymphoma.hazards()[Kind.BLAST, Cycle.CYCLING, -1] > 0.0
 
 
 def test_marrow_cells_consume_what_binds_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from abm.cells import COLD, LOSS_ANTIGENS, Antigen, Kind, Origin, pack_cold, pac
 from abm.config import Config, load_config
 from abm.config_graft import VECTORS, Edit
 from abm.model.editing import Product, activated_variant
-from abm.setup import load_model, notes
+from abm.setup import Model, load_model, notes
+from abm.stem_clones import StemClones, StemRates
 from abm.step import Simulation
 from tests.unit.body_case import tables
 from tests.unit.test_editing import CELLS, NEUTRAL, SCENARIO, losses, within
@@ -103,3 +105,47 @@ def test_the_stem_cells_of_a_graft_show_it(backend: Any) -> None:
     while not sim.over:
         sim.advance()
     assert sim.record().values["hsc_variant_1"] > 0.5
+
+
+@cache
+def healthy() -> tuple[Model, StemRates]:
+    model = load_model(Config())
+    return model, StemRates.of(Config(), model.rules)
+
+
+def years_after(vector: str, seed: int, years: float = 4.0, founders: int = 10_000) -> StemClones:
+    """Return the stem cells of a patient some years after a graft with 1.5 copies of a vector per cell."""
+    model, rates = healthy()
+    edit = Edit(locus="TRANSGENE", vcn=1.5, receptor="TCR_TRANSGENE", vector=vector)
+    variant = activated_variant(model.rules.heredity.variants)
+    product = Product(edit, model.tables.editing, seed, 0, 0, variant)
+    marrow = StemClones.of_graft(rates, 100_000, founders, product, seed)
+    while marrow.year < years:
+        marrow.advance(0.05)
+    return marrow
+
+
+def test_clones_come_to_dominate_after_gammaretroviral_vectors_and_not_after_lentiviral_ones() -> None:
+    """Most of those treated with the former, within years, as in the trials; the shares sum up from rare copies."""
+    lenti, gamma = ([years_after(vector, seed) for seed in range(20)] for vector in VECTORS)
+    dominated = sum(marrow.share(1) > 0.2 for marrow in gamma)
+    assert 8 <= dominated <= 19
+    assert sum(marrow.share(1) > 0.2 for marrow in lenti) <= 1
+    for marrow in gamma:
+        assert marrow.size.sum() + len(marrow.transformed) == 100_000
+        assert (marrow.variant[1:] == 1).all()
+        if marrow.share(1) > 0.2:  # one clone or a few, where there had been 10,000
+            assert simpson_of(marrow) < 0.97
+
+
+def simpson_of(marrow: StemClones) -> float:
+    """Return the chance that two stem cells are of different clones, the wild type counted as 10,000 of them."""
+    shares = marrow.size / marrow.size.sum()
+    return float(1.0 - (shares[1:] ** 2).sum() - shares[0] ** 2 / 10_000)
+
+
+def test_a_graft_without_a_hit_is_the_wild_type_alone() -> None:
+    marrow = years_after("lentiviral", seed=1, years=0.0, founders=100)
+    assert marrow.size.tolist() == [100_000]
+    assert marrow.share(1) == 0.0
+    assert not marrow.vaf.size

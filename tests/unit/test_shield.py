@@ -1,40 +1,50 @@
-"""The antigen shield: a drug against CD33 spares cells that have lost it, so that their share rises."""
+"""The antigen shield: drugs and T cells against an antigen spare cells that have lost it, so that their share rises."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from abm.cells import HOT, LOSS_ANTIGENS, Antigen, EditBit, Kind, pack_hot
+from abm.backends import choose
+from abm.cells import LOSS_ANTIGENS, Antigen, EditBit, Kind, pack_hot
 from abm.config import Config
 from abm.step import Simulation
+from tests.unit.table_case import FOLDER
 
-CD33 = next(np.uint32(f.shift) for f in HOT if f.name == "loss") + np.uint32(LOSS_ANTIGENS.index(Antigen.CD33))
-BOTH = np.uint32(pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen.CD33), edits=1 << EditBit.EDITED))
 SHOWING = (Kind.GMP, Kind.MYELOBLAST, Kind.PROMYELOCYTE, Kind.MYELOCYTE)
 SPARED = (Kind.PROERYTHROBLAST, Kind.POLYCHROMATIC)
 DRUG = {"day": 0.0, "action": "antibody", "drug": "gemtuzumab", "dose_mg_per_m2": 9.0}
+MANY = {"day": 0.0, "action": "cells", "product": "car_t", "cells_per_kg": 1e9}  # no time for them to grow
 
 
-def half_edited(backend: Any, *events: dict[str, object]) -> Simulation:
-    """Return a healthy patient after three days, half of whose residents had lost CD33 at the start."""
-    time = {"start_day": 0.0, "end_day": 10.0}
-    config = Config.model_validate({"seed": 3, "patch": {"shape": [24, 24, 24]}, "time": time, "events": [*events]})
+def loss_bit(antigen: Antigen) -> np.uint32:
+    return np.uint32(pack_hot(loss=1 << LOSS_ANTIGENS.index(antigen)))
+
+
+def half_edited(
+    backend: Any, *events: dict[str, object], antigen: Antigen = Antigen.CD33, rules: str = ""
+) -> Simulation:
+    """Return a healthy patient after three days, half of whose residents had lost an antigen at the start."""
+    time, patch = {"start_day": 0.0, "end_day": 10.0}, {"shape": [24, 24, 24], "rules": rules}
+    config = Config.model_validate({"seed": 3, "patch": patch, "time": time, "events": [*events]})
     sim = Simulation.start(config, backend)
     hot = sim.lattice.owned("res_hot")
     whose = np.arange(hot.size).reshape(hot.shape) % 2 != 0
-    sim.lattice.load("res_hot", np.where((hot != 0) & whose, hot | BOTH, hot))
+    both = loss_bit(antigen) | np.uint32(pack_hot(edits=1 << EditBit.EDITED))
+    sim.lattice.load("res_hot", np.where((hot != 0) & whose, hot | both, hot))
     for _ in range(72):
         sim.advance()
     return sim
 
 
-def share(sim: Simulation, kinds: tuple[Kind, ...]) -> tuple[float, int]:
-    """Return the share of cells without CD33 among these kinds, and how many cells there are."""
+def share(sim: Simulation, kinds: tuple[Kind, ...], antigen: Antigen = Antigen.CD33) -> tuple[float, int]:
+    """Return the share of cells without the antigen among these kinds, and how many cells there are."""
     hot = sim.lattice.owned("res_hot").reshape(-1)
     hot = hot[np.isin(hot & np.uint32(63), kinds)]
-    return float((hot >> CD33 & np.uint32(1)).mean()), hot.size
+    return float(((hot & loss_bit(antigen)) != 0).mean()), hot.size
 
 
 def test_the_edited_share_rises_under_a_drug_against_the_antigen(backend: Any) -> None:
@@ -47,3 +57,25 @@ def test_the_edited_share_rises_under_a_drug_against_the_antigen(backend: Any) -
     edited_before, edited_after = before * n_before, after * n_after
     assert edited_after > 0.9 * edited_before  # those without the antigen are not touched
     assert 0.4 < share(treated, SPARED)[0] < 0.6  # nor is who never showed it
+
+
+@pytest.mark.parametrize(
+    ("receptor", "antigen", "showing"),
+    [("CAR_CD33", Antigen.CD33, SHOWING), ("CAR_CD19_CD123", Antigen.CD123, (Kind.GMP,))],
+)
+def test_the_edited_share_rises_under_t_cells_against_the_antigen(
+    receptor: str, antigen: Antigen, showing: tuple[Kind, ...]
+) -> None:
+    """The share of a partly edited marrow rises by itself; who shows the antigen is a row of a table."""
+    sim = half_edited(choose("auto")[0], MANY | {"receptor": receptor}, antigen=antigen)
+    assert share(sim, showing, antigen)[0] > 0.7
+    assert 0.4 < share(sim, SPARED, antigen)[0] < 0.6
+
+
+def test_a_shield_against_a_drug_for_another_antigen_is_data_alone(tmp_path: Path) -> None:
+    table = (FOLDER / "human" / "antibodies.csv").read_text(encoding="utf-8")
+    rows = [line.replace("CD33", "CD123") if line.startswith("gemtuzumab") else line for line in table.splitlines()]
+    (tmp_path / "antibodies.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    sim = half_edited(choose("auto")[0], DRUG, antigen=Antigen.CD123, rules=str(tmp_path))
+    assert share(sim, (Kind.GMP,), Antigen.CD123)[0] > 0.8
+    assert 0.4 < share(sim, (Kind.MYELOBLAST, Kind.PROMYELOCYTE), Antigen.CD123)[0] < 0.6
