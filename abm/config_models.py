@@ -125,6 +125,7 @@ class Patient(Infected, Exposed):
             "burkitt",
             "dlbcl",
             "follicular",
+            "hodgkin",
             "myeloma",
             "chip",
             "ms",
