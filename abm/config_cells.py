@@ -24,6 +24,11 @@ class Product(Table):
     cd3_per_kg: Annotated[
         float | None, parameter("1/kg", "donor lymphocytes: CD3+ T cells per recipient weight", gt=0, le=1e10)
     ] = None
+    if_blast_fraction: Annotated[
+        float,
+        parameter("1", "donor lymphocytes: given if at least this share of nucleated marrow cells is leukaemic",
+                  ge=0, le=1),
+    ] = 0.0  # fmt: skip
     receptor: Annotated[
         str,
         parameter("", "engineered T cells: their receptor class, which sees the antigens of receptors.csv"),
@@ -53,8 +58,8 @@ class Product(Table):
     def _fitting_keys(self) -> Self:
         keys = ("cd3_per_kg", "receptor", "cells_per_kg")
         donor = self.product in DONOR_CELLS
-        needed, foreign = (keys[0], keys[1:]) if donor else (keys[1], keys[:1])
-        given = [key for key in keys if getattr(self, key)]
+        needed, foreign = (keys[0], keys[1:]) if donor else (keys[1], (keys[0], "if_blast_fraction"))
+        given = [key for key in (*keys, "if_blast_fraction") if getattr(self, key)]
         if needed not in given or set(given) & set(foreign):
             found = ", ".join(given) or "none"
             msg = f"{needed}, and no {' or '.join(foreign)}, for product {self.product}; found {found}"

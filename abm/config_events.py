@@ -229,11 +229,14 @@ class Switch(Timed):
 
 
 class Treat(OfDrug):
-    """Drug against acute GVHD or cytokine release: begins at a grade, and again if it is reached after the taper."""
+    """Drug against a complication: begins at a grade, and again if it is reached after the taper."""
 
     action: Literal["treat"]
     against: Annotated[
-        Literal["gvhd", "crs"], parameter("", "what is graded: acute GVHD, or cytokine release by engineered T cells")
+        Literal["gvhd", "crs", "fever"],
+        parameter(
+            "", "what is graded: acute GVHD, cytokine release by engineered T cells, neutropenia while there is fever"
+        ),
     ] = "gvhd"
     grade: Annotated[int, parameter("1", "overall grade at which a course begins", ge=1, le=4)]
     level: Annotated[float, parameter("1", "target occupancy at the full dose", gt=0, le=1)] = 1.0

@@ -126,6 +126,7 @@ class Patient(Infected, Exposed):
             "burkitt",
             "dlbcl",
             "follicular",
+            "hodgkin",
             "myeloma",
             "chip",
             "ms",

@@ -231,7 +231,8 @@ class _Plan:
             message = f"{event.product} is not in grafts.csv{did_you_mean(event.product, self.tables.grafts)}"
             raise self.error(f"{key}.product", message)
         cells = (event.cd3_per_kg or 0.0) * self.patient.weight_kg
-        return Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor])
+        least = event.if_blast_fraction
+        return Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor], if_blast_fraction=least)
 
     def _engineered(self, event: Cells, key: str) -> Dose:
         """Return engineered T cells as a number of cells of a receptor class."""

@@ -79,7 +79,8 @@ def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mappi
 
 def _estimate(target: Target, values: stats.Floats, other: stats.Floats, mine: Sequence[Result]) -> stats.Estimate:
     if target.contrast:
-        return stats.contrast(values, other, of=target.statistic, ratio=target.contrast == "ratio")
+        found = stats.contrast(values, other, of=target.statistic, ratio=target.contrast != "difference")
+        return stats.reduction(found) if target.contrast == "reduction" else found
     if target.statistic == "share":
         known = values[~np.isnan(values)]
         return stats.share(int(is_hit(known, target).sum()), known.size)

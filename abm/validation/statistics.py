@@ -124,6 +124,12 @@ def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool) -> Estimate:
     return Estimate(float(compare(mine, other)), bootstrap([mine, other], compare), min(mine.size, other.size))
 
 
+def reduction(ratio: Estimate) -> Estimate:
+    """Return by how many percent the first cohort is below the second, from their ratio."""
+    ends = ratio.ci
+    return Estimate(100.0 * (1.0 - ratio.value), ends and (100.0 * (1.0 - ends[1]), 100.0 * (1.0 - ends[0])), ratio.n)
+
+
 def correlation(x: Floats, y: Floats) -> Estimate:
     """Return Pearson's correlation of pairs with its bootstrap interval over the pairs."""
     both = np.isfinite(x) & np.isfinite(y)

@@ -85,7 +85,10 @@ class Target(Table):
         tuple[str, ...], parameter("", "cohort, or cohorts taken together", form="a name, or a list", strict=False)
     ] = ()
     reference: Annotated[str, parameter("", "cohort to compare with")] = ""
-    contrast: Annotated[Literal["", "difference", "ratio"], parameter("", "protocol against reference")] = ""
+    contrast: Annotated[
+        Literal["", "difference", "ratio", "reduction"],
+        parameter("", "protocol against reference; reduction: by how many percent it is below"),
+    ] = ""
     observable: Annotated[str, parameter("", "name of analysis/observables")] = ""
     day: Annotated[float | None, parameter("d", "day whose value counts")] = None
     days: Annotated[
@@ -310,7 +313,7 @@ def expected_unit(target: Target, unit: str) -> str:
     """Return the unit in which the statistic of an observable in ``unit`` comes out."""
     if target.contrast == "ratio" or target.statistic == "correlation":
         return PURE_UNIT
-    return SHARE_UNIT if target.statistic == "share" else unit
+    return SHARE_UNIT if target.contrast == "reduction" or target.statistic == "share" else unit
 
 
 def part_of(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:

@@ -1,4 +1,4 @@
-"""What follows the first dose of an antibody that is given for leukaemia that is back after a transplantation."""
+"""What follows the first dose of an antibody for a leukaemia or lymphoma that is back after a transplantation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,33 @@ from .registry import Floats, Made, observable
 WITHIN = 100  #: days from the first dose in which an event counts
 _PERCENT = "percent"
 RELAPSE = 5.0  #: percent of leukaemic cells in the marrow that count as relapse, and below which it is in remission
+LYMPHOMAS = ("burkitt", "dlbcl", "follicular", "hodgkin")
+SEEN = 0.5  #: the same of a lymphoma, which is seen where it grows: Reed-Sternberg cells are about 1 % of a lesion
+PARTIAL = 0.5  #: share of the lymphoma that is left at most in a response (Cheson, J Clin Oncol 2014)
 
 
 def _after(run: Run, name: str, unit: str) -> Floats | None:
     """Return the values of the days that count; ``None`` without antibody or relapse, or in too short a run."""
+    found = _around(run, name, unit)
+    return None if found is None else found[1]
+
+
+def _least(run: Run) -> float:
+    """Return the leukaemic share of the marrow in percent that is a relapse of this disease."""
+    return SEEN if run.config["patient"]["disease"] in LYMPHOMAS else RELAPSE
+
+
+def _around(run: Run, name: str, unit: str) -> tuple[float, Floats] | None:
+    """Return the value at the first dose and those of the days that count, likewise."""
     given = [float(event["day"]) for event in run.config.get("events", []) if event["action"] == "antibody"]
     if not given or run.graft() is None or not {name, "blast_percent"} <= set(run.body):
         return None
     day, blasts = np.asarray(run.day, np.float64) - min(given), in_unit(run.body["blast_percent"], _PERCENT)
     before = np.flatnonzero(day <= 0.0)
-    if not before.size or day[-1] < WITHIN or blasts[before[-1]] < RELAPSE:
+    if not before.size or day[-1] < WITHIN or blasts[before[-1]] < _least(run):
         return None
-    return in_unit(run.body[name], unit)[(day > 0.0) & (day <= WITHIN)]
+    values = in_unit(run.body[name], unit)
+    return float(values[before[-1]]), values[(day > 0.0) & (day <= WITHIN)]
 
 
 def _worst_grade(run: Run) -> float | None:
@@ -34,6 +49,22 @@ def gvhd_after_antibody(run: Run) -> Made:
     """1 if there was acute GVHD of any grade within 100 days of the first antibody for a relapse, 0 if not."""
     worst = _worst_grade(run)
     return None if worst is None else float(worst >= 1)
+
+
+@observable("1")
+def any_gvhd_after_antibody(run: Run) -> Made:
+    """1 if there was acute GVHD of any grade, or chronic GVHD began, in these 100 days, 0 if not."""
+    worst, chronic = _worst_grade(run), _around(run, "chronic_gvhd", _PERCENT)
+    if worst is None or chronic is None:
+        return None
+    return float(worst >= 1 or (chronic[0] == 0.0 and np.max(chronic[1]) > 0.0))
+
+
+@observable("1")
+def lymphoma_response_after_antibody(run: Run) -> Made:
+    """1 if half of the lymphoma cells of the marrow or more were gone at some time of these 100 days, 0 if not."""
+    found = _around(run, "blast_percent", _PERCENT)
+    return None if found is None else float(np.min(found[1]) <= PARTIAL * found[0])
 
 
 @observable("1")

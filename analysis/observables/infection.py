@@ -31,15 +31,23 @@ for _name, (_low, _high) in RANGES.items():
     _register_rate(_name, _low, _high)
 
 
-@observable("1")
-def infected_neutropenia(run: Run) -> Made:
-    """1 if a bacterial or fungal infection began while ANC was below 1.0e9/L after day 0, 0 if not; none without."""
-    names = ("bacteria_episodes", "fungi_episodes")
-    if not {"anc", *names} <= set(run.body):
+@observable(PERCENT)
+def neutropenic_infection_risk(run: Run) -> Made:
+    """Probability of a severe bacterial infection while ANC was below 1.0e9/L after day 0; none if it never was.
+
+    What one patient catches is chance: of a hundred with this course so many would be infected.
+    """
+    if not {"anc", "infection_rate"} <= set(run.body) or len(run.day) < 2:
         return None
-    low = (in_unit(run.body["anc"], COUNT) < NEUTROPENIA) & (run.day > 0.0)
-    began = np.sum([np.diff(run.body[name].values, prepend=0.0) for name in names], axis=0) > 0.0
-    return float((began & low).any()) if low.any() else None
+    low = (in_unit(run.body["anc"], COUNT)[1:] < NEUTROPENIA) & (run.day[1:] > 0.0)
+    expected = np.asarray(run.body["infection_rate"].values)[1:] * np.diff(run.day)
+    return 100.0 * float(-np.expm1(-expected[low].sum())) if low.any() else None
+
+
+@observable(PERCENT, curve=True)
+def gvhd_death_risk(run: Run) -> Made:
+    """Probability to have died of GVHD by then, with this course and no other cause of death."""
+    return in_unit(run.body["gvhd_death_risk"], "percent") if "gvhd_death_risk" in run.body else None
 
 
 @observable(PERCENT, curve=True)

@@ -47,7 +47,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     drugs = {name for name in targets.registry() if name.endswith("_after_antibody")}
     drugs |= {"anc_fall", "platelet_fall", "directed_anc_nadir", "edited_share_change", "leukaemia_kill"}
     leukaemic |= {"complete_remission", "composite_remission", "months_alive", "days_to_1e12_cells"}
-    lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "infected_neutropenia"}
+    lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "neutropenic_infection_risk"}
     others = ill | cells | drugs | lacking | {"full_donor_day", "b_cells_return_day"}
     bled = {"reticulocyte_peak_day", "reticulocyte_rise", "hb_recovery_weeks", "platelets_normal_day"}
     assert absent == treated | grafted | leukaemic | chains | bled | others | {"gvhd_grade", "label_peak_day"}

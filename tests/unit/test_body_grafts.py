@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from abm import resources
@@ -107,3 +108,13 @@ def test_a_graft_of_the_whole_marrow_of_a_mouse_is_its_marrow() -> None:
     held = sim.model.homeostasis.by_kind * occupied(sim.model, sim.census)
     for kind, agents in giving.graft_agents(sim.body, dose).items():
         assert agents == pytest.approx(held[kind], rel=0.01), kind
+
+
+def test_lymphocytes_for_a_leukaemia_are_given_only_while_there_is_enough_of_it() -> None:
+    population = np.zeros((64, 4), np.int64)
+    population[Kind.MYELOCYTE, Origin.DONOR] = 97
+    population[Kind.BLAST, Origin.HOST], population[Kind.LSC, Origin.HOST] = 2, 1
+    always, drug = Dose("cells", "dli", cd3=1e8), Dose("drug", "busulfan", 1.0)
+    at_three, beyond = (Dose("cells", "dli", cd3=1e8, if_blast_fraction=x) for x in (0.03, 0.031))
+    assert giving.due((always, drug, at_three, beyond), population) == [always, drug, at_three]
+    assert giving.due((at_three,), np.zeros_like(population)) == []

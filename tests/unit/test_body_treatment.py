@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from abm.model.body import Body, Dose
+from abm.model.body import Body, Dose, threats
+from abm.model.body.infection import BACTERIA, CMV
 from abm.model.body.treatment import Plan, Treatment
-from tests.unit.body_case import live, make_body
+from tests.unit.body_case import Person, live, make_body
 
 STEROID = Dose("treatment", "prednisolone", 0.8, plan=Plan(grade=2, days=4.0, taper_days=2.0))
 
@@ -90,3 +93,49 @@ def test_a_course_goes_on_after_a_restart() -> None:
         live(one, 2)
     assert level(again) == level(body)
     assert 0.0 < level(body) < 0.8
+
+
+def feverish(anc: float) -> Body:
+    """Return a body whose infections nobody treats by themselves, with bacteria in it and antibiotics for grade 4."""
+    body = make_body(Person(treat_infections=False))
+    live(body, 1 / 24, doses=[Dose("treatment", "meropenem", 1.0, plan=Plan(4, 7.0, 0.0, "fever"))])
+    body.blood.neutrophils *= anc / body.blood.anc
+    body.infections.load[BACTERIA] = 1.0
+    return body
+
+
+@pytest.mark.parametrize(("anc", "grade"), [(4.0, 0), (1.8, 1), (1.2, 2), (0.7, 3), (0.2, 4)])
+def test_fever_in_neutropenia_has_the_grade_of_the_neutropenia(anc: float, grade: int) -> None:
+    body = feverish(anc)
+    assert threats.febrile_neutropenia(body) == 0, "nobody has a fever yet"
+    body.infections.began[BACTERIA] = 0.0
+    assert threats.febrile_neutropenia(body) == grade
+    body.infections.began[:] = np.inf
+    body.infections.began[CMV] = 0.0
+    assert threats.febrile_neutropenia(body) == 0, "a virus in the blood is none"
+
+
+def test_antibiotics_begin_with_the_fever_and_clear_what_they_cover() -> None:
+    loads = []
+    for covered in (0.0, 1.0):
+        body = feverish(0.05)
+        body.infections.pathogens = (
+            replace(body.infections.pathogens[BACTERIA], adapt=0.0),
+            *body.infections.pathogens[1:],
+        )
+        body.infections.began[BACTERIA], body.infections.covered[BACTERIA] = 0.0, covered
+        live(body, 1.0, host=0.0)
+        assert body.drugs.level[body.drugs.index("meropenem")] == 1.0
+        loads.append(float(body.infections.load[BACTERIA]))
+    assert loads[0] > 1.0 > loads[1]
+
+
+def test_without_antibiotics_the_uncovered_and_the_covered_fare_alike() -> None:
+    loads = []
+    for covered in (0.0, 1.0):
+        body = feverish(0.05)
+        body.treatment.end(body.drugs.index("meropenem"))
+        body.infections.began[BACTERIA], body.infections.covered[BACTERIA] = 0.0, covered
+        live(body, 1.0, host=0.0)
+        loads.append(float(body.infections.load[BACTERIA]))
+    assert loads[0] == loads[1] > 1.0

@@ -11,6 +11,7 @@ import pytest
 
 from abm import cells
 from abm.cells import Kind, Origin, Signal, Specificity
+from abm.config import load_config, rules_of
 from abm.errors import ConfigError
 from abm.model.body import Dose, engagement
 from abm.model.body.exhaustion import Exhaustion, read_exhaustion
@@ -55,6 +56,14 @@ def test_strikes_weaken_with_the_level_and_with_a_brake_on_the_target() -> None:
     np.testing.assert_array_equal(*(x.reshape(4, 2)[:, 0] for x in (Exhaustion(RULES).vigour(b) for b in (0.0, 1.0))))
     freed = Exhaustion(RULES).vigour(1.0).reshape(4, 2)
     np.testing.assert_array_equal(freed[:, 0], freed[:, 1])
+
+
+def test_amplified_ligand_holds_fresh_effectors_too_until_pd1_is_blocked() -> None:
+    lymphoma = read_exhaustion(rules_of(load_config(FOLDER.parent / "checkpoint_lymphoma.toml").patch, "hodgkin"))
+    held, freed = (Exhaustion(lymphoma).vigour(blocked).reshape(4, 2) / ONE for blocked in (0.0, 1.0))
+    np.testing.assert_allclose(held[:3, 1] / held[:3, 0], 1.0 - lymphoma.brake_fresh, rtol=1e-6)
+    np.testing.assert_array_equal(freed[:, 0], freed[:, 1])
+    assert RULES.brake_fresh == 0.0 < lymphoma.brake_fresh
 
 
 def test_the_chance_in_a_step_adds_up_over_a_day() -> None:
@@ -125,6 +134,30 @@ def test_blocking_pd1_wakes_exhausted_cells_and_they_hurt() -> None:
     assert woken.effectors[GVH] > 10.0 * held.effectors[GVH]
     assert woken.exhausted[GVH] < held.exhausted[GVH]
     assert woken.immune_loss.max() > 2.0 * held.immune_loss.max()
+
+
+def test_cells_that_are_woken_divide() -> None:
+    """Effectors per exhausted cell woken, over so short a time that next to none dies."""
+    body = make_body()
+    body.allo.exhausted[GVH] = 1e8
+    body.allo.advance(Surroundings(host_apc=0.0, unbraked=1.0), 0.1)
+    lost = 1e8 - body.allo.exhausted[GVH]
+    rules = body.allo.rules
+    woken = lost * rules.reinvigoration / (rules.reinvigoration + rules.exhausted_loss)
+    assert rules.reinvigorated_yield > 1.0
+    assert body.allo.effectors[GVH] == pytest.approx(rules.reinvigorated_yield * woken, rel=1e-3)
+
+
+def test_intact_tissue_activates_only_without_pd1() -> None:
+    """Long after a graft: no injury, no antigen-presenting cell of the host."""
+    effectors = []
+    for unbraked in (0.0, 1.0):
+        body = make_body()
+        body.allo.precursors[GVH], body.allo.host_apc = 1e7, 0.0
+        for _ in range(30):
+            body.allo.advance(Surroundings(host_apc=0.0, unbraked=unbraked), 24.0)
+        effectors.append(float(body.allo.effectors[GVH]))
+    assert effectors[0] == 0.0 < effectors[1]
 
 
 def test_blocking_ctla4_primes_more() -> None:

@@ -46,7 +46,7 @@ def grown(load: float, anc: float, days: float = 4.0) -> float:
     alone = replace(HUMAN[BACTERIA], onset=0.0)
     found = Infections((alone, *HUMAN[1:]), seed=1)
     found.load[BACTERIA] = load
-    host = against(anc, treated=False, room=(1.0, 0.0, 0.0, 0.0))
+    host = against(anc, treated=(0.0,) * 4, room=(1.0, 0.0, 0.0, 0.0))
     for step in range(round(24 * days)):
         found.advance(host, step / 24.0, 1.0)
     return float(found.load[BACTERIA])
@@ -121,7 +121,7 @@ def test_prophylaxis_prevents_its_share_of_onsets() -> None:
 def fate(seed: int, *, treated: bool) -> tuple[bool, bool]:
     """Return whether a patient without neutrophils falls ill within 20 days, and dies of it within 30."""
     found, mortality = Infections(HUMAN, seed), Mortality(DEADLY, 4.0, 190.0, 145.0)
-    host = against(0.0, treated=treated, room=(1.0, 0.0, 0.0, 0.0))
+    host = against(0.0, treated=(float(treated),) * 4, room=(1.0, 0.0, 0.0, 0.0))
     late = replace(host, prevented=(1.0, 1.0, 1.0, 1.0))
     for step in range(120):
         day = step / 4.0

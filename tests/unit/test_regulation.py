@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from abm.cells import Kind, Origin
+from abm.cells import Count, Kind, Origin
 from abm.model.body import Body, Dose
 from abm.model.body.immune import INDEX
+from abm.model.body.immunity import _surroundings
 from abm.model.body.organs import GVH
 from abm.model.body.regulation import allowed_growth
-from tests.unit.body_case import Person, live, make_body
+from tests.unit.body_case import Person, counts, live, make_body
 
 CD3 = 2.5e7 * 70.0
 MARROW = Dose("graft", "marrow", cd34=2e8, cd3=CD3)
@@ -27,17 +28,31 @@ def transplanted(ratio: float) -> Body:
 def test_growth_is_halved_where_the_table_says() -> None:
     body = make_body()
     pools, rules = body.lymphocytes.pools, body.allo.rules
-    assert allowed_growth(body.lymphocytes, 0.0, rules) == 1.0, "no donor cell is there"
+    assert allowed_growth(body.lymphocytes.pools, 0.0, rules) == 1.0, "no donor cell is there"
     pools[INDEX[Kind.CD4_NAIVE], Origin.DONOR] = 1e9
     for ratio, share in ((rules.treg_usual, 1.0), (rules.treg_usual + rules.treg_half, 0.5), (1.0, 1 / 7)):
         pools[INDEX[Kind.TREG], Origin.DONOR] = ratio * 1e9
-        assert allowed_growth(body.lymphocytes, 0.0, rules) == pytest.approx(share)
-    assert allowed_growth(body.lymphocytes, 1e9, rules) > 1 / 7, "effectors count as conventional cells"
+        assert allowed_growth(body.lymphocytes.pools, 0.0, rules) == pytest.approx(share)
+    assert allowed_growth(body.lymphocytes.pools, 1e9, rules) > 1 / 7, "effectors count as conventional cells"
 
 
 def test_the_regulatory_cells_of_a_usual_graft_change_nothing() -> None:
     body = transplanted(0.0)
-    assert allowed_growth(body.lymphocytes, float(body.allo.effectors[GVH]), body.allo.rules) == 1.0
+    assert allowed_growth(body.lymphocytes.pools, float(body.allo.effectors[GVH]), body.allo.rules) == 1.0
+
+
+def test_those_in_the_marrow_count() -> None:
+    body = transplanted(1.0)
+    agents = 50
+    table = counts(body, 6.0, host=0.0, donor=0.8)
+    seen = _surroundings(body, table[Count.POPULATION]).unregulated
+    body.lymphocytes.pools[INDEX[Kind.TREG], Origin.DONOR] -= agents * body.scale.cells_per_agent
+    table[Count.POPULATION, Kind.TREG, Origin.DONOR] = agents
+    assert body.lymphocytes.pools.min() >= 0.0
+    assert _surroundings(body, table[Count.POPULATION]).unregulated == pytest.approx(seen)
+    assert seen < 1.0
+    table[Count.POPULATION, Kind.TREG, Origin.DONOR] = 0
+    assert _surroundings(body, table[Count.POPULATION]).unregulated > seen
 
 
 def test_as_many_regulatory_as_other_cells_prevent_gvhd() -> None:

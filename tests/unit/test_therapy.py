@@ -82,6 +82,8 @@ def test_graft_and_cells_are_numbers_of_cells() -> None:
     assert stem_and_t_cells(found) == (pytest.approx(3.5e8), pytest.approx(1.4e8))
     infusion = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7))
     assert infusion == {1680: (Dose("cells", "dli", cd3=7e8),)}
+    if_left = schedule(Cells(day=60, action="cells", product="dli", cd3_per_kg=1e7, if_blast_fraction=0.01))
+    assert if_left == {1680: (Dose("cells", "dli", cd3=7e8, if_blast_fraction=0.01),)}
 
 
 def test_engineered_cells_are_of_the_product_and_not_of_a_donor() -> None:

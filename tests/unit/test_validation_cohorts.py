@@ -146,6 +146,11 @@ def test_cohorts_are_pooled_and_compared() -> None:
     assert (row.estimate.value, row.estimate.n, row.wall_s) == (18.0, 12, 12.0)
     apart = target(observable="anc_engraftment_day", protocol="a", reference="b", contrast="difference", band=[0, 10])
     assert score.score(apart, results, {}).estimate.value == 5.0
+    swapped = target(observable="anc_engraftment_day", protocol="b", reference="a", contrast="reduction", band=[0, 100])
+    estimate = score.score(swapped, results, {}).estimate
+    assert estimate.value == pytest.approx(100.0 * 5.0 / 20.5)
+    assert estimate.ci is not None
+    assert estimate.ci[0] < estimate.value < estimate.ci[1]
 
 
 def test_displacements_are_followed_around_the_box() -> None:

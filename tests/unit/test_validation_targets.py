@@ -118,6 +118,12 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
             9,
             'expected with contrast = "ratio"',
         ),
+        (
+            'statistic = "mean"',
+            'statistic = "mean"\nreference = "adults"\ncontrast = "reduction"',
+            12,
+            "expected '%', that of anc as reduction, found '1e9/L'",
+        ),
         ("[[target]]", "[[targets]]", 1, "targets: unknown table (did you mean target?)"),
         ("weight = 3", "weight = ", 12, "not valid TOML"),
     ],

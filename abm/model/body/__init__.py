@@ -179,16 +179,17 @@ class Body:
         edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
         self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
         immunity.take_back(self, counts)
-        immunity.advance(self, exits, edited, population, step_h)
+        immunity.advance(self, exits, edited, counts[Count.POPULATION], step_h)
         if seen is not None and self.engineered.present:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
         engagement.advance(self, population, step_h, seen)
-        for drug, level in self.treatment.advance((self.allo.grade(), self.engineered.grade()), step_h):
+        grades = (self.allo.grade(), self.engineered.grade(), threats.febrile_neutropenia(self))
+        for drug, level in self.treatment.advance(grades, step_h):
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
-        for dose in doses:
+        for dose in giving.due(doses, population):
             giving.give(self, dose)
         self.blood.transfuse(day)
         self.infections.advance(threats.host(self), day, step_h)

@@ -48,6 +48,7 @@ class Dose:
         origin: whose cells a graft or product holds.
         edit: how the stem and progenitor cells of a graft are edited; None: not at all.
         ccr5_null: share of the cells of a graft without functional CCR5.
+        if_blast_fraction: leukaemic share of nucleated marrow cells from which on a cell product is given.
         plan: when a treatment begins and how long it lasts.
     """
 
@@ -64,3 +65,4 @@ class Dose:
     edit: Edit | None = None
     receptor: Specificity = Specificity.NONE
     ccr5_null: float = 0.0
+    if_blast_fraction: float = 0.0

@@ -25,8 +25,8 @@ RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "
                      "lymphocyte_memory", "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
 #: Parameters of a class of which a share is more resistant, with their units, in the order of ``Resistant``.
 RESISTANT_UNITS = {"resistant_share": "1", "resistant_alpha": "1/Gy", "resistant_beta": "1/Gy2", "resistant_days": "d"}
-#: What drugs that act by their level inhibit: steps of T cells; the onset of infections; interleukin 6.
-EFFECTS = ("activation", "proliferation", "killing", "bacteria", "fungi", "cmv", "ebv", "il6")
+#: What drugs that act by their level inhibit: steps of T cells; the onset of infections; interleukin 6; bacteria.
+EFFECTS = ("activation", "proliferation", "killing", "bacteria", "fungi", "cmv", "ebv", "il6", "antibacterial")
 DOSE_UNITS = ("mg/kg", "mg/m2", "mg", "mg h/L")
 
 NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference")

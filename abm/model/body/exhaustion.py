@@ -30,12 +30,13 @@ _UNITS = {
     "recovery": "1/d",
     "weakness": "1",
     "brake": "1",
+    "brake_fresh": "1",
     "pd1_tiring": "1",
     "targets_half": "1",
     "ctla4_priming": "1",
     "ctla4_treg": "1",
 }
-_SHARES = ("weakness", "brake", "pd1_tiring", "ctla4_treg")
+_SHARES = ("weakness", "brake", "brake_fresh", "pd1_tiring", "ctla4_treg")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class ExhaustionRules:
         tiring: rate at which an engaged effector gains a level, 1/d.
         recovery: rate at which a lymphocyte at rest loses one, 1/d.
         weakness: share of the strikes lost at the highest level; in proportion below it.
-        brake: share of the other strikes that a target with a brake antigen takes away at the highest level, likewise.
+        brake: share of the other strikes that a target with a brake antigen takes away at the highest level.
+        brake_fresh: likewise of an effector that is not tired; in proportion between.
         pd1_tiring: share of the tiring that PD-1 causes.
         targets_half: cells with the antigen per T cell of the body at which T cells are engaged half of their time.
         ctla4_priming: gain in priming when CTLA-4 is blocked.
@@ -57,6 +59,7 @@ class ExhaustionRules:
     recovery: float
     weakness: float
     brake: float
+    brake_fresh: float
     pd1_tiring: float
     targets_half: float
     ctla4_priming: float
@@ -100,10 +103,11 @@ class Exhaustion(Packed):
         By level of exhaustion, and for each without and with a brake antigen on the target.
         """
         tired = [level / MOST for level in range(MOST + 1)]
-        free = 1.0 - pd1_blocked
+        free, r = 1.0 - pd1_blocked, self.rules
+        brakes = [r.brake_fresh * (1.0 - x) + r.brake * x for x in tired]
         chances = [
-            (1.0 - self.rules.weakness * x) * (1.0 - self.rules.brake * x * braked * free)
-            for x in tired
+            (1.0 - r.weakness * x) * (1.0 - brake * braked * free)
+            for x, brake in zip(tired, brakes, strict=True)
             for braked in (0.0, 1.0)
         ]
         return _thresholds(chances)

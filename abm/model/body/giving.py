@@ -8,11 +8,29 @@ import numpy as np
 
 from abm.cells import Kind
 from abm.model.body import hiv_course
+from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from abm.model.body import Body
     from abm.model.body.dose import Dose
+
+
+def due(doses: Sequence[Dose], population: NDArray[np.int64]) -> list[Dose]:
+    """Return the doses that are given, among them cells for a leukaemia only while there is enough of it.
+
+    Args:
+        doses: what the schedule says.
+        population: resident cells of the patch by kind and origin.
+    """
+    if not any(dose.if_blast_fraction for dose in doses):
+        return list(doses)
+    share = int(population[list(LEUKAEMIC)].sum()) / max(int(population.sum()), 1)
+    return [dose for dose in doses if share >= dose.if_blast_fraction]
 
 
 def give(body: Body, dose: Dose) -> None:

@@ -98,16 +98,18 @@ def _advance_chronic(body: Body, step_h: float) -> None:
 
 
 def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
-    by_origin = population.sum(axis=0)
+    residents = population[:FIRST_MOTILE]
+    by_origin = residents.sum(axis=0)
     host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
     reference = body.scale.reference_cellularity
+    everywhere = body.lymphocytes.pools + population[list(POOLS)] * body.scale.cells_per_agent
     return Surroundings(
         host_apc=min(host / reference, 1.0) if body.grafted else 1.0,
         donor_antigen=min(donor / reference, 1.0),
-        leukaemia=min(int(population[list(BLASTS)].sum()) / reference, 1.0),
+        leukaemia=min(int(residents[list(BLASTS)].sum()) / reference, 1.0),
         priming=1.0 + body.exhaustion.rules.ctla4_priming * body.antibodies.blocked(CTLA_4_AXIS),
         unbraked=body.antibodies.blocked(PD_1_AXIS),
-        unregulated=allowed_growth(body.lymphocytes, float(body.allo.effectors[GVH]), body.allo.rules),
+        unregulated=allowed_growth(everywhere, float(body.allo.effectors[GVH]), body.allo.rules),
         activation=1.0 - body.drugs.inhibition("activation"),
         proliferation=1.0 - body.drugs.inhibition("proliferation"),
         killing=1.0 - body.drugs.inhibition("killing"),

@@ -101,7 +101,7 @@ class Host:
         gut_loss: lost share of the gut epithelium.
         steroid: share of killing that steroids inhibit.
         prevented: share of the onsets of each that prophylaxis prevents.
-        treated: whether an episode is treated once it is told.
+        treated: share of the full treatment that is given against each once it is told.
     """
 
     defence: Sequence[float]
@@ -109,7 +109,7 @@ class Host:
     gut_loss: float = 0.0
     steroid: float = 0.0
     prevented: Sequence[float] = (0.0,) * len(PATHOGENS)
-    treated: bool = True
+    treated: Sequence[float] = (1.0,) * len(PATHOGENS)
 
 
 class Infections(Packed):
@@ -118,7 +118,7 @@ class Infections(Packed):
     Attributes:
         load: of every pathogen, in units of ``EPISODE``, shape (len(PATHOGENS),).
         began: day on which the present episode began; infinite between episodes; likewise.
-        covered: 1 if the drug that is given works, likewise.
+        covered: 1 if the usual drug works in the present episode, likewise.
         episodes: episodes so far, likewise.
         turn: steps so far, which number the draws.
     """
@@ -145,7 +145,7 @@ class Infections(Packed):
             self._invade(i, pathogen, rate, luck, step_h / HOURS_PER_DAY)
             if self.load[i] > 0.0:
                 self._grow(i, pathogen, host, step_h / HOURS_PER_DAY)
-                self._tell(i, pathogen, float(host.treated), luck, day, step_h / HOURS_PER_DAY)
+                self._tell(i, pathogen, host.treated[i], luck, day, step_h / HOURS_PER_DAY)
         self.turn += 1.0
 
     def _invade(self, i: int, pathogen: Pathogen, rate: float, luck: Sequence[float], days: float) -> None:
@@ -160,7 +160,7 @@ class Infections(Packed):
         load = float(self.load[i])
         growth = pathogen.growth * host.room[i] * (1.0 - min(load / pathogen.capacity, 1.0))
         eaten = pathogen.kill * host.defence[i] / (1.0 + load / pathogen.saturation)
-        cured = pathogen.treatment * float(self.covered[i])
+        cured = pathogen.treatment * float(self.covered[i]) * host.treated[i]
         grown = load * exp(min(max(growth - eaten - cured, -100.0), 100.0) * days)
         self.load[i] = grown if grown > 1e-3 * pathogen.saturation else 0.0
 
@@ -169,12 +169,12 @@ class Infections(Packed):
         if self.began[i] < inf and self.load[i] == 0.0:
             self.began[i], self.covered[i] = inf, 0.0
         elif self.began[i] < inf:
-            if luck[3] < 1.0 - exp(-pathogen.adapt * days):
-                self.covered[i] = treated
+            if treated > 0.0 and luck[3] < 1.0 - exp(-pathogen.adapt * days):
+                self.covered[i] = 1.0
         elif self.load[i] >= EPISODE:
             self.began[i] = day
             self.episodes[i] += 1.0
-            self.covered[i] = treated * float(luck[2] >= pathogen.uncovered)
+            self.covered[i] = float(luck[2] >= pathogen.uncovered)
 
     def hazards(self) -> Floats:
         """Return the hazard of death by every pathogen, 1/d, shape (len(PATHOGENS),); none before an episode."""

@@ -73,6 +73,10 @@ class Mortality(Packed):
         """Probability that somebody with these hazards is alive."""
         return exp(-min(total(self.exposure), 700.0))
 
+    def risk(self, cause: str) -> float:
+        """Return the probability that somebody with these hazards has died of ``cause``, were there no other."""
+        return 1.0 - exp(-min(float(self.exposure[CAUSES.index(cause)]), 700.0))
+
     def hazards(self, anc: float, platelets: float, hb: float, illness: Illness = HEALTHY) -> Floats:
         """Return the hazards in 1/d by cause at these counts (1e9/L; g/L), beyond those of a healthy adult."""
         infection, *others = (

@@ -94,7 +94,7 @@ class Surroundings:
         donor_antigen: donor cells of the marrow relative to homeostasis, 0-1; likewise ``leukaemia``.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
         priming: factor by which blocked checkpoints raise priming.
-        unbraked: blocked share of the checkpoint that holds exhausted cells back.
+        unbraked: blocked share of the checkpoint that holds exhausted cells back, and others away from intact tissue.
         unregulated: share of their growth that regulatory cells of the graft leave to its alloreactive ones.
     """
 
@@ -187,6 +187,7 @@ class Alloimmunity(Packed):
         by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
         seen = (danger + by_leukaemia * (1.0 - danger), r.rejection_danger * around.donor_antigen)
         signals = [level * (host_apc * around.activation) for level in seen]
+        signals[GVH] += r.activation_without_pd1 * around.unbraked * around.activation  # by intact tissue
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
@@ -200,7 +201,10 @@ class Alloimmunity(Packed):
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
             *(-cells for cells in started),
-            *(started[d] + effectors[d] * (growth[d] - r.effector_death) + awoken[d] for d in (GVH, HVG)),
+            *(
+                started[d] + effectors[d] * (growth[d] - r.effector_death) + awoken[d] * r.reinvigorated_yield
+                for d in (GVH, HVG)
+            ),
             *started,
             *(
                 effectors[d] * (r.effector_death * r.exhausted_share) - exhausted[d] * r.exhausted_loss - awoken[d]

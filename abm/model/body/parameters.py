@@ -155,6 +155,8 @@ class OrganRules:
     exhausted_share: float = _in("1")
     exhausted_loss: float = _in("1/d")
     reinvigoration: float = _in("1/d")
+    reinvigorated_yield: float = _in("1")
+    activation_without_pd1: float = _in("1")
     apc_turnover: float = _in("d")
     tissue_kill: float = _in("1/d")
     tissue_kill_half: float = _in("cells")

@@ -118,6 +118,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     **{f"{name}_episodes": ("1", f"{name}: episodes so far") for name in PATHOGENS},
     "infection_rate": ("1/d", "severe bacterial infections to be expected per day in this state"),
     "survival": ("fraction", "probability to have survived all hazards so far, were there a draw"),
+    "gvhd_death_risk": ("fraction", "probability to have died of GVHD by now, were it the only cause of death"),
     "cause_of_death": (
         "1",
         "0: alive; 1: infection, 2: bleeding, 3: anaemia, 4: GVHD, 5: leukaemia, 6: toxicity; "
@@ -251,6 +252,7 @@ def _damage(body: Body) -> dict[str, float]:
         "allo_effectors": float(allo.effectors[GVH]),
         "host_versus_graft_effectors": float(allo.effectors[HVG]),
         "survival": body.mortality.survival,
+        "gvhd_death_risk": body.mortality.risk("GVHD"),
         "cause_of_death": body.mortality.cause,
         "cellularity": body.cellularity,
     }

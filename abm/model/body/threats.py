@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from abm.cells import Kind, Origin, Specificity
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.immune import INDEX
-from abm.model.body.infection import PATHOGENS, Host
+from abm.model.body.infection import BACTERIA, FUNGI, PATHOGENS, Host
 from abm.model.body.mortality import Illness
 from abm.model.body.numerics import total
 from abm.model.body.organs import ORGANS
@@ -20,6 +21,8 @@ from abm.model.body.repertoire import Repertoire
 if TYPE_CHECKING:
     from abm.model.body import Body
 
+#: Upper limits of the neutrophil count in neutropenia of grades 1-4, 1e9/L (CTCAE).
+NEUTROPENIA = (2.0, 1.5, 1.0, 0.5)
 _NOBODY = 1e-9  #: keeps a quotient finite
 VIRUSES = (Specificity.CMV, Specificity.EBV)
 
@@ -61,8 +64,22 @@ def host(body: Body) -> Host:
         gut_loss=1.0 - float(body.allo.integrity[ORGANS.index("gut")]),
         steroid=steroid,
         prevented=[body.drugs.inhibition(name) for name in PATHOGENS],
-        treated=body.patient.treat_infections,
+        treated=_treated(body),
     )
+
+
+def _treated(body: Body) -> list[float]:
+    """Return the share of the full treatment by pathogen: the usual one, or the antibiotics on board."""
+    usual = [float(body.patient.treat_infections)] * len(PATHOGENS)
+    usual[BACTERIA] = max(usual[BACTERIA], body.drugs.inhibition("antibacterial"))
+    return usual
+
+
+def febrile_neutropenia(body: Body) -> int:
+    """Return the grade of neutropenia while an infection by bacteria or fungi gives fever, 0-4 (0: no fever)."""
+    if min(float(body.infections.began[i]) for i in (BACTERIA, FUNGI)) == inf:
+        return 0
+    return sum(body.blood.anc < limit for limit in NEUTROPENIA)
 
 
 def illness(body: Body, population: NDArray[np.int64]) -> Illness:

@@ -10,8 +10,8 @@ import numpy as np
 
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 
-#: Complications that a drug may wait for: acute graft-versus-host disease, cytokine release.
-AGAINST = ("gvhd", "crs")
+#: Complications that a drug may wait for: acute graft-versus-host disease, cytokine release, fever in neutropenia.
+AGAINST = ("gvhd", "crs", "fever")
 
 
 @dataclass(frozen=True)
