@@ -150,7 +150,7 @@ class WellMixed:
         stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(N_KINDS)])
         active = np.arange(MAX_STAGES) < stages[:, None]
         hazard = np.repeat(table[_CYCLING, None, :N_HAZARDS], MAX_STAGES, axis=1)
-        hazard[..., [Behaviour.KILL, Behaviour.ACTIVATE]] = 0.0
+        hazard[..., [Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE]] = 0.0
         hazard[..., _EGRESS] *= self.distance[:, None]
         hazard[..., _MATURE] *= active
         hazard[..., _DIVIDE] *= active * room

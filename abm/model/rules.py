@@ -59,6 +59,9 @@ _NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zer
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
+_FAINT, _CERTAIN = 1e-4, 100.0  # hazards of a step that spare all others, and none
+#: Events that share a step with death by drugs; a move shares it with nothing.
+_RIVALS = [b for b in range(N_HAZARDS) if b not in (Behaviour.DRUG, Behaviour.MOVE)]
 
 
 class StepRates(NamedTuple):
@@ -213,6 +216,7 @@ class Rules:
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
+        rate[..., _RIVALS] *= _outliving(by_drug)[..., None]
         rate[..., Behaviour.DRUG] = by_drug
         rate[..., Behaviour.RENEW] = 0.0
         highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
@@ -271,6 +275,17 @@ class Rules:
     def lineage(self, *names: str) -> NDArray[np.bool_]:
         """Return which kinds belong to the lineages, shape (64,)."""
         return np.array([k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)])
+
+
+def _outliving(killed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by what the other hazards of a step are multiplied so that only cells which outlive it have their events.
+
+    x / (exp(x) - 1) at a hazard x by drug or radiation. As mere rivals the other events would save their cells: in the
+    hour of a lethal dose one cell in a hundred would divide instead of dying.
+    """
+    values, place = np.unique(np.clip(killed, _FAINT, _CERTAIN), return_inverse=True)
+    factor = np.array([x / (exactmath.exp(x) - 1.0) if x > _FAINT else 1.0 for x in values.tolist()])
+    return factor[place].reshape(killed.shape)
 
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:

@@ -71,6 +71,20 @@ def test_the_ceiling_bounds_what_any_neighbourhood_can_do() -> None:
     assert touched[Kind.BLAST * 2] > untouched[Kind.BLAST * 2]  # it may be killed
 
 
+@pytest.mark.parametrize("killed", [1e-3, 0.5, 2.0, 8.0])
+def test_only_what_outlives_a_dose_divides(killed: float) -> None:
+    """Daughters come of survivors only, however large the kill: as competing hazards alone do not have it."""
+    rules, row = Rules.load(FOLDER / "human"), 2 * Kind.MYELOCYTE + 1
+    divided = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0).wild[row, Behaviour.DIVIDE]
+    hazards = rules.rates(dict(BODY_SIGNALS), NO_DRUG + killed, 1.0).wild[row].astype(float)
+    hazards[[Behaviour.KILL, Behaviour.MOVE, Behaviour.RENEW]] = 0.0  # nobody strikes; a move has no turn with them
+    acts = -np.expm1(-hazards.sum())
+    share = hazards * acts / hazards.sum()
+    came = (1 - acts + 2 * share[Behaviour.DIVIDE]) / np.exp(-killed)
+    assert share[Behaviour.DIVIDE] == pytest.approx(divided * np.exp(-killed), rel=0.03)
+    assert 1.0 < came < 1.0 + 2.0 * divided
+
+
 def test_a_kind_without_rates_has_no_ceiling() -> None:
     rules = Rules.load(FOLDER / "human")
     step = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0)

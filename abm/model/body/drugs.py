@@ -57,6 +57,8 @@ def radiation_target(kind: Kind, cycle: Cycle) -> str:
     """Return the class of a cell as radiation sees it; B cells count as naive lymphocytes once in the blood."""
     if is_motile(kind):
         return "lymphocyte_naive" if kind in NAIVE else "lymphocyte_memory"
+    if kind is Kind.MEGAKARYOCYTE:  # doubles its DNA without a division: no mitotic death (Ebbe & Stohlman, Blood 1970)
+        return "maturing"
     return drug_target(kind, cycle)
 
 
