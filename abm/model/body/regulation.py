@@ -20,7 +20,7 @@ def allowed_growth(lymphocytes: Lymphocytes, effectors: float, rules: OrganRules
         effectors: activated alloreactive cells, which stand in none of the pools.
         rules: parameters.
     """
-    theirs = [pool[Origin.DONOR] + pool[Origin.DONOR2] for pool in lymphocytes.pools.tolist()]
+    theirs: list[float] = [pool[Origin.DONOR] + pool[Origin.DONOR2] for pool in lymphocytes.pools.tolist()]
     regulatory = theirs[INDEX[Kind.TREG]]
     conventional = effectors
     for kind in T_CELLS:
