@@ -54,6 +54,8 @@ class WellMixed:
             they carry, in cells with all of it.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
+        kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
+            kind, shape (n, 64).
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,6 +86,12 @@ class WellMixed:
         self.sites = census.marrow
         self.full = 1.0 - traffic["open_share"]
         self.reference = self.cells / census.marrow
+        self.kinds = np.array([*rules.fates])
+        self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
+        self.fates = np.zeros((len(self.kinds), N_KINDS))
+        for row, options in enumerate(rules.fates.values()):
+            for following, part in options:
+                self.fates[row, following] += part
         self.distance, self.at_niche, self.beside = local_answers(config, rules)
 
     @property
@@ -165,18 +173,15 @@ class WellMixed:
         kept = 1.0 - dies - share[..., _EGRESS] - share[..., _MATURE] + share[..., _DIVIDE] * (2.0 * again - 1.0)
         passed = share[..., _MATURE] + share[..., _DIVIDE] * (1.0 - again)  # each daughter has half of the label
         lost = dies + share[..., _EGRESS] + passed
-        self.pool = cells * kept + self._onward(cells * onward, stages)
-        self.label = label * (1.0 - lost) + self._onward(label * passed, stages)
+        self.pool = cells * kept + self._onward(cells * onward)
+        self.label = label * (1.0 - lost) + self._onward(label * passed)
 
-    def _onward(self, flux: Floats, stages: NDArray[np.int64]) -> Floats:
+    def _onward(self, flux: Floats) -> Floats:
         """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
         arrived = np.zeros_like(flux)
         arrived[:, :, 1:] = flux[:, :, :-1]
-        for kind, options in self.model.rules.fates.items():
-            last = stages[kind]
-            arrived[:, kind, last] = 0.0
-            for following, part in options:
-                arrived[:, following, 0] += flux[:, kind, last - 1] * part
+        arrived[:, self.kinds, self.stages] = 0.0
+        arrived[:, :, 0] = flux[:, self.kinds, self.stages - 1] @ self.fates
         return arrived
 
     def _move_stem_cells(self, table: Floats, room: float, counts: Floats) -> None:

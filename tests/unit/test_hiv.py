@@ -245,6 +245,9 @@ def test_a_patient_on_therapy_before_the_run_starts_suppressed() -> None:
     assert seen["hiv_load"] < 50
     assert seen["hiv_latent"] > 1e4
     assert seen["hiv_blocked"] > 0.98
+    clones = body.clones.ids.copy()
+    body.clones.settle()
+    assert (body.clones.ids == clones).all(), "nobody waits for a slot that a checkpoint would forget"
 
 
 # -- the law

@@ -69,6 +69,7 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
         if now > exposure.art_day and hiv.art.adherence == 0.0:
             hiv.art.order(1.0)
         body.lymphocytes.advance(exits, body.lymphopenia, EARLIER_STEP_H)
+        body.clones.settle()
         hiv.advance(body.lymphocytes.pools, surroundings(body), now, EARLIER_STEP_H)
 
 

@@ -21,7 +21,7 @@ def allowed_growth(lymphocytes: Floats, effectors: float, rules: OrganRules) -> 
         effectors: activated alloreactive cells, which stand in none of the pools.
         rules: parameters.
     """
-    theirs = [pool[Origin.DONOR] + pool[Origin.DONOR2] for pool in lymphocytes.tolist()]
+    theirs: list[float] = [pool[Origin.DONOR] + pool[Origin.DONOR2] for pool in lymphocytes.tolist()]
     regulatory = theirs[INDEX[Kind.TREG]]
     conventional = effectors
     for kind in T_CELLS:
