@@ -67,7 +67,8 @@ def paced(rules: Rules, open_share: float, config: Config) -> Rules:
         message = f"expected nothing for a disease whose stem cells do not grow ({now:.2g} per day), found {wanted:g}"
         raise config.error("patient.residual_doubling_days", message)
     base, leukaemic = rules.base.copy(), np.repeat(rules.mask(Flag.LEUKAEMIC), 2)
-    base[np.ix_(leukaemic, _PACED)] *= LN2 / wanted / now
+    for behaviour in _PACED:
+        base[leukaemic, behaviour] *= LN2 / wanted / now
     return replace(rules, base=base)
 
 

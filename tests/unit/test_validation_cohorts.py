@@ -148,6 +148,20 @@ def test_cohorts_are_pooled_and_compared() -> None:
     assert score.score(apart, results, {}).estimate.value == 5.0
 
 
+def test_groups_of_one_cohort_are_compared() -> None:
+    """An observable against another one, which other patients of the same cohort have."""
+    values = [("anc_engraftment_day", d) for d in range(20, 27)] + [
+        ("platelet_engraftment_day", d) for d in range(10, 17)
+    ]
+    results = {"a": [{"first_day": 0, "values": {name: d}, "curves": {}, "wall_s": 1} for name, d in values]}
+    apart = target(
+        observable="anc_engraftment_day", against="platelet_engraftment_day",
+        protocol="a", reference="a", contrast="difference", band=[0, 20],
+    )  # fmt: skip
+    row = score.score(apart, results, {})
+    assert (row.estimate.value, row.estimate.n) == (10.0, 7)
+
+
 def test_displacements_are_followed_around_the_box() -> None:
     """Two walkers, one a step of 3 along x every hour and across the border, one at rest: mean of 12**2 and 0."""
     hours = np.arange(25)
