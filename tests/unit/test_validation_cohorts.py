@@ -97,6 +97,14 @@ def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) ->
     assert config.events[2].day == 0
 
 
+def test_priors_of_dropped_events_fall_away(protocols: dict[str, targets.Protocol]) -> None:
+    prior = protocols["adults"].priors["patient.weight_kg"]
+    priors = {f"events.{name}": prior for name in ("busulfan.dose_mg_per_kg", "graft.cd34_per_kg")}
+    changes = {"scenario": "aml_hsct", "drop": ("busulfan",), "priors": priors}
+    (case,) = cases.cases("ric", protocols["adults"].model_copy(update=changes), quick=False, seeds=1)
+    assert [key for key, _ in case.drawn] == ["events.graft.cd34_per_kg"]
+
+
 def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
     wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
     with pytest.raises(ConfigError, match=r"protocols: adults: does not fit homeostasis.toml: .*wieght_kg"):
