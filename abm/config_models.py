@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from abm import resources
 from abm.config_hiv import Infected
 from abm.config_infection import Exposed
+from abm.config_leukaemia import Leukaemic
 from abm.config_table import Table, parameter
 from abm.tables import did_you_mean
 
@@ -110,7 +111,7 @@ class Time(Table):
         return value
 
 
-class Patient(Infected, Exposed):
+class Patient(Infected, Exposed, Leukaemic):
     """The host and the donor."""
 
     weight_kg: Annotated[float, parameter("kg", "body weight; scales doses", gt=0, le=300)] = 70.0

@@ -29,11 +29,12 @@ from abm.config_events import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
-from abm.model import therapy, tissue
+from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
+from abm.model.body.residue import StemCells
 from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
@@ -74,9 +75,10 @@ def load_model(config: Config) -> Model:
     """Read and check everything a run depends on; raises ConfigError before anything is written."""
     folder = rules_of(config.patch, config.patient.disease)
     _check_shape(config)
-    rules = load_rules(folder)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
+    rules = leukaemia.paced(load_rules(folder), traffic["open_share"], config)
     tables = Tables.load(folder)
+    leukaemia.check(config, has_table=tables.residue is not None)
     _unseen(config, rules)
     substeps = _substeps(config, rules)
     return Model(
@@ -339,14 +341,26 @@ def make_scale(model: Model, census: Census) -> Scale:
     exits = model.homeostasis.exits * n
     per_day = daily_production(model.tables, model.config.patient.weight_kg)
     marrow_cells = model.traffic["marrow_cells"] * body_size(model)
+    per_agent = marrow_cells / (resident - float(pool[Kind.RETICULOCYTE]))
     return Scale(
-        cells_per_agent=marrow_cells / (resident - float(pool[Kind.RETICULOCYTE])),
+        cells_per_agent=per_agent,
         exit_cells={kind: cells / float(exits[kind]) if exits[kind] > 0 else 0.0 for kind, cells in per_day.items()},
         reference_cellularity=resident,
         cells_per_hsc=model.traffic["active_hsc"] * body_size(model) / n,
         megakaryocytes=fsum(float(pool[kind]) for kind in MEGAKARYOCYTES),
         division={k: float(model.rules.base[k * 2 + Cycle.CYCLING, Behaviour.DIVIDE]) for k in model.rules.kinds},
+        leukaemia=_followed(model, marrow_cells, per_agent),
     )
+
+
+def _followed(model: Model, marrow_cells: float, cells_per_agent: float) -> StemCells | None:
+    """Return the stem cells of a leukaemia that is followed below one agent; ``None``: none is."""
+    patient, residue = model.config.patient, model.tables.residue
+    if not patient.residual_leukaemia or residue is None:
+        return None
+    frequency = residue.lsc_frequency if patient.lsc_frequency is None else patient.lsc_frequency
+    fraction = patient.blast_fraction
+    return leukaemia.stem_cells(model.rules, model.traffic, frequency, marrow_cells, cells_per_agent, fraction)
 
 
 def make_watch(model: Model) -> Watch:

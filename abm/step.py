@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, ledger, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
@@ -155,6 +155,7 @@ class Simulation:
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
         self._advance_body(t, counts, doses, reading.seen() if watched else None)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
+        self._show_residue(t, counts)
         self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs, directed)
         self.last = counts
@@ -230,6 +231,13 @@ class Simulation:
                 variant = activated_variant(self.model.rules.heredity.variants)
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)
                 self.circulation.edit(product, before)
+
+    def _show_residue(self, step: int, counts: NDArray[np.int64]) -> None:
+        """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
+        if self.body.residue is not None:
+            there = int(counts[Count.POPULATION, Kind.LSC].sum()) + self.circulation.number(Kind.LSC)
+            missing = int(self.body.residue.agents) - there
+            self.circulation.infuse({Kind.LSC: float(max(missing, 0))}, Origin.HOST, step)
 
     def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:
         """Let cells die at once that carry a safety switch; those of the body die at the end of the step."""

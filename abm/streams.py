@@ -35,6 +35,7 @@ class Stream(IntEnum):
     INFECTION = 20  # inocula, episodes and their drugs; the "site" is the pathogen, the step that of the body
     CHRONIC = 21  # whether chronic GVHD begins
     VIRUS = 23  # events of HIV infection that are few, and doses taken; the "site" is a running number
+    RESIDUE = 24  # whether residual leukaemia is left: one draw for the whole course
     EXHAUST = 26  # whether a lymphocyte tires or recovers; draw 1, on the host: how tired those are that arrive
     SWITCH = 31  # which cells a safety switch kills; draw: layer, or 2 for the "site" of a cell in the blood
     EDIT = 30  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number

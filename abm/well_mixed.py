@@ -60,8 +60,9 @@ class WellMixed:
 
     def __init__(self, config: Config) -> None:
         """Start a healthy patient at homeostasis."""
-        if config.patient.blast_fraction:
-            raise config.error("patient.blast_fraction", "expected 0: a well-mixed patient has no leukaemia")
+        if config.patient.blast_fraction and not config.patient.residual_leukaemia:
+            message = "expected 0, or residual_leukaemia = true: a well-mixed patient has no other leukaemia"
+            raise config.error("patient.blast_fraction", message)
         self.config, self.model = config, setup.load_model(config)
         if self.model.harvests:
             raise config.error("events", "expected no marrow_of: a well-mixed patient takes no cells of a checkpoint")

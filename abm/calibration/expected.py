@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from abm.calibration.search import simulate_well_mixed
-from abm.config import load_config
+from abm.config import Patient, load_config
 from abm.endpoints import RELAPSE
 from abm.validation import cases, score, work
 from abm.validation.cases import Case
 from abm.validation.score import Row
 from abm.validation.targets import Catalogue, Protocol, Target
 
-#: A well-mixed patient has no leukaemia: one in remission is followed without, one with more is not followed.
+#: A well-mixed patient has no leukaemia but what is followed in numbers: one in remission is followed without, one with
+#: more is not followed.
 _HEALTHY = "patient.blast_fraction=0.0"
 LEUKAEMIA, EXPERIMENT = "a well-mixed patient has no leukaemia", "no scenario, and so no well-mixed patient"
 OTHER_MARROW = "a well-mixed patient takes no cells of a checkpoint"
@@ -37,9 +38,11 @@ def expected(
 
 
 def members(name: str, protocol: Protocol, seeds: int) -> list[Case]:
-    """Return the patients of a cohort, without the last blasts of a remission."""
-    changes = (*protocol.quick, *([_HEALTHY] if _blasts(name, protocol) else []))
-    free = {key: prior for key, prior in protocol.priors.items() if key != "patient.blast_fraction"}
+    """Return the patients of a cohort, without the last blasts of a remission unless these are followed in numbers."""
+    patient, priors = _first(name, protocol), protocol.priors
+    without = bool(patient.blast_fraction) and not patient.residual_leukaemia
+    changes = (*protocol.quick, *([_HEALTHY] if without else []))
+    free = {key: prior for key, prior in priors.items() if key != "patient.blast_fraction"} if without else priors
     changed = protocol.model_copy(update={"quick": changes, "priors": free})
     return cases.cases(name, changed, quick=True, seeds=seeds if free else 1)
 
@@ -52,10 +55,11 @@ def unfit(name: str, protocol: Protocol) -> str:
         return reason
     if any("marrow_of" in event for event in cases.event_list(protocol, cases.scenario_file(protocol))):
         return OTHER_MARROW
-    return LEUKAEMIA if _blasts(name, protocol) > RELAPSE else ""
+    patient = _first(name, protocol)
+    return LEUKAEMIA if patient.blast_fraction > RELAPSE and not patient.residual_leukaemia else ""
 
 
-def _blasts(name: str, protocol: Protocol) -> float:
-    """Return the leukaemic share of the marrow that the first patient of a cohort has at the start."""
+def _first(name: str, protocol: Protocol) -> Patient:
+    """Return the first patient of a cohort."""
     case = cases.cases(name, protocol, quick=True, seeds=1)[0]
-    return load_config(Path(case.scenario), case.overrides, case.seed).patient.blast_fraction
+    return load_config(Path(case.scenario), case.overrides, case.seed).patient

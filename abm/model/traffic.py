@@ -143,6 +143,10 @@ class Circulation:
             )
         return self.hot.size - before
 
+    def number(self, kind: Kind) -> int:
+        """Return how many cells of a kind circulate."""
+        return int((self.hot & _KIND_MASK == kind).sum())
+
     def edit(self, product: Product, first: int) -> None:
         """Edit the cells from the one with number ``first`` on, as they were before they were given."""
         hot, cold = product(self.hot[first:], self.cold[first:])

@@ -86,7 +86,7 @@ def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int | None) -> l
 
 def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) -> Case:
     path = scenario_file(protocol)
-    drawn = tuple((key, draw(prior, key, seed)) for key, prior in protocol.priors.items())
+    drawn = tuple((key, draw(prior, key, seed)) for key, prior in protocol.priors.items() if not _idle(key, protocol))
     texts = (*changes, *(f"{key}={value!r}" for key, value in drawn))
     events = event_list(protocol, path)
     if path is None:
@@ -103,6 +103,12 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     decides += ["well_mixed"] if protocol.well_mixed else []
     return Case(name, seed, str(path), "", overrides, drawn, _digest(decides), protocol.well_mixed)
+
+
+def _idle(key: str, protocol: Protocol) -> bool:
+    """Return whether a parameter belongs to an event that the protocol leaves out."""
+    table, _, name = key.partition(".")
+    return table == "events" and name.split(".")[0] in protocol.drop
 
 
 def event_list(protocol: Protocol, path: Path | None) -> list[Mapping[str, Any]]:

@@ -39,9 +39,9 @@ class Row:
     wall_s: float = 0.0
 
 
-def value_of(result: Result, target: Target) -> float:
+def value_of(result: Result, target: Target, *, reference: bool = False) -> float:
     """Return what one patient contributes; infinite if an event never happened, not a number if there is nothing."""
-    entry = registry()[target.observable]
+    entry = registry()[(target.against if reference else "") or target.observable]
     if not entry.curve:
         value = result["values"].get(entry.name)
         return nan if value is None else inf if value == "never" else float(value)
@@ -72,7 +72,7 @@ def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mappi
     mine = [result for name in target.protocol for result in results.get(name, ())]
     other = list(results.get(target.reference, ()))
     values = np.array([value_of(result, target) for result in mine], dtype=np.float64)
-    estimate = _estimate(target, values, np.array([value_of(r, target) for r in other]), mine)
+    estimate = _estimate(target, values, np.array([value_of(r, target, reference=True) for r in other]), mine)
     wall = sum(float(result["wall_s"]) for result in (*mine, *other))
     return Row(target, stats.verdict(estimate, target.band), "", estimate, tuple(values.tolist()), wall)
 

@@ -90,6 +90,7 @@ class Target(Table):
         parameter("", "protocol against reference; reduction: by how many percent it is below"),
     ] = ""
     observable: Annotated[str, parameter("", "name of analysis/observables")] = ""
+    against: Annotated[str, parameter("", "what of the reference it is compared with, if that is another")] = ""
     day: Annotated[float | None, parameter("d", "day whose value counts")] = None
     days: Annotated[
         Pair | None, parameter("d", "days whose mean counts", form="two days [first, last]", strict=False)
@@ -124,7 +125,7 @@ class Target(Table):
             raise ValueError(msg)
         return value
 
-    @field_validator("observable")
+    @field_validator("observable", "against")
     @classmethod
     def _known(cls, value: str, info: ValidationInfo) -> str:
         known = (info.context or {}).get("observables", {})
@@ -276,6 +277,8 @@ def _cohort_problem(target: Target, protocols: Mapping[str, Protocol]) -> tuple[
                 return "species", f"expected {protocols[name].species}, that of {name}, found {target.species}"
     if bool(target.reference) != bool(target.contrast):
         return "contrast", "expected contrast and reference, or neither"
+    if target.against and not target.contrast:
+        return "against", "expected with contrast and reference: it is an observable of the reference"
     if target.contrast and target.statistic not in ("median", "mean", "hazard"):
         return "statistic", f'expected median or mean, of which a {target.contrast} is made, found "{target.statistic}"'
     if target.statistic == "hazard" and target.contrast != "ratio":

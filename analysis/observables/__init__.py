@@ -25,6 +25,7 @@ from . import (
     losses,
     lymphocytes,
     marrow,
+    relapse,
     residual,
     takes,
     virus,
@@ -36,7 +37,7 @@ NEVER = "never"
 
 __all__ = [
     "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "edits", "engraftment",
-    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "residual", "takes", "virus",
+    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "relapse", "residual", "takes", "virus",
 ]  # fmt: skip
 
 

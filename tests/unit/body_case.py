@@ -29,6 +29,7 @@ class Person:
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0
+    leukaemia_sensitivity: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

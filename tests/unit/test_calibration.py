@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from abm.calibration.problem import current, find, read_problem, targets_of, wri
 from abm.cells import Behaviour, Count, Kind, Label
 from abm.config import load_config
 from abm.errors import ConfigError
+from abm.model.body.residue import RESIDUAL
 from abm.model.rules import load_rules
 from abm.tables import Overlay
 from abm.validation.targets import read_catalogue
@@ -157,7 +159,7 @@ def healthy(*changes: str) -> WellMixed:
 
 
 def test_a_well_mixed_patient_has_no_leukaemia() -> None:
-    with pytest.raises(ConfigError, match="expected 0: a well-mixed patient has no leukaemia"):
+    with pytest.raises(ConfigError, match="a well-mixed patient has no other leukaemia"):
         healthy('patient.disease="aml"', "patient.blast_fraction=0.1")
 
 
@@ -229,6 +231,21 @@ def test_a_cohort_in_remission_is_followed_without_its_last_blasts() -> None:
     assert {name: unfit(name, protocols[name]) for name in ("autograft", "walk", "untreated_aml", "induction")} == {
         "autograft": "", "walk": EXPERIMENT, "untreated_aml": "", "induction": LEUKAEMIA,
     }  # fmt: skip
+
+
+def test_what_is_followed_in_numbers_is_followed_without_a_lattice_too() -> None:
+    protocols = read_catalogue().protocols
+    (case,) = members("relapse_aml", protocols["relapse_aml"], 1)
+    assert "patient.blast_fraction" in dict(case.drawn)
+    assert "patient.blast_fraction=0.0" not in case.overrides
+    assert not unfit("relapse_cml", protocols["relapse_cml"])
+    config = load_config(Path(case.scenario), (*case.overrides, "patient.blast_fraction=0.6"), case.seed)
+    patient = WellMixed(config)
+    while config.day(patient.step) < 0.0:
+        patient.advance()
+    assert patient.body.residue is not None
+    assert patient.body.residue.phase == RESIDUAL
+    assert 1.0 < -patient.body.residue.log_growth / log(10.0) < 6.0  # what busulfan and cyclophosphamide kill
 
 
 @pytest.mark.parametrize("args", [[], ["neutrophils", "--expect", "O11"]])

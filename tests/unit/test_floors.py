@@ -36,6 +36,7 @@ FLOORS = (
         "config_graft",
         "config_hiv",
         "config_infection",
+        "config_leukaemia",
         "config_lines",
         "config_events",
         "config_models",

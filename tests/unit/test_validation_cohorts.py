@@ -97,6 +97,14 @@ def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) ->
     assert config.events[2].day == 0
 
 
+def test_priors_of_dropped_events_fall_away(protocols: dict[str, targets.Protocol]) -> None:
+    prior = protocols["adults"].priors["patient.weight_kg"]
+    priors = {f"events.{name}": prior for name in ("busulfan.dose_mg_per_kg", "graft.cd34_per_kg")}
+    changes = {"scenario": "aml_hsct", "drop": ("busulfan",), "priors": priors}
+    (case,) = cases.cases("ric", protocols["adults"].model_copy(update=changes), quick=False, seeds=1)
+    assert [key for key, _ in case.drawn] == ["events.graft.cd34_per_kg"]
+
+
 def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
     wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
     with pytest.raises(ConfigError, match=r"protocols: adults: does not fit homeostasis.toml: .*wieght_kg"):
@@ -151,6 +159,20 @@ def test_cohorts_are_pooled_and_compared() -> None:
     assert estimate.value == pytest.approx(100.0 * 5.0 / 20.5)
     assert estimate.ci is not None
     assert estimate.ci[0] < estimate.value < estimate.ci[1]
+
+
+def test_groups_of_one_cohort_are_compared() -> None:
+    """An observable against another one, which other patients of the same cohort have."""
+    values = [("anc_engraftment_day", d) for d in range(20, 27)] + [
+        ("platelet_engraftment_day", d) for d in range(10, 17)
+    ]
+    results = {"a": [{"first_day": 0, "values": {name: d}, "curves": {}, "wall_s": 1} for name, d in values]}
+    apart = target(
+        observable="anc_engraftment_day", against="platelet_engraftment_day",
+        protocol="a", reference="a", contrast="difference", band=[0, 20],
+    )  # fmt: skip
+    row = score.score(apart, results, {})
+    assert (row.estimate.value, row.estimate.n) == (10.0, 7)
 
 
 def test_displacements_are_followed_around_the_box() -> None:

@@ -112,6 +112,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
             "expected median or mean, of which a ratio is made",
         ),
         ('statistic = "mean"', 'statistic = "hazard"', 9, 'expected with contrast = "ratio"'),
+        ('statistic = "mean"', 'statistic = "mean"\nagainst = "hb"', 10, "expected with contrast and reference"),
+        ('statistic = "mean"', 'statistic = "mean"\nagainst = "anx"', 10, "expected an observable of analysis"),
         (
             'statistic = "mean"',
             'statistic = "hazard"\nreference = "adults"\ncontrast = "difference"',

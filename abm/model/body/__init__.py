@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
-from abm.model.body import engagement, giving, hiv_course, immunity, report, targets, threats
+from abm.model.body import engagement, giving, hiv_course, immunity, report, residue, targets, threats
 from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
@@ -91,7 +91,8 @@ class Body:
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants)
+        sensitivity = patient.leukaemia_sensitivity
+        self.drugs = Drugs(tables.drugs, tables.radiation, scale.division, tables.variants, sensitivity)
         self.antibodies = Antibodies(tables.antibodies, weight / tables.values["reference_weight"])
         self.exhaustion = Exhaustion(tables.exhaustion)
         self.treatment = Treatment(len(tables.drugs))
@@ -100,6 +101,9 @@ class Body:
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self._start_immunity(patient, seed)
+        self.residue: residue.Residue | None = None
+        if tables.residue is not None and scale.leukaemia is not None:
+            self.residue = residue.Residue(tables.residue, scale.leukaemia, seed)
         self.watch = watch or Watch()
         self.turn = 0.0
         self.day = 0.0
@@ -173,6 +177,7 @@ class Body:
         population = counts[Count.POPULATION, :FIRST_MOTILE]
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
+        residue.follow(self, population, step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
@@ -371,6 +376,8 @@ class Body:
         )
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
+        if self.residue is not None:
+            found += [(self.residue, "residue")]
         if self.disease is not None:
             found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
         return found

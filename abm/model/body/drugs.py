@@ -209,6 +209,7 @@ class Drugs(Packed):
         radiation: Radiation,
         division: Mapping[Kind, float] | None = None,
         variants: Mapping[str, Floats] | None = None,
+        sensitivity: float = 1.0,
     ) -> None:
         """Start without any drug.
 
@@ -217,7 +218,9 @@ class Drugs(Packed):
             radiation: what radiation does.
             division: division rate at homeostasis (1/d) by kind, where known.
             variants: factor of the kill of variants by the name of the drug, shape (4, 64, 2), where it is not 1.
+            sensitivity: factor of the kill of leukaemic cells.
         """
+        self._sensitivity = sensitivity
         self._variants = dict(variants or {})
         self.drugs = tuple(drugs.values())
         self._levels, self._effects = b"", dict.fromkeys(EFFECTS, 0.0)
@@ -303,7 +306,9 @@ class Drugs(Packed):
             kill = by_class[self._drug_class] * self._passage[drug.name]
             table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
         _, by_radiation = self.kills(step_h)
-        return np.where(self._drug_class >= 0, table + by_radiation[self._radiation_class], 0.0)
+        table = table + by_radiation[self._radiation_class]
+        table[:, LEUKAEMIC] *= self._sensitivity
+        return np.where(self._drug_class >= 0, table, 0.0)
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""

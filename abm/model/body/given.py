@@ -24,6 +24,7 @@ from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
 from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
+from abm.model.body.residue import ResidueRules, StemCells, read_residue
 from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
@@ -78,6 +79,10 @@ class Patient(Protocol):
     def engineered_fitness(self) -> float:
         """Division rate of this patient's engineered T cells, relative to the usual one."""
 
+    @property
+    def leukaemia_sensitivity(self) -> float:
+        """Log kill of leukaemic cells by drugs and radiation, relative to the tables."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -90,6 +95,7 @@ class Scale:
         cells_per_hsc: real stem cells for which an agent stands that is one.
         megakaryocytes: of the patch at homeostasis; 0 where nobody counts them.
         division: division rate at homeostasis, 1/d, by kind; empty where drugs need not know it.
+        leukaemia: stem cells of a leukaemia that is followed below one agent; ``None``: none is.
     """
 
     cells_per_agent: float
@@ -98,6 +104,7 @@ class Scale:
     cells_per_hsc: float
     megakaryocytes: float = 0.0
     division: Mapping[Kind, float] = field(default_factory=dict)
+    leukaemia: StemCells | None = None
 
     @cached_property
     def exit_weights(self) -> NDArray[np.float64]:
@@ -130,6 +137,7 @@ class Tables:
     transgenes: Transgenes
     hiv: Mapping[str, float] | None = None
     autoimmune: Mapping[str, Values] = field(default_factory=dict)
+    residue: ResidueRules | None = None
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -153,6 +161,7 @@ class Tables:
             read_transgenes(folder),
             read_hiv(folder),
             read_autoimmune(folder),
+            read_residue(folder),
         )
 
 

@@ -42,6 +42,8 @@ def survive_drugs(body: Body, step_h: float) -> None:
         for direction in (GVH, HVG):
             body.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
         body.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
+        if body.residue is not None:
+            body.residue.memory *= exp(-resting - memory)
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
     if body.disease is not None:

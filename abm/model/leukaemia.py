@@ -1,0 +1,100 @@
+"""The leukaemia of one patient: rates and pace of its stem cells, and how many of them an agent stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abm.cells import Behaviour, Flag, Kind
+from abm.config import Cells
+from abm.config_events import Antibody
+from abm.exactmath import LN2
+from abm.model.body.residue import StemCells
+from abm.model.rules import Rules
+
+if TYPE_CHECKING:
+    from abm.config import Config
+
+#: Behaviours whose rate the pace of a leukaemia changes.
+_PACED = (Behaviour.SWITCH, Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.DIE, Behaviour.EGRESS)
+
+
+def check(config: Config, *, has_table: bool) -> None:
+    """Check what the scenario says of its leukaemia; ``has_table``: whether the species has a residue.csv.
+
+    Raises:
+        ConfigError: it says it of a patient who has none, or asks to follow what cannot be followed below one agent.
+    """
+    patient = config.patient
+    for name in ("residual_leukaemia", "lsc_frequency", "residual_doubling_days"):
+        if (found := getattr(patient, name)) and not patient.blast_fraction:
+            shown = "true" if found is True else f"{found:g}"
+            message = f"expected blast_fraction > 0, however small, with {name} = {shown}; found 0"
+            raise config.error(f"patient.{name}", message)
+    if not patient.residual_leukaemia:
+        return
+    if not has_table:
+        message = f"expected false, found true; there is no residue.csv for {config.patch.species}"
+        raise config.error("patient.residual_leukaemia", message)
+    for index, event in enumerate(config.events):
+        if isinstance(event, Antibody) or (isinstance(event, Cells) and event.receptor_class):
+            message = "expected none with residual_leukaemia = true: what it kills is followed in agents only"
+            raise config.error(f"events.{index}.action", message)
+
+
+def growth(rules: Rules, open_share: float) -> float:
+    """Return the net growth rate per day of leukaemic stem cells in a full marrow, where they wake, divide and rest."""
+    resting, cycling = rules.base[Kind.LSC * 2], rules.base[Kind.LSC * 2 + 1]
+    wake, divide = float(resting[Behaviour.SWITCH]), float(cycling[Behaviour.DIVIDE]) * open_share
+    gain, both = 2.0 * float(cycling[Behaviour.RENEW]) - 1.0, wake + divide
+    return (sqrt(both * both + 4.0 * wake * divide * gain) - both) / 2.0 - float(cycling[Behaviour.DIE])
+
+
+def paced(rules: Rules, open_share: float, config: Config) -> Rules:
+    """Return the rules with the leukaemia as fast as in this patient.
+
+    Raises:
+        ConfigError: a doubling time is asked for of what does not grow.
+    """
+    wanted = config.patient.residual_doubling_days
+    if wanted is None:
+        return rules
+    if (now := growth(rules, open_share)) <= 0.0:
+        message = f"expected nothing for a disease whose stem cells do not grow ({now:.2g} per day), found {wanted:g}"
+        raise config.error("patient.residual_doubling_days", message)
+    base, leukaemic = rules.base.copy(), np.repeat(rules.mask(Flag.LEUKAEMIC), 2)
+    for behaviour in _PACED:
+        base[leukaemic, behaviour] *= LN2 / wanted / now
+    return replace(rules, base=base)
+
+
+def stem_cells(
+    rules: Rules, traffic: Mapping[str, float], frequency: float, marrow_cells: float, cells_per_agent: float,
+    blast_fraction: float,
+) -> StemCells:  # fmt: skip
+    """Return what is followed of the stem cells of a leukaemia.
+
+    Args:
+        rules: rule tables, as fast as in this patient.
+        traffic: values of ``traffic.csv``.
+        frequency: stem cells among leukaemic cells in life.
+        marrow_cells: cells of the whole marrow.
+        cells_per_agent: real cells for which an agent stands.
+        blast_fraction: leukaemic share of the marrow at the start.
+    """
+    resting, cycling = rules.base[Kind.LSC * 2], rules.base[Kind.LSC * 2 + 1]
+    return StemCells(
+        wake=float(resting[Behaviour.SWITCH]),
+        divide=float(cycling[Behaviour.DIVIDE]),
+        renew=float(cycling[Behaviour.RENEW]),
+        die=float(cycling[Behaviour.DIE]),
+        resting=traffic["quiescent_lsc"],
+        open_share=traffic["open_share"],
+        per_agent=frequency * cells_per_agent / traffic["lsc_share"],
+        full=frequency * marrow_cells,
+        start=frequency * marrow_cells * blast_fraction,
+    )

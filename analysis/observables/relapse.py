@@ -1,0 +1,143 @@
+"""Relapse after a transplantation, and death without it, as the chance that the course of one patient leaves.
+
+Whether leukaemia comes back is chance once few stem cells are left. Its probability follows from the course (the
+body's ``relapse_risk``), so that it is averaged over patients rather than counted. *Probability* is that of a patient
+who does not die of anything else (1 - Kaplan-Meier in papers of its time), *incidence* counts who dies first as free.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from abm import endpoints as ends
+
+from ..read import Run
+from .immunity import ACUTE_UNTIL
+from .registry import DAY, PERCENT, Floats, Made, observable
+from .residual import FLOW, found
+
+NEEDED = ("relapse_risk", "residual_share", "residual_if_left", "survival")
+
+
+class Fate(NamedTuple):
+    """What may become of somebody with this course.
+
+    Attributes:
+        relapse: probability that leukaemia comes back, were there no other death.
+        alive: probability to be alive when it does; at the end, if that is not before.
+        survival: probability to be alive at the end of those in whom it does not come back.
+    """
+
+    relapse: float
+    alive: float
+    survival: float
+
+
+def _fate(run: Run) -> Fate | None:
+    """Return what may become of this patient; ``None`` without a graft, or where residual leukaemia is not followed."""
+    graft = run.graft()
+    if graft is None or not run.config.get("patient", {}).get("residual_leukaemia") or not set(NEEDED) <= set(run.body):
+        return None
+    risk, real, possible, survival = (np.asarray(run.body[name].values, np.float64) for name in NEEDED)
+    after = np.asarray(run.day, np.float64) > float(graft["day"])
+    if not after.any():
+        return None
+    return Fate(float(risk[-1]), _alive_at(possible, survival, after), _alive_at(real, survival, after))
+
+
+def _alive_at(share: Floats, survival: Floats, after: Floats) -> float:
+    """Return survival at the first record after the graft with overt leukaemia, at the last one if there is none."""
+    overt = np.flatnonzero(after & (share >= ends.RELAPSE))
+    return float(survival[overt[0] if overt.size else -1])
+
+
+@observable(PERCENT)
+def relapse_probability(run: Run) -> Made:
+    """Probability that leukaemia comes back, were there no other death."""
+    fate = _fate(run)
+    return None if fate is None else 100.0 * fate.relapse
+
+
+@observable("1")
+def relapse_chance(run: Run) -> Made:
+    """The same as a fraction, for the ratio of hazards of two cohorts."""
+    fate = _fate(run)
+    return None if fate is None else fate.relapse
+
+
+@observable(PERCENT)
+def relapse_incidence(run: Run) -> Made:
+    """Probability that leukaemia comes back before the patient dies of anything else."""
+    fate = _fate(run)
+    return None if fate is None else 100.0 * fate.relapse * fate.alive
+
+
+@observable(PERCENT)
+def nonrelapse_mortality(run: Run) -> Made:
+    """Probability to die before leukaemia comes back."""
+    fate = _fate(run)
+    if fate is None:
+        return None
+    return 100.0 * (fate.relapse * (1.0 - fate.alive) + (1.0 - fate.relapse) * (1.0 - fate.survival))
+
+
+# ------------------------------------------------------------------------------------------- groups of patients
+
+
+def _gvhd(run: Run) -> tuple[bool, bool] | None:
+    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD."""
+    graft = run.graft()
+    if graft is None or not {"gvhd_grade", "chronic_gvhd"} <= set(run.body):
+        return None
+    day = np.asarray(run.day, np.float64) - float(graft["day"])
+    acute = run.body["gvhd_grade"].values[(day >= 0) & (day <= ACUTE_UNTIL)]
+    return bool((acute >= 2).any()), bool((run.body["chronic_gvhd"].values > 0).any())
+
+
+def _register_group(name: str, *, acute: bool, chronic: bool, doc: str) -> None:
+    def make(run: Run) -> Made:
+        return relapse_chance(run) if _gvhd(run) == (acute, chronic) else None
+
+    make.__doc__ = f"Probability, as a fraction, that leukaemia comes back in a patient {doc}; none in others."
+    observable("1", name=f"relapse_chance_{name}")(make)
+
+
+_register_group("no_gvhd", acute=False, chronic=False, doc="without GVHD")
+_register_group("acute_gvhd", acute=True, chronic=False, doc="with acute GVHD II-IV alone")
+_register_group("chronic_gvhd", acute=False, chronic=True, doc="with chronic GVHD alone")
+_register_group("both_gvhd", acute=True, chronic=True, doc="with acute and chronic GVHD")
+
+
+def _mrd(run: Run) -> float | None:
+    """Return the share that flow cytometry finds at the start, before conditioning."""
+    if "residual_share" not in run.body or not run.config.get("patient", {}).get("residual_leukaemia"):
+        return None
+    return float(found(run, "flow", FLOW, np.asarray(run.body["residual_share"].values, np.float64))[0])
+
+
+@observable(PERCENT)
+def relapse_incidence_mrd_negative(run: Run) -> Made:
+    """Incidence of relapse if flow cytometry found less than 1e-3 before conditioning; none in others."""
+    share = _mrd(run)
+    return relapse_incidence(run) if share is not None and share < ends.FLOW_POSITIVE else None
+
+
+@observable(PERCENT)
+def relapse_incidence_mrd_positive(run: Run) -> Made:
+    """Incidence of relapse if flow cytometry found 1e-3 or more before conditioning; none in others."""
+    share = _mrd(run)
+    return relapse_incidence(run) if share is not None and share >= ends.FLOW_POSITIVE else None
+
+
+@observable(DAY)
+def overt_relapse_day(run: Run) -> Made:
+    """First day with 5 % leukaemic cells in the marrow after less than 1 %, from the start; infinite if none."""
+    counts = run.course().counts
+    share, nucleated = ends.leukaemic_fraction(counts)
+    course, day = ends.disease_course(np.asarray(run.day, np.float64) - float(run.day[0]), share, nucleated)
+    if course not in ("relapse", "remission"):
+        return None
+    return inf if day is None else float(day)

@@ -1,0 +1,113 @@
+"""Relapse as the chance that a course leaves: probability, incidence, death without it, groups of patients."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+
+from abm import cells, resources
+from abm.cells import Count, Kind, Origin
+from tests.unit.made_up_run import make_run
+
+resources.load_analysis()
+from abm_analysis import observables, read  # noqa: E402
+
+MADE = observables.REGISTRY
+DAYS = np.arange(-8.0, 201.0, 1.0)
+CONFIG = {
+    "seed": 5,
+    "patient": {"disease": "aml", "residual_leukaemia": True},
+    "events": [{"day": 0.0, "action": "graft", "source": "marrow", "cd34_per_kg": 3e6, "cd3_per_kg": 3e7}],
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return read.open_run(make_run(tmp_path_factory.mktemp("runs") / "relapse"))
+
+
+def course(run: Any, config: dict[str, Any] = CONFIG, **curves: Any) -> Any:
+    """Return a run in which half survive the first hundred days, none of the rest dies, and others as said."""
+    usual = {
+        "relapse_risk": 0.3,
+        "residual_share": np.where(DAYS < 0.0, 1e-4, 0.0),
+        "residual_if_left": np.where(DAYS < 150.0, 1e-4, 0.2),
+        "survival": np.where(DAYS < 100.0, 1.0, 0.5),
+        "gvhd_grade": 0.0,
+        "chronic_gvhd": 0.0,
+    } | curves
+    body = {name: read.Column(np.broadcast_to(values, DAYS.shape), "1") for name, values in usual.items()}
+    return dataclasses.replace(run, config=config, day=DAYS, body=body)
+
+
+def made(name: str, seen: Any) -> Any:
+    return MADE[name].make(seen)
+
+
+def test_death_before_a_late_relapse_counts_against_it(run: Any) -> None:
+    late, early = course(run), course(run, residual_if_left=np.where(DAYS < 50.0, 1e-4, 0.2))
+    assert made("relapse_probability", late) == made("relapse_probability", early) == pytest.approx(30.0)
+    assert made("relapse_chance", late) == pytest.approx(0.3)
+    assert made("relapse_incidence", late) == pytest.approx(15.0)
+    assert made("relapse_incidence", early) == pytest.approx(30.0)
+    assert made("nonrelapse_mortality", late) == pytest.approx(50.0)
+    assert made("nonrelapse_mortality", early) == pytest.approx(35.0)
+
+
+def test_leukaemia_before_the_graft_is_no_relapse(run: Any) -> None:
+    seen = course(run, residual_if_left=np.where(DAYS < 0.0, 0.5, 1e-4), residual_share=np.where(DAYS < 0.0, 0.5, 0.0))
+    assert made("relapse_incidence", seen) == pytest.approx(15.0)
+
+
+def test_who_dies_of_a_relapse_that_came_does_not_die_without_one(run: Any) -> None:
+    seen = course(
+        run, residual_share=np.where(DAYS < 60.0, 1e-4, 0.2), residual_if_left=np.where(DAYS < 60.0, 1e-4, 0.2)
+    )
+    assert made("nonrelapse_mortality", seen) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("acute", "chronic", "group"),
+    [(1.0, 0.0, "no_gvhd"), (2.0, 0.0, "acute_gvhd"), (0.0, 0.2, "chronic_gvhd"), (3.0, 0.2, "both_gvhd")],
+)
+def test_every_patient_is_in_one_group(run: Any, acute: float, chronic: float, group: str) -> None:
+    grade = np.where(np.abs(DAYS - 30.0) < 5.0, acute, 0.0)
+    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 150.0, chronic, 0.0))
+    for name in ("no_gvhd", "acute_gvhd", "chronic_gvhd", "both_gvhd"):
+        assert made(f"relapse_chance_{name}", seen) == (pytest.approx(0.3) if name == group else None)
+
+
+def test_late_acute_disease_is_not_acute(run: Any) -> None:
+    assert made("relapse_chance_no_gvhd", course(run, gvhd_grade=np.where(DAYS > 120.0, 3.0, 0.0))) is not None
+
+
+@pytest.mark.parametrize(("share", "positive"), [(1e-5, False), (3e-4, False), (5e-3, True)])
+def test_groups_by_flow_cytometry_before_conditioning(run: Any, share: float, positive: bool) -> None:
+    seen = course(run, residual_share=np.where(DAYS < -7.0, share, 0.0))
+    assert (made("relapse_incidence_mrd_positive", seen) is not None) == positive
+    assert (made("relapse_incidence_mrd_negative", seen) is not None) != positive
+
+
+def test_nothing_where_it_is_not_followed(run: Any) -> None:
+    ungrafted, unfollowed = CONFIG | {"events": []}, CONFIG | {"patient": {"disease": "aml"}}
+    for config in (ungrafted, unfollowed):
+        for name in ("relapse_probability", "relapse_chance", "relapse_incidence", "nonrelapse_mortality"):
+            assert made(name, course(run, config)) is None
+    assert made("relapse_incidence_mrd_negative", course(run, unfollowed)) is None
+
+
+def marrow(run: Any, share: np.ndarray) -> Any:
+    counts = np.zeros((DAYS.size, cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), np.int64)
+    counts[:, Count.POPULATION, Kind.BLAST, Origin.HOST] = np.rint(10_000 * share)
+    counts[:, Count.POPULATION, Kind.MYELOCYTE, Origin.HOST] = 10_000 - np.rint(10_000 * share)
+    return dataclasses.replace(run, config=CONFIG, day=DAYS, step=np.arange(DAYS.size), body={}, counts=counts)
+
+
+def test_overt_relapse_is_told_from_the_start(run: Any) -> None:
+    assert made("overt_relapse_day", marrow(run, np.where(DAYS < 92.0, 1e-4, 0.06))) == pytest.approx(100.0)
+    assert made("overt_relapse_day", marrow(run, np.full(DAYS.size, 1e-3))) == inf
+    assert made("overt_relapse_day", marrow(run, np.full(DAYS.size, 0.5))) is None
