@@ -215,7 +215,8 @@ class Body:
         if self.hiv is not None:
             self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:
-            self.disease.reactive.enter(kind, source, cells, pool)
+            for follower in self.disease.followers.values():
+                follower.enter(kind, source, cells, pool)
 
     @property
     def lymphopenia(self) -> tuple[float, float]:
@@ -371,7 +372,8 @@ class Body:
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
         if self.disease is not None:
-            found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
+            found.append((self.disease, "disease"))
+            found += [(part, name) for name, part in self.disease.followers.items()]
         return found
 
 

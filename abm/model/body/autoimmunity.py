@@ -6,7 +6,8 @@ enter it: few with those that thymus or marrow have made, as many as in the pati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -24,8 +25,26 @@ _TRIGGER = 32
 _TWO32 = 4294967296.0
 
 
-class SelfReactive(Packed):
-    """Self-reactive cells as a share of pools.
+class Follower(Protocol):
+    """Keeps account of some cells of the body's pools: told of cells that enter a pool but not by division."""
+
+    STATE: Sequence[str]
+
+    def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Let cells enter a pool, which holds them already, both by origin; ``source`` as in :class:`Clones`."""
+
+    def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:
+        """Let cells of a graft join a pool that then holds ``pool`` cells."""
+
+    def pack(self) -> dict[str, Floats]:
+        """Return copies of all state by name."""
+
+    def unpack(self, arrays: Mapping[str, Floats]) -> None:
+        """Take over the state that :meth:`pack` returned."""
+
+
+class PoolShares(Packed):
+    """Cells of one property, such as self-reactive ones, as a share of pools.
 
     Attributes:
         share: of the cells of a pool by origin, shape (pools, N_ORIGINS).
@@ -70,7 +89,7 @@ class SelfReactive(Packed):
         return float(self.share[self.kinds.index(kind), origin])
 
     def cells(self, kind: Kind, lymphocytes: Lymphocytes) -> float:
-        """Return the self-reactive cells of a pool, of all origins."""
+        """Return the cells of the property in a pool, of all origins."""
         found = 0.0
         for origin in range(N_ORIGINS):
             found = found + self.of(kind, origin) * float(lymphocytes.pools[INDEX[kind], origin])

@@ -54,6 +54,8 @@ def _bleed(body: Body, share: float) -> None:
     for direction in (GVH, HVG):
         body.allo.survive(direction, kept, kept)
     body.engineered.survive(kept, kept)
+    if body.disease is not None:
+        body.disease.survive_of(slice(None), kept)
 
 
 def infuse(body: Body, graft: Dose) -> None:
@@ -66,7 +68,8 @@ def infuse(body: Body, graft: Dose) -> None:
         body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
         body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         if body.disease is not None:
-            body.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
+            for follower in body.disease.followers.values():
+                follower.infuse(kind, graft.origin, share * graft.cd3, pool)
     if body.hiv is not None:
         hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
