@@ -11,12 +11,14 @@ import pytest
 from abm.cells import Kind, Origin, Specificity
 from abm.config import Patch, load_config, rules_of
 from abm.errors import ConfigError
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Body, Dose, Tables, giving
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, PoolShares, trigger
 from abm.model.body.clones import NAIVE, NEW
 from abm.model.body.immune import INDEX
 from abm.model.body.sclerosis import LESION, RELAPSE, Sclerosis
+from abm.state import Snapshot
 from abm.tables import Overlay
 from tests.unit.body_case import Person, live, make_body
 from tests.unit.table_case import change, copied
@@ -99,26 +101,26 @@ def test_an_autograft_brings_them_back_and_a_donor_does_not() -> None:
         assert cells[:-1, Origin.DONOR].sum() == old * cells[:, Origin.DONOR].sum()
 
 
-def test_regulatory_cells_of_the_thymus_work_and_waves_wear_them_out() -> None:
-    """Untreated, most regulatory cells are old ones; a new pool of them holds the same trigger back."""
-    peaks = []
-    for renewed in (False, True):
+def test_regulatory_cells_that_work_hold_a_wave_back_and_it_wears_them_out() -> None:
+    peaks, shares = {}, {}
+    for name, strength, renewed in (("quiet", 0.0, False), ("usual", 1.0, False), ("renewed", 1.0, True)):
         body = patient()
         ill = disease(body)
         ill.rules = replace(ill.rules, trigger_rate=0.0)
         if renewed:
             ill.working.share[:] = 1.0
-        before = ill.unregulated(body.lymphocytes)
-        assert before == pytest.approx((0.15 + 0.12) / (0.15 + 1.0) if renewed else 1.0)
-        ill.course[0] = 3.0
+        expected = (0.15 + 0.12) / (0.15 + 1.0) if renewed else 1.0
+        assert ill.unregulated(body.lymphocytes) == pytest.approx(expected)
+        ill.course[0] = strength
         ill.clones.shown[::10] = 1.0
-        peak = 0.0
+        peaks[name] = 0.0
         for _ in range(40):
             live(body, 1.0, step_h=24.0)
-            peak = max(peak, body.observables()["myelin_effectors"])
-        peaks.append(peak)
-        assert (ill.unregulated(body.lymphocytes) > before) is not renewed
-    assert peaks[1] < 0.2 * ill.rules.relapse_effectors < 5.0 * ill.rules.relapse_effectors < 5.0 * peaks[0]
+            peaks[name] = max(peaks[name], body.observables()["myelin_effectors"])
+        shares[name] = ill.working.of(Kind.TREG, Origin.HOST)
+    assert peaks["quiet"] < peaks["renewed"] < 1e6 < peaks["usual"]
+    assert peaks["renewed"] < 0.5 * peaks["usual"], peaks
+    assert shares["usual"] < 0.99 * shares["quiet"]
 
 
 def test_new_regulatory_cells_come_with_the_thymus_and_a_healthy_donor() -> None:
@@ -130,6 +132,18 @@ def test_new_regulatory_cells_come_with_the_thymus_and_a_healthy_donor() -> None
         body = patient(person)
         giving.infuse(body, GRAFT)
         assert disease(body).working.of(Kind.TREG, Origin.DONOR) == share
+
+
+def test_an_older_checkpoint_gets_as_many_cells_as_it_had() -> None:
+    body = patient()
+    old = {name: array for name, array in body.pack().items() if not name.startswith(("pathogenic", "working"))}
+    old |= {"self_reactive.share": np.array([[3e-6] * 4, [2e-5] * 4]), "antibodies.amount": np.zeros(16)}
+    new = UPGRADERS[4](Snapshot(3, (8, 4, 4), 0, 8, {}, old)).body
+    body.unpack(new)
+    memory = body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.HOST]
+    assert disease(body).clones.total == pytest.approx(2e-5 * memory)
+    assert disease(body).working.of(Kind.TREG, Origin.HOST) == 0.12
+    live(body, 1.0)
 
 
 def test_drugs_that_hold_activation_back_lower_the_wave() -> None:

@@ -78,7 +78,9 @@ def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, gr
     return None
 
 
-def _start_sclerosis(rules: SclerosisRules, pools: LymphocyteRules, own: Repertoire, graft: Repertoire, seed: int) -> Sclerosis:
+def _start_sclerosis(
+    rules: SclerosisRules, pools: LymphocyteRules, own: Repertoire, graft: Repertoire, seed: int
+) -> Sclerosis:
     """Start multiple sclerosis: a graft of the patient's own has the patient's clones, one of a donor none of them."""
     mine, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
     autologous = own is graft

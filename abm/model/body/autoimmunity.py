@@ -6,8 +6,7 @@ enter it: few with those that thymus or marrow have made, as many as in the pati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,25 +24,19 @@ _TRIGGER = 32
 _TWO32 = 4294967296.0
 
 
-class Follower(Protocol):
-    """Keeps account of some cells of the body's pools: told of cells that enter a pool but not by division."""
-
-    STATE: Sequence[str]
+class Follower(Packed):
+    """Keeps account of some cells of the body's pools: told of cells that enter a pool, but not by division."""
 
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Let cells enter a pool, which holds them already, both by origin; ``source`` as in :class:`Clones`."""
+        raise NotImplementedError
 
     def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:
         """Let cells of a graft join a pool that then holds ``pool`` cells."""
-
-    def pack(self) -> dict[str, Floats]:
-        """Return copies of all state by name."""
-
-    def unpack(self, arrays: Mapping[str, Floats]) -> None:
-        """Take over the state that :meth:`pack` returned."""
+        raise NotImplementedError
 
 
-class PoolShares(Packed):
+class PoolShares(Follower):
     """Cells of one property, such as self-reactive ones, as a share of pools.
 
     Attributes:

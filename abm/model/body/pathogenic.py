@@ -7,21 +7,17 @@ into memory cells.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import N_ORIGINS, Kind, Origin
 from abm.exactmath import exp, power
+from abm.model.body.autoimmunity import Follower, PoolShares
 from abm.model.body.chance import drawn
 from abm.model.body.clones import NAIVE, NAIVE_OF
-from abm.model.body.numerics import Floats, Packed, total
+from abm.model.body.numerics import Floats, total
 from abm.philox import philox
 from abm.streams import Stream
-
-if TYPE_CHECKING:
-    from abm.model.body.autoimmunity import PoolShares
 
 #: Draws of ``Stream.BODY``.
 _LOST, _BORN, _FOUNDED, _GIVEN, _SHOWN = range(33, 38)
@@ -30,7 +26,7 @@ _WORDS = 4294967296.0
 FEW = 1000.0
 
 
-class PathogenicClones(Packed):
+class PathogenicClones(Follower):
     """Self-reactive cells of one memory pool.
 
     Attributes:
@@ -100,7 +96,7 @@ class PathogenicClones(Packed):
         self.cells[:, origins] = np.clip(left, 0.0, some)
 
     def advance(self, growth: float, turnover: float, days: float) -> None:
-        """Let cells die at the rate ``turnover``, and divide so that their number changes at the rate ``growth`` (1/d)."""
+        """Let cells die at the rate ``turnover`` and divide, so that they become more at the rate ``growth`` (1/d)."""
         after = exp(growth * days)
         kept = min(exp(-turnover * days), after)
         born = self._drawn(self.cells * (after - kept), self.cells < FEW, _BORN)

@@ -113,7 +113,7 @@ class Sclerosis(Packed):
         return {"self_reactive": self.naive, "pathogenic": self.clones, "working": self.working}
 
     def survive(self, by_drug: Floats, memory: float) -> None:
-        """Let drugs kill effectors and induced regulatory cells as T cells in cycle; a share of memory cells is left."""
+        """Let drugs kill effectors and induced regulatory cells as T cells in cycle; leave a share of memory cells."""
         self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
         self.survive_of(slice(None), memory)
 
