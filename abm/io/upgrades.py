@@ -83,6 +83,28 @@ def without_payload(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | {"antibodies.payload": np.zeros_like(old.body["antibodies.amount"])})
 
 
+def without_pathogenic_clones(old: Snapshot) -> Snapshot:
+    """Version 4 had myelin-reactive memory cells as a share of their pool, and no regulatory cells that work or do not.
+
+    They become a hundred clones, and regulatory cells those of a patient who has had no graft.
+    """
+    share = old.body.get("self_reactive.share")
+    if share is None or len(share) != 2:  # one pool: lupus, as before
+        return old
+    naive, memory = share
+    sizes = np.arange(1.0, 101.0) ** -0.7
+    cells = (sizes / sizes.sum())[:, np.newaxis] * (memory * old.body["lymphocytes.pools"][1])
+    added = {"self_reactive.share": naive[np.newaxis], "working.share": np.full((1, naive.size), 0.12)}
+    added |= {"pathogenic.cells": np.append(cells, np.zeros((1, naive.size)), axis=0)}
+    added |= {"pathogenic.shown": np.zeros(sizes.size), "pathogenic.turn": np.array(0.0)}
+    return replace(old, body=old.body | added)
+
+
+def _of_version_4(old: Snapshot) -> Snapshot:
+    """Version 4 lacked what antibodies bring into cells, and clones of an autoimmune disease."""
+    return without_pathogenic_clones(without_payload(old))
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -95,5 +117,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     1: without_labels,
     2: without_clones,
     3: _of_version_3,
-    4: without_payload,
+    4: _of_version_4,
 }

@@ -221,7 +221,8 @@ class Body:
         if self.hiv is not None:
             self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:
-            self.disease.reactive.enter(kind, source, cells, pool)
+            for follower in self.disease.followers.values():
+                follower.enter(kind, source, cells, pool)
 
     @property
     def lymphopenia(self) -> tuple[float, float]:
@@ -379,7 +380,8 @@ class Body:
         if self.residue is not None:
             found += [(self.residue, "residue")]
         if self.disease is not None:
-            found += [(self.disease, "disease"), (self.disease.reactive, "self_reactive")]
+            found.append((self.disease, "disease"))
+            found += [(part, name) for name, part in self.disease.followers.items()]
         return found
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from abm.cells import Kind, Specificity
 from abm.errors import ConfigError
-from abm.model.body.autoimmunity import SelfReactive
+from abm.model.body.autoimmunity import PoolShares
 from abm.model.body.lupus import Lupus, LupusRules
 from abm.model.body.parameters import NEVER_ZERO, LymphocyteRules, section, units_of
+from abm.model.body.pathogenic import PathogenicClones, unequal_sizes
 from abm.model.body.repertoire import Repertoire
 from abm.model.body.sclerosis import Sclerosis, SclerosisRules
 from abm.tables import Amended, Folder, read_values
@@ -18,7 +21,8 @@ from abm.tables import Amended, Folder, read_values
 TABLES: Mapping[str, type[Any]] = {"sclerosis": SclerosisRules, "lupus": LupusRules}
 #: Units of values that may not be 0, besides those of the body, and names of others.
 _POSITIVE = (*NEVER_ZERO, "cells", "points")
-_DIVISORS = ("active_share", "complex_half", "help_half")
+_DIVISORS = ("active_share", "complex_half", "help_half", "working_half")
+_WHOLE = ("clones",)
 
 Values = Mapping[str, float]
 Disease = Sclerosis | Lupus
@@ -43,6 +47,8 @@ def _problem(key: str, value: float, unit: str) -> str:
     positive = unit in _POSITIVE or key in _DIVISORS
     if value < 0.0 or (positive and value == 0.0):
         return f"expected a number {'>' if positive else '>='} 0"
+    if key in _WHOLE and (value < 1.0 or value != int(value)):
+        return "expected a whole number >= 1"
     return "expected at most 1" if key.endswith("_share") and value > 1.0 else ""
 
 
@@ -58,19 +64,35 @@ def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, gr
         weight_kg: of the patient.
         seed: of the run.
     """
+    pools = section(LymphocyteRules, body, weight_kg)
     if "sclerosis" in found:
-        mine, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
         rules = section(SclerosisRules, {**body, **found["sclerosis"]}, weight_kg)
-        return Sclerosis(rules, SelfReactive(mine, mine, theirs), seed)
+        return _start_sclerosis(rules, pools, own, graft, seed)
     if "lupus" in found:
-        pools = section(LymphocyteRules, body, weight_kg)
         turnover = pools.b_production / pools.b_pool
         ill = section(LupusRules, {**body, **found["lupus"]}, weight_kg)
         if ill.expansion <= turnover:
             raise ConfigError(f"expected more than the turnover of B cells, {turnover:g}/d", key="lupus.csv expansion")
         born, active = ({Kind.IMMATURE_B: share} for share in (ill.born_share, ill.active_share))
-        return Lupus(ill, SelfReactive(born, active, active if own is graft else born), seed, pools.b_pool, turnover)
+        return Lupus(ill, PoolShares(born, active, active if own is graft else born), seed, pools.b_pool, turnover)
     return None
+
+
+def _start_sclerosis(
+    rules: SclerosisRules, pools: LymphocyteRules, own: Repertoire, graft: Repertoire, seed: int
+) -> Sclerosis:
+    """Start multiple sclerosis: a graft of the patient's own has the patient's clones, one of a donor none of them."""
+    mine, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
+    autologous = own is graft
+    sizes = mine[Kind.CD4_MEMORY] * unequal_sizes(int(rules.clones), rules.clone_exponent)
+    given = np.append(sizes, 0.0) if autologous else np.append(np.zeros_like(sizes), theirs[Kind.CD4_MEMORY])
+    born, patient, donor = ({Kind.CD4_NAIVE: of[Kind.CD4_NAIVE]} for of in (mine, mine, theirs))
+    naive = PoolShares(born, patient, donor)
+    clones = PathogenicClones(Kind.CD4_MEMORY, sizes * pools.cd4_memory_pool, given, naive, seed)
+    start, healthy = {Kind.TREG: rules.working_share}, {Kind.TREG: 1.0}
+    working = PoolShares(healthy, start, start if autologous else healthy)
+    usual = pools.treg_pool / (pools.cd4_naive_pool + pools.cd4_memory_pool)
+    return Sclerosis(rules, naive, clones, working, seed, usual)
 
 
 def _frequencies(repertoire: Repertoire, specificity: Specificity) -> dict[Kind, float]:

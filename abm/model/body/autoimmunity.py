@@ -24,8 +24,20 @@ _TRIGGER = 32
 _TWO32 = 4294967296.0
 
 
-class SelfReactive(Packed):
-    """Self-reactive cells as a share of pools.
+class Follower(Packed):
+    """Keeps account of some cells of the body's pools: told of cells that enter a pool, but not by division."""
+
+    def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
+        """Let cells enter a pool, which holds them already, both by origin; ``source`` as in :class:`Clones`."""
+        raise NotImplementedError
+
+    def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:
+        """Let cells of a graft join a pool that then holds ``pool`` cells."""
+        raise NotImplementedError
+
+
+class PoolShares(Follower):
+    """Cells of one property, such as self-reactive ones, as a share of pools.
 
     Attributes:
         share: of the cells of a pool by origin, shape (pools, N_ORIGINS).
@@ -70,7 +82,7 @@ class SelfReactive(Packed):
         return float(self.share[self.kinds.index(kind), origin])
 
     def cells(self, kind: Kind, lymphocytes: Lymphocytes) -> float:
-        """Return the self-reactive cells of a pool, of all origins."""
+        """Return the cells of the property in a pool, of all origins."""
         found = 0.0
         for origin in range(N_ORIGINS):
             found = found + self.of(kind, origin) * float(lymphocytes.pools[INDEX[kind], origin])

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from abm.cells import ENGINEERED, Kind, Origin, Specificity
-from abm.exactmath import LN2, exp
+from abm.exactmath import LN2, exp, power
 from abm.model.body.immune import Arrival
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import EngineeredRules
@@ -122,7 +122,8 @@ class Engineered(Packed):
         """Return the rates of change per day of one class."""
         r, met = self.rules, self._met(state, antigen)
         naive, memory, effector, exhausted = state
-        il7 = around.il7 / (around.il7 + r.engineered_il7_half)
+        il7 = power(around.il7, r.engineered_il7_power)
+        il7 = il7 / (il7 + power(r.engineered_il7_half, r.engineered_il7_power))
         by_il6 = 1.0 + (r.engineered_growth_without_il6 - 1.0) * around.il6_blocked
         growth = r.engineered_growth * self._fitness * il7 * by_il6 * around.proliferation * met
         woken = (r.engineered_naive_activation * met * naive, r.engineered_memory_activation * met * memory)

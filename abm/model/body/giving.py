@@ -55,7 +55,7 @@ def give(body: Body, dose: Dose) -> None:
     elif dose.kind == "platelet_loss":
         body.blood.destroy_platelets(dose.amount)
     elif dose.kind == "switch":
-        body.edited.purge(dose.amount, body.blood, body.lymphocytes)
+        _purge(body, dose.amount)
     elif dose.plan is not None:
         body.treatment.plan(body.drugs.index(dose.name), dose.amount, dose.plan)
     elif dose.receptor:
@@ -72,6 +72,18 @@ def _bleed(body: Body, share: float) -> None:
     for direction in (GVH, HVG):
         body.allo.survive(direction, kept, kept)
     body.engineered.survive(kept, kept)
+    if body.disease is not None:
+        body.disease.survive_of(slice(None), kept)
+
+
+def _purge(body: Body, kill: float) -> None:
+    """Let this share of the cells die that carry a safety switch."""
+    before = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
+    body.edited.purge(kill, body.blood, body.lymphocytes)
+    left = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
+    for origin, (some, whole) in enumerate(zip(left, before, strict=True)):
+        if body.disease is not None and some < whole:
+            body.disease.survive_of(slice(origin, origin + 1), some / whole)
 
 
 def infuse(body: Body, graft: Dose) -> None:
@@ -84,7 +96,8 @@ def infuse(body: Body, graft: Dose) -> None:
         body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
         body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         if body.disease is not None:
-            body.disease.reactive.infuse(kind, graft.origin, share * graft.cd3, pool)
+            for follower in body.disease.followers.values():
+                follower.infuse(kind, graft.origin, share * graft.cd3, pool)
     if body.hiv is not None:
         hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host

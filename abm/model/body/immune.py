@@ -38,6 +38,7 @@ class Lymphocytes(Packed):
         thymic_function: 0-1; hurt by conditioning and GVHD.
         waiting: agents due to enter the lattice, shape (len(TRAVELLERS), N_ORIGINS).
         reference_t_cells: T cells of the body at homeostasis.
+        memory_growth: of CD4 memory cells in the last step, 1/d.
     """
 
     STATE = ("pools", "thymus", "thymic_function", "waiting")
@@ -63,6 +64,7 @@ class Lymphocytes(Packed):
         self._reference_cd8_cells = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
+        self.memory_growth = 0.0
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
         self._emigrants = _emigrants(r, age_years)
         entry = {Kind.TREG: r.treg_marrow_entry, Kind.NK: r.nk_marrow_entry}
@@ -124,6 +126,7 @@ class Lymphocytes(Packed):
         """
         r = self.rules
         by_il7, by_il15 = lymphopenia
+        self.memory_growth = r.cd4_growth * by_il7
         convert = 1.0 - exp(-r.naive_conversion * max(by_il7, 0.0) * days)
         lineages = ((Kind.CD4_NAIVE, Kind.CD4_MEMORY), (Kind.CD8_NAIVE, Kind.CD8_MEMORY))
         for naive, memory in lineages if convert > 0.0 else ():

@@ -47,7 +47,7 @@ def survive_drugs(body: Body, step_h: float) -> None:
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
     if body.disease is not None:
-        body.disease.survive(by_drug)
+        body.disease.survive(by_drug, exp(-resting - memory))
     injury = body.drugs.injury(step_h)
     if injury > 0.0:
         body.allo.injure(injury)
@@ -79,6 +79,8 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
             body.allo.survive(mirror, survival, survival)
             if body.hiv is not None:
                 body.hiv.survive_of(victims, survival)
+            if body.disease is not None:
+                body.disease.survive_of(victims, survival)
     loss_before = body.allo.immune_loss.tolist()
     body.allo.advance(_surroundings(body, population), step_h)
     gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))

@@ -14,7 +14,7 @@ import numpy as np
 
 from abm.cells import Kind
 from abm.exactmath import LN2, exp
-from abm.model.body.autoimmunity import SelfReactive, trigger
+from abm.model.body.autoimmunity import Follower, PoolShares, trigger
 from abm.model.body.drugs import DRUG_TARGETS
 from abm.model.body.immune import Lymphocytes
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
@@ -61,7 +61,7 @@ class Lupus(Packed):
 
     STATE = ("course", "flares", "flaring", "turn")
 
-    def __init__(self, rules: LupusRules, reactive: SelfReactive, seed: int, b_pool: float, b_turnover: float) -> None:
+    def __init__(self, rules: LupusRules, reactive: PoolShares, seed: int, b_pool: float, b_turnover: float) -> None:
         """Start in active disease.
 
         Args:
@@ -79,11 +79,19 @@ class Lupus(Packed):
         self.course: Floats = np.array(start)
         self.flares, self.flaring, self.turn = 0.0, 1.0, 0.0
 
-    def survive(self, by_drug: Floats) -> None:
+    @property
+    def followers(self) -> Mapping[str, Follower]:
+        """Who keeps account of cells that enter the pools."""
+        return {"self_reactive": self.reactive}
+
+    def survive(self, by_drug: Floats, _memory: float) -> None:
         """Let drugs kill helpers as resting T cells, young plasma cells as cycling ones, old ones as maturing cells."""
         classes = {HELP: "t_resting", SHORT: "t_cycling", LONG: "maturing", VACCINE: "maturing"}
         for place, name in classes.items():
             self.course[place] *= exp(-float(by_drug[DRUG_TARGETS.index(name)]))
+
+    def survive_of(self, origins: slice, share: float) -> None:
+        """B cells are a share of their pool, and lost with it."""
 
     def advance(self, lymphocytes: Lymphocytes, inhibition: Mapping[str, float], step_h: float) -> None:
         """Let a step go by."""

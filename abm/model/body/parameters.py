@@ -202,6 +202,7 @@ class EngineeredRules:
 
     engineered_growth: float = _in("1/d")
     engineered_il7_half: float = _in("fold")
+    engineered_il7_power: float = _in("1")
     engineered_growth_without_il6: float = _in("1")
     engineered_death: float = _in("1/d")
     engineered_naive_activation: float = _in("1/d")

@@ -47,6 +47,7 @@ _EDITED = {
 #: Quantities of autoimmune diseases; 0 in patients without the disease.
 AUTOIMMUNE = {
     "myelin_memory": ("cells", "myelin-reactive memory CD4 cells"),
+    "myelin_clones": ("1", "clones of the start of which there is a myelin-reactive memory CD4 cell"),
     "myelin_effectors": ("cells", "myelin-reactive CD4 cells that a trigger has activated"),
     "myelin_regulators": ("cells", "regulatory cells that these have induced"),
     "ms_relapses": ("1", "relapses of multiple sclerosis since the start"),

@@ -1,9 +1,13 @@
 """Relapsing multiple sclerosis: myelin-reactive T cells, the regulatory cells they call up, lesions and disability.
 
 A trigger, such as an infection, makes antigen-presenting cells show myelin to the myelin-reactive CD4 T cells of the
-body (:class:`SelfReactive`: they die and divide as their pools do). Activated ones expand as long as the trigger lasts
-and until regulatory cells that they induce hold them back (form: Velez de Mendizabal, BMC Syst Biol 2011), and destroy
-myelin; part of the axons that lose it are lost for good.
+body whose antigen it shows. Activated ones expand as long as the trigger lasts and until regulatory cells that they
+induce hold them back (form: Velez de Mendizabal, BMC Syst Biol 2011), and destroy myelin; part of the axons that lose
+it are lost for good.
+
+Memory cells are followed by clone (:class:`PathogenicClones`): what ablation extinguishes does not come back.
+Regulatory cells of the thymus hold growth back as far as they work: in patients only a part of them does, new ones
+do, and each wave of effectors wears some out. So who has got a new pool of them stays well, though clones survived.
 """
 
 from __future__ import annotations
@@ -15,11 +19,12 @@ import numpy as np
 
 from abm.cells import Kind
 from abm.exactmath import exp
-from abm.model.body.autoimmunity import SelfReactive, trigger
+from abm.model.body.autoimmunity import Follower, PoolShares, trigger
 from abm.model.body.drugs import DRUG_TARGETS
 from abm.model.body.immune import Lymphocytes
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import in_unit
+from abm.model.body.pathogenic import PathogenicClones
 
 RELAPSE, LESION = 0, 1
 #: Most of the scale of disability.
@@ -35,11 +40,18 @@ class SclerosisRules:
     trigger_duration: float = in_unit("d")
     memory_activation: float = in_unit("1/d")
     naive_activation: float = in_unit("1/d")
+    clones: float = in_unit("1")
+    clone_exponent: float = in_unit("1")
+    shown_share: float = in_unit("1")
+    memory_turnover: float = in_unit("1/d")
     effector_growth: float = in_unit("1/d")
     effector_death: float = in_unit("1/d")
     regulator_induction: float = in_unit("1/d")
     regulator_death: float = in_unit("1/d")
     regulator_half: float = in_unit("cells")
+    working_share: float = in_unit("1")
+    working_half: float = in_unit("1")
+    working_loss: float = in_unit("1/d")
     demyelination: float = in_unit("1/d")
     demyelination_half: float = in_unit("cells")
     remyelination: float = in_unit("1/d")
@@ -66,9 +78,26 @@ class Sclerosis(Packed):
 
     STATE = ("course", "events", "since", "above", "eloquent", "turn")
 
-    def __init__(self, rules: SclerosisRules, reactive: SelfReactive, seed: int) -> None:
-        """Start between two relapses."""
-        self.rules, self.reactive, self._seed = rules, reactive, seed
+    def __init__(
+        self,
+        rules: SclerosisRules,
+        naive: PoolShares,
+        clones: PathogenicClones,
+        working: PoolShares,
+        seed: int,
+        usual: float,
+    ) -> None:
+        """Start between two relapses.
+
+        Args:
+            rules: of the table.
+            naive: myelin-reactive share of naive CD4 cells.
+            clones: myelin-reactive memory CD4 cells.
+            working: share of the regulatory cells that works.
+            seed: of the run.
+            usual: regulatory cells for each conventional CD4 cell at homeostasis.
+        """
+        self.rules, self.naive, self.clones, self.working, self._seed = rules, naive, clones, working, seed
         self.course: Floats = np.array([0.0, 0.0, 0.0, 0.0, rules.disability_start])
         self.events: Floats = np.zeros(2)
         self.since: Floats = np.full(2, rules.event_interval)
@@ -76,11 +105,22 @@ class Sclerosis(Packed):
         self.eloquent = 0.0
         self.turn = 0.0
         self._limits = (rules.relapse_effectors, rules.lesion_effectors)
-        self._memory = 0.0
+        self._usual = usual
 
-    def survive(self, by_drug: Floats) -> None:
-        """Let drugs kill effectors and induced regulatory cells as they kill T cells in cycle."""
+    @property
+    def followers(self) -> Mapping[str, Follower]:
+        """Who keeps account of cells that enter the pools."""
+        return {"self_reactive": self.naive, "pathogenic": self.clones, "working": self.working}
+
+    def survive(self, by_drug: Floats, memory: float) -> None:
+        """Let drugs kill effectors and induced regulatory cells as T cells in cycle; leave a share of memory cells."""
         self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
+        self.survive_of(slice(None), memory)
+
+    def survive_of(self, origins: slice, share: float) -> None:
+        """Keep only this share of the memory cells of some origins."""
+        if share < 1.0:
+            self.clones.survive(origins, share)
 
     def advance(self, lymphocytes: Lymphocytes, inhibition: Mapping[str, float], step_h: float) -> None:
         """Let a step go by."""
@@ -89,15 +129,31 @@ class Sclerosis(Packed):
         if strength > 0.0:
             self.course[0] += strength
             self.eloquent = float(place < r.eloquent_share)
+            self.clones.show(r.shown_share, int(self.turn))
         self.turn += 1.0
-        naive, self._memory = (self.reactive.cells(k, lymphocytes) for k in (Kind.CD4_NAIVE, Kind.CD4_MEMORY))
-        starting = (r.memory_activation * self._memory + r.naive_activation * naive) * (1.0 - inhibition["activation"])
-        growth = r.effector_growth * (1.0 - inhibition["proliferation"])
-        harm = 1.0 - inhibition["killing"]
         days = step_h / HOURS_PER_DAY
+        self.clones.advance(lymphocytes.memory_growth, r.memory_turnover, days)
+        memory = self.clones.answering(r.shown_share)
+        naive = r.shown_share * self.naive.cells(Kind.CD4_NAIVE, lymphocytes)
+        starting = (r.memory_activation * memory + r.naive_activation * naive) * (1.0 - inhibition["activation"])
+        growth = r.effector_growth * self.unregulated(lymphocytes) * (1.0 - inhibition["proliferation"])
+        harm = 1.0 - inhibition["killing"]
         state = runge_kutta(lambda y: self.slope(y, starting, growth, harm), self.course.tolist(), days)
         self.course = np.array(state)
+        effectors = state[1]
+        self.working.share *= exp(-r.working_loss * days * effectors / (effectors + r.relapse_effectors))
         self._count(days)
+
+    def unregulated(self, lymphocytes: Lymphocytes) -> float:
+        """Return the growth that regulatory cells of the thymus allow, relative to that in the patient at the start.
+
+        What counts is how many that work there are for each conventional CD4 cell.
+        """
+        r = self.rules
+        working = self.working.cells(Kind.TREG, lymphocytes)
+        conventional = total(lymphocytes.cells((Kind.CD4_NAIVE, Kind.CD4_MEMORY)))
+        found = working / max(conventional, 1.0) / self._usual
+        return (r.working_half + r.working_share) / (r.working_half + found)
 
     def slope(self, y: list[float], starting: float, growth: float, harm: float) -> list[float]:
         """Return the rates of change per day of ``course``.
@@ -135,7 +191,8 @@ class Sclerosis(Packed):
         """Return what is measured of it."""
         _, effectors, regulators, bare, lost = self.course.tolist()
         return {
-            "myelin_memory": self._memory,
+            "myelin_memory": self.clones.total,
+            "myelin_clones": float(self.clones.number),
             "myelin_effectors": effectors,
             "myelin_regulators": regulators,
             "ms_relapses": float(self.events[RELAPSE]),
