@@ -46,7 +46,8 @@ def lost_share(sim: Simulation) -> float:
 def test_the_shipped_tables_load(species: str) -> None:
     heredity = Rules.load(FOLDER / species).heredity
     assert heredity.variants.names[Kind.BLAST, "cytarabine_resistant"] == 1
-    assert {m.kind for m in heredity.mutations} == {Kind.LSC, Kind.BLAST}
+    assert {m.kind for m in heredity.mutations if not m.variant} == {Kind.LSC, Kind.BLAST}
+    assert {m.kind for m in heredity.mutations if m.variant} == {Kind.LSC, Kind.BLAST, Kind.HSC}
     assert not heredity.subclones
 
 
