@@ -180,17 +180,17 @@ class Rules:
         return self._remembered[asked]
 
     @cached_property
-    def _answers(self) -> list[tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]]:
-        """Which rates the responses change, as (rows, behaviours) and numbers of the responses; of one rate in turn."""
-        rounds: list[dict[tuple[int, int], int]] = []
+    def _answers(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Which places of the flat ``base`` responses change, and numbers of the responses; those of one in turn."""
+        rounds: list[dict[int, int]] = []
         for number, response in enumerate(self.responses):
             for row in response.rows:
-                place = (row, int(response.behaviour))
+                place = row * N_BEHAVIOURS + int(response.behaviour)
                 free = next((found for found in rounds if place not in found), None)
                 if free is None:
                     rounds.append(free := {})
                 free[place] = number
-        return [(tuple(np.array([*found]).T), np.array([*found.values()])) for found in rounds]
+        return [(np.array([*found]), np.array([*found.values()])) for found in rounds]
 
     @cached_property
     def _remembered(self) -> dict[tuple[object, ...], StepRates]:
@@ -205,9 +205,9 @@ class Rules:
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
         rate = self.base.copy()
-        answers = np.array(multipliers)
+        answers, flat = np.array(multipliers), rate.reshape(-1)
         for place, which in self._answers:
-            rate[place] *= answers[which]
+            flat[place] *= answers[which]
         variants = self.heredity.variants
         rate = rate * variants.factor if variants.differ else rate[None]
         renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
