@@ -81,15 +81,21 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
                 body.hiv.survive_of(victims, survival)
             if body.disease is not None:
                 body.disease.survive_of(victims, survival)
+    if body.grafted or not body.allo.untouched:
+        _advance_allo(body, population, step_h)
+    if body.disease is not None:
+        inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
+        body.disease.advance(body.lymphocytes, inhibition, step_h)
+    _advance_chronic(body, step_h)
+
+
+def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> None:
+    """Advance alloreactive cells and organs; what the thymus loses with them."""
     loss_before = body.allo.immune_loss.tolist()
     body.allo.advance(_surroundings(body, population), step_h)
     gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))
     if gained > 0.0:
         body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_gvhd * gained)
-    if body.disease is not None:
-        inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
-        body.disease.advance(body.lymphocytes, inhibition, step_h)
-    _advance_chronic(body, step_h)
 
 
 def _advance_chronic(body: Body, step_h: float) -> None:
