@@ -39,6 +39,7 @@ from abm.model.rule_tables import (
     KindInfo,
     Local,
     Response,
+    Responses,
     read_activations,
     read_behaviours,
     read_fates,
@@ -172,12 +173,16 @@ class Rules:
             step_h: length of the step, hours.
             directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
         """
-        multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
-        asked = (step_h, drug_hazard.tobytes(), None if directed is None else directed.tobytes(), *multipliers)
+        multipliers = self._responses.multipliers(signals)
+        asked = (step_h, *(x.tobytes() for x in (multipliers, drug_hazard, directed) if x is not None))
         if asked not in self._remembered:  # without a response or a drug, all steps are the same
             self._remembered.clear()
             self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
         return self._remembered[asked]
+
+    @cached_property
+    def _responses(self) -> Responses:
+        return Responses(self.responses)
 
     @cached_property
     def _answers(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -199,15 +204,15 @@ class Rules:
 
     def _rates(
         self,
-        multipliers: list[float],
+        multipliers: NDArray[np.float64],
         drug_hazard: NDArray[np.float64],
         step_h: float,
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
         rate = self.base.copy()
-        answers, flat = np.array(multipliers), rate.reshape(-1)
+        flat = rate.reshape(-1)
         for place, which in self._answers:
-            flat[place] *= answers[which]
+            flat[place] *= multipliers[which]
         variants = self.heredity.variants
         rate = rate * variants.factor if variants.differ else rate[None]
         renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)

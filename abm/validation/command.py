@@ -169,7 +169,7 @@ class Progress:
             return
         self.last = time.monotonic()
         (behind, ahead), more = work_s, ""
-        rate = spent_s / behind if behind > 0.0 else 0.0
+        rate, ahead = (spent_s / behind if behind > 0.0 else 0.0), max(ahead, 0.0)
         if self.later_s:
             more = f", at most {rate * (ahead + self.later_s):.0f} s if all cohorts have to grow"
-        click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {rate * max(ahead, 0.0):.0f} s left{more}", err=True)
+        click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {rate * ahead:.0f} s left{more}", err=True)
