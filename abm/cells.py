@@ -10,6 +10,7 @@ and rule tables refer to it.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 N_KINDS = 64
@@ -347,6 +348,7 @@ class Flag(IntEnum):
     CYCLING = 7  # newly made cells of this kind are cycling
 
 
+@lru_cache(maxsize=1024)  # the cells that arrive in a step are of a few classes
 def pack_hot(**values: int) -> int:
     """Pack named hot-word fields into one 32-bit word; unnamed fields are zero."""
     return _pack(HOT, values)

@@ -58,13 +58,3 @@ def power(x: float, p: float) -> float:
 def decay(rate: float, dt: float) -> float:
     """Return the surviving fraction exp(-rate * dt)."""
     return exp(-rate * dt)
-
-
-def hill(s: float, half: float, p: int) -> float:
-    """Return s**p / (half**p + s**p) for p in 1, 2, 4, by multiplication."""
-    sp, hp = s, half
-    if p >= 2:
-        sp, hp = sp * sp, hp * hp
-    if p == 4:
-        sp, hp = sp * sp, hp * hp
-    return sp / (hp + sp)

@@ -50,9 +50,7 @@ def newest(folder: Path) -> tuple[Newest, Newest]:
     """Return the newest result of every case and of every peer."""
     rows: Newest = {}
     peers: Newest = {}
-    files = [
-        results.read(path) for path in folder.glob("*.json") if not NOT_RATES & set(path.stem.split("-"))
-    ]
+    files = [results.read(path) for path in folder.glob("*.json") if not NOT_RATES & set(path.stem.split("-"))]
     for document, found in sorted(files, key=lambda file: str(file[0]["date"])):
         rows |= {(row["workload"], row["shape"][0], row["backend"]): (row, document) for row in found}
         peers |= {(row["peer"], row["backend"]): (row, document) for row in document.get("peers", []) if "ratio" in row}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from abm.calibration.search import simulate_well_mixed
@@ -22,7 +22,7 @@ OTHER_MARROW = "a well-mixed patient takes no cells of a checkpoint"
 
 def expected(
     catalogue: Catalogue, targets: Sequence[Target], out: Path, seeds: int, jobs: int,
-    progress: Callable[[int, int, float], None],
+    progress: work.Tell,
 ) -> list[Row]:  # fmt: skip
     """Return a row for each target from cohorts of ``seeds`` well-mixed patients; one, where all are alike.
 

@@ -35,7 +35,7 @@ class Search:
     catalogue: Catalogue
     out: Path
     jobs: int
-    progress: Callable[[int, int, float], None]
+    progress: work.Tell
 
     def well_mixed(self, points: Floats) -> Floats:
         """Return what the well-mixed model gives for the targets at points (points, parameters)."""

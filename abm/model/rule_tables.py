@@ -5,13 +5,12 @@ Every problem is a ConfigError that names file, line and column.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm import exactmath
 from abm.cells import (
     FIRST_MOTILE,
     N_BEHAVIOURS,
@@ -63,16 +62,29 @@ class Response(NamedTuple):
     half: float
     power: int
 
-    def multiplier(self, value: float) -> float:
-        """Return the multiplier at signal ``value``, 1 at the signal's baseline."""
-        return _answer(value, self.maximum, self.half, self.power) / _answer(
-            BODY_SIGNALS[self.signal], self.maximum, self.half, self.power
-        )
 
+class Responses:
+    """Responses to body signals, answered all at once: with + - * / alone, as one by one."""
 
-@lru_cache(maxsize=1024)  # most signals rest most of the time
-def _answer(value: float, maximum: float, half: float, power: int) -> float:
-    return 1.0 + (maximum - 1.0) * exactmath.hill(value, half, power)
+    def __init__(self, responses: Sequence[Response]) -> None:
+        """Take the form of each; ``rows`` and ``behaviour`` do not matter here."""
+        self._names = [response.signal for response in responses]
+        self._rise = np.array([response.maximum - 1.0 for response in responses])
+        self._power = np.array([response.power for response in responses])
+        self._half = self._raised(np.array([response.half for response in responses]))
+        self._usual = self._answer(BODY_SIGNALS)
+
+    def multipliers(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return the multiplier of each response at these signals, 1 at their baselines."""
+        return self._answer(signals) / self._usual
+
+    def _answer(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
+        value = self._raised(np.array([signals[name] for name in self._names]))
+        return 1.0 + self._rise * (value / (self._half + value))
+
+    def _raised(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        square = value * value
+        return np.where(self._power == 1, value, np.where(self._power == 4, square * square, square))
 
 
 def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:

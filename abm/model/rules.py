@@ -39,6 +39,7 @@ from abm.model.rule_tables import (
     KindInfo,
     Local,
     Response,
+    Responses,
     read_activations,
     read_behaviours,
     read_fates,
@@ -172,25 +173,29 @@ class Rules:
             step_h: length of the step, hours.
             directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
         """
-        multipliers = [response.multiplier(signals[response.signal]) for response in self.responses]
-        asked = (step_h, drug_hazard.tobytes(), None if directed is None else directed.tobytes(), *multipliers)
+        multipliers = self._responses.multipliers(signals)
+        asked = (step_h, *(x.tobytes() for x in (multipliers, drug_hazard, directed) if x is not None))
         if asked not in self._remembered:  # without a response or a drug, all steps are the same
             self._remembered.clear()
             self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
         return self._remembered[asked]
 
     @cached_property
-    def _answers(self) -> list[tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]]:
-        """Which rates the responses change, as (rows, behaviours) and numbers of the responses; of one rate in turn."""
-        rounds: list[dict[tuple[int, int], int]] = []
+    def _responses(self) -> Responses:
+        return Responses(self.responses)
+
+    @cached_property
+    def _answers(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Which places of the flat ``base`` responses change, and numbers of the responses; those of one in turn."""
+        rounds: list[dict[int, int]] = []
         for number, response in enumerate(self.responses):
             for row in response.rows:
-                place = (row, int(response.behaviour))
+                place = row * N_BEHAVIOURS + int(response.behaviour)
                 free = next((found for found in rounds if place not in found), None)
                 if free is None:
                     rounds.append(free := {})
                 free[place] = number
-        return [(tuple(np.array([*found]).T), np.array([*found.values()])) for found in rounds]
+        return [(np.array([*found]), np.array([*found.values()])) for found in rounds]
 
     @cached_property
     def _remembered(self) -> dict[tuple[object, ...], StepRates]:
@@ -199,15 +204,15 @@ class Rules:
 
     def _rates(
         self,
-        multipliers: list[float],
+        multipliers: NDArray[np.float64],
         drug_hazard: NDArray[np.float64],
         step_h: float,
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
         rate = self.base.copy()
-        answers = np.array(multipliers)
+        flat = rate.reshape(-1)
         for place, which in self._answers:
-            rate[place] *= answers[which]
+            flat[place] *= multipliers[which]
         variants = self.heredity.variants
         rate = rate * variants.factor if variants.differ else rate[None]
         renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)

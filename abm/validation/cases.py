@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py"
 _INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py")
 _MEASURED_BY = "observables/*.py"
 _TRIES = 1000
+#: Processor time of a step, of a site in it, and of an experiment, s: to tell how long it takes, and to begin with the
+#: longest.
+_STEP_S, _SITE_S, _EXPERIMENT_S = 1.5e-3, 3e-8, 20.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Case:
         drawn: what the priors gave, by parameter.
         key: digest of all that decides the result.
         well_mixed: whether the patient has no lattice.
+        work_s: processor time it may take, about.
     """
 
     protocol: str
@@ -53,6 +57,7 @@ class Case:
     drawn: tuple[tuple[str, float], ...]
     key: str = ""
     well_mixed: bool = False
+    work_s: float = 0.0
 
     @property
     def file(self) -> str:
@@ -92,7 +97,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     if path is None:
         case = Case(name, seed, "", protocol.experiment, texts, drawn)
         digests = [code_digest(), rules_digest(rules_folder(protocol.species))]
-        return Case(**{**vars(case), "key": _digest([vars(case), *digests])})
+        return replace(case, key=_digest([vars(case), *digests]), work_s=_EXPERIMENT_S)
     try:
         overrides = (*as_override(protocol, events), *(resolve(text, events) for text in texts))
         config = load_config(path, overrides, seed)
@@ -102,7 +107,8 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     decides += ["well_mixed"] if protocol.well_mixed else []
-    return Case(name, seed, str(path), "", overrides, drawn, _digest(decides), protocol.well_mixed)
+    work_s = config.n_steps * (_STEP_S + (0.0 if protocol.well_mixed else _SITE_S * math.prod(config.patch.shape)))
+    return Case(name, seed, str(path), "", overrides, drawn, _digest(decides), protocol.well_mixed, work_s)
 
 
 def _idle(key: str, protocol: Protocol) -> bool:

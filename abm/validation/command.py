@@ -37,6 +37,8 @@ Examples:
 \b
 A row passes if the observed value lies in the published band; near: it misses by less than half the band's
 width; undecided: the cohort is too small for this band; not modelled: says why, and counts as not in band.
+Cohorts grow from 3 patients by doubling while the interval of a row that needs them lies neither inside nor outside
+its band as a whole, up to the protocol's number; with --seeds they have that number at once.
 Finished patients are kept in OUT/patients: a second call runs what is missing, or what a change of rules,
 kernels or code has made out of date. The targets stand in analysis/targets/*.toml; --targets takes your own.
 """
@@ -72,7 +74,7 @@ def validate(
     Each target is a number with a band from the literature. One set of rules per species serves all of them; patients
     differ by stated priors only.
     """
-    from abm.validation import output, score, targets
+    from abm.validation import looks, output, score, targets
 
     _check_species(species)
     catalogue = targets.read_catalogue(folder)
@@ -87,7 +89,15 @@ def validate(
     names = [target.name for target in left_out]
     if names:
         click.echo(f"left out of --quick, their cohorts are too large: {', '.join(names)}")
-    options = {"quick": quick, "seeds": seeds, "only": list(only), "sections": list(sections), "species": species}
+    grown = None if seeds else {"first": looks.FIRST, "growth": looks.GROWTH}
+    options = {
+        "quick": quick,
+        "seeds": seeds,
+        "looks": grown,
+        "only": list(only),
+        "sections": list(sections),
+        "species": species,
+    }
     for path in output.write(out, output.document(rows, catalogue, {**options, "left_out": names}), results):
         click.echo(f"{path}: written")
 
@@ -104,8 +114,11 @@ def _check_species(name: str | None) -> None:
 def compare(
     catalogue: Catalogue, wanted: list[Target], out: Path, *, quick: bool, seeds: int | None, jobs: int
 ) -> tuple[list[Row], dict[str, list[Result]]]:
-    """Run what the targets need; return a row for each, and the results of all patients by protocol."""
-    from abm.validation import cases, score, work
+    """Run what the targets need; return a row for each, and the results of all patients by protocol.
+
+    Cohorts grow from look to look (``looks``), unless ``seeds`` says how many patients they have.
+    """
+    from abm.validation import cases, looks, score, work
 
     names = score.needed(wanted, catalogue.protocols)
     absent = {name: cases.missing(catalogue.protocols[name]) for name in names}
@@ -114,29 +127,49 @@ def compare(
         for name in names
     }
     click.echo(f"backend {work.prepare()}", err=True)
-    every = [case for members in cohorts.values() for case in members]
-    found = work.run_all(every, work.Store(out / work.FOLDER), jobs, Progress())
-    results = {name: [found[case] for case in members] for name, members in cohorts.items()}
-    return [score.score(target, results, absent) for target in wanted], results
+    most = {name: len(members) for name, members in cohorts.items()}
+    now, store = most if seeds else looks.first(most), work.Store(out / work.FOLDER)
+    while True:
+        here = [case for name, members in cohorts.items() for case in members[: now[name]]]
+        later = [case for name, members in cohorts.items() for case in members[now[name] :]]
+        found = work.run_all(here, store, jobs, Progress(sum(case.work_s for case in later)))
+        results = {name: [found[case] for case in members[: now[name]]] for name, members in cohorts.items()}
+        rows = [score.score(target, results, absent) for target in wanted]
+        if (following := looks.grown(rows, now, most)) == now:
+            return rows, results
+        now = following
 
 
 class Progress:
     """Prints now and then how many patients are done and how long the rest may take."""
 
-    def __init__(self) -> None:
-        """Start the clock; nothing is printed yet."""
-        self.started: int | None = None
-        self.last = 0.0
+    def __init__(self, later_s: float = 0.0) -> None:
+        """Start the clock; nothing is printed yet.
 
-    def __call__(self, done: int, total: int, spent_s: float) -> None:
-        """Print a line unless the last one is fresh."""
-        if self.started is None:
-            self.started = done
+        Args:
+            later_s: processor time that patients may take who are simulated only if these do not suffice, about.
+        """
+        self.later_s, self.last, self.begun = later_s, 0.0, False
+
+    def __call__(self, done: int, total: int, spent_s: float, work_s: tuple[float, float]) -> None:
+        """Print a line unless the last one is fresh.
+
+        Args:
+            done: patients that are finished.
+            total: all patients.
+            spent_s: time that has passed.
+            work_s: processor time that was estimated for those done in this time, and for those to do.
+        """
+        if not self.begun:
+            self.begun = True
             kept = f", {done} of them already there" if done else ""
             click.echo(f"{total} patients{kept}", err=True)
             return
         if done < total and time.monotonic() - self.last < EVERY_S:
             return
         self.last = time.monotonic()
-        left = spent_s / max(done - self.started, 1) * (total - done)
-        click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {left:.0f} s left", err=True)
+        (behind, ahead), more = work_s, ""
+        rate, ahead = (spent_s / behind if behind > 0.0 else 0.0), max(ahead, 0.0)
+        if self.later_s:
+            more = f", at most {rate * (ahead + self.later_s):.0f} s if all cohorts have to grow"
+        click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {rate * ahead:.0f} s left{more}", err=True)

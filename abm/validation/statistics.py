@@ -166,6 +166,12 @@ def verdict(estimate: Estimate, band: tuple[float, float]) -> str:
     return "near" if away < 0.5 * (high - low) else "miss"
 
 
+def is_settled(estimate: Estimate, band: tuple[float, float]) -> bool:
+    """Whether the interval lies inside the band as a whole, or outside as a whole."""
+    (low, high), ci = band, estimate.ci
+    return ci is not None and ((low <= ci[0] and ci[1] <= high) or ci[0] > high or ci[1] < low)
+
+
 def finite(value: float) -> float | None:
     """Return a number that JSON can hold; ``None`` for infinite and not a number."""
     return value if isfinite(value) else None

@@ -25,6 +25,8 @@ from abm.validation.cases import Case
 from abm.validation.patient import FORMAT_VERSION, Result, simulate
 
 FOLDER = "patients"
+#: Is told patients done, all patients, seconds spent, and estimated seconds of work done in them and still to do.
+Tell = Callable[[int, int, float, tuple[float, float]], None]
 
 
 def one_thread() -> None:
@@ -80,7 +82,7 @@ def run_all(
     wanted: Sequence[Case],
     store: Store,
     jobs: int,
-    progress: Callable[[int, int, float], None],
+    progress: Tell,
     work: Callable[[Case], Result] | None = None,
 ) -> dict[Case, Result]:
     """Return the result of every case, from the store or by work.
@@ -89,18 +91,20 @@ def run_all(
         wanted: all patients.
         store: where finished ones are kept.
         jobs: processes side by side; with 1 the work is done in this one.
-        progress: is told how many of how many are done, and the seconds spent.
+        progress: is told how far the work is.
         work: what to do for a case, instead of :func:`simulate`.
     """
     store.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before the work
     results = {case: found for case in wanted if (found := store.get(case)) is not None}
     left = [case for case in wanted if case not in results]
-    began = time.monotonic()
-    progress(len(results), len(wanted), 0.0)
+    left.sort(key=lambda case: -case.work_s)  # the short ones last: then no process waits long for another
+    ahead, behind, began = sum(case.work_s for case in left), 0.0, time.monotonic()
+    progress(len(results), len(wanted), 0.0, (behind, ahead))
     for case, result in _do(left, jobs, work or simulate):
         store.put(case, result)
         results[case] = result
-        progress(len(results), len(wanted), time.monotonic() - began)
+        behind, ahead = behind + case.work_s, ahead - case.work_s
+        progress(len(results), len(wanted), time.monotonic() - began, (behind, ahead))
     return results
 
 

@@ -110,7 +110,7 @@ def test_only_what_is_missing_is_run_again(tmp_path: Path, protocols: dict[str, 
 
 
 def _counting(store: work.Store, told: list[tuple[int, int]]) -> Callable[..., dict[Case, patient.Result]]:
-    return lambda wanted, do: work.run_all(wanted, store, 1, lambda done, of, spent: told.append((done, of)), do)
+    return lambda wanted, do: work.run_all(wanted, store, 1, lambda done, of, *_: told.append((done, of)), do)
 
 
 def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
@@ -184,6 +184,26 @@ def test_second_call_simulates_nothing_and_new_rules_everything(
     monkeypatch.setattr(cases, "rules_digest", lambda folder: "other rules")
     run(folder)
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("band", "seeds", "shown", "result"),
+    [
+        ("[2, 7]", 3, 3, "pass"),  # 3.1 to 3.3 of three patients lies inside
+        ("[8, 9]", 3, 3, "miss"),  # outside
+        ("[3.1, 9]", 6, 6, "pass"),  # 2.95 to 3.45 of three patients does not, 3.15 to 3.55 of six does
+        ("[3.3, 3.5]", 10, 10, "undecided"),  # never
+    ],
+)
+def test_cohorts_grow_while_a_row_is_open(
+    tmp_path: Path, asked: list[Case], band: str, seeds: int, shown: int, result: str
+) -> None:
+    many = PROTOCOLS.replace("seeds = 3", "seeds = 10", 1)
+    found = run(write(tmp_path, TARGET.replace("[2, 7]", band), many))
+    assert sorted(case.seed for case in asked) == [*range(1, seeds + 1)]
+    (row,) = json.loads((tmp_path / "out" / "validation.json").read_text())["targets"]
+    assert (row["n"], row["result"]) == (shown, result), row
+    assert "if all cohorts have to grow" in found.stderr
 
 
 def test_quick_and_seeds_set_the_size_of_the_cohort(tmp_path: Path, asked: list[Case]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from abm.cells import N_ORIGINS, Kind, Origin
 from abm.exactmath import LN2, exp
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, column_totals, spread, total, turnover
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, column_totals, renewed, spread, total
 from abm.model.body.parameters import BloodRules
 
 #: Columns of every blood cell array: the four origins, then third-party transfused cells.
@@ -78,14 +78,14 @@ class Blood(Packed):
         padded[:, :N_ORIGINS] = [*exits.values(), labelled]
         entered = dict(zip(exits, padded, strict=False))
         leaving = r.neutrophil_production / self._neutrophil_pool * days
-        self.neutrophils, _ = turnover(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
-        self.labelled_neutrophils, _ = turnover(self.labelled_neutrophils, padded[-1], leaving)
+        self.neutrophils = renewed(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
+        self.labelled_neutrophils = renewed(self.labelled_neutrophils, padded[-1], leaving)
         leaving = r.monocyte_production / self._monocyte_pool * days
-        self.monocytes, _ = turnover(self.monocytes, entered[Kind.MONOCYTE], leaving)
+        self.monocytes = renewed(self.monocytes, entered[Kind.MONOCYTE], leaving)
         leaving = r.eosinophil_production / self._eosinophil_pool * days
-        self.eosinophils, _ = turnover(self.eosinophils, entered[Kind.EOSINOPHIL], leaving)
+        self.eosinophils = renewed(self.eosinophils, entered[Kind.EOSINOPHIL], leaving)
         leaving = days / r.blast_blood_time
-        self.blasts, _ = turnover(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
+        self.blasts = renewed(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
         chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
         young = self.marrow_reticulocytes
         released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)

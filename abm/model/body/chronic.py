@@ -50,6 +50,8 @@ class ChronicDisease(Packed):
             day: day at the end of the step.
             step_h: hours.
         """
+        if reactive == 0.0 and self.exposure == 0.0 and not self.breaking.any():
+            return  # nothing has begun
         r, days = self.rules, step_h / HOURS_PER_DAY
         drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
         kept = exp(-days * STAGES / r.chronic_delay)

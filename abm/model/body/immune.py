@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from abm.cells import N_ORIGINS, Kind, Origin, Specificity
 from abm.exactmath import LN2, exp
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, spread, total, turnover
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, renewed, spread, total
 from abm.model.body.parameters import LymphocyteRules
 
 #: Pools, in the order of the rows of ``Lymphocytes.pools``; IMMATURE_B stands for all B cells of the body.
@@ -105,7 +105,7 @@ class Lymphocytes(Packed):
             (Kind.IMMATURE_B, Kind.IMMATURE_B, r.b_production),
         ):
             row = INDEX[kind]
-            self.pools[row], _ = turnover(self.pools[row], exits[source], production / self._reference[row] * days)
+            self.pools[row] = renewed(self.pools[row], exits[source], production / self._reference[row] * days)
             if kind is Kind.IMMATURE_B:
                 self._enter(kind, 0, exits[source], self.pools[row])
         seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from abm.model.body.edited import Exits
 
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
-BACK_ROWS = (Count.EGRESS, *EDITED_ROWS)  #: counts of cells that come back to their pools, edited ones after all
 
 
 def survive_drugs(body: Body, step_h: float) -> None:
@@ -59,8 +58,11 @@ def take_back(body: Body, counts: NDArray[np.int64]) -> None:
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
         if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not body.allo.reactive(whose)):
-            n, *edited = (int(counts[row, found, whose]) * body.scale.cells_per_agent for row in BACK_ROWS)
-            body.edited.join(found, whose, n, edited, body.lymphocytes.add(found, whose, n))
+            n = int(counts[Count.EGRESS, found, whose]) * body.scale.cells_per_agent
+            pool = body.lymphocytes.add(found, whose, n)
+            if body.edited.present:
+                edited = [int(counts[row, found, whose]) * body.scale.cells_per_agent for row in EDITED_ROWS]
+                body.edited.join(found, whose, n, edited, pool)
 
 
 def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float) -> None:
@@ -81,15 +83,21 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
                 body.hiv.survive_of(victims, survival)
             if body.disease is not None:
                 body.disease.survive_of(victims, survival)
+    if body.grafted or not body.allo.untouched:
+        _advance_allo(body, population, step_h)
+    if body.disease is not None:
+        inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
+        body.disease.advance(body.lymphocytes, inhibition, step_h)
+    _advance_chronic(body, step_h)
+
+
+def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> None:
+    """Advance alloreactive cells and organs; what the thymus loses with them."""
     loss_before = body.allo.immune_loss.tolist()
     body.allo.advance(_surroundings(body, population), step_h)
     gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))
     if gained > 0.0:
         body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_gvhd * gained)
-    if body.disease is not None:
-        inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
-        body.disease.advance(body.lymphocytes, inhibition, step_h)
-    _advance_chronic(body, step_h)
 
 
 def _advance_chronic(body: Body, step_h: float) -> None:

@@ -72,6 +72,12 @@ def turnover(pool: Floats, inflow: Floats | float, exponent: float) -> tuple[Flo
     return pool * keep + inflow * stay, pool * (1.0 - keep) + inflow * (1.0 - stay)
 
 
+def renewed(pool: Floats, inflow: Floats, exponent: float) -> Floats:
+    """Return the pool after :func:`turnover`, where nobody asks who left."""
+    keep, stay = _kept(exponent)
+    return pool * keep + inflow * stay
+
+
 def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
     """Advance a chain of compartments in place; return what leaves the last one.
 

@@ -163,6 +163,12 @@ class Alloimmunity(Packed):
             return
         self._take(runge_kutta(lambda y: self._slope(y, around), self._vector(), step_h / HOURS_PER_DAY))
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing goes on that does not need a graft: no inflammation, effector or wound."""
+        states = (self.precursors[GVH], self.inflammation, *self.exhausted, *self.effectors)
+        return self.host_apc == 1.0 and not any(states) and not self.immune_loss.any() and not self.injury_loss.any()
+
     def _at_rest(self, around: Surroundings) -> bool:
         """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
         active = (self.precursors[GVH], self.precursors[HVG] * around.donor_antigen, self.inflammation, *self.exhausted)
