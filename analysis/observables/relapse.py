@@ -84,6 +84,15 @@ def nonrelapse_mortality(run: Run) -> Made:
     return 100.0 * (fate.relapse * (1.0 - fate.alive) + (1.0 - fate.relapse) * (1.0 - fate.survival))
 
 
+@observable(PERCENT)
+def event_free(run: Run) -> Made:
+    """Probability to be alive at the end with a disease that does not come back, with a graft or without one."""
+    if not run.config.get("patient", {}).get("residual_leukaemia") or not {"relapse_risk", "survival"} <= set(run.body):
+        return None
+    risk, survival = (float(run.body[name].values[-1]) for name in ("relapse_risk", "survival"))
+    return 100.0 * (1.0 - risk) * survival
+
+
 # ------------------------------------------------------------------------------------------- groups of patients
 
 

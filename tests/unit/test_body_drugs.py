@@ -218,7 +218,7 @@ def test_conditioning_hurts_gut_and_thymus_and_heals() -> None:
 @pytest.mark.parametrize("species", ["human", "mouse"])
 def test_tables_load(species: str) -> None:
     found = tables(species)
-    assert len(found.drugs) == {"human": 23, "mouse": 15}[species]
+    assert len(found.drugs) == {"human": 28, "mouse": 15}[species]
     assert set(found.sources) == {"marrow", "blood", "cord", "marrow_t_depleted", "cd34_selected", "edited"}
     assert set(found.grafts) == {*found.sources, "dli", "treg"}
     assert len(found.donors) == 7

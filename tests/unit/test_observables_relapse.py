@@ -111,3 +111,11 @@ def test_overt_relapse_is_told_from_the_start(run: Any) -> None:
     assert made("overt_relapse_day", marrow(run, np.where(DAYS < 92.0, 1e-4, 0.06))) == pytest.approx(100.0)
     assert made("overt_relapse_day", marrow(run, np.full(DAYS.size, 1e-3))) == inf
     assert made("overt_relapse_day", marrow(run, np.full(DAYS.size, 0.5))) is None
+
+
+def test_event_free_is_alive_without_a_disease_that_comes_back(run: Any) -> None:
+    without_graft = CONFIG | {"events": []}
+    for config in (CONFIG, without_graft):
+        assert made("event_free", course(run, config)) == pytest.approx(100.0 * 0.7 * 0.5)
+    overt = CONFIG | {"patient": {"disease": "dlbcl", "residual_leukaemia": False}}
+    assert made("event_free", course(run, overt)) is None
