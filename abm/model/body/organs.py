@@ -187,7 +187,8 @@ class Alloimmunity(Packed):
         by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
         seen = (danger + by_leukaemia * (1.0 - danger), r.rejection_danger * around.donor_antigen)
         signals = [level * (host_apc * around.activation) for level in seen]
-        signals[GVH] += r.activation_without_pd1 * around.unbraked * around.activation  # by intact tissue
+        shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
+        signals[GVH] += r.activation_without_pd1 * around.unbraked * shown * around.activation
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
