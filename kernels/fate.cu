@@ -126,6 +126,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         fetch(cold + b.l + AHEAD, width);
         fetch_above(b, hot, width);
         fetch_above(b, tissue, width);
+        if (layer_is_motile == 0u) fetch(priority + b.l + AHEAD, width);  // few lymphocytes claim a site here
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
         int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);
