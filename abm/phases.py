@@ -43,6 +43,8 @@ SCRATCH: dict[str, str] = {
 }
 #: What kernels do not look at of the bound of an event's probability: steps that differ only there are the same.
 LOW_BITS = (1 << 24) - 1
+#: Arguments that are arrays which swap places: the fields, and both by other names.
+SWAPPED = {"cxcl12", "inflammation", "field", "next"}
 #: Kinds of steps that are remembered.
 MOST_REPEATS = 64
 
@@ -330,11 +332,15 @@ class Phases:
         return id(self.arrays["cxcl12"]), id(self.arrays["inflammation"])
 
     def _chain(self, stages: Callable[..., list[Stage]], *arguments: Any) -> Chain:  # noqa: ANN401
-        """Return the chain of some stages; it is made once for each place where the fields may be."""
-        key = (stages.__name__, *arguments, *self._fields())
-        if key not in self.chains:
-            self.chains[key] = Chain(self.backend, self.domain, stages(*arguments), self._known())
-        return self.chains[key]
+        """Return the chain of some stages; it is made once, or once for each place of the fields that it sees."""
+        key, fields = (stages.__name__, *arguments), self._fields()
+        chain = self.chains.get(key) or self.chains.get((*key, *fields))
+        if chain is None:
+            wanted = stages(*arguments)
+            chain = Chain(self.backend, self.domain, wanted, self._known())
+            names = {arg.name for stage in wanted for arg in self.backend.kernels[stage.kernel].args}
+            self.chains[(*key, *fields) if names & SWAPPED else key] = chain
+        return chain
 
     def _draw(self, kernel: str, beyond: int, stream: Stream, draw: int = 0, **special: Any) -> Stage:  # noqa: ANN401
         """Return the stage of a kernel that draws random numbers."""
