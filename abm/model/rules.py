@@ -221,7 +221,8 @@ class Rules:
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
-        rate[..., _RIVALS] *= _outliving(by_drug)[..., None]
+        if by_drug.any():  # the factors are 1 without
+            rate[..., _RIVALS] *= _outliving(by_drug)[..., None]
         rate[..., Behaviour.DRUG] = by_drug
         rate[..., Behaviour.RENEW] = 0.0
         highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
