@@ -77,21 +77,29 @@ class Blood(Packed):
         padded = np.zeros((len(exits) + 1, COLUMNS))  # nobody transfused comes from the marrow
         padded[:, :N_ORIGINS] = [*exits.values(), labelled]
         entered = dict(zip(exits, padded, strict=False))
-        leaving = r.neutrophil_production / self._neutrophil_pool * days
-        self.neutrophils = renewed(self.neutrophils, entered[Kind.NEUTROPHIL], leaving)
-        self.labelled_neutrophils = renewed(self.labelled_neutrophils, padded[-1], leaving)
-        leaving = r.monocyte_production / self._monocyte_pool * days
-        self.monocytes = renewed(self.monocytes, entered[Kind.MONOCYTE], leaving)
-        leaving = r.eosinophil_production / self._eosinophil_pool * days
-        self.eosinophils = renewed(self.eosinophils, entered[Kind.EOSINOPHIL], leaving)
-        leaving = days / r.blast_blood_time
-        self.blasts = renewed(self.blasts, entered[Kind.BLAST] + entered[Kind.LSC], leaving)
+        self._renew(entered, padded[-1], days)
         chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
         young = self.marrow_reticulocytes
         released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
         ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
         chain(self.red_cells, ripe, len(self.red_cells) / self._red_cell_time * days)
         self.volume_deficit = self.volume_deficit * exp(-LN2 / r.plasma_refill_half_life * step_h)
+
+    def _renew(self, entered: Mapping[Kind, Floats], labelled: Floats, days: float) -> None:
+        """Advance the pools of one compartment; together, for arrays this short cost the same as one."""
+        r, blasts = self.rules, entered[Kind.BLAST] + entered[Kind.LSC]
+        neutrophils = r.neutrophil_production / self._neutrophil_pool * days
+        leaving = (
+            neutrophils,
+            neutrophils,
+            r.monocyte_production / self._monocyte_pool * days,
+            r.eosinophil_production / self._eosinophil_pool * days,
+            days / r.blast_blood_time,
+        )
+        pools = (self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts)
+        entering = (entered[Kind.NEUTROPHIL], labelled, entered[Kind.MONOCYTE], entered[Kind.EOSINOPHIL], blasts)
+        after = renewed(np.array(pools), np.array(entering), leaving)
+        self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
 
     def transfuse(self, day: float) -> None:
         """Give platelets and red cells when a count is below its trigger; cells of all ages, third party."""

@@ -13,10 +13,10 @@ from abm.exactmath import LN2, exp
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, chain, renewed, spread, total
 from abm.model.body.parameters import LymphocyteRules
 
-#: Pools, in the order of the rows of ``Lymphocytes.pools``; IMMATURE_B stands for all B cells of the body.
-POOLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE, Kind.CD8_MEMORY, Kind.TREG, Kind.NK, Kind.IMMATURE_B)
-INDEX = {kind: row for row, kind in enumerate(POOLS)}
 T_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE, Kind.CD8_MEMORY, Kind.TREG)
+#: Pools, in the order of the rows of ``Lymphocytes.pools``; IMMATURE_B stands for all B cells of the body.
+POOLS = (*T_CELLS, Kind.NK, Kind.IMMATURE_B)
+INDEX = {kind: row for row, kind in enumerate(POOLS)}
 CD4_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.TREG)
 CD8_CELLS = (Kind.CD8_NAIVE, Kind.CD8_MEMORY)
 #: Pools whose cells enter the marrow lattice.
@@ -100,14 +100,11 @@ class Lymphocytes(Packed):
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
-        for kind, source, production in (
-            (Kind.NK, Kind.NK_PROGENITOR, r.nk_production),
-            (Kind.IMMATURE_B, Kind.IMMATURE_B, r.b_production),
-        ):
-            row = INDEX[kind]
-            self.pools[row] = renewed(self.pools[row], exits[source], production / self._reference[row] * days)
-            if kind is Kind.IMMATURE_B:
-                self._enter(kind, 0, exits[source], self.pools[row])
+        from_marrow = self.pools[len(T_CELLS) :]
+        entering = np.array([exits[Kind.NK_PROGENITOR], exits[Kind.IMMATURE_B]])
+        pools = zip((r.nk_production, r.b_production), self._reference[len(T_CELLS) :], strict=True)
+        from_marrow[:] = renewed(from_marrow, entering, tuple(made / usual * days for made, usual in pools))
+        self._enter(Kind.IMMATURE_B, 0, exits[Kind.IMMATURE_B], self.pools[INDEX[Kind.IMMATURE_B]])
         seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)
         self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
         self.thymic_function = 1.0 - (1.0 - self.thymic_function) * exp(-days / r.thymus_recovery)
@@ -135,13 +132,17 @@ class Lymphocytes(Packed):
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
             self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
         growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
-        for kind in T_CELLS:
-            row, emigrants = INDEX[kind], self._emigrants.get(kind, 0.0)
+        grown = []
+        for row, kind in enumerate(T_CELLS):
             drive = by_il15 if kind is Kind.CD8_MEMORY else by_il7
-            net = growth.get(kind, r.naive_growth) * drive - emigrants / self._reference[row]
-            self.pools[row] = self.pools[row] * exp(net * days) + emigrants * thymic_days
+            net = growth.get(kind, r.naive_growth) * drive - self._emigrants.get(kind, 0.0) / self._reference[row]
+            grown.append(exp(net * days))
+        t_cells = self.pools[: len(T_CELLS)]
+        t_cells *= np.array(grown)[:, np.newaxis]
+        for kind, emigrants in self._emigrants.items():
             if emigrants > 0.0:
-                self._enter(kind, 0, emigrants * thymic_days, self.pools[row])
+                t_cells[INDEX[kind]] += emigrants * thymic_days
+                self._enter(kind, 0, emigrants * thymic_days, t_cells[INDEX[kind]])
 
     def bleed(self, share: float) -> None:
         """Lose a share (0-1) of the lymphocytes that are in the blood."""

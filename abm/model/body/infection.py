@@ -16,7 +16,7 @@ import numpy as np
 
 from abm.exactmath import exp
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
-from abm.philox import philox_scalar
+from abm.philox import philox
 from abm.streams import Stream
 from abm.tables import Folder, Row, read_table
 
@@ -26,6 +26,7 @@ BACTERIA, FUNGI, CMV, EBV = range(len(PATHOGENS))
 #: Loads are in units of the load at which an infection is told by fever, antigen or copies, and counts as an episode.
 EPISODE = 1.0
 _TWO32 = 4294967296.0
+_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Infections(Packed):
     def __init__(self, pathogens: Sequence[Pathogen], seed: int) -> None:
         """Start without any infection; ``seed`` is that of the run."""
         self.pathogens, self._seed = pathogens, seed
+        self._drawn: tuple[int, list[list[list[float]]]] = (-1, [])
         self.load: Floats = np.zeros(len(PATHOGENS))
         self.began: Floats = np.full(len(PATHOGENS), inf)
         self.covered: Floats = np.zeros(len(PATHOGENS))
@@ -140,13 +142,21 @@ class Infections(Packed):
             rate = onsets(i, pathogen, host)
             if rate <= 0.0 and self.load[i] == 0.0:
                 continue  # nothing comes, nothing grows
-            draws = philox_scalar(self._seed, i, int(self.turn), Stream.INFECTION * 256)
-            luck = [(draw + 0.5) / _TWO32 for draw in draws]
+            luck = self._luck(int(self.turn))[i]
             self._invade(i, pathogen, rate, luck, step_h / HOURS_PER_DAY)
             if self.load[i] > 0.0:
                 self._grow(i, pathogen, host, step_h / HOURS_PER_DAY)
                 self._tell(i, pathogen, host.treated[i], luck, day, step_h / HOURS_PER_DAY)
         self.turn += 1.0
+
+    def _luck(self, turn: int) -> list[list[float]]:
+        """Return four random numbers between 0 and 1 for every pathogen, drawn for ``_AHEAD`` steps at a time."""
+        first = turn - turn % _AHEAD
+        if first != self._drawn[0]:
+            turns, which = np.indices((_AHEAD, len(PATHOGENS)))
+            words = np.stack(philox(self._seed, which, first + turns, Stream.INFECTION * 256), axis=-1)
+            self._drawn = first, ((words + 0.5) / _TWO32).tolist()
+        return self._drawn[1][turn - first]
 
     def _invade(self, i: int, pathogen: Pathogen, rate: float, luck: Sequence[float], days: float) -> None:
         """Add an inoculum, if one comes in this step."""

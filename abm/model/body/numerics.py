@@ -72,10 +72,17 @@ def turnover(pool: Floats, inflow: Floats | float, exponent: float) -> tuple[Flo
     return pool * keep + inflow * stay, pool * (1.0 - keep) + inflow * (1.0 - stay)
 
 
-def renewed(pool: Floats, inflow: Floats, exponent: float) -> Floats:
-    """Return the pool after :func:`turnover`, where nobody asks who left."""
-    keep, stay = _kept(exponent)
-    return pool * keep + inflow * stay
+def renewed(pools: Floats, inflow: Floats, exponents: tuple[float, ...]) -> Floats:
+    """Return pools after :func:`turnover`, each row with its own exponent, where nobody asks who left."""
+    keep, stay = _all_kept(exponents)
+    return np.asarray(pools * keep + inflow * stay)
+
+
+@lru_cache(maxsize=64)
+def _all_kept(exponents: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return columns of ends and means of exp(-x)."""
+    keep, stay = np.array([_kept(exponent) for exponent in exponents]).T[..., np.newaxis]
+    return keep, stay
 
 
 def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
