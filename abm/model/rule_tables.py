@@ -67,16 +67,23 @@ class Responses:
     """Responses to body signals, answered all at once: with + - * / alone, as one by one."""
 
     def __init__(self, responses: Sequence[Response]) -> None:
-        """Take the form of each; ``rows`` and ``behaviour`` do not matter here."""
+        """Take the form of each, and the place it answers at."""
         self._names = [response.signal for response in responses]
         self._rise = np.array([response.maximum - 1.0 for response in responses])
         self._power = np.array([response.power for response in responses])
         self._half = self._raised(np.array([response.half for response in responses]))
         self._usual = self._answer(BODY_SIGNALS)
+        self._rounds = _rounds(responses)
 
     def multipliers(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the multiplier of each response at these signals, 1 at their baselines."""
         return self._answer(signals) / self._usual
+
+    def multiply(self, rate: NDArray[np.float64], multipliers: NDArray[np.float64]) -> None:
+        """Multiply rates, shape (128, N_BEHAVIOURS), in place; one that several responses change in their order."""
+        flat = rate.reshape(-1)
+        for place, which in self._rounds:
+            flat[place] *= multipliers[which]
 
     def _answer(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
         value = self._raised(np.array([signals[name] for name in self._names]))
@@ -85,6 +92,19 @@ class Responses:
     def _raised(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
         square = value * value
         return np.where(self._power == 1, value, np.where(self._power == 4, square * square, square))
+
+
+def _rounds(responses: Sequence[Response]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return places of the flat rates and the numbers of the responses there, no place twice in a round."""
+    rounds: list[dict[int, int]] = []
+    for number, response in enumerate(responses):
+        for row in response.rows:
+            place = row * N_BEHAVIOURS + int(response.behaviour)
+            free = next((found for found in rounds if place not in found), None)
+            if free is None:
+                rounds.append(free := {})
+            free[place] = number
+    return [(np.array([*found]), np.array([*found.values()])) for found in rounds]
 
 
 def _rows(kind: Kind, cycle: str) -> tuple[int, ...]:

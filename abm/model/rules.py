@@ -185,19 +185,6 @@ class Rules:
         return Responses(self.responses)
 
     @cached_property
-    def _answers(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Which places of the flat ``base`` responses change, and numbers of the responses; those of one in turn."""
-        rounds: list[dict[int, int]] = []
-        for number, response in enumerate(self.responses):
-            for row in response.rows:
-                place = row * N_BEHAVIOURS + int(response.behaviour)
-                free = next((found for found in rounds if place not in found), None)
-                if free is None:
-                    rounds.append(free := {})
-                free[place] = number
-        return [(np.array([*found]), np.array([*found.values()])) for found in rounds]
-
-    @cached_property
     def _remembered(self) -> dict[tuple[object, ...], StepRates]:
         """The rates of the last step, by all that they depend on."""
         return {}
@@ -210,9 +197,7 @@ class Rules:
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
         rate = self.base.copy()
-        flat = rate.reshape(-1)
-        for place, which in self._answers:
-            flat[place] *= multipliers[which]
+        self._responses.multiply(rate, multipliers)
         variants = self.heredity.variants
         rate = rate * variants.factor if variants.differ else rate[None]
         renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)

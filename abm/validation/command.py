@@ -28,7 +28,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.command(
     epilog="""\b
 Examples:
-  abm validate --quick                     what can be said in ten minutes on 2 cores
+  abm validate --quick                     what can be said in a quarter of an hour on 2 cores
   abm validate                             whole cohorts: a day on 2 cores, an hour on a node
   abm validate --section A --species human
   abm validate --only O04,O28.difference   rows, or single numbers of them

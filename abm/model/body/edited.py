@@ -132,6 +132,8 @@ class Edited(Packed):
 
     def expressing(self, kind: Kind, origin: Origin) -> tuple[Specificity, float]:
         """Return the receptor class of a transgene and the share of a pool that shows it."""
+        if not self.receptor[origin]:
+            return Specificity.NONE, 0.0
         receptor = Specificity(int(self.receptor[origin]))
         share = self._transgenes.get(receptor, {}).get(kind, 0.0)
         return receptor, share * float(self.pools[COMPLETE, INDEX[kind], origin]) if share else 0.0

@@ -55,12 +55,13 @@ def survive_drugs(body: Body, step_h: float) -> None:
 
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
     """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
+    some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
         if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not body.allo.reactive(whose)):
             n = int(counts[Count.EGRESS, found, whose]) * body.scale.cells_per_agent
             pool = body.lymphocytes.add(found, whose, n)
-            if body.edited.present:
+            if some_edited:
                 edited = [int(counts[row, found, whose]) * body.scale.cells_per_agent for row in EDITED_ROWS]
                 body.edited.join(found, whose, n, edited, pool)
 
