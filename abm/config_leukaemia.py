@@ -26,3 +26,7 @@ class Leukaemic(Table):
         float,
         parameter("1", "log kill of leukaemic cells by drugs and radiation over that of the tables", ge=0, le=10),
     ] = 1.0
+    leukaemia_immunogenicity: Annotated[
+        float,
+        parameter("1", "kill of leukaemic cells by lymphocytes over that of other cells of the host", ge=0, le=10),
+    ] = 1.0

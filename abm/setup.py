@@ -76,7 +76,7 @@ def load_model(config: Config) -> Model:
     folder = rules_of(config.patch, config.patient.disease)
     _check_shape(config)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
-    rules = leukaemia.paced(load_rules(folder), traffic["open_share"], config)
+    rules = leukaemia.of_patient(load_rules(folder), traffic["open_share"], config)
     tables = Tables.load(folder)
     leukaemia.check(config, has_table=tables.residue is not None)
     _unseen(config, rules)

@@ -54,21 +54,24 @@ def growth(rules: Rules, open_share: float) -> float:
     return (sqrt(both * both + 4.0 * wake * divide * gain) - both) / 2.0 - float(cycling[Behaviour.DIE])
 
 
-def paced(rules: Rules, open_share: float, config: Config) -> Rules:
-    """Return the rules with the leukaemia as fast as in this patient.
+def of_patient(rules: Rules, open_share: float, config: Config) -> Rules:
+    """Return the rules with a leukaemia that is as fast, and as well seen by lymphocytes, as that of this patient.
 
     Raises:
         ConfigError: a doubling time is asked for of what does not grow.
     """
-    wanted = config.patient.residual_doubling_days
-    if wanted is None:
+    wanted, seen, pace = config.patient.residual_doubling_days, config.patient.leukaemia_immunogenicity, 1.0
+    if wanted is not None:
+        if (now := growth(rules, open_share)) <= 0.0:
+            message = f"expected nothing for a disease whose stem cells do not grow ({now:.2g} a day), found {wanted:g}"
+            raise config.error("patient.residual_doubling_days", message)
+        pace = LN2 / wanted / now
+    if pace == seen == 1.0:
         return rules
-    if (now := growth(rules, open_share)) <= 0.0:
-        message = f"expected nothing for a disease whose stem cells do not grow ({now:.2g} per day), found {wanted:g}"
-        raise config.error("patient.residual_doubling_days", message)
     base, leukaemic = rules.base.copy(), np.repeat(rules.mask(Flag.LEUKAEMIC), 2)
     for behaviour in _PACED:
-        base[leukaemic, behaviour] *= LN2 / wanted / now
+        base[leukaemic, behaviour] *= pace
+    base[leukaemic, Behaviour.KILL] *= seen
     return replace(rules, base=base)
 
 

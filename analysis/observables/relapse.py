@@ -11,6 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm import endpoints as ends
 
@@ -48,7 +49,7 @@ def _fate(run: Run) -> Fate | None:
     return Fate(float(risk[-1]), _alive_at(possible, survival, after), _alive_at(real, survival, after))
 
 
-def _alive_at(share: Floats, survival: Floats, after: Floats) -> float:
+def _alive_at(share: Floats, survival: Floats, after: NDArray[np.bool_]) -> float:
     """Return survival at the first record after the graft with overt leukaemia, at the last one if there is none."""
     overt = np.flatnonzero(after & (share >= ends.RELAPSE))
     return float(survival[overt[0] if overt.size else -1])

@@ -30,6 +30,7 @@ class Person:
     treat_infections: bool = True
     engineered_fitness: float = 1.0
     leukaemia_sensitivity: float = 1.0
+    leukaemia_immunogenicity: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from abm import resources
+from abm.cells import Behaviour
 from abm.config import Config, config_from, load_config
 from abm.config_lines import read_source
 from abm.errors import ConfigError
@@ -146,10 +147,11 @@ def test_effectors_leave_memory_that_fades() -> None:
     assert one.memory == pytest.approx(3.5e4)
 
 
-def body_with(start: float, donor: str = "sibling", effectors: float = 0.0) -> float:
+def body_with(start: float, effectors: float = 0.0, *, seen: float = 1.0, steroid: float = 0.0) -> float:
     """Return the logarithm of the growth of residual leukaemia in a body with donor effectors for ten days."""
-    body = make_body(Person(donor=donor))
+    body = make_body(Person(leukaemia_immunogenicity=seen))
     body = type(body)(body.tables, body.patient, replace(body.scale, leukaemia=replace(STEM, start=start)), 1)
+    body.drugs.set_level(body.drugs.index("prednisolone"), steroid)
     table = counts(body, 4.0)
     for _ in range(60):
         body.allo.effectors[GVH] = effectors
@@ -158,9 +160,11 @@ def body_with(start: float, donor: str = "sibling", effectors: float = 0.0) -> f
     return body.residue.log_growth
 
 
-def test_donor_effectors_kill_it_and_steroids_spare_it() -> None:
-    alone, watched = body_with(100.0), body_with(100.0, effectors=8.4e7)
+def test_donor_effectors_kill_it_as_far_as_it_is_seen_and_steroids_let_them() -> None:
+    alone, watched = body_with(100.0), body_with(100.0, 8.4e7)
     assert alone - watched == pytest.approx(10.0 * 0.604 / 2.0, rel=0.1)
+    assert alone - body_with(100.0, 8.4e7, seen=0.5) == pytest.approx(0.5 * (alone - watched), rel=0.02)
+    assert alone - body_with(100.0, 8.4e7, steroid=1.0) == pytest.approx(0.4 * (alone - watched), rel=0.02)
 
 
 def test_drugs_kill_it_as_they_kill_agents() -> None:
@@ -214,8 +218,23 @@ def test_a_doubling_time_sets_the_pace_of_leukaemia_alone(tmp_path: Path) -> Non
     usual = load_model(scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1'))
     slow = load_model(scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1\nresidual_doubling_days = 36'))
     assert leukaemia.growth(slow.rules, 0.55) == pytest.approx(log(2.0) / 36.0, rel=1e-9)
-    changed = np.flatnonzero((usual.rules.base != slow.rules.base).any(axis=1)) // 2
-    assert set(changed.tolist()) == set(LEUKAEMIC)
+    assert changed(usual.rules.base, slow.rules.base) == set(LEUKAEMIC)
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> set[int]:
+    """Return the kinds whose rates differ."""
+    return set((np.flatnonzero((before != after).any(axis=1)) // 2).tolist())
+
+
+def test_lymphocytes_kill_unseen_leukaemia_on_the_patch_less(tmp_path: Path) -> None:
+    usual = load_model(scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1')).rules.base
+    unseen = load_model(
+        scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1\nleukaemia_immunogenicity = 0.25')
+    ).rules.base
+    assert changed(usual, unseen) == set(LEUKAEMIC)
+    rows = [2 * kind for kind in LEUKAEMIC]
+    assert unseen[rows, Behaviour.KILL] == pytest.approx(0.25 * usual[rows, Behaviour.KILL])
+    assert (usual[rows, Behaviour.KILL] > 0.0).all()
 
 
 WRONG = {
@@ -225,6 +244,7 @@ WRONG = {
     "frequency above 1": (
         'disease = "aml"\nblast_fraction = 0.1\nlsc_frequency = 2', "", "patient.lsc_frequency", "found 2",
     ),
+    "negative immunogenicity": ("leukaemia_immunogenicity = -1", "", "patient.leukaemia_immunogenicity", "found -1"),
     "negative sensitivity": ("leukaemia_sensitivity = -1", "", "patient.leukaemia_sensitivity", "found -1"),
     "antibodies": (
         'disease = "all"\nblast_fraction = 0.1\nresidual_leukaemia = true',

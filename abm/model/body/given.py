@@ -83,6 +83,10 @@ class Patient(Protocol):
     def leukaemia_sensitivity(self) -> float:
         """Log kill of leukaemic cells by drugs and radiation, relative to the tables."""
 
+    @property
+    def leukaemia_immunogenicity(self) -> float:
+        """Kill of leukaemic cells by lymphocytes, relative to that of other cells of the host."""
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -245,7 +245,8 @@ def follow(body: Body, population: NDArray[np.int64], step_h: float) -> None:
     days, rules = step_h / HOURS_PER_DAY, body.allo.rules
     effectors = float(body.allo.effectors[GVH])
     watching = effectors + body.chronic.effectors + residue.memory
-    rate = rules.blood_kill * watching / (rules.blood_kill_half + watching) * (1.0 - body.drugs.inhibition("killing"))
+    able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
+    rate = able * rules.blood_kill * watching / (rules.blood_kill_half + watching)
     by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
     killed = tuple(float(by_drug[cycle]) + rate * days for cycle in (Cycle.QUIESCENT, Cycle.CYCLING))
     residue.advance((killed[0], killed[1]), body.cellularity, days)
