@@ -65,6 +65,7 @@ class Gpu(CudaBackend):
 
     def __init__(self) -> None:
         self.pinned: list[int] = []
+        self._sent = []
         stream = SimpleNamespace(synchronize=DeviceArray.synchronize)
         self._cupy = SimpleNamespace(
             empty=lambda n, dtype: DeviceArray(np.full(n, 0xEE, dtype)),
