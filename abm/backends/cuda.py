@@ -208,7 +208,7 @@ class CudaBackend:
         if not isinstance(src, self._cupy.ndarray):
             self._send(dst, src)
         elif not isinstance(dst, self._cupy.ndarray):
-            dst[...] = self.to_host(src)
+            src.get(out=dst)
         else:
             dst[...] = src
 

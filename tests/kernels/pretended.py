@@ -40,9 +40,12 @@ class Array(np.ndarray):
         given, target = weakref.ref(source), np.asarray(self)
         Stream.do(lambda: np.copyto(target, alive(given)))
 
-    def get(self, out: Any, stream: Any, blocking: bool) -> None:
+    def get(self, out: Any, stream: Any = None, blocking: bool = True) -> None:
+        if blocking:
+            Stream.current.synchronize()
+            np.copyto(out, np.asarray(self))
+            return
         assert stream is Stream.current
-        assert not blocking
         target, source = weakref.ref(out), np.asarray(self)
         Stream.do(lambda: np.copyto(alive(target), source))
 

@@ -48,7 +48,8 @@ class DeviceArray:
     def fill(self, value: int) -> None:
         self.queue.append(lambda: self.data.fill(value))
 
-    def set(self, source: Any) -> None:
+    def set(self, source: Any, stream: Any) -> None:
+        del stream
         self.queue.append(lambda: np.copyto(self.data, source))
 
     def get(self, out: Any) -> None:
@@ -71,6 +72,7 @@ class Gpu(CudaBackend):
             empty=lambda n, dtype: DeviceArray(np.full(n, 0xEE, dtype)),
             zeros=lambda shape, dtype: DeviceArray(np.zeros(shape, dtype)),
             asnumpy=self.after_all_work,
+            ndarray=DeviceArray,
             cuda=SimpleNamespace(alloc_pinned_memory=self.pin, get_current_stream=lambda: stream),
         )
 

@@ -225,7 +225,9 @@ def test_a_gpu_is_assumed_until_it_is_measured(tmp_path: Path) -> None:
     for device in DEVICES[1:]:
         made = machine(model, Options(device=device), None)
         source = made.figures["rate"].source
-        assert source.startswith("measured: homeostasis-256 in " if device == "h200" else "assumed, not yet measured: 30% of ")
+        assert source.startswith(
+            "measured: homeostasis-256 in " if device == "h200" else "assumed, not yet measured: 30% of "
+        )
         assert set(made.figures) == set(UNITS)
     row = {"workload": "homeostasis-256", "backend": "cuda", "site_updates_per_s": 7e9}
     for date, name, rate in (("2026-01-02", "NVIDIA H200", 7e9), ("2026-01-01", "NVIDIA H200", 5e9)):

@@ -68,7 +68,7 @@ def test_the_edited_share_rises_under_t_cells_against_the_antigen(
 ) -> None:
     """The share of a partly edited marrow rises by itself; who shows the antigen is a row of a table."""
     sim = half_edited(choose("auto")[0], MANY | {"receptor": receptor}, antigen=antigen)
-    assert share(sim, showing, antigen)[0] > 0.7
+    assert share(sim, showing, antigen)[0] > 2 / 3  # half of the others are gone
     assert 0.4 < share(sim, SPARED, antigen)[0] < 0.6
 
 
