@@ -73,7 +73,7 @@ class Message:
     def unpack(self, message: Any, edges: Edges, *, above: bool) -> None:  # noqa: ANN401
         """Fill the halo planes above or below."""
         for part, array, depth in _parts(message, edges.planes):
-            self.backend.copy(array[self._planes(depth, top=above, inside=False)], part)
+            self.backend.copy(array[self._planes(depth, top=above, inside=False)], part, True)
         if self.list:
             self.list.put(message[self.dense :], self._planes(self.list.depth, top=above, inside=False))
 
@@ -110,7 +110,7 @@ class CellList:
         """Let the cells of the planes be those of a list."""
         self.backend.clear(self.hot[planes])
         if listed.nbytes:
-            self.backend.copy(self.words[: listed.nbytes // 4], listed.view(np.uint32))
+            self.backend.copy(self.words[: listed.nbytes // 4], listed.view(np.uint32), True)
             self._unpack(listed.nbytes // CELL, first=planes.start * self.plane)
 
 

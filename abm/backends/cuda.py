@@ -202,17 +202,20 @@ class CudaBackend:
         """Set all elements to zero."""
         array.fill(0)
 
-    def copy(self, dst: Any, src: Any) -> None:
-        """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array."""
+    def copy(self, dst: Any, src: Any, kept: bool = False) -> None:  # noqa: FBT001, FBT002 - the meter passes on places
+        """Copy ``src`` into ``dst``: same shape, same dtype, C-contiguous, either may be a NumPy array.
+
+        ``kept``: ``src`` of the host stays as it is until somebody has waited for the device.
+        """
         check_copy(dst, src)
         if not isinstance(src, self._cupy.ndarray):
-            self._send(dst, src)
+            self._send(dst, src, is_kept=kept)
         elif not isinstance(dst, self._cupy.ndarray):
             src.get(out=dst)
         else:
             dst[...] = src
 
-    def _send(self, dst: Any, src: NDArray[Any]) -> None:
+    def _send(self, dst: Any, src: NDArray[Any], *, is_kept: bool) -> None:
         """Copy from the host without waiting for queued work.
 
         The device reads when its turn comes, so it reads a copy that nobody changes or frees until then.
@@ -220,7 +223,7 @@ class CudaBackend:
         if len(self._sent) >= MOST_SENT:
             self.sync()
         staged = src
-        if 0 < src.nbytes <= MOST_STAGED:
+        if 0 < src.nbytes <= MOST_STAGED and not is_kept:
             staged = self.buffer(src.nbytes, on_device=False).view(src.dtype).reshape(src.shape)
             staged[...] = src
         dst.set(staged, self._cupy.cuda.get_current_stream())  # without a stream it would wait for all queued work
