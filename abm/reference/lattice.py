@@ -130,7 +130,8 @@ def span(array: NDArray[Scalar], first: int, n: int, box: Box) -> NDArray[Scalar
     """Return the planes that hold sites first .. first + n and those beside them, as (z, y, x)."""
     z = np.arange(first // box.plane, -(-(first + n) // box.plane))
     below, above = _plane_beside(z[:1], -1, box), _plane_beside(z[-1:], 1, box)
-    return array.reshape(-1, box.ny, box.nx)[np.concatenate([below, z, above])]
+    planes: NDArray[Scalar] = array.reshape(-1, box.ny, box.nx)[np.concatenate([below, z, above])]
+    return planes
 
 
 def filled(values: U8 | U32, first: int, n: int) -> I64:
