@@ -22,6 +22,7 @@ typedef unsigned long long uint64_t;
 // at; on the host the body does both for its block.
 // FOR_EACH_LONG is for elements that each take long; first_of(begin, end, none, try_out) then is the first value but
 // `none` of try_out(j), for j from `begin` up to `end`: on a GPU by the lanes of a warp.
+// select(holds, yes, no) is one of two values without a branch.
 // count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
 // may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
 // names away from libc symbols such as step().
@@ -60,6 +61,8 @@ template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int6
 DEVICE int64_t next_of(int64_t* counter, int n = 1) { return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
 DEVICE void count(uint32_t* counter, uint32_t n = 1u) { *counter += n; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
+// Not written as a selection: a compiler may make a branch of it, and directions are random, so it is predicted wrong.
+DEVICE int64_t select(bool holds, int64_t yes, int64_t no) { return no ^ (-int64_t(holds) & (yes ^ no)); }
 DEVICE bool eight_zeros(const uint8_t* bytes) {
     uint64_t word;
     memcpy(&word, bytes, 8);

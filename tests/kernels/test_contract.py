@@ -277,3 +277,10 @@ def test_host_library_holds_no_fused_multiply_add() -> None:
     done = subprocess.run([objdump, "-d", str(backend.path)], capture_output=True, text=True, check=True)  # type: ignore[attr-defined]
     assert "abm_" in done.stdout
     assert re.findall(r"\n.*\b(?:vf\w*m(?:add|sub)\w*|fmadd|fmsub|fmla|fmls)\b.*", done.stdout) == []
+
+
+def test_only_the_host_selects_by_masks() -> None:
+    """Of masks NVRTC 13.0 made wrong moves for sm_90; no machine without a GPU would notice."""
+    files = resources.folder("kernels").glob("*.cu*")
+    masked = [path.name for path in files if re.search(r"-\s*int\d+_t\(\w+\) &", path.read_text())]
+    assert masked == ["portable.cuh"]
