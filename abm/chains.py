@@ -55,8 +55,9 @@ class Chain:
 def pieces(domain: Domain, stages: Sequence[Stage], planes: int) -> list[tuple[int, int, int]]:
     """Return the launches as (number of the stage, sites, first site), so many planes at a time; 0: all."""
     plane, halo, owned = domain.plane, domain.halo, domain.n_owned
-    done = [halo - stage.beyond for stage in stages]
-    ends = [halo + owned + stage.beyond for stage in stages]
+    beyond = [0 if domain.ring else stage.beyond for stage in stages]
+    done = [halo - more for more in beyond]
+    ends = [halo + owned + more for more in beyond]
     lags = list(accumulate(stage.behind if k else 0 for k, stage in enumerate(stages)))
     found, reached = [], done[0]
     while done != ends:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ class Domain:
         rank: this rank.
         size: number of ranks.
         closed: whether the lattice ends at its first and last plane instead of being periodic in z.
+        ring: whether this slab, the whole lattice, is its own neighbour in z: then nobody reads the halo.
     """
 
     shape: tuple[int, int, int]
@@ -25,6 +26,7 @@ class Domain:
     rank: int = 0
     size: int = 1
     closed: bool = False
+    ring: bool = False
 
     def slab(self, rank: int) -> tuple[int, int]:
         """Return the global planes z0 <= z < z1 that ``rank`` owns."""
@@ -66,6 +68,16 @@ class Domain:
     def origin(self) -> int:
         """Global index of local site 0, unwrapped: below 0 on the first rank."""
         return (self.z0 - self.halo) * self.plane
+
+    def as_ring(self) -> Domain:
+        """Return the domain as a ring, if it can be one."""
+        return replace(self, ring=self.size == 1 and not self.closed)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """First sites of the lowest and the highest plane of a ring, as kernels are told of it; else -1."""
+        low = self.halo * self.plane
+        return (low, low + (self.n_owned - 1) * self.plane) if self.ring else (-1, -1)
 
     def window(self, beyond: int = 0) -> tuple[int, int]:
         """Return (n, first) of the owned sites and ``beyond`` planes more on either side."""

@@ -103,8 +103,10 @@ class Phases:
     def exchange(self, *names: str, motile_depth: int = 0) -> None:
         """Bring as many halo planes of these arrays up to date as are read, and so many of the motile layer.
 
-        Between ranks the cells of the motile layer travel as a list.
+        Between ranks the cells of the motile layer travel as a list. A ring has no neighbour but itself.
         """
+        if self.domain.ring:
+            return
         depths = {name: DEPTHS.get(name, HALO) for name in names}
         motile = dict.fromkeys(("mot_hot", "mot_cold"), motile_depth) if motile_depth else {}
         cells = Sparse(self.arrays["mot_hot"], self.arrays["mot_cold"], motile_depth) if motile else None
@@ -352,6 +354,7 @@ class Phases:
         return {
             "ny": domain.shape[1],
             "nx": domain.shape[2],
+            **dict(zip(("low", "high"), domain.ends, strict=True)),
             "total": domain.total,
             "shift": domain.shift,
             "counts": tallies.counts,

@@ -45,6 +45,8 @@ class Simulation:
         self.model = setup.load_model(config)
         self.comm = comm or SerialComm()
         self.domain = setup.make_domain(config, self.comm)
+        if backend.rings:
+            self.domain = self.domain.as_ring()
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
         self.rates: StepRates | None = None  # those the kernels have

@@ -108,10 +108,10 @@ DEVICE void count_carried(const Cell& cell, uint32_t* counts) {
 // come in or send a daughter.
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
-KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-               uint32_t step, uint32_t word, uint32_t mutation, int64_t begin, int64_t end, int64_t room,
-               const uint8_t* action, const uint32_t* priority, const uint32_t* flags, const uint8_t* stages,
-               const uint32_t* renew, const uint8_t* fate_next, const uint32_t* fate_share,
+KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total,
+               int64_t shift, uint64_t seed, uint32_t step, uint32_t word, uint32_t mutation, int64_t begin,
+               int64_t end, int64_t room, const uint8_t* action, const uint32_t* priority, const uint32_t* flags,
+               const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next, const uint32_t* fate_share,
                const int32_t* mutation_start, const uint32_t* mutation_chance, const uint16_t* mutation_gain,
                const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot, uint32_t* cold, uint32_t* counts,
                int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
@@ -120,6 +120,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
     FOR_EACH_BLOCK_IN_PART_WHERE(, action[l], seen != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
+        set_z(b, b.floor, low, high);
         fetch_above(b, hot, width);
         fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
@@ -132,7 +133,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, 
             Cell after = {0u, 0u};
             uint32_t r[4] = {0u, 0u, 0u, 0u};
             if (claims) {
-                const Place target = moved(p, d, ny, nx);
+                const Place target = moved(p, d, ny, nx, low, high);
                 const bool there = target.l >= begin && target.l < end;
                 if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;
                 Cell other = before;

@@ -15,20 +15,21 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
 }
 
 // Packed counts (5 bits a class) over the 27 sites around each site, its own resident cell left out.
-KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_t* res_hot, const uint32_t* classes,
-                 const uint32_t* signature, uint32_t* histogram) {
+KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, const uint32_t* res_hot,
+                 const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
 #if TILES
-    sum_neighbourhoods(n, first, ny, nx, signature,
+    sum_neighbourhoods(n, first, ny, nx, low, high, signature,
                        [&](int64_t l, uint32_t sum) { histogram[l] = sum - classes[GET(res_hot[l], HOT_KIND)]; });
 #else
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         uint32_t column[BLOCK + 2];  // sums over z and y, from one site west of the block to one east of it
         for (int j = 0; j < width + 2; ++j) column[j] = 0;
-        const int64_t rows[3] = {b.south, 0, b.north};
+        set_z(b, b.floor, low, high);
+        const int64_t planes[3] = {b.below, 0, b.above}, rows[3] = {b.south, 0, b.north};
         const int64_t east = width - 1 + (b.x + width == nx ? 1 - nx : 1);
-        for (int z = -1; z < 2; ++z)
+        for (int z = 0; z < 3; ++z)
             for (int y = 0; y < 3; ++y) {
-                const uint32_t* row = signature + b.l + z * b.plane + rows[y];
+                const uint32_t* row = signature + b.l + planes[z] + rows[y];
                 column[0] += row[b.west];
                 for (int j = 0; j < width; ++j) column[j + 1] += row[j];
                 column[width + 1] += row[east];
@@ -45,16 +46,17 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, const uint32_
 // armed the chance to hold them by row, x 2^-32. With them each lymphocyte engages whatever shows their antigen.
 // vigour: chance that an engagement strikes, likewise, by exhaustion and whether the target shows a brake antigen.
 // The target is marked as struck; struck must be clear before.
-KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-               uint32_t step, uint32_t word, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* flags,
-               const uint8_t* sees, const uint32_t* antigens, const uint32_t* losses, const uint32_t* receptors,
-               const uint8_t* lent, const uint32_t* armed, const uint32_t* vigour, const uint8_t* hit_class,
-               uint8_t* engaged, uint8_t* struck) {
+KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total,
+               int64_t shift, uint64_t seed, uint32_t step, uint32_t word, const uint32_t* res_hot,
+               const uint32_t* mot_hot, const uint32_t* flags, const uint8_t* sees, const uint32_t* antigens,
+               const uint32_t* losses, const uint32_t* receptors, const uint8_t* lent, const uint32_t* armed,
+               const uint32_t* vigour, const uint8_t* hit_class, uint8_t* engaged, uint8_t* struck) {
     FOR_EACH_BLOCK_WHERE(mot_hot[l],
                          seen != 0u && (receptors[GET(seen, HOT_SPECIFICITY)] != 0u || lent[GET(seen, HOT_KIND)] != 0u),
                          engaged[l] = 0, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t own[BLOCK], borrowed[BLOCK], r[4][BLOCK];
+        set_z(b, b.floor, low, high);
         const Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
         fetch_above(b, res_hot, width);

@@ -102,15 +102,15 @@ DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uin
 // number that is compared with the probability comes from the gates: most cells are dismissed by it.
 // priority is written for claiming cells only.
 // layer_is_motile: ACTIVATE needs engagement, hits do not apply.
-KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-             uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot, const uint32_t* cold,
-             const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram, const uint8_t* engaged,
-             const uint8_t* struck, const float* cxcl12, const float* inflammation, const uint32_t* flags,
-             const uint8_t* stages, const float* strength, const float* rates, const uint32_t* rated,
-             const float* directed, const uint8_t* aimed, uint32_t highest, const uint32_t* ceiling,
-             const int32_t* rule_start, const uint8_t* rule_behaviour, const uint8_t* rule_signal,
-             const uint8_t* rule_power, const float* rule_gain, const float* rule_half, const float* escape,
-             uint8_t* action, uint32_t* priority) {
+KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total, int64_t shift,
+             uint64_t seed, uint32_t step, uint32_t word, uint32_t layer_is_motile, const uint32_t* hot,
+             const uint32_t* cold, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
+             const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
+             const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
+             const uint32_t* rated, const float* directed, const uint8_t* aimed, uint32_t highest,
+             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
+             const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
+             const float* escape, uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK_IN_PART_WHERE(
         gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE), (Glimpse{hot[l], touched[l]}),
@@ -119,6 +119,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, in
         action[l] = EVENT_NONE, Gates gates, part, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
+        set_z(b, b.floor, low, high);
         const Rows rows(b);
         const uint64_t site = global_site(b.l, shift, total);
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;

@@ -4,7 +4,7 @@
 
 // Sums over the six neighbours of the sites of a block, each in the order -z, +z, -y, +y, -x, +x.
 DEVICE void six_neighbours(const Place& b, int width, int64_t nx, const float* field, float* sum) {
-    const float *here = field + b.l, *below = here - b.plane, *above = here + b.plane;
+    const float *here = field + b.l, *below = here + b.below, *above = here + b.above;
     const float *south = here + b.south, *north = here + b.north;
     float row[BLOCK + 2];
     row[0] = here[b.west];
@@ -14,10 +14,12 @@ DEVICE void six_neighbours(const Place& b, int width, int64_t nx, const float* f
 }
 
 // CXCL12: secreted by stroma, less so where leukaemia surrounds it. weight = 1 / (6 + (h / length)^2).
-KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float half,
-                     float floor, const uint8_t* tissue, const uint32_t* histogram, const float* field, float* next) {
+KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, float weight,
+                     float source, float half, float floor, const uint8_t* tissue, const uint32_t* histogram,
+                     const float* field, float* next) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         float sum[BLOCK];
+        set_z(b, b.floor, low, high);
         six_neighbours(b, width, nx, field, sum);
         for (int j = 0; j < width; ++j) {
             const float leukaemic = float(int32_t((histogram[b.l + j] >> LEUKAEMIC_SHIFT) & 31u));
@@ -32,10 +34,11 @@ KERNEL(sweep_cxcl12)(int64_t n, int64_t first, int64_t ny, int64_t nx, float wei
 }
 
 // Inflammation: secreted by engaged lymphocytes.
-KERNEL(sweep_inflammation)(int64_t n, int64_t first, int64_t ny, int64_t nx, float weight, float source, float floor,
-                           const uint8_t* engaged, const float* field, float* next) {
+KERNEL(sweep_inflammation)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, float weight,
+                           float source, float floor, const uint8_t* engaged, const float* field, float* next) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
         float sum[BLOCK];
+        set_z(b, b.floor, low, high);
         six_neighbours(b, width, nx, field, sum);
         for (int j = 0; j < width; ++j) {
             const float fed = sum[j] + source;

@@ -6,13 +6,14 @@
 
 // Bids: a free lymphocyte tries one of six directions; an engaged one stays with its target.
 // priority is written for bidders.
-KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, uint64_t seed,
-            uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue, const uint8_t* engaged,
-            const uint32_t* hop, uint8_t* action, uint32_t* priority) {
+KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total, int64_t shift,
+            uint64_t seed, uint32_t step, uint32_t word, const uint32_t* mot_hot, const uint8_t* tissue,
+            const uint8_t* engaged, const uint32_t* hop, uint8_t* action, uint32_t* priority) {
     FOR_EACH_BLOCK_WHERE(mot_hot[l], seen != 0u, action[l] = EVENT_NONE, b, width, n, first, ny, nx) {
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
+        set_z(b, b.floor, low, high);
         fetch_above(b, mot_hot, width);
         fetch_above(b, tissue, width);
         fetch(priority + b.l + AHEAD, width);
@@ -36,17 +37,19 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int
 }
 
 // A bidder that wins hops. Only sites from `begin` to `end` are written: bidders beyond them may come in.
-KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total, int64_t shift, int64_t begin, int64_t end,
-            const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot, uint32_t* mot_cold) {
+KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total, int64_t shift,
+            int64_t begin, int64_t end, const uint8_t* action, const uint32_t* priority, uint32_t* mot_hot,
+            uint32_t* mot_cold) {
     FOR_EACH_BLOCK_WHERE(action[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
+        set_z(b, b.floor, low, high);
         fetch_above(b, mot_hot, width);
         fetch_above(b, mot_cold, width);
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], nx);
             const uint32_t d = action_direction(action[p.l]);
-            const Place target = moved(p, d, ny, nx);
+            const Place target = moved(p, d, ny, nx, low, high);
             const bool here = p.l >= begin && p.l < end, there = target.l >= begin && target.l < end;
             const uint32_t hot = mot_hot[p.l], cold = mot_cold[p.l];  // on their way while rivals are compared
             if (!(here || there) || !wins(target, d ^ 1u, total, shift, action, priority)) continue;

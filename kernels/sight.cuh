@@ -38,7 +38,7 @@ DEVICE uint32_t still_showing(const Place& p, uint32_t targets, uint32_t recepto
 struct Rows {
     int64_t offset[9];
     METHOD explicit Rows(const Place& p) {
-        const int64_t planes[3] = {-p.plane, 0, p.plane}, rows[3] = {p.south, 0, p.north};
+        const int64_t planes[3] = {p.below, 0, p.above}, rows[3] = {p.south, 0, p.north};
         for (int k = 0; k < 9; ++k) offset[k] = planes[k / 3] + rows[k % 3];
     }
 };

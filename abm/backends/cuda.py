@@ -37,6 +37,7 @@ class CudaBackend:
     """Arrays are CuPy arrays on the current device."""
 
     name = "cuda"
+    rings = False  # the kernels can, as emulated; no device has run it yet
 
     def __init__(self, folder: Path | None = None) -> None:
         """Compile the kernels of ``folder`` (default: the shipped ones); CuPy caches the result on disk.

@@ -58,6 +58,7 @@ class HostBackend(NumpyArrays):
     """Arrays are NumPy arrays, kernels are C++ with OpenMP."""
 
     name = "host"
+    rings = True
 
     def __init__(self, folder: Path | None = None, extra_flags: Sequence[str] = ()) -> None:
         """Load the library from the cache, or compile it.

@@ -79,6 +79,7 @@ class NumpyBackend(NumpyArrays):
     """Runs ``<package>.<topic>.<kernel>(n, **args)``."""
 
     name = "numpy"
+    rings = False  # with some planes at a time what is at the other end is not there
     detail = "NumPy, one thread"
 
     def __init__(self, folder: Path | None = None, package: str = "abm.reference") -> None:

@@ -17,6 +17,7 @@ from abm.reference.lattice import (
     U8,
     U32,
     Bool,
+    Box,
     event_of,
     filled,
     get,
@@ -58,6 +59,8 @@ def commit(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     total: int,
     shift: int,
     seed: int,
@@ -96,7 +99,7 @@ def commit(
     words = hot.reshape(-1), cold.reshape(-1)
     event, claims = event_of(action.reshape(-1)[site]), (action.reshape(-1)[site] & CLAIMING) != 0
 
-    target, wins = winners(site[claims], begin, end, ny, nx, total, shift, action, priority)
+    target, wins = winners(site[claims], begin, end, Box(ny, nx, low, high), total, shift, action, priority)
     claimants, divides = site[claims][wins], event[claims][wins] == Event.DIVIDE
     _take_sites(claimants, target[wins], divides, begin, end, words, random, fates, mutations, counts)
 

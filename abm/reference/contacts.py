@@ -12,6 +12,7 @@ from abm.reference.lattice import (
     U8,
     U32,
     Bool,
+    Box,
     filled,
     get,
     global_site,
@@ -36,18 +37,20 @@ def contacts(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     res_hot: U32,
     classes: U32,
     signature: U32,
     histogram: U32,
 ) -> None:
     """Write packed neighbour counts of each site, its own resident cell left out."""
-    box = span(signature, first, n, ny, nx, 1)
-    box = box[:-2] + box[1:-1] + box[2:]
-    box = np.roll(box, 1, 1) + box + np.roll(box, -1, 1)
-    box = np.roll(box, 1, 2) + box + np.roll(box, -1, 2)
+    planes = span(signature, first, n, Box(ny, nx, low, high))
+    planes = planes[:-2] + planes[1:-1] + planes[2:]
+    planes = np.roll(planes, 1, 1) + planes + np.roll(planes, -1, 1)
+    planes = np.roll(planes, 1, 2) + planes + np.roll(planes, -1, 2)
     own = classes[kind_of(res_hot.reshape(-1)[first : first + n])]
-    histogram.reshape(-1)[first : first + n] = box.reshape(-1) - own
+    histogram.reshape(-1)[first : first + n] = planes.reshape(-1) - own
 
 
 def engage(
@@ -56,6 +59,8 @@ def engage(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     total: int,
     shift: int,
     seed: int,
@@ -79,6 +84,7 @@ def engage(
 
     Its receptors are its own and those that are lent to its kind, if it holds them in this step.
     """
+    box = Box(ny, nx, low, high)
     del sees  # spares the kernel the antigens of cells that have lost none
     engaged.reshape(-1)[first : first + n] = 0
     res, mot = res_hot.reshape(-1), mot_hot.reshape(-1)
@@ -90,7 +96,7 @@ def engage(
     effector = _flagged(mot[site], flags, cells.Flag.EFFECTOR)
     own, by_loan = (np.zeros(site.shape, np.uint32) for _ in range(2))
     for m in range(27):
-        target = res[near_site(site, m, ny, nx)]
+        target = res[near_site(site, m, box)]
         shown = target != 0
         met = shown & (bound(target, 1, receptor, antigens, losses) != 0)
         own |= (met & (effector | _flagged(target, flags, cells.Flag.APC))).astype(np.uint32) << np.uint32(m)
@@ -101,14 +107,14 @@ def engage(
     meets = np.flatnonzero(own | by_loan)
     site, row, loan, own, by_loan = (x[meets] for x in (site, row, loan, own, by_loan))
     chosen = pick_set_bit(own | by_loan, r[0][meets], 27)
-    target, cell = res[near_site(site, chosen, ny, nx)], mot[site]
+    target, cell = res[near_site(site, chosen, box)], mot[site]
     row = np.where((by_loan >> chosen.astype(np.uint32)) & np.uint32(1), loan, row).astype(np.int64)
     level = sum((bound(target, n, receptors[row], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
     braked = bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
     strikes = happens(r[2][meets], vigour[2 * get(cell, HOT["exhaustion"]).astype(np.int64) + braked])
     hit = hit_class[(row * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level].astype(np.int64)
     engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
-    struck.reshape(-1)[near_site(site, chosen, ny, nx)] = 1
+    struck.reshape(-1)[near_site(site, chosen, box)] = 1
 
 
 def _flagged(hot: U32, flags: U32, flag: cells.Flag) -> Bool:

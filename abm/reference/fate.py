@@ -35,6 +35,7 @@ from abm.reference.lattice import (
     U8,
     U32,
     Bool,
+    Box,
     claiming,
     filled,
     get,
@@ -64,6 +65,8 @@ def fate(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     total: int,
     shift: int,
     seed: int,
@@ -99,6 +102,7 @@ def fate(
     priority: U32,
 ) -> None:
     """Choose at most one event per cell from its competing hazards (per step); only an idle cell moves."""
+    box = Box(ny, nx, low, high)
     del rated, aimed  # spare the kernel a look at rates of zero
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
@@ -108,7 +112,7 @@ def fate(
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
-    hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, ny, nx, engaged.reshape(-1), strength)
+    hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, box, engaged.reshape(-1), strength)
     own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
     h[Behaviour.DRUG] += _directed_at(cell, row, directed)
@@ -116,7 +120,7 @@ def fate(
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
 
     acts, event, r2, r3 = _choose(h, draws, escape)
-    aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, (ny, nx))
+    aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, box)
     _note(site[acts], event, aim, r3, (action.reshape(-1), priority.reshape(-1)))
 
 
@@ -129,10 +133,10 @@ def _note(site: I64, event: U32, aim: tuple[Bool, I64], r: U32, to: tuple[U8, U3
     priority[site[claim & open_]] = r[claim & open_]
 
 
-def _aim(site: I64, r: U32, hot: U32, tissue: U8, flags: U32, shape: tuple[int, int]) -> tuple[Bool, I64]:
+def _aim(site: I64, r: U32, hot: U32, tissue: U8, flags: U32, box: Box) -> tuple[Bool, I64]:
     """Return which cells have an open neighbour, and the direction of one: of a niche for those that seek it."""
-    open_ = _open_directions(site, hot, tissue, *shape, 0)
-    niches = _open_directions(site, hot, tissue, *shape, NICHE_MASK)
+    open_ = _open_directions(site, hot, tissue, box, 0)
+    niches = _open_directions(site, hot, tissue, box, NICHE_MASK)
     seeks = _has_flag(flags[kind_of(hot[site])], Flag.NICHE_SEEKER) & (niches != 0)
     return open_ != 0, pick_set_bit(np.where(seeks, niches, open_), r, 6)
 
@@ -191,12 +195,12 @@ def _has_flag(flags: U32, flag: Flag) -> Bool:
     return ((flags >> np.uint32(flag)) & np.uint32(1)).astype(bool)
 
 
-def _hits_on(site: I64, struck: Bool, ny: int, nx: int, engaged: U8, strength: F32) -> F32:
+def _hits_on(site: I64, struck: Bool, box: Box, engaged: U8, strength: F32) -> F32:
     """Sum the kill strength of all lymphocytes that engage each of the struck sites; 0 for the others."""
     hit, hits = site[struck], np.zeros(site.shape, np.float32)
     total = np.zeros(hit.shape, np.float32)
     for m in range(27):
-        byte = engaged[near_site(hit, m, ny, nx)]
+        byte = engaged[near_site(hit, m, box)]
         total += np.where(byte & AIM_MASK == 27 - m, strength[byte >> AIM_BITS], np.float32(0.0))
     hits[struck] = total
     return hits
@@ -241,11 +245,11 @@ def _escape_probability(x: F32, escape: F32) -> F32:
     return low + ((escape[index + 1] - low) * (scaled - index.astype(np.float32)))
 
 
-def _open_directions(site: I64, hot: U32, tissue: U8, ny: int, nx: int, want: int) -> U32:
+def _open_directions(site: I64, hot: U32, tissue: U8, box: Box, want: int) -> U32:
     """Return the directions (bits) of empty marrow neighbours; ``want`` restricts the tissue byte."""
     bits = np.zeros(site.shape, np.uint32)
     for d in range(6):
-        s = neighbour(site, d, ny, nx)
+        s = neighbour(site, d, box)
         is_open = (hot[s] == 0) & ((tissue[s] & TISSUE_MASK) == Tissue.MARROW)
         if want:
             is_open &= (tissue[s] & want) != 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from abm import cells
-from abm.reference.lattice import F32, U8, U32, span
+from abm.reference.lattice import F32, U8, U32, Box, span
 
 _STROMA = np.uint8(cells.STROMA_BIT)
 _LEUKAEMIC = np.uint32(cells.HISTOGRAM_BITS * cells.HISTOGRAM.index("leukaemic"))
@@ -17,6 +17,8 @@ def sweep_cxcl12(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     weight: np.float32,
     source: np.float32,
     half: np.float32,
@@ -27,7 +29,7 @@ def sweep_cxcl12(
     next: F32,  # noqa: A002 - the kernel's argument name
 ) -> None:
     """Secrete by stroma, less where leukaemia surrounds it."""
-    total = _six_neighbours(field, first, n, ny, nx)
+    total = _six_neighbours(field, first, n, Box(ny, nx, low, high))
     part = slice(first, first + n)
     leukaemic = ((histogram.reshape(-1)[part] >> _LEUKAEMIC) & np.uint32(31)).astype(np.float32)
     secreted = total + (source * (half / (half + leukaemic)))
@@ -41,6 +43,8 @@ def sweep_inflammation(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     weight: np.float32,
     source: np.float32,
     floor: np.float32,
@@ -49,21 +53,21 @@ def sweep_inflammation(
     next: F32,  # noqa: A002 - the kernel's argument name
 ) -> None:
     """Secrete by engaged lymphocytes."""
-    total = _six_neighbours(field, first, n, ny, nx)
+    total = _six_neighbours(field, first, n, Box(ny, nx, low, high))
     part = slice(first, first + n)
     total = np.where(engaged.reshape(-1)[part] != 0, total + source, total)
     _store(next, part, total * weight, floor)
 
 
-def _six_neighbours(field: F32, first: int, n: int, ny: int, nx: int) -> F32:
+def _six_neighbours(field: F32, first: int, n: int, box: Box) -> F32:
     """Sum in the order -z, +z, -y, +y, -x, +x."""
-    box = span(field, first, n, ny, nx, 1)
-    middle = box[1:-1]
-    total = box[:-2] + box[2:]
+    planes = span(field, first, n, box)
+    middle = planes[1:-1]
+    total = planes[:-2] + planes[2:]
     for axis in (1, 2):
         total = total + np.roll(middle, 1, axis)
         total = total + np.roll(middle, -1, axis)
-    offset = first % (ny * nx)
+    offset = first % box.plane
     return total.reshape(-1)[offset : offset + n]
 
 

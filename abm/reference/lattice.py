@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,20 +61,43 @@ def global_site(site: I64, shift: int, total: int) -> I64:
     return wrapped
 
 
-def neighbour(site: I64, direction: I64 | int, ny: int, nx: int) -> I64:
+class Box(NamedTuple):
+    """The planes of a slab.
+
+    Attributes:
+        ny: rows of a plane.
+        nx: columns of a plane.
+        low: first site of the lowest plane, if the slab is the whole lattice and z periodic as y and x are; else -1.
+        high: first site of the highest plane, likewise.
+    """
+
+    ny: int
+    nx: int
+    low: int
+    high: int
+
+    @property
+    def plane(self) -> int:
+        """Sites of a plane."""
+        return self.ny * self.nx
+
+
+def neighbour(site: I64, direction: I64 | int, box: Box) -> I64:
     """Return the neighbours in the given directions: 0 -z, 1 +z, 2 -y, 3 +y, 4 -x, 5 +x."""
     if isinstance(direction, int):
-        return _neighbour_in(site, direction, ny, nx)
+        return _neighbour_in(site, direction, box)
     result = np.empty_like(site)
     for d in range(6):
         here = direction == d
-        result[here] = _neighbour_in(site[here], d, ny, nx)
+        result[here] = _neighbour_in(site[here], d, box)
     return result
 
 
-def _neighbour_in(site: I64, d: int, ny: int, nx: int) -> I64:
-    size, stride = ((0, ny * nx), (ny, nx), (nx, 1))[d // 2]
-    at = (site // stride) % size if size else np.int64(1)  # z runs into the halo
+def _neighbour_in(site: I64, d: int, box: Box) -> I64:
+    if d < 2:
+        return _plane_beside(site // box.plane, 2 * d - 1, box) * box.plane + site % box.plane
+    size, stride = ((box.ny, box.nx), (box.nx, 1))[d // 2 - 1]
+    at = (site // stride) % size
     moved: I64 = (
         np.where(at == size - 1, site - (size - 1) * stride, site + stride)
         if d % 2
@@ -83,21 +106,32 @@ def _neighbour_in(site: I64, d: int, ny: int, nx: int) -> I64:
     return moved
 
 
-def near_site(site: I64, m: I64 | int, ny: int, nx: int) -> I64:
+def _plane_beside(z: I64, dz: I64 | int, box: Box) -> I64:
+    """Return the planes dz (-1 to 1) further."""
+    found: I64 = z + dz
+    if box.low < 0:
+        return found
+    lowest, highest = box.low // box.plane, box.high // box.plane
+    found = np.where((z == lowest) & (found < z), highest, found)
+    return np.where((z == highest) & (found > z), lowest, found)
+
+
+def near_site(site: I64, m: I64 | int, box: Box) -> I64:
     """Return site m of the 27-neighbourhood, m = (dz + 1) * 9 + (dy + 1) * 3 + (dx + 1)."""
     m = np.asarray(m, np.int64)
     dz, dy, dx = m // 9 - 1, (m // 3) % 3 - 1, m % 3 - 1
-    x, rest = site % nx, site // nx
-    y, z = rest % ny, rest // ny
-    found: I64 = ((z + dz) * ny + (y + dy) % ny) * nx + (x + dx) % nx
+    x, rest = site % box.nx, site // box.nx
+    y, z = rest % box.ny, rest // box.ny
+    found: I64 = (_plane_beside(z, dz, box) * box.ny + (y + dy) % box.ny) * box.nx + (x + dx) % box.nx
     return found
 
 
-def span(array: NDArray[Scalar], first: int, n: int, ny: int, nx: int, reach: int) -> NDArray[Scalar]:
-    """Return the planes that hold sites first .. first + n with ``reach`` more on either side, as (z, y, x)."""
-    plane = ny * nx
-    z0, z1 = first // plane - reach, -(-(first + n) // plane) + reach
-    return array.reshape(-1)[z0 * plane : z1 * plane].reshape(z1 - z0, ny, nx)
+def span(array: NDArray[Scalar], first: int, n: int, box: Box) -> NDArray[Scalar]:
+    """Return the planes that hold sites first .. first + n and those beside them, as (z, y, x)."""
+    z = np.arange(first // box.plane, -(-(first + n) // box.plane))
+    below, above = _plane_beside(z[:1], -1, box), _plane_beside(z[-1:], 1, box)
+    planes: NDArray[Scalar] = array.reshape(-1, box.ny, box.nx)[np.concatenate([below, z, above])]
+    return planes
 
 
 def filled(values: U8 | U32, first: int, n: int) -> I64:
@@ -149,20 +183,20 @@ def direction_of(action: U8) -> I64:
 
 
 def winners(
-    site: I64, begin: int, end: int, ny: int, nx: int, total: int, shift: int, action: U8, priority: U32
+    site: I64, begin: int, end: int, box: Box, total: int, shift: int, action: U8, priority: U32
 ) -> tuple[I64, Bool]:
     """Return, for cells whose actions claim a site, that site and whether theirs is the strongest claim on it.
 
     Only asked where either lies in ``begin`` to ``end``; elsewhere the answer is no.
     """
     action, priority = action.reshape(-1), priority.reshape(-1)
-    target = neighbour(site, direction_of(action[site]), ny, nx)
+    target = neighbour(site, direction_of(action[site]), box)
     wins: Bool = ((site >= begin) & (site < end)) | ((target >= begin) & (target < end))
     asked = np.flatnonzero(wins)
     own, at = site[asked], target[asked]
     own_priority, own_global = priority[own], global_site(own, shift, total)
     for d in range(6):
-        other = neighbour(at, d, ny, nx)
+        other = neighbour(at, d, box)
         rival = (action[other] & np.uint8(0xF0)) == (CLAIMING | np.uint8((d ^ 1) << 4))
         wins[asked] &= ~(rival & stronger(priority[other], global_site(other, shift, total), own_priority, own_global))
     return target, wins

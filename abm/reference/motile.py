@@ -6,7 +6,7 @@ import numpy as np
 
 from abm.cells import TISSUE_MASK, Event, Tissue
 from abm.philox import philox
-from abm.reference.lattice import U8, U32, claiming, filled, global_site, kind_of, neighbour, winners
+from abm.reference.lattice import U8, U32, Box, claiming, filled, global_site, kind_of, neighbour, winners
 
 
 def bid(
@@ -15,6 +15,8 @@ def bid(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     total: int,
     shift: int,
     seed: int,
@@ -36,7 +38,7 @@ def bid(
     tries = r[0] < hop[kind_of(hot[site])]
     site, direction, strength = site[tries], r[1][tries], r[2][tries]
     d = ((direction.astype(np.uint64) * np.uint64(6)) >> np.uint64(32)).astype(np.int64)
-    target = neighbour(site, d, ny, nx)
+    target = neighbour(site, d, Box(ny, nx, low, high))
     is_open = (hot[target] == 0) & ((tissue.reshape(-1)[target] & TISSUE_MASK) == Tissue.MARROW)
     site, d, strength = site[is_open], d[is_open], strength[is_open]
     action.reshape(-1)[site] = claiming(np.full(site.shape, Event.MOVE, np.uint32), d)
@@ -49,6 +51,8 @@ def hop(
     first: int,
     ny: int,
     nx: int,
+    low: int,
+    high: int,
     total: int,
     shift: int,
     begin: int,
@@ -60,7 +64,7 @@ def hop(
 ) -> None:
     """Let each bidder that wins hop; only sites from ``begin`` to ``end`` are written."""
     site = filled(action, first, n)
-    target, wins = winners(site, begin, end, ny, nx, total, shift, action, priority)
+    target, wins = winners(site, begin, end, Box(ny, nx, low, high), total, shift, action, priority)
     site, target = site[wins], target[wins]
     there, here = (target >= begin) & (target < end), (site >= begin) & (site < end)
     for layer in (mot_hot.reshape(-1), mot_cold.reshape(-1)):

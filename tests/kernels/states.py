@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,14 @@ def random_state(shape: tuple[int, int, int], seed: int, filling: float, rules: 
         whole[f"{layer}_cold"] = np.where(whole[f"{layer}_hot"] != 0, word, 0).astype(np.uint32)
     arrays = {name: np.ascontiguousarray(array[planes]) for name, array in whole.items()}
     return State(domain, arrays, _tables(rng, rules))
+
+
+def ring(state: State) -> State:
+    """Return the state of a whole lattice as a ring, with a halo that nobody must read."""
+    arrays = {name: array.copy() for name, array in state.arrays.items()}
+    for array in arrays.values():
+        array[:HALO] = array[-HALO:] = 0x65
+    return replace(state, domain=state.domain.as_ring(), arrays=arrays)
 
 
 def _hot(rng: np.random.Generator, shape: tuple[int, int, int], kinds: Array, filling: float) -> Array:

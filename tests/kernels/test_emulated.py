@@ -15,7 +15,7 @@ from abm.errors import BackendError
 from abm.step import Simulation
 from tests.conftest import absence
 from tests.kernels.emulated import DOWNWARDS, UPWARDS, EmulatedGpu
-from tests.kernels.states import State, random_state
+from tests.kernels.states import State, random_state, ring
 from tests.kernels.test_parity import RULES, assert_collects, run_all, run_list
 from tests.tiny import tiny_config
 
@@ -88,6 +88,11 @@ def test_a_step_is_bit_identical(seed: int) -> None:
 def test_any_slab_is_bit_identical(slab: tuple[tuple[int, int, int], int, int], filling: float) -> None:
     shape, rank, size = slab
     assert_same(random_state(shape, 3, filling, RULES, rank, size), gpu(), 3)
+
+
+@pytest.mark.parametrize("filling", [0.05, 0.6])
+def test_a_ring_is_bit_identical(filling: float) -> None:
+    assert_same(ring(random_state((9, 6, 35), 4, filling, RULES, 0, 1)), gpu(), 4)
 
 
 @pytest.mark.parametrize(("chosen", "threads"), CHOICES, ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,28 @@ from abm.messages import CellList, Sparse, longest_list
 from abm.phases import HALO, SCRATCH, Phases
 from abm.streams import Stream
 from abm.tallies import Reading
-from tests.kernels.states import State, human_rules, random_state
+from tests.kernels.states import State, human_rules, random_state, ring
 
 RULES = human_rules()
 GUARD = 64
 #: Antigen masks of receptors whose targets are counted.
 WATCHED = (1 << cells.Antigen.CD33, 1 << cells.Antigen.CD19 | 1 << cells.Antigen.CD123)
 
-states = st.builds(
-    random_state,
-    shape=st.tuples(st.integers(8, 14), st.integers(5, 9), st.integers(5, 11)),
-    seed=st.integers(0, 2**32),
-    filling=st.sampled_from([0.02, 0.3, 0.6, 0.95]),
-    rules=st.just(RULES),
-    rank=st.integers(0, 1),
-    size=st.just(2),
-)
+
+def random_states(rank: st.SearchStrategy[int], size: int) -> st.SearchStrategy[State]:
+    """Return states of all sizes, fillings and seeds."""
+    return st.builds(
+        random_state,
+        shape=st.tuples(st.integers(8, 14), st.integers(5, 9), st.integers(5, 11)),
+        seed=st.integers(0, 2**32),
+        filling=st.sampled_from([0.02, 0.3, 0.6, 0.95]),
+        rules=st.just(RULES),
+        rank=rank,
+        size=st.just(size),
+    )
+
+
+states = random_states(st.integers(0, 1), 2) | random_states(st.just(0), 1).map(ring)
 
 
 class Guarded(Phases):
@@ -129,8 +136,9 @@ def test_the_random_states_exercise_every_event() -> None:
     assert seen >= {event.value for event in cells.Event}
 
 
-def test_slabs_agree_with_the_whole_lattice(backend: Any) -> None:
-    whole, _ = run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, 0, 1), 9, 4)
+@pytest.mark.parametrize("form", [lambda state: state, ring], ids=["halo", "ring"])
+def test_slabs_agree_with_the_whole_lattice(backend: Any, form: Callable[[State], State]) -> None:
+    whole, _ = run_all(backend, form(random_state((12, 6, 7), 5, 0.5, RULES, 0, 1)), 9, 4)
     parts = [run_all(backend, random_state((12, 6, 7), 5, 0.5, RULES, rank, 3), 9, 4)[0] for rank in range(3)]
     inner = slice(HALO, -HALO)
     for name in ("res/res_hot", "res/res_cold", "mot/mot_hot", "contacts/histogram"):
