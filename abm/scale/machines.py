@@ -162,8 +162,18 @@ def _common() -> dict[str, Figure]:
     }
 
 
+#: What was seen of the host beside a GPU: benchmarks/NOTES.md.
+_BESIDE = "measured: 16 cores of a Xeon beside an H200, aml_hsct"
+MEASURED = {
+    "h200": {
+        "step_s": Figure(2.4e-3, f"{_BESIDE} of 64^3 sites, kernels included"),
+        "candidate_s": Figure(2.3e-8, f"{_BESIDE} of 480^3 sites: all of a step of 18 ms that no kernel takes"),
+    }
+}
+
+
 def _gpu(model: Model, device: str) -> dict[str, Figure]:
-    """Return the figures of a GPU: hardly any is measured yet."""
+    """Return the figures of a GPU: few are measured yet."""
     gigabytes, bandwidth = GPUS[device]
     per_site = count(model, Domain(model.config.patch.shape, HALO)).per_site
     share = f"assumed, not yet measured: {SHARE:.0%} of {bandwidth:g} GB/s (data sheet), {per_site:.0f} B a site"
@@ -173,6 +183,7 @@ def _gpu(model: Model, device: str) -> dict[str, Figure]:
         "copy": Figure(10.0, "assumed: pageable memory through PCIe"),
         "copy_us": Figure(10.0, "assumed: CuPy call and transfer"),
         "files": Figure(10.0, "assumed: a parallel file system"),
+        **MEASURED.get(device, {}),
     }
 
 
