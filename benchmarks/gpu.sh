@@ -106,30 +106,12 @@ make_environment() {
     "$python" -c "import cupy, $packages; print('CuPy', cupy.__version__)"
 }
 
-# The machine code must not fuse what the source keeps apart: DFMA none; FFMA only inside division, which is exact.
-# shellcheck disable=SC2329
-count_fused() {
-    "$python" - "$work/kernels.cubin" <<'PYTHON' || return 1
-import sys
-from pathlib import Path
-from cupy.cuda import compiler
-from abm.backends.cuda import forms, options
-from abm.kernel import assemble
-code, _ = compiler.compile_using_nvrtc(assemble(), options=options(forms()))
-Path(sys.argv[1]).write_bytes(code if isinstance(code, bytes) else code.encode())
-PYTHON
-    cuobjdump -sass "$work/kernels.cubin" >"$work/sass" || return 1
-    for word in FFMA DFMA MUFU.RCP; do
-        echo "$word: $(grep -cw "$word" "$work/sass") instructions"
-    done
-}
-
 # shellcheck disable=SC2329
 compare_with_cupy() {
     "$python" -m benchmarks.run --only-peers --peer cupy --backend cuda --repeats 5 --out "$stem-peers.json"
 }
 
-export -f make_environment count_fused compare_with_cupy
+export -f make_environment compare_with_cupy
 packages='h5py, pydantic, click, tqdm, tomli_w, pytest, hypothesis'
 export python work stem packages PYTHONPATH=$PYTHONPATH:$work/site
 
@@ -156,7 +138,8 @@ bench 'fields' 60 fields --backend cuda
 bench 'motile-heavy' 60 motile-heavy --backend cuda
 bench 'marrow-lite-large' 150 marrow-lite --size "${LARGE_SIZE:-1000}" --repeats 5 --backend cuda
 stage 'peers' 60 bash -c compare_with_cupy
-tool cuobjdump 'fused multiply-add' 30 bash -c count_fused
+# the machine code must not fuse what the source keeps apart
+tool cuobjdump 'fused multiply-add' 60 "$python" -m pytest -q -p no:cacheprovider -p no:benchmark tests/kernels/test_nvrtc.py
 tool compute-sanitizer 'sanitizer' 60 compute-sanitizer --error-exitcode 9 "$python" -m abm run aml_hsct --backend cuda --quiet \
     --set 'patch.shape=[24,20,16]' --steps 2 --out "$work/run"
 for size in 64 192; do # full rules; in a small patch launches count, in a large one kernels
