@@ -153,7 +153,7 @@ class Heredity:
             when = row.choice("when", _UNITS)
             row.choice("unit", [_UNITS[when]])
             probability = row.number("probability", 0.0, 1.0)
-            for kind in which(row, kinds):
+            for kind in which(row, kinds) if _can_be_gained(row, kinds) else ():
                 gain, mothers = _gain(row, kind, kinds, variants, losable), _mothers(row, kind, variants)
                 if when == "start":
                     subclones.append(Subclone(kind, probability, gain))
@@ -181,6 +181,12 @@ class Heredity:
             "mutation_chance": np.array(chances, np.uint32),
             "mutation_gain": np.array([m.gain for m in rows], np.uint16),
         }
+
+
+def _can_be_gained(row: Row, kinds: Mapping[Kind, KindInfo]) -> bool:
+    """Whether what a row names may be there: a folder with few kinds of its own has none of the others to become."""
+    name = row.text("gain")
+    return name not in Kind.__members__ or Kind[name] in kinds
 
 
 def _gain(row: Row, kind: Kind, kinds: Mapping[Kind, KindInfo], variants: Variants, losable: frozenset[Antigen]) -> int:

@@ -46,6 +46,8 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     cells |= {"cytokine_release_grade", "months_to_remission", "infused_t_lost", "altered_t_seen_day"}
     drugs = {name for name in targets.registry() if name.endswith("_after_antibody")}
     drugs |= {"anc_fall", "platelet_fall", "directed_anc_nadir", "edited_share_change", "leukaemia_kill"}
+    leukaemic |= {"overt_relapse_day", "nonrelapse_mortality", "event_free"}
+    leukaemic |= {name for name in targets.registry() if name.startswith("relapse_")}
     leukaemic |= {"complete_remission", "composite_remission", "months_alive", "days_to_1e12_cells"}
     lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "neutropenic_infection_risk"}
     others = ill | cells | drugs | lacking | {"full_donor_day", "b_cells_return_day"}
