@@ -67,6 +67,8 @@ def test_a_warning_ends_in_a_checkpoint_and_a_new_start(
 ) -> None:
     job = slurm.sbatch("--nodes=2", "--ntasks=2", script("requeue"), *QUIET, cwd=folder, **SLOW)
     until(lambda: slurm.state(job) == "RUNNING", 10, "the start of the job")
+    until((folder / f"abm-{job}.log").exists, 10, "the start of the script")
+    time.sleep(1.0)  # on a busy machine the script has not yet said what it does with signals
     if moment == "while it runs":
         until((folder / "run" / "heartbeat.json").exists, 30, "the first step")
     slurm.call("scancel", "--batch", "--signal=USR1", job)
