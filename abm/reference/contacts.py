@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from abm import cells
@@ -94,13 +96,12 @@ def engage(
     site, row, loan = site[able], row[able], loan[able]
     receptor, borrowed = receptors[row], np.where(loan != 0, receptors[loan], np.uint32(0))
     effector = _flagged(mot[site], flags, cells.Flag.EFFECTOR)
-    own, by_loan = (np.zeros(site.shape, np.uint32) for _ in range(2))
-    for m in range(27):
-        target = res[near_site(site, m, box)]
-        shown = target != 0
-        met = shown & (bound(target, 1, receptor, antigens, losses) != 0)
-        own |= (met & (effector | _flagged(target, flags, cells.Flag.APC))).astype(np.uint32) << np.uint32(m)
-        by_loan |= (shown & (bound(target, 1, borrowed, antigens, losses) != 0)).astype(np.uint32) << np.uint32(m)
+    around = [res[near_site(site, m, box)] for m in range(27)]
+    own = _bits(
+        (bound(t, 1, receptor, antigens, losses) != 0) & (effector | _flagged(t, flags, cells.Flag.APC)) & (t != 0)
+        for t in around
+    )
+    by_loan = _bits((t != 0) & (bound(t, 1, borrowed, antigens, losses) != 0) for t in around)
     site, row, loan, own, by_loan = (x[(own | by_loan) != 0] for x in (site, row, loan, own, by_loan))
     r = philox(seed, global_site(site, shift, total), step, word)
     by_loan[~happens(r[1], armed[loan])] = 0
@@ -115,6 +116,13 @@ def engage(
     hit = hit_class[(row * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level].astype(np.int64)
     engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
     struck.reshape(-1)[near_site(site, chosen, box)] = 1
+
+
+def _bits(seen: Iterable[Bool]) -> U32:
+    """Return a word for each cell whose bit m is set where the m-th of these holds."""
+    words = [np.where(holds, np.uint32(1 << m), np.uint32(0)) for m, holds in enumerate(seen)]
+    found: U32 = np.bitwise_or.reduce(words)
+    return found
 
 
 def _flagged(hot: U32, flags: U32, flag: cells.Flag) -> Bool:

@@ -106,9 +106,8 @@ def fate(
     del rated, aimed  # spare the kernel a look at rates of zero
     action.reshape(-1)[first : first + n] = 0
     touched = (engaged if layer_is_motile else struck).reshape(-1)
-    site, draws = _candidates(
-        filled(hot, first, n), hot.reshape(-1), touched, highest, ceiling, (total, shift, seed, step, word)
-    )
+    draw = (total, shift, seed, step, word)
+    site, draws = _candidates(filled(hot, first, n), hot.reshape(-1), touched, highest, ceiling, draw)
     cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)

@@ -11,8 +11,8 @@ import pytest
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import Count, Kind
 from abm.config import Config
-from abm.io import read_checkpoint, state_hash, write_checkpoint
 from abm.step import Simulation
+from tests.law.trajectories import STEPS, advance, hash_after_restart, hashes
 from tests.tiny import tiny_config
 
 EVENTS = [
@@ -21,7 +21,6 @@ EVENTS = [
     {"day": -1.2, "action": "antibody", "drug": "ipilimumab", "dose_mg_per_kg": 3.0},
     {"day": 0.5, "action": "antibody", "drug": "gemtuzumab", "dose_mg_per_m2": 9.0},
 ]
-STEPS, EVERY = 96, 24
 
 
 def patient() -> Config:
@@ -29,31 +28,19 @@ def patient() -> Config:
     return tiny_config(patient={"disease": "all", "blast_fraction": 0.5}, events=EVENTS)
 
 
-def advance(sim: Simulation, steps: int) -> Simulation:
-    for _ in range(steps):
-        sim.advance()
-    return sim
-
-
 @pytest.fixture(scope="module")
 def reference() -> dict[int, str]:
     """Hashes of the NumPy trajectory at some steps."""
-    sim = Simulation.start(patient(), NumpyBackend())
-    return {step + EVERY: state_hash(advance(sim, EVERY).snapshot()) for step in range(0, STEPS, EVERY)}
+    return hashes(patient(), NumpyBackend())
 
 
 def test_backends_agree(backend: Any, reference: dict[int, str]) -> None:
-    sim = Simulation.start(patient(), backend)
-    for step, wanted in reference.items():
-        assert state_hash(advance(sim, EVERY).snapshot()) == wanted, f"differs at step {step}"
+    assert hashes(patient(), backend) == reference
 
 
 @pytest.mark.parametrize("at", [7, 61])
 def test_restart_on_another_backend(backend: Any, reference: dict[int, str], tmp_path: Path, at: int) -> None:
-    write_checkpoint(tmp_path, advance(Simulation.start(patient(), NumpyBackend()), at).snapshot(), keep=1)
-    [folder] = tmp_path.glob("checkpoint-*")
-    sim = Simulation.restore(patient(), backend, read_checkpoint(folder))
-    assert state_hash(advance(sim, STEPS - at).snapshot()) == reference[STEPS]
+    assert hash_after_restart(patient(), backend, tmp_path, at) == reference[STEPS]
 
 
 def test_the_trajectory_is_not_trivial() -> None:

@@ -6,6 +6,7 @@ enter it: few with those that thymus or marrow have made, as many as in the pati
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,16 +25,16 @@ _TRIGGER = 32
 _TWO32 = 4294967296.0
 
 
-class Follower(Packed):
+class Follower(Packed, ABC):
     """Keeps account of some cells of the body's pools: told of cells that enter a pool, but not by division."""
 
+    @abstractmethod
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Let cells enter a pool, which holds them already, both by origin; ``source`` as in :class:`Clones`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:
         """Let cells of a graft join a pool that then holds ``pool`` cells."""
-        raise NotImplementedError
 
 
 class PoolShares(Follower):
