@@ -117,7 +117,6 @@ def fate(
     h[Behaviour.DRUG] += _directed_at(cell, row, directed)
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
-
     acts, event, r2, r3 = _choose(h, draws, escape)
     aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, box)
     _note(site[acts], event, aim, r3, (action.reshape(-1), priority.reshape(-1)))
