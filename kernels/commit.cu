@@ -126,7 +126,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         const int found = list_filled(action + b.l, width, list);
         const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {
-            const Place p = lane(b, list[i], nx);
+            const Place p = lane(b, list[i], ny, nx);
             const uint32_t event = action_event(action[p.l]), d = action_direction(action[p.l]);
             const bool claims = (action[p.l] & CLAIMING) != 0u;
             const Cell before = {hot[p.l], cold[p.l]};

@@ -14,6 +14,17 @@ KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32
     }
 }
 
+// Sum of a site and the eight around it in y and z, which lie as those of p do.
+DEVICE uint32_t column_at(const Place& p, const uint32_t* site) {
+    const uint32_t *below = site + p.below, *above = site + p.above;
+    return below[p.south] + below[0] + below[p.north] + site[p.south] + site[0] + site[p.north] + above[p.south] +
+           above[0] + above[p.north];
+}
+
+// The same, not inlined: compilers gather the few of a block that lie apart in vectors, which takes longer than the
+// rest.
+APART uint32_t lone_column_at(const Place& p, const uint32_t* site) { return column_at(p, site); }
+
 // Packed counts (5 bits a class) over the 27 sites around each site, its own resident cell left out.
 KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, const uint32_t* res_hot,
                  const uint32_t* classes, const uint32_t* signature, uint32_t* histogram) {
@@ -21,21 +32,21 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, 
     sum_neighbourhoods(n, first, ny, nx, low, high, signature,
                        [&](int64_t l, uint32_t sum) { histogram[l] = sum - classes[GET(res_hot[l], HOT_KIND)]; });
 #else
-    FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
-        uint32_t column[BLOCK + 2];  // sums over z and y, from one site west of the block to one east of it
-        for (int j = 0; j < width + 2; ++j) column[j] = 0;
+    FOR_EACH_EVEN_BLOCK(b, width, n, first, ny, nx) {
+        uint32_t column[BLOCK + 2];  // from one site west of the block to one east of it
         set_z(b, b.floor, low, high);
-        const int64_t planes[3] = {b.below, 0, b.above}, rows[3] = {b.south, 0, b.north};
-        const int64_t east = width - 1 + (b.x + width == nx ? 1 - nx : 1);
-        for (int z = 0; z < 3; ++z)
-            for (int y = 0; y < 3; ++y) {
-                const uint32_t* row = signature + b.l + planes[z] + rows[y];
-                column[0] += row[b.west];
-                for (int j = 0; j < width; ++j) column[j + 1] += row[j];
-                column[width + 1] += row[east];
-            }
+        const uint32_t* here = signature + b.l;
+        for (int j = 0; j < width; ++j) column[j + 1] = column_at(b, here + j);
+        column[0] = lone_column_at(b, here + b.west);
+        column[width + 1] = lone_column_at(b, here + width - 1 + lane(b, width - 1, ny, nx).east);
+        uint32_t* sums = histogram + b.l;
         for (int j = 0; j < width; ++j)
-            histogram[b.l + j] = column[j] + column[j + 1] + column[j + 2] - classes[GET(res_hot[b.l + j], HOT_KIND)];
+            sums[j] = column[j] + column[j + 1] + column[j + 2] - classes[GET(res_hot[b.l + j], HOT_KIND)];
+        for (int64_t j = nx - b.x; j < width;
+             j += nx) {  // where rows meet: columns of the other end of the row instead
+            sums[j - 1] += lone_column_at(b, here + j - nx) - column[j + 1];
+            sums[j] += lone_column_at(b, here + j + nx - 1) - column[j];
+        }
     }
 #endif
 }
@@ -57,7 +68,7 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         uint8_t list[ROOM] = {0};
         uint32_t own[BLOCK], borrowed[BLOCK], r[4][BLOCK];
         set_z(b, b.floor, low, high);
-        const Rows rows(b);
+        Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
         fetch_above(b, res_hot, width);
         fetch_above(b, struck, width);
@@ -68,7 +79,8 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
             const uint32_t loan = lent[GET(hot, HOT_KIND)];
             const bool effector = (flags[GET(hot, HOT_KIND)] >> FLAG_EFFECTOR) & 1u;
             const uint32_t bit = effector ? SEEN_BY_EFFECTOR : SEEN_BY_OTHERS;
-            const Place p = lane(b, list[i], nx);
+            const Place p = lane(b, list[i], ny, nx);
+            rows.turn_to(p);
             uint32_t around[2] = {0u, 0u};
             for (uint32_t k = 0; k < 2u; ++k) {
                 const uint32_t row = k == 0u ? specificity : loan;
@@ -84,7 +96,7 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         }
         philox_listed(seed, global_site(b.l, shift, total), step, word, list, meeting, r);
         for (int i = 0; i < meeting; ++i) {
-            const Place p = lane(b, list[i], nx);
+            const Place p = lane(b, list[i], ny, nx);
             const uint32_t hot = mot_hot[p.l], loan = lent[GET(hot, HOT_KIND)];
             const bool holds = borrowed[i] != 0u && happens(r[1][i], armed[loan]);
             const uint32_t targets = own[i] | (holds ? borrowed[i] : 0u);

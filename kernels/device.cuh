@@ -7,6 +7,7 @@
 #pragma once
 #define KERNEL(name) extern "C" __global__ void __launch_bounds__(THREADS) abm_##name
 #define DEVICE static __device__ inline
+#define APART DEVICE
 #define METHOD __device__ inline
 #define SHARED __shared__
 #define FOR_EACH(i, n)                                                                                              \

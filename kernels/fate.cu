@@ -120,7 +120,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
         uint8_t list[ROOM] = {0};
         uint32_t r[4][BLOCK];
         set_z(b, b.floor, low, high);
-        const Rows rows(b);
+        Rows rows(b);
         const uint64_t site = global_site(b.l, shift, total);
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         // what a candidate will need when the draws are done
@@ -133,7 +133,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);
         philox_listed(seed, site, step, word, list, found, r);
         for (int i = 0; i < found; ++i) {
-            const Place p = lane(b, list[i], nx);
+            const Place p = lane(b, list[i], ny, nx);
             const int64_t l = p.l;
             const uint32_t cell = hot[l], kind = GET(cell, HOT_KIND), row = rate_row(cell);
             const uint32_t own = variant_row(cell, cold[l]);
@@ -150,6 +150,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
                 h[lowest_bit(left)] = rates[own * N_BEHAVIOURS + lowest_bit(left)];
             if (aimed[row] != 0u)
                 h[BEHAVIOUR_DRUG] = h[BEHAVIOUR_DRUG] + directed_at(cell, directed + row * N_LOSSES, aimed[row]);
+            if (is_struck) rows.turn_to(p);
             const float hits = is_struck ? hits_on(p, nx, rows, engaged, strength) : 0.0f;
             if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
 

@@ -8,6 +8,7 @@
 struct Place {
     int64_t l, plane;                                // local site, sites of a plane
     int64_t x, y, floor;                             // floor: first site of its plane
+    uint64_t per_row;                                // 2^48 / nx, rounded up: x * per_row >> 48 is x / nx
     int64_t below, above, south, north, west, east;  // offsets to -z, +z, -y, +y, -x, +x
 };
 
@@ -34,10 +35,17 @@ DEVICE Place row_start(int64_t row, int64_t ny, int64_t nx) {
     Place p;
     p.l = row * nx;
     p.plane = ny * nx;
+    p.per_row = ((uint64_t(1) << 48) + uint64_t(nx) - 1u) / uint64_t(nx);
     set_y(p, row >> 32 == 0 ? int64_t(uint32_t(row) % uint32_t(ny)) : row % ny, ny, nx);
     set_x(p, 0, nx);
     set_z(p, p.l - p.y * nx, -1, -1);
     return p;
+}
+
+// How many rows from this one on have their neighbours in y at the same offsets.
+DEVICE int64_t even_rows(int64_t row, int64_t ny) {
+    const int64_t y = row % ny;
+    return y == 0 || y == ny - 1 ? 1 : ny - 1 - y;
 }
 
 DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
@@ -49,16 +57,18 @@ DEVICE Place place_at(int64_t l, int64_t ny, int64_t nx) {
     return p;
 }
 
-DEVICE void step_in_row(Place& p, int64_t sites, int64_t nx) {
-    p.l += sites;
-    set_x(p, p.x + sites, nx);
-}
-
-// Site j of a block.
-DEVICE Place lane(const Place& block, int j, int64_t nx) {
+// Site j of a block, in its row or one of the next. No further than BLOCK sites, and rows are shorter than 2^24.
+DEVICE Place lane(const Place& block, int j, int64_t ny, int64_t nx) {
+#if BLOCK == 1
+    return block;
+#else
     Place p = block;
-    step_in_row(p, j, nx);
+    const int64_t x = block.x + j, rows = int64_t(uint64_t(x) * block.per_row >> 48);
+    p.l += j;
+    set_x(p, x - rows * nx, nx);
+    set_y(p, block.y + rows, ny, nx);
     return p;
+#endif
 }
 
 // Global site of local site l. shift = global index of local site 0 (modulo the lattice).

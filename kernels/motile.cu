@@ -27,7 +27,7 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64
         for (int i = 0; i < free; ++i) {  // without branches: random ones are predicted wrong
             const int64_t l = b.l + list[i];
             const uint32_t d = uint32_t((uint64_t(r[1][i]) * 6u) >> 32);
-            const int64_t s = neighbour(lane(b, list[i], nx), d);
+            const int64_t s = neighbour(lane(b, list[i], ny, nx), d);
             const bool goes = (r[0][i] < hop[GET(mot_hot[l], HOT_KIND)]) & (mot_hot[s] == 0u) &
                               ((tissue[s] & TISSUE_MASK) == TISSUE_MARROW);
             action[l] = goes ? claiming(EVENT_MOVE, d) : uint8_t(EVENT_NONE);
@@ -47,7 +47,7 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64
         fetch_above(b, mot_cold, width);
         const int found = list_filled(action + b.l, width, list);
         for (int i = 0; i < found; ++i) {
-            const Place p = lane(b, list[i], nx);
+            const Place p = lane(b, list[i], ny, nx);
             const uint32_t d = action_direction(action[p.l]);
             const Place target = moved(p, d, ny, nx, low, high);
             const bool here = p.l >= begin && p.l < end, there = target.l >= begin && target.l < end;

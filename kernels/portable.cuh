@@ -14,18 +14,18 @@ typedef unsigned long long uint64_t;
 
 // KERNEL(fate)(int64_t n, ...) { FOR_EACH (i, n) { ... } }
 // FOR_EACH_BLOCK (b, width, n, first, ny, nx) { ... } visits the n sites (whole planes) from `first` on in blocks of up
-// to BLOCK neighbours in a row: sites b.l .. b.l + width - 1, b a Place (lattice.cuh). A GPU thread has blocks of one
-// site; the host has blocks for its vector units, groups of LANES in them. FOR_EACH_BLOCK_IN_PART also has the number
-// of one of the N_PARTS parts of the counts and a local object: of whole planes on the host, which leaves a part to one
-// thread; of any sites on a GPU, which makes an object for each thread. With _WHERE a GPU visits only the sites l where
-// the condition on what it has seen there (`seen`, the value of `look`) holds, after it has cleared what else it looked
-// at; on the host the body does both for its block.
-// FOR_EACH_LONG is for elements that each take long; first_of(begin, end, none, try_out) then is the first value but
-// `none` of try_out(j), for j from `begin` up to `end`: on a GPU by the lanes of a warp.
-// select(holds, yes, no) is one of two values without a branch.
-// count adds to a counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several
-// may set: integer sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported
-// names away from libc symbols such as step().
+// to BLOCK sites of a plane that follow each other: sites b.l .. b.l + width - 1, b a Place (lattice.cuh) whose lanes
+// may be in the next rows. A GPU thread has blocks of one site; the host has blocks for its vector units, groups of
+// LANES in them. In a FOR_EACH_EVEN_BLOCK the rows beside it lie alike for all sites. FOR_EACH_BLOCK_IN_PART also has
+// the number of one of the N_PARTS parts of the counts and a local object: of whole planes on the host, which leaves a
+// part to one thread; of any sites on a GPU, which makes an object for each thread. With _WHERE a GPU visits only the
+// sites l where the condition on what it has seen there (`seen`, the value of `look`) holds, after it has cleared what
+// else it looked at; on the host the body does both for its block. FOR_EACH_LONG is for elements that each take long;
+// first_of(begin, end, none, try_out) then is the first value but `none` of try_out(j), for j from `begin` up to `end`:
+// on a GPU by the lanes of a warp. select(holds, yes, no) is one of two values without a branch. count adds to a
+// counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several may set: integer
+// sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported names away from
+// libc symbols such as step().
 #ifdef __CUDACC__
 #include "device.cuh"
 #else
@@ -43,15 +43,21 @@ typedef unsigned long long uint64_t;
 #define PREFETCH(address) __builtin_prefetch(address)
 #define AHEAD 128  // sites
 #define NOW(step) (step)
-#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)                                             \
-    FOR_EACH (part, N_PARTS)                                                                                        \
-        if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny), \
-            end_ = (first) / (nx) + planes_ * (part + 1) / N_PARTS * (ny);                                          \
-            begin_ < end_)                                                                                          \
-            if (local; true)                                                                                        \
-                for (int64_t row_ = begin_; row_ < end_; ++row_)                                                    \
-                    for (Place b = row_start(row_, ny, nx); b.x < (nx); step_in_row(b, BLOCK, nx))                  \
-                        if (const int width = (nx) - b.x < BLOCK ? int((nx) - b.x) : BLOCK; true)
+// Blocks do not go beyond stretches of `rows` rows; row_ is the first of a stretch.
+#define FOR_EACH_STRETCH_IN_PART(rows, local, part, b, width, n, first, ny, nx)                                       \
+    FOR_EACH (part, N_PARTS)                                                                                          \
+        if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny),   \
+            end_ = (first) / (nx) + planes_ * (part + 1) / N_PARTS * (ny);                                            \
+            begin_ < end_)                                                                                            \
+            if (local; true)                                                                                          \
+                for (int64_t row_ = begin_, next_ = begin_; row_ < end_; row_ = next_)                                \
+                    if (next_ += (rows); true)                                                                        \
+                        for (Place b = row_start(row_, ny, nx); b.l < next_ * (nx); b = lane(b, BLOCK, ny, nx))       \
+                            if (const int width = next_ * (nx) - b.l < BLOCK ? int(next_ * (nx) - b.l) : BLOCK; true)
+#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)   \
+    FOR_EACH_STRETCH_IN_PART(ny, local, part, b, width, n, first, ny, nx)
+#define FOR_EACH_EVEN_BLOCK(b, width, n, first, ny, nx)                                \
+    FOR_EACH_STRETCH_IN_PART(even_rows(row_, ny), , part_, b, width, n, first, ny, nx)
 #define FOR_EACH_LONG(i, n) FOR_EACH (i, n)
 template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int64_t none, Try try_out) {
     int64_t value = none;
@@ -76,6 +82,9 @@ DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__builtin_popcount(bi
 #endif
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)
+#ifndef FOR_EACH_EVEN_BLOCK
+#define FOR_EACH_EVEN_BLOCK FOR_EACH_BLOCK
+#endif
 #ifndef FOR_EACH_BLOCK_IN_PART_WHERE
 #define FOR_EACH_BLOCK_IN_PART_WHERE(share, look, where, clear, local, part, b, width, n, first, ny, nx) \
     FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)

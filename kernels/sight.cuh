@@ -37,9 +37,14 @@ DEVICE uint32_t still_showing(const Place& p, uint32_t targets, uint32_t recepto
 // The offsets of the rows of a neighbourhood from its middle, in the order of near_site.
 struct Rows {
     int64_t offset[9];
-    METHOD explicit Rows(const Place& p) {
+    METHOD explicit Rows(const Place& p) { lay(p); }
+    METHOD void lay(const Place& p) {
         const int64_t planes[3] = {p.below, 0, p.above}, rows[3] = {p.south, 0, p.north};
         for (int k = 0; k < 9; ++k) offset[k] = planes[k / 3] + rows[k % 3];
+    }
+    // To another place of the same plane: only where its row is the first or the last do they differ.
+    METHOD void turn_to(const Place& p) {
+        if (offset[3] != p.south || offset[5] != p.north) lay(p);
     }
 };
 
