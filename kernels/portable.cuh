@@ -25,61 +25,11 @@ typedef unsigned long long uint64_t;
 // on a GPU by the lanes of a warp. select(holds, yes, no) is one of two values without a branch. count adds to a
 // counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several may set: integer
 // sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported names away from
-// libc symbols such as step().
+// libc symbols such as step(). APART functions are not inlined on a host.
 #ifdef __CUDACC__
 #include "device.cuh"
 #else
-#define KERNEL(name) extern "C" void abm_##name
-#define DEVICE static inline
-#define APART static __attribute__((noinline))
-#define METHOD inline
-#define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
-#define BLOCK 128
-#define ROOM (BLOCK + 64)
-#define LANES 8
-#define GROUPS 16
-#define UNROLL_10 _Pragma("GCC unroll 10")
-#define UNROLL_4 _Pragma("GCC unroll 4")
-#define PREFETCH(address) __builtin_prefetch(address)
-#define AHEAD 128  // sites
-#define NOW(step) (step)
-// Blocks do not go beyond stretches of `rows` rows; row_ is the first of a stretch.
-#define FOR_EACH_STRETCH_IN_PART(rows, local, part, b, width, n, first, ny, nx)                                       \
-    FOR_EACH (part, N_PARTS)                                                                                          \
-        if (const int64_t planes_ = (n) / ((ny) * (nx)), begin_ = (first) / (nx) + planes_ * part / N_PARTS * (ny),   \
-            end_ = (first) / (nx) + planes_ * (part + 1) / N_PARTS * (ny);                                            \
-            begin_ < end_)                                                                                            \
-            if (local; true)                                                                                          \
-                for (int64_t row_ = begin_, next_ = begin_; row_ < end_; row_ = next_)                                \
-                    if (next_ += (rows); true)                                                                        \
-                        for (Place b = row_start(row_, ny, nx); b.l < next_ * (nx); b = lane(b, BLOCK, ny, nx))       \
-                            if (const int width = next_ * (nx) - b.l < BLOCK ? int(next_ * (nx) - b.l) : BLOCK; true)
-#define FOR_EACH_BLOCK_IN_PART(local, part, b, width, n, first, ny, nx)   \
-    FOR_EACH_STRETCH_IN_PART(ny, local, part, b, width, n, first, ny, nx)
-#define FOR_EACH_EVEN_BLOCK(b, width, n, first, ny, nx)                                \
-    FOR_EACH_STRETCH_IN_PART(even_rows(row_, ny), , part_, b, width, n, first, ny, nx)
-#define FOR_EACH_LONG(i, n) FOR_EACH (i, n)
-template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int64_t none, Try try_out) {
-    int64_t value = none;
-    for (; begin < end && value == none; ++begin) value = try_out(begin);
-    return value;
-}
-DEVICE int64_t next_of(int64_t* counter, int n = 1) { return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
-DEVICE void count(uint32_t* counter, uint32_t n = 1u) { *counter += n; }
-DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
-// Not written as a selection: a compiler may make a branch of it, and directions are random, so it is predicted wrong.
-DEVICE int64_t select(bool holds, int64_t yes, int64_t no) { return no ^ (-int64_t(holds) & (yes ^ no)); }
-DEVICE bool eight_zeros(const uint8_t* bytes) {
-    uint64_t word;
-    memcpy(&word, bytes, 8);
-    return word == 0u;
-}
-DEVICE uint32_t lowest_bit(uint32_t bits) { return uint32_t(__builtin_ctz(bits)); }
-DEVICE uint32_t bit_count(uint32_t bits) { return uint32_t(__builtin_popcount(bits)); }
-#if defined(__AVX512VBMI2__) && defined(__AVX512VBMI__) && defined(__BMI2__)
-#define HAS_AVX512
-#include <immintrin.h>
-#endif
+#include "host.cuh"
 #endif
 #define FOR_EACH_BLOCK(b, width, n, first, ny, nx) FOR_EACH_BLOCK_IN_PART(, part_, b, width, n, first, ny, nx)
 #ifndef FOR_EACH_EVEN_BLOCK
