@@ -1,5 +1,6 @@
 // Phase 1: who touches whom. Neighbourhood histogram and recognition.
 #include "lattice.cuh"
+#include "lists.cuh"
 #include "philox.cuh"
 #include "sight.cuh"
 #include "tiles.cuh"
@@ -8,9 +9,13 @@
 // Class word of each site: which histogram classes its two cells add to.
 KERNEL(classify)(int64_t n, int64_t first, const uint32_t* res_hot, const uint32_t* mot_hot, const uint32_t* classes,
                  uint32_t* signature) {
-    FOR_EACH (i, n) {
-        const int64_t l = first + i;
-        signature[l] = classes[GET(res_hot[l], HOT_KIND)] + classes[GET(mot_hot[l], HOT_KIND)];
+    FOR_EACH (block, (n + BLOCK - 1) / BLOCK) {
+        const int64_t done = block * BLOCK, l = first + done;
+        const int width = n - done < BLOCK ? int(n - done) : BLOCK;
+        uint32_t resident[BLOCK], motile[BLOCK];
+        of_kinds(classes, res_hot + l, width, resident);
+        of_kinds(classes, mot_hot + l, width, motile);
+        for (int j = 0; j < width; ++j) signature[l + j] = resident[j] + motile[j];
     }
 }
 
@@ -33,15 +38,15 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, 
                        [&](int64_t l, uint32_t sum) { histogram[l] = sum - classes[GET(res_hot[l], HOT_KIND)]; });
 #else
     FOR_EACH_EVEN_BLOCK(b, width, n, first, ny, nx) {
-        uint32_t column[BLOCK + 2];  // from one site west of the block to one east of it
+        uint32_t own[BLOCK], column[BLOCK + 2];  // column: from one site west of the block to one east of it
         set_z(b, b.floor, low, high);
         const uint32_t* here = signature + b.l;
         for (int j = 0; j < width; ++j) column[j + 1] = column_at(b, here + j);
         column[0] = lone_column_at(b, here + b.west);
         column[width + 1] = lone_column_at(b, here + width - 1 + lane(b, width - 1, ny, nx).east);
         uint32_t* sums = histogram + b.l;
-        for (int j = 0; j < width; ++j)
-            sums[j] = column[j] + column[j + 1] + column[j + 2] - classes[GET(res_hot[b.l + j], HOT_KIND)];
+        of_kinds(classes, res_hot + b.l, width, own);
+        for (int j = 0; j < width; ++j) sums[j] = column[j] + column[j + 1] + column[j + 2] - own[j];
         for (int64_t j = nx - b.x; j < width;
              j += nx) {  // where rows meet: columns of the other end of the row instead
             sums[j - 1] += lone_column_at(b, here + j - nx) - column[j + 1];

@@ -99,7 +99,27 @@ APART void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t w
     }
 }
 
+// Words of a table by kind of cell.
+DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint32_t* words) {
+    static_assert(N_KINDS == 64 && HOT_KIND_MASK == 63u, "the table is four vectors");
+    const __m512i quarters[4] = {_mm512_loadu_si512(table), _mm512_loadu_si512(table + 16),
+                                 _mm512_loadu_si512(table + 32), _mm512_loadu_si512(table + 48)};
+    for (int j = 0; j < width; j += 16) {
+        const __mmask16 lanes = __mmask16(lanes_of(width - j));
+        const __m512i kinds = _mm512_srli_epi32(_mm512_maskz_loadu_epi32(lanes, hot + j), HOT_KIND_SHIFT);
+        const __m512i low = _mm512_permutex2var_epi32(quarters[0], kinds, quarters[1]);
+        const __m512i high = _mm512_permutex2var_epi32(quarters[2], kinds, quarters[3]);
+        const __mmask16 upper = _mm512_test_epi32_mask(kinds, _mm512_set1_epi32(32));
+        _mm512_mask_storeu_epi32(words + j, lanes, _mm512_mask_blend_epi32(upper, low, high));
+    }
+}
+
 #else
+
+// Words of a table by kind of cell.
+DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint32_t* words) {
+    for (int j = 0; j < width; ++j) words[j] = table[GET(hot[j], HOT_KIND)];
+}
 
 // Number of the k-th set bit, k from 0.
 DEVICE uint32_t nth_bit(uint32_t bits, uint32_t k) {
