@@ -118,7 +118,7 @@ DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint
 
 // Words of a table by kind of cell.
 DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint32_t* words) {
-    for (int j = 0; j < width; ++j) words[j] = table[GET(hot[j], HOT_KIND)];
+    for (int j = 0; j < width; ++j) words[j] = table[(hot[j] >> HOT_KIND_SHIFT) & HOT_KIND_MASK];
 }
 
 // Number of the k-th set bit, k from 0.
