@@ -17,6 +17,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,6 +111,10 @@ class Run:
 
     def course(self) -> Course:
         """Return the run in the form, units and codes that ``abm.endpoints`` works on."""
+        return self._course
+
+    @cached_property
+    def _course(self) -> Course:
         from abm.endpoints import UNITS, Course
 
         body = {name: in_unit(column, UNITS.get(name), name) for name, column in self.body.items()}
@@ -119,9 +124,13 @@ class Run:
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""
+        return dict(self._endpoints)
+
+    @cached_property
+    def _endpoints(self) -> dict[str, Value]:
         from abm.endpoints import endpoints
 
-        return endpoints(self.course())
+        return endpoints(self._course)
 
     def _current_codes(self) -> Array:
         """Return the counts with today's codes of rows, kinds and origins; names unknown today are left out."""

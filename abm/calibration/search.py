@@ -114,7 +114,7 @@ def simulate_well_mixed(case: Case) -> Result:
     config = load_config(Path(case.scenario), case.overrides, case.seed)
     measured = following.follow(WellMixed(config), config, "well mixed")
     facts = {"protocol": case.protocol, "seed": case.seed, "key": case.key, "drawn": []}
-    return {"format_version": patient.FORMAT_VERSION, **facts, "wall_s": 0.0, **measured}
+    return {"format_version": patient.FORMAT_VERSION, **facts, "wall_s": 0.0, "cpu_s": 0.0, **measured}
 
 
 def _digest(point: Sequence[float] | Floats) -> str:

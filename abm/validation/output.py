@@ -60,7 +60,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     what = target.what if len(target.what) <= _WHAT else f"{target.what[: _WHAT - 3]}..."
     ci = "-" if estimate.ci is None else f"{number(estimate.ci[0])} to {number(estimate.ci[1])}"
     band = "-" if target.band is None else f"{number(target.band[0])} to {number(target.band[1])}"
-    spent = f"{row.wall_s:.0f}" if row.values else "-"
+    spent = f"{row.cpu_s:.0f}" if row.values else "-"
     return (target.name, what, number(estimate.value), ci, band, target.unit, str(target.weight), str(estimate.n),
             row.result, spent)  # fmt: skip
 
@@ -103,6 +103,7 @@ def _entry(row: Row, section: str) -> dict[str, Any]:
         "values": [stats.finite(value) for value in row.values],
         "result": row.result,
         "reason": row.reason,
+        "cpu_s": round(row.cpu_s, 1),
         "wall_s": round(row.wall_s, 1),
     }
 

@@ -28,7 +28,8 @@ class Row:
         reason: why it is not modelled, or nothing.
         estimate: the statistic with its interval.
         values: what every patient contributed.
-        wall_s: processor time of the patients it needed; they may serve other targets too.
+        cpu_s: processor time of the patients it needed; they may serve other targets too.
+        wall_s: the time that passed in them, longer where others use the processors.
     """
 
     target: Target
@@ -36,6 +37,7 @@ class Row:
     reason: str
     estimate: stats.Estimate
     values: tuple[float, ...] = ()
+    cpu_s: float = 0.0
     wall_s: float = 0.0
 
 
@@ -73,8 +75,9 @@ def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mappi
     other = list(results.get(target.reference, ()))
     values = np.array([value_of(result, target) for result in mine], dtype=np.float64)
     estimate = _estimate(target, values, np.array([value_of(r, target, reference=True) for r in other]), mine)
-    wall = sum(float(result["wall_s"]) for result in (*mine, *other))
-    return Row(target, stats.verdict(estimate, target.band), "", estimate, tuple(values.tolist()), wall)
+    simulated = [result for name in set(target.cohorts) for result in results.get(name, ())]
+    cpu_s, wall_s = (sum(float(result[key]) for result in simulated) for key in ("cpu_s", "wall_s"))
+    return Row(target, stats.verdict(estimate, target.band), "", estimate, tuple(values.tolist()), cpu_s, wall_s)
 
 
 def _estimate(target: Target, values: stats.Floats, other: stats.Floats, mine: Sequence[Result]) -> stats.Estimate:

@@ -12,7 +12,7 @@ from abm import resources
 from abm.config import load_config
 from abm.config_lines import read_source
 from abm.errors import ConfigError
-from abm.validation import cases, experiments, score, targets
+from abm.validation import cases, experiments, patient, score, targets
 from tests.unit.validation_case import adults, write
 
 
@@ -143,15 +143,16 @@ def test_hits_of_a_share() -> None:
     assert list(score.is_hit(np.array([0.0, 1.0]), target())) == [False, True]
 
 
+def _engrafted(name: str, day: float) -> patient.Result:
+    return {"first_day": 0, "values": {name: day}, "curves": {}, "wall_s": 2, "cpu_s": 1}
+
+
 def test_cohorts_are_pooled_and_compared() -> None:
     days = {"a": [18, 19, 20, 21, 22, 23], "b": [13, 14, 15, 16, 17, 18]}
-    results = {
-        name: [{"first_day": 0, "values": {"anc_engraftment_day": d}, "curves": {}, "wall_s": 1} for d in members]
-        for name, members in days.items()
-    }
+    results = {name: [_engrafted("anc_engraftment_day", day) for day in members] for name, members in days.items()}
     pooled = target(observable="anc_engraftment_day", protocol=["a", "b"], band=[0, 40])
     row = score.score(pooled, results, {})
-    assert (row.estimate.value, row.estimate.n, row.wall_s) == (18.0, 12, 12.0)
+    assert (row.estimate.value, row.estimate.n, row.cpu_s, row.wall_s) == (18.0, 12, 12.0, 24.0)
     apart = target(observable="anc_engraftment_day", protocol="a", reference="b", contrast="difference", band=[0, 10])
     assert score.score(apart, results, {}).estimate.value == 5.0
     swapped = target(observable="anc_engraftment_day", protocol="b", reference="a", contrast="reduction", band=[0, 100])
@@ -166,13 +167,14 @@ def test_groups_of_one_cohort_are_compared() -> None:
     values = [("anc_engraftment_day", d) for d in range(20, 27)] + [
         ("platelet_engraftment_day", d) for d in range(10, 17)
     ]
-    results = {"a": [{"first_day": 0, "values": {name: d}, "curves": {}, "wall_s": 1} for name, d in values]}
+    results = {"a": [_engrafted(name, day) for name, day in values]}
     apart = target(
         observable="anc_engraftment_day", against="platelet_engraftment_day",
         protocol="a", reference="a", contrast="difference", band=[0, 20],
     )  # fmt: skip
     row = score.score(apart, results, {})
     assert (row.estimate.value, row.estimate.n) == (10.0, 7)
+    assert row.cpu_s == 14.0, "patients of one cohort count once"
 
 
 def test_displacements_are_followed_around_the_box() -> None:

@@ -64,4 +64,5 @@ def fake(case: Case) -> patient.Result:
     days = {"values": {"anc_engraftment_day": "never" if case.seed == 3 else case.seed}, "first_day": 0}
     curves = {"anc": [1.0, 3 + case.seed / 10, 3 + case.seed / 10, None]}
     facts = {"format_version": patient.FORMAT_VERSION, "protocol": case.protocol, "seed": case.seed, "key": case.key}
-    return {**facts, "drawn": [list(pair) for pair in case.drawn], "wall_s": 1.5, **days, "curves": curves}
+    facts |= {"drawn": [list(pair) for pair in case.drawn], "wall_s": 1.5, "cpu_s": 1.0}
+    return {**facts, **days, "curves": curves}
