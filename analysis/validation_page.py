@@ -120,6 +120,8 @@ def _misses(entries: Iterable[Entry]) -> str:
 
 def _suspicion(entry: Entry) -> str:
     found = f"observed {observed(entry)}, band {_range(entry['band'])} {_unit(entry['unit'])}".rstrip()
+    if entry["reason"]:
+        return f"{found}: {entry['reason']}"
     if entry["result"] == "undecided":
         return f"{found}: {entry['n']} patients are too few for a band this narrow"
     return f"{found}. {entry.get('suspect') or 'No suspect named yet.'}"
@@ -152,6 +154,8 @@ def _front(content: Mapping[str, Any]) -> str:
         *((f"Rules, {species}", digest[:HASH_LENGTH]) for species, digest in made["rules_hash"].items()),
         ("Cohorts", "quick: small patches, few patients" if how["quick"] else "whole"),
     ]
+    if "cpu_s" in how:
+        facts.append(("Patients", f"{how['patients']}, {how['cpu_s'] / 60:.1f} min of processor time"))
     if how["left_out"]:
         facts.append(("Left out of the quick cohorts", ", ".join(how["left_out"])))
     return "".join(f"<div><dt>{label}</dt><dd>{escape(str(value))}</dd></div>" for label, value in facts)

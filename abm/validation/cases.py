@@ -78,15 +78,14 @@ def missing(protocol: Protocol) -> str:
     return f"there is no scenario {protocol.scenario} yet"
 
 
-def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int | None) -> list[Case]:
-    """Return the patients of a protocol.
+def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int, first: int = 1) -> list[Case]:
+    """Return the patients of a protocol from number ``first`` to number ``seeds``.
 
     Raises:
         ConfigError: an override or prior does not fit the scenario.
     """
-    number = seeds or (protocol.quick_seeds if quick else protocol.seeds)
     changes = protocol.set + (protocol.quick if quick else ())
-    return [_case(name, protocol, changes, seed) for seed in range(1, number + 1)]
+    return [_case(name, protocol, changes, seed) for seed in range(first, seeds + 1)]
 
 
 def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) -> Case:

@@ -12,9 +12,9 @@ import click
 from abm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from abm.validation.patient import Result
-    from abm.validation.score import Row
-    from abm.validation.targets import Catalogue, Target
+    from collections.abc import Iterator
+
+    from abm.validation.comparison import Cohorts, Look
 
 #: Fewer than this many seconds between two progress lines are not worth a line.
 EVERY_S = 5.0
@@ -28,17 +28,21 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.command(
     epilog="""\b
 Examples:
-  abm validate --quick                     what can be said in a quarter of an hour on 2 cores
-  abm validate                             whole cohorts: a day on 2 cores, an hour on a node
-  abm validate --section A --species human
+  abm validate --quick                     what can be said in ten minutes on 2 cores
+  abm validate --quick --budget 75         small patches still, more patients: 75 min of one core
+  abm validate --check                     what whole cohorts take; writes nothing
+  abm validate                             whole cohorts
+  abm validate --section A,B --species human
   abm validate --only O04,O28.difference   rows, or single numbers of them
   abm validate --section V                 checks of the engine itself
 
 \b
 A row passes if the observed value lies in the published band; near: it misses by less than half the band's
 width; undecided: the cohort is too small for this band; not modelled: says why, and counts as not in band.
-Cohorts grow from 3 patients by doubling while the interval of a row that needs them lies neither inside nor outside
-its band as a whole, up to the protocol's number; with --seeds they have that number at once.
+Cohorts begin with 3 to 6 patients and grow by doubling while the interval of a row that needs them lies neither inside
+nor outside its band as a whole, up to the protocol's number; with --seeds they have that number at once. A budget is
+shared out by an estimate of the work, rows of weight 3 first, so that every machine simulates the same patients; rows
+that it does not reach are listed.
 Finished patients are kept in OUT/patients: a second call runs what is missing, or what a change of rules,
 kernels or code has made out of date. The targets stand in analysis/targets/*.toml; --targets takes your own.
 """
@@ -51,6 +55,13 @@ kernels or code has made out of date. The targets stand in analysis/targets/*.to
 @click.option(
     "--seeds", type=click.IntRange(1), metavar="N", help="Patients of each cohort, instead of its own number."
 )
+@click.option(
+    "--budget",
+    type=click.FloatRange(0.0, min_open=True),
+    metavar="MIN",
+    help="Processor minutes of all patients, by estimate.  [default: 18 with --quick, else none]",
+)
+@click.option("--check", is_flag=True, help="Say what it takes; simulate and write nothing.")
 @click.option(
     "--targets",
     "folder",
@@ -66,6 +77,8 @@ def validate(
     quick: bool,
     out: Path,
     seeds: int | None,
+    budget: float | None,
+    check: bool,
     folder: Path | None,
     jobs: int | None,
 ) -> None:
@@ -74,31 +87,34 @@ def validate(
     Each target is a number with a band from the literature. One set of rules per species serves all of them; patients
     differ by stated priors only.
     """
-    from abm.validation import looks, output, score, targets
+    from abm.validation import comparison, output, score, targets, work
 
+    if seeds and budget is not None:
+        raise ConfigError("expected without --seeds, which says how many patients there are", file="--budget")
     _check_species(species)
-    catalogue = targets.read_catalogue(folder)
+    catalogue, size = targets.read_catalogue(folder), comparison.Size(quick, seeds, budget)
     chosen = targets.choose(catalogue, only, sections, species)
     left_out = score.too_large(chosen, catalogue.protocols) if quick else []
     wanted = [target for target in chosen if target not in left_out]
     if not wanted:
         raise ConfigError("no target is left by these options", file="--only, --section, --species, --quick")
-    rows, results = compare(catalogue, wanted, out, quick=quick, seeds=seeds, jobs=jobs or os.cpu_count() or 1)
+    cohorts, jobs = comparison.Cohorts(catalogue, wanted, size), jobs or os.cpu_count() or 1
+    for line in forecast(cohorts, jobs):
+        click.echo(line, err=not check)
+    if check:
+        return
+    click.echo(f"backend {work.prepare()}", err=True)
+    began = time.monotonic()
+    with work.Workers(jobs) as workers:
+        rows, results = comparison.compare(cohorts, work.Store(out / work.FOLDER), workers, Progress)
     for line in output.table(rows):
         click.echo(line)
     names = [target.name for target in left_out]
     if names:
         click.echo(f"left out of --quick, their cohorts are too large: {', '.join(names)}")
-    grown = None if seeds else {"first": looks.FIRST, "growth": looks.GROWTH}
-    options = {
-        "quick": quick,
-        "seeds": seeds,
-        "looks": grown,
-        "only": list(only),
-        "sections": list(sections),
-        "species": species,
-    }
-    for path in output.write(out, output.document(rows, catalogue, {**options, "left_out": names}), results):
+    asked = {"quick": quick, "seeds": seeds, "only": list(only), "sections": list(sections), "species": species}
+    how = {**asked, "left_out": names, **output.effort(cohorts, results, jobs, time.monotonic() - began)}
+    for path in output.write(out, output.document(rows, catalogue, how), results):
         click.echo(f"{path}: written")
 
 
@@ -111,45 +127,27 @@ def _check_species(name: str | None) -> None:
         raise ConfigError(message, file="--species")
 
 
-def compare(
-    catalogue: Catalogue, wanted: list[Target], out: Path, *, quick: bool, seeds: int | None, jobs: int
-) -> tuple[list[Row], dict[str, list[Result]]]:
-    """Run what the targets need; return a row for each, and the results of all patients by protocol.
-
-    Cohorts grow from look to look (``looks``), unless ``seeds`` says how many patients they have.
-    """
-    from abm.validation import cases, looks, score, work
-
-    names = score.needed(wanted, catalogue.protocols)
-    absent = {name: cases.missing(catalogue.protocols[name]) for name in names}
-    cohorts = {
-        name: [] if absent[name] else cases.cases(name, catalogue.protocols[name], quick=quick, seeds=seeds)
-        for name in names
-    }
-    click.echo(f"backend {work.prepare()}", err=True)
-    most = {name: len(members) for name, members in cohorts.items()}
-    now, store = most if seeds else looks.first(most), work.Store(out / work.FOLDER)
-    while True:
-        here = [case for name, members in cohorts.items() for case in members[: now[name]]]
-        later = [case for name, members in cohorts.items() for case in members[now[name] :]]
-        found = work.run_all(here, store, jobs, Progress(sum(case.work_s for case in later)))
-        results = {name: [found[case] for case in members[: now[name]]] for name, members in cohorts.items()}
-        rows = [score.score(target, results, absent) for target in wanted]
-        if (following := looks.grown(rows, now, most)) == now:
-            return rows, results
-        now = following
+def forecast(cohorts: Cohorts, jobs: int) -> Iterator[str]:
+    """Yield what the comparison will take, by estimate."""
+    plan = cohorts.plan
+    whole = plan.spent_s(plan.most)
+    yield (
+        f"{sum(n > 0 for n in plan.most.values())} cohorts; complete they have {sum(plan.most.values())} patients: "
+        f"about {whole / 60:.0f} min of processor time, {whole / 60 / jobs:.0f} min with {jobs} jobs"
+    )
+    if plan.budget_s < whole:
+        yield (
+            f"budget {plan.budget_s / 60:g} min of processor time, about {plan.budget_s / 60 / jobs:.0f} min with "
+            f"{jobs} jobs; rows of weight 3 come first"
+        )
 
 
 class Progress:
     """Prints now and then how many patients are done and how long the rest may take."""
 
-    def __init__(self, later_s: float = 0.0) -> None:
-        """Start the clock; nothing is printed yet.
-
-        Args:
-            later_s: processor time that patients may take who are simulated only if these do not suffice, about.
-        """
-        self.later_s, self.last, self.begun = later_s, 0.0, False
+    def __init__(self, look: Look) -> None:
+        """Start the clock; nothing is printed yet."""
+        self.look, self.last, self.begun = look, 0.0, False
 
     def __call__(self, done: int, total: int, spent_s: float, work_s: tuple[float, float]) -> None:
         """Print a line unless the last one is fresh.
@@ -163,13 +161,14 @@ class Progress:
         if not self.begun:
             self.begun = True
             kept = f", {done} of them already there" if done else ""
-            click.echo(f"{total} patients{kept}", err=True)
+            added = f"about {self.look.added_s / 60:.1f} min of processor time more"
+            click.echo(f"look {self.look.number}: {total} patients{kept}; {added}", err=True)
             return
         if done < total and time.monotonic() - self.last < EVERY_S:
             return
         self.last = time.monotonic()
         (behind, ahead), more = work_s, ""
         rate, ahead = (spent_s / behind if behind > 0.0 else 0.0), max(ahead, 0.0)
-        if self.later_s:
-            more = f", at most {rate * (ahead + self.later_s):.0f} s if all cohorts have to grow"
+        if self.look.later_s:
+            more = f", at most {rate * (ahead + self.look.later_s):.0f} s if cohorts have to grow"
         click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {rate * ahead:.0f} s left{more}", err=True)

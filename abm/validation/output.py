@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
-from math import isinf, isnan
+from math import isfinite, isinf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import abm
 from abm import kernel, resources
 from abm.io.atomic import write_bytes
 from abm.tables import rules_digest
+from abm.validation import looks
 from abm.validation import statistics as stats
 from abm.validation.cases import code_digest
+from abm.validation.comparison import Cohorts
 from abm.validation.patient import Result
 from abm.validation.score import Row, totals
 from abm.validation.targets import Catalogue
@@ -41,11 +43,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     for line in cells:
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.reason:
-            reasons.setdefault(row.reason, []).append(row.target.name)
-    yield from (f"not modelled, {reason}: {', '.join(names)}" for reason, names in reasons.items())
+            reasons.setdefault((row.result, row.reason), []).append(row.target.name)
+    yield from (f"{result}, {reason}: {', '.join(names)}" for (result, reason), names in reasons.items())
     found = totals(rows)
     yield f"in band, weight 3: {_of(found['weight_3_in_band'], found['weight_3_rows'])}"
     yield f"in band, all rows: {_of(found['in_band'], found['rows'])}"
@@ -73,6 +75,30 @@ def document(rows: Sequence[Row], catalogue: Catalogue, how: Mapping[str, Any]) 
         "how": dict(how),
         "totals": totals(rows),
         "targets": [_entry(row, catalogue.section_of(row.target)) for row in rows],
+    }
+
+
+def effort(
+    cohorts: Cohorts, results: Mapping[str, Sequence[Result]], jobs: int, wall_s: float
+) -> dict[str, int | float | None]:
+    """Return how many patients there were, what was estimated for them and what they took.
+
+    Args:
+        cohorts: who was asked for.
+        results: all patients by protocol, those of earlier calls among them.
+        jobs: processes side by side.
+        wall_s: time that passed in this call.
+    """
+    plan, everyone = cohorts.plan, [result for members in results.values() for result in members]
+    return {
+        "budget_min": plan.budget_s / 60.0 if isfinite(plan.budget_s) else None,
+        "first": looks.FIRST,
+        "growth": looks.GROWTH,
+        "patients": len(everyone),
+        "estimated_s": round(plan.spent_s({name: len(members) for name, members in results.items()}), 1),
+        "cpu_s": round(sum(float(result["cpu_s"]) for result in everyone), 1),
+        "jobs": jobs,
+        "wall_s": round(wall_s, 1),
     }
 
 

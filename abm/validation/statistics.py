@@ -7,6 +7,7 @@ contrasts of two cohorts. An endpoint that was not reached is infinite: a median
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import inf, isfinite, sqrt
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class Estimate(NamedTuple):
 NOTHING = Estimate(float("nan"), None, 0)
 
 
+@cache
 def t_quantile(freedom: int) -> float:
     """Return the 97.5 % quantile of Student's t; with x = sqrt(f) tan(a) its density goes as cos(a)^(f-1)."""
     angle = np.linspace(0.0, 0.5 * np.pi, 40001)

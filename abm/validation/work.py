@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Self
 
 from abm.backends import choose
 from abm.errors import AbmError
@@ -78,10 +79,45 @@ class Store:
         write_bytes(self.folder / case.file, (json.dumps(result, allow_nan=False) + "\n").encode())
 
 
+class Workers:
+    """Processes side by side, kept from one call to the next: each of them loads the kernels once."""
+
+    def __init__(self, jobs: int) -> None:
+        """Take the number of processes; with 1 the work is done in this one. None is started before there is work."""
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        """Return them."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes; work that has not begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def do(self, wanted: Sequence[Case], work: Callable[[Case], Result]) -> Iterator[tuple[Case, Result]]:
+        """Yield every case with its result as soon as it is there."""
+        if self.jobs == 1 or (len(wanted) < 2 and self._pool is None):
+            yield from ((case, work(case)) for case in wanted)
+            return
+        if self._pool is None:
+            # spawned, not forked: a forked child would inherit threads and open HDF5 files
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=begin_worker)
+        pending: dict[Future[Result], Case] = {self._pool.submit(work, case): case for case in wanted}
+        try:
+            for done in as_completed(pending):
+                yield pending[done], done.result()
+        except BrokenProcessPool:
+            msg = "a worker process was ended from outside (memory?); finished patients are kept: try fewer --jobs"
+            raise AbmError(msg) from None
+
+
 def run_all(
     wanted: Sequence[Case],
     store: Store,
-    jobs: int,
+    workers: Workers,
     progress: Tell,
     work: Callable[[Case], Result] | None = None,
 ) -> dict[Case, Result]:
@@ -90,7 +126,7 @@ def run_all(
     Args:
         wanted: all patients.
         store: where finished ones are kept.
-        jobs: processes side by side; with 1 the work is done in this one.
+        workers: who does the work.
         progress: is told how far the work is.
         work: what to do for a case, instead of :func:`simulate`.
     """
@@ -100,27 +136,9 @@ def run_all(
     left.sort(key=lambda case: -case.work_s)  # the short ones last: then no process waits long for another
     ahead, behind, began = sum(case.work_s for case in left), 0.0, time.monotonic()
     progress(len(results), len(wanted), 0.0, (behind, ahead))
-    for case, result in _do(left, jobs, work or simulate):
+    for case, result in workers.do(left, work or simulate):
         store.put(case, result)
         results[case] = result
         behind, ahead = behind + case.work_s, ahead - case.work_s
         progress(len(results), len(wanted), time.monotonic() - began, (behind, ahead))
     return results
-
-
-def _do(left: Sequence[Case], jobs: int, work: Callable[[Case], Result]) -> Iterator[tuple[Case, Result]]:
-    if jobs == 1 or len(left) < 2:
-        yield from ((case, work(case)) for case in left)
-        return
-    # spawned, not forked: a forked child would inherit threads and open HDF5 files
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=context, initializer=begin_worker) as pool:
-        pending: dict[Future[Result], Case] = {pool.submit(work, case): case for case in left}
-        try:
-            for done in as_completed(pending):
-                yield pending[done], done.result()
-        except BrokenProcessPool:
-            msg = "a worker process was ended from outside (memory?); finished patients are kept: try fewer --jobs"
-            raise AbmError(msg) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
