@@ -74,22 +74,35 @@ def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mappi
     mine = [result for name in target.protocol for result in results.get(name, ())]
     other = list(results.get(target.reference, ()))
     values = np.array([value_of(result, target) for result in mine], dtype=np.float64)
-    estimate = _estimate(target, values, np.array([value_of(r, target, reference=True) for r in other]), mine)
+    estimate = _estimate(target, values, mine, other)
     simulated = [result for name in set(target.cohorts) for result in results.get(name, ())]
     cpu_s, wall_s = (sum(float(result[key]) for result in simulated) for key in ("cpu_s", "wall_s"))
     return Row(target, stats.verdict(estimate, target.band), "", estimate, tuple(values.tolist()), cpu_s, wall_s)
 
 
-def _estimate(target: Target, values: stats.Floats, other: stats.Floats, mine: Sequence[Result]) -> stats.Estimate:
+def _estimate(target: Target, values: stats.Floats, mine: Sequence[Result], other: Sequence[Result]) -> stats.Estimate:
     if target.contrast:
-        found = stats.contrast(values, other, of=target.statistic, ratio=target.contrast != "difference")
+        others = np.array([value_of(result, target, reference=True) for result in other], dtype=np.float64)
+        # groups within one cohort are different persons, even where each has a value for both
+        paired = target.reference not in target.protocol and _persons(mine) == _persons(other)
+        found = stats.contrast(
+            values, others, of=target.statistic, ratio=target.contrast != "difference", paired=paired
+        )
         return stats.reduction(found) if target.contrast == "reduction" else found
     if target.statistic == "share":
-        known = values[~np.isnan(values)]
-        return stats.share(int(is_hit(known, target).sum()), known.size)
+        known = ~np.isnan(values)
+        effective = stats.independent(
+            [person for person, is_known in zip(_persons(mine), known, strict=True) if is_known]
+        )
+        return stats.share(int(is_hit(values[known], target).sum()), int(known.sum()), effective)
     if target.statistic == "correlation":
         return stats.correlation(np.array([parameter_of(result, target.correlate) for result in mine]), values)
     return stats.mean(values) if target.statistic == "mean" else stats.median(values)
+
+
+def _persons(results: Sequence[Result]) -> list[int]:
+    """Return who was simulated: a seed is the same person in every protocol."""
+    return [int(result["seed"]) for result in results]
 
 
 def is_hit(values: stats.Floats, target: Target) -> Any:  # noqa: ANN401 - an array of truth values

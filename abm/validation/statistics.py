@@ -1,14 +1,15 @@
 """Statistics of a cohort with their 95 % intervals, and the verdict on a band.
 
-Intervals: Student's t for means, Wilson's score for shares, percentile bootstrap for medians, correlations and
-contrasts of two cohorts. An endpoint that was not reached is infinite: a median counts it as "later than all others".
+Intervals: Student's t for means, Wilson's score for shares, order statistics for medians, percentile bootstrap for
+correlations and contrasts of two cohorts. An endpoint that was not reached is infinite: a median counts it as "later
+than all others".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import inf, isfinite, sqrt
+from math import comb, inf, isfinite, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -55,13 +56,23 @@ def mean(values: Floats) -> Estimate:
     return Estimate(centre, (centre - half, centre + half), values.size)
 
 
-def share(hits: int, n: int) -> Estimate:
-    """Return ``hits`` of ``n`` in percent with Wilson's interval."""
+def independent(persons: Sequence[int]) -> float:
+    """Return how many independent values the values of these persons are worth at least (Kish's effective number).
+
+    A person who is simulated in several cohorts gives several values, which may be as good as one.
+    """
+    _, times = np.unique(persons, return_counts=True)
+    return float(times.sum() ** 2 / (times**2).sum()) if times.size else 0.0
+
+
+def share(hits: int, n: int, effective: float | None = None) -> Estimate:
+    """Return ``hits`` of ``n`` in percent with Wilson's interval; ``effective``: how many of them are independent."""
     if n == 0:
         return NOTHING
-    p, spread = hits / n, Z95 * Z95 / n
+    m = effective or float(n)
+    p, spread = hits / n, Z95 * Z95 / m
     centre = (p + 0.5 * spread) / (1.0 + spread)
-    half = Z95 * sqrt(p * (1.0 - p) / n + 0.25 * spread / n) / (1.0 + spread)
+    half = Z95 * sqrt(p * (1.0 - p) / m + 0.25 * spread / m) / (1.0 + spread)
     # exactly so, where rounding would leave it a little to either side
     low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
     return Estimate(100.0 * p, (100.0 * low, 100.0 * high), n)
@@ -87,16 +98,19 @@ def hazard(values: Floats, axis: int = -1) -> Floats:
 CENTRES: dict[str, Callable[..., Floats]] = {"median": middle, "mean": average, "hazard": hazard}
 
 
-def bootstrap(samples: Sequence[Floats], of: Callable[..., Floats]) -> tuple[float, float] | None:
+def bootstrap(
+    samples: Sequence[Floats], of: Callable[..., Floats], *, paired: bool = False
+) -> tuple[float, float] | None:
     """Return the percentile interval of ``of``, which takes one array of resamples (R, n) for every sample.
 
-    The draws are the same in every call, so that equal data give an equal interval.
+    The draws are the same in every call, so that equal data give an equal interval. ``paired``: the samples are values
+    of the same persons in the same order, who are drawn as a whole.
     """
     if min(sample.size for sample in samples) < FEWEST_FOR_BOOTSTRAP:
         return None
     random = np.random.default_rng(20240229)
-    drawn = [sample[random.integers(0, sample.size, (RESAMPLES, sample.size))] for sample in samples]
-    found = of(*drawn)
+    chosen = [random.integers(0, sample.size, (RESAMPLES, sample.size)) for sample in samples[: 1 if paired else None]]
+    found = of(*(sample[chosen[0 if paired else index]] for index, sample in enumerate(samples)))
     found = found[~np.isnan(found)]
     if not found.size:
         return None
@@ -105,15 +119,42 @@ def bootstrap(samples: Sequence[Floats], of: Callable[..., Floats]) -> tuple[flo
 
 
 def median(values: Floats) -> Estimate:
-    """Return the median with its bootstrap interval; not a number counts as not observed."""
+    """Return the median with its interval; not a number counts as not observed."""
     values = values[~np.isnan(values)]
     if not values.size:
         return NOTHING
-    return Estimate(float(middle(values)), bootstrap([values], middle), values.size)
+    return Estimate(float(middle(values)), median_interval(np.sort(values)), values.size)
 
 
-def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool) -> Estimate:
-    """Return difference or ratio of the medians, means or hazards (``of``) of two independent cohorts."""
+def median_interval(ordered: Floats) -> tuple[float, float] | None:
+    """Return the interval of Hettmansperger and Sheather (1986), between two neighbouring pairs of order statistics.
+
+    The pair at depth d covers the median with 1 - 2 P(fewer than d of n fair coins), whatever the distribution; the
+    ends lie between the pairs that cover it with just more and just less than 95 %. The percentile bootstrap covers it
+    with 86 to 94 % where n is 6 to 16.
+    """
+    n = ordered.size
+    if n < FEWEST_FOR_BOOTSTRAP:
+        return None
+    covered = [1.0 - 2.0 * sum(comb(n, k) for k in range(depth)) / 2.0**n for depth in range(1, n // 2 + 1)]
+    depth = sum(cover >= 0.95 for cover in covered)
+    excess = (covered[depth - 1] - 0.95) / (covered[depth - 1] - covered[depth])
+    part = (n - depth) * excess / (depth + (n - 2 * depth) * excess)
+    return _between(ordered[depth - 1], ordered[depth], part), _between(ordered[-depth], ordered[-depth - 1], part)
+
+
+def _between(outer: float, inner: float, part: float) -> float:
+    """Return the value between two order statistics; the outer one where one is infinite."""
+    return float(outer + part * (inner - outer)) if isfinite(outer) and isfinite(inner) else float(outer)
+
+
+def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool, paired: bool = False) -> Estimate:
+    """Return difference or ratio of the medians, means or hazards (``of``) of two cohorts.
+
+    They are independent, or ``paired``: the same persons in the same order. If not all of them were observed in both
+    or in neither, the cohorts are taken as independent.
+    """
+    paired = paired and mine.size == other.size and bool((np.isnan(mine) == np.isnan(other)).all())
     mine, other = mine[~np.isnan(mine)], other[~np.isnan(other)]
     if not mine.size or not other.size:
         return NOTHING
@@ -123,7 +164,9 @@ def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool) -> Estimate:
         with np.errstate(invalid="ignore", divide="ignore"):  # both cohorts may never reach an endpoint
             return np.asarray(centre(a) / centre(b) if ratio else centre(a) - centre(b))
 
-    return Estimate(float(compare(mine, other)), bootstrap([mine, other], compare), min(mine.size, other.size))
+    return Estimate(
+        float(compare(mine, other)), bootstrap([mine, other], compare, paired=paired), min(mine.size, other.size)
+    )
 
 
 def reduction(ratio: Estimate) -> Estimate:

@@ -13,6 +13,7 @@ from abm.config import load_config
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.validation import cases, experiments, patient, score, targets
+from abm.validation import statistics as stats
 from tests.unit.validation_case import adults, write
 
 
@@ -143,8 +144,8 @@ def test_hits_of_a_share() -> None:
     assert list(score.is_hit(np.array([0.0, 1.0]), target())) == [False, True]
 
 
-def _engrafted(name: str, day: float) -> patient.Result:
-    return {"first_day": 0, "values": {name: day}, "curves": {}, "wall_s": 2, "cpu_s": 1}
+def _engrafted(name: str, day: float, seed: int = 1) -> patient.Result:
+    return {"first_day": 0, "values": {name: day}, "curves": {}, "wall_s": 2, "cpu_s": 1, "seed": seed}
 
 
 def test_cohorts_are_pooled_and_compared() -> None:
@@ -160,6 +161,24 @@ def test_cohorts_are_pooled_and_compared() -> None:
     assert estimate.value == pytest.approx(100.0 * 5.0 / 20.5)
     assert estimate.ci is not None
     assert estimate.ci[0] < estimate.value < estimate.ci[1]
+
+
+def test_the_same_persons_are_compared_in_pairs_and_count_once() -> None:
+    days = [11.0, 17, 14, 20, 12, 26]
+    results = {
+        "a": [_engrafted("anc_engraftment_day", day + 5, seed) for seed, day in enumerate(days)],
+        "b": [_engrafted("anc_engraftment_day", day, seed) for seed, day in enumerate(days)],
+    }
+    apart = target(observable="anc_engraftment_day", protocol="a", reference="b", contrast="difference", band=[0, 10])
+    assert score.score(apart, results, {}).estimate == (5.0, (5.0, 5.0), 6), "each of them needs five days more"
+    early = target(
+        observable="anc_engraftment_day", protocol=["a", "b"], statistic="share", at_most=16, unit="%", band=[0, 99]
+    )
+    assert score.score(early, results, {}).estimate == (
+        pytest.approx(100 * 4 / 12),
+        pytest.approx(stats.share(2, 6).ci),
+        12,
+    )
 
 
 def test_groups_of_one_cohort_are_compared() -> None:
