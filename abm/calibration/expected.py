@@ -32,7 +32,8 @@ def expected(
     absent = {name: unfit(name, catalogue.protocols[name]) for name in names}
     cohorts = {name: [] if absent[name] else members(name, catalogue.protocols[name], seeds) for name in names}
     every = [case for cohort in cohorts.values() for case in cohort]
-    found = work.run_all(every, work.Store(out / "expected"), jobs, progress, simulate_well_mixed)
+    with work.Workers(jobs) as workers:
+        found = work.run_all(every, work.Store(out / "expected"), workers, progress, simulate_well_mixed)
     results = {name: [found[case] for case in cohort] for name, cohort in cohorts.items()}
     return [score.score(target, results, absent) for target in targets]
 

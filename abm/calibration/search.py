@@ -59,7 +59,8 @@ class Search:
             changed = {name: _with_tables(self.catalogue.protocols[name], folder) for name in names}
             wanted.append({name: members(name, protocol) for name, protocol in changed.items()})
         every = [case for found in wanted for group in found.values() for case in group]
-        done = work.run_all(every, work.Store(self.out / simulate.__name__), self.jobs, self.progress, simulate)
+        with work.Workers(self.jobs) as workers:
+            done = work.run_all(every, work.Store(self.out / simulate.__name__), workers, self.progress, simulate)
         return np.array([[_value(target, found, done) for target in self.targets] for found in wanted])
 
 

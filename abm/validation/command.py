@@ -145,8 +145,8 @@ def forecast(cohorts: Cohorts, jobs: int) -> Iterator[str]:
 class Progress:
     """Prints now and then how many patients are done and how long the rest may take."""
 
-    def __init__(self, look: Look) -> None:
-        """Start the clock; nothing is printed yet."""
+    def __init__(self, look: Look | None = None) -> None:
+        """Start the clock; nothing is printed yet. ``look``: what is asked for, where it is one of several."""
         self.look, self.last, self.begun = look, 0.0, False
 
     def __call__(self, done: int, total: int, spent_s: float, work_s: tuple[float, float]) -> None:
@@ -161,14 +161,14 @@ class Progress:
         if not self.begun:
             self.begun = True
             kept = f", {done} of them already there" if done else ""
-            added = f"about {self.look.added_s / 60:.1f} min of processor time more"
-            click.echo(f"look {self.look.number}: {total} patients{kept}; {added}", err=True)
+            number = f"look {self.look.number}: " if self.look else ""
+            click.echo(f"{number}{total} patients{kept}; about {work_s[1] / 60:.1f} min of processor time", err=True)
             return
         if done < total and time.monotonic() - self.last < EVERY_S:
             return
         self.last = time.monotonic()
         (behind, ahead), more = work_s, ""
         rate, ahead = (spent_s / behind if behind > 0.0 else 0.0), max(ahead, 0.0)
-        if self.look.later_s:
+        if self.look and self.look.later_s:
             more = f", at most {rate * (ahead + self.look.later_s):.0f} s if cohorts have to grow"
         click.echo(f"patient {done} of {total}, {spent_s:.0f} s, about {rate * ahead:.0f} s left{more}", err=True)

@@ -51,14 +51,10 @@ class Look:
 
     Attributes:
         number: from 1 on.
-        patients: all of them, those of the looks before as well.
-        added_s: processor time of those it adds, about.
         later_s: processor time of all that may still be asked for after it, about.
     """
 
     number: int
-    patients: int
-    added_s: float
     later_s: float
 
 
@@ -102,11 +98,10 @@ class Cohorts:
         results = {name: [found[case] for case in self.members[name][:n]] for name, n in sizes.items()}
         return [score.score(target, results, self.absent) for target in self.wanted], results
 
-    def look(self, number: int, now: Mapping[str, int], before: Mapping[str, int]) -> Look:
-        """Return what a look asks for."""
-        spent, full = self.plan.spent_s(now), self.plan.spent_s(self.plan.most)
-        later = max(min(full, self.plan.budget_s) - spent, 0.0)
-        return Look(number, sum(now.values()), spent - self.plan.spent_s(before), later)
+    def later_s(self, now: Mapping[str, int]) -> float:
+        """Return the processor time of all that may still be asked for after a look, about."""
+        whole = min(self.plan.spent_s(self.plan.most), self.plan.budget_s)
+        return max(whole - self.plan.spent_s(now), 0.0)
 
 
 def compare(
@@ -118,8 +113,8 @@ def compare(
     rows, results = cohorts.scored({}, now)
     while (following := dict(plan.most) if fixed else plan.grown(rows, now)) != now:
         number += 1
-        tell = teller(cohorts.look(number, following, now))
         now = following
+        tell = teller(Look(number, cohorts.later_s(now)))
         rows, results = cohorts.scored(work.run_all(cohorts.up_to(now), store, workers, tell), now)
     return [_with_reason(row, now) for row in rows], results
 
