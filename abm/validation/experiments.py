@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,9 +15,12 @@ from abm import io, resources
 from abm.backends import choose
 from abm.cells import COLD, Kind, pack_hot
 from abm.config import Config, load_config
+from abm.config_graft import Edit
 from abm.endpoints import ANC_RECOVERED
+from abm.model.editing import Product, activated_variant
 from abm.phases import HALO, Phases
-from abm.setup import SITE_UM
+from abm.setup import SITE_UM, load_model
+from abm.stem_clones import StemClones, StemRates
 from abm.step import Simulation
 from abm.validation.following import follow
 from abm.well_mixed import WellMixed
@@ -26,6 +30,8 @@ _APART = 6  #: sites between walkers at the start: they hardly meet, and an empt
 _HOURS = 24
 _MOST_TRANSFERS = 8
 NEVER = "never"  #: as observables store what is infinite
+#: Grafts with added genes: copies in a cell, stem cells of the patient, those of them that took, years of follow-up.
+_COPIES, _STEM_CELLS, _FOUNDERS, _YEARS, _YEAR_STEP = 1.5, 100_000, 10_000, 8.0, 0.05
 _LAG_H = 4  #: displacements are taken over so long, many hops, and short against the way around the box
 
 
@@ -115,8 +121,22 @@ def ccr5_rebound(seed: int) -> dict[str, Any]:
     return follow(WellMixed(config), config, "well-mixed")
 
 
+def vector_leukaemia(vector: str, seed: int) -> dict[str, Any]:
+    """Follow the stem cells of a patient after a graft with added genes, at their true number, to a leukaemic one."""
+    config = Config()
+    model = load_model(config)
+    edit = Edit(locus="TRANSGENE", vcn=_COPIES, receptor="TCR_TRANSGENE", vector=vector)
+    product = Product(edit, model.tables.editing, seed, 0, 0, activated_variant(model.rules.heredity.variants))
+    marrow = StemClones.of_graft(StemRates.of(config, model.rules), _STEM_CELLS, _FOUNDERS, product, seed)
+    while marrow.year < _YEARS and not marrow.transformed:
+        marrow.advance(_YEAR_STEP)
+    return {"first_day": 0, "values": {"vector_leukaemia": float(bool(marrow.transformed))}, "curves": {}}
+
+
 EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
     "random_walk": random_walk,
     "serial_transfer": serial_transfer,
     "ccr5_rebound": ccr5_rebound,
+    "gammaretroviral_leukaemia": partial(vector_leukaemia, "gammaretroviral"),
+    "lentiviral_leukaemia": partial(vector_leukaemia, "lentiviral"),
 }

@@ -27,6 +27,12 @@ def edited_neutrophils(run: Run) -> Made:
 
 
 @observable(PERCENT, curve=True)
+def altered_neutrophils(run: Run) -> Made:
+    """Neutrophils of the blood whose edit is complete: without the antigen, or with the gene."""
+    return _share(run, "altered_share_neutrophils")
+
+
+@observable(PERCENT, curve=True)
 def altered_monocytes(run: Run) -> Made:
     """Monocytes of the blood whose edit is complete: without the antigen, or with the gene."""
     return _share(run, "altered_share_monocytes")
@@ -140,3 +146,13 @@ def leukaemia_kill(run: Run) -> Made:
     before = agents[found[0] <= 0.0][-1]
     after = np.min(agents[(found[0] > 0.0) & (found[0] <= 30.0)])
     return float(np.log10(before / max(after, 1.0))) if before > 0 else None
+
+
+@observable("1")
+def vector_leukaemia(run: Run) -> Made:
+    """1 if a leukaemic stem cell came of a clone that a vector had made grow within eight years of a graft, 0 if not.
+
+    The experiments ``gammaretroviral_leukaemia`` and ``lentiviral_leukaemia`` measure it: a patch is too small for it.
+    """
+    del run
+    return None

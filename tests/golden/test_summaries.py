@@ -47,8 +47,8 @@ def test_the_end_is_the_pinned_one(name: str) -> None:
     assert summary(name) == committed()[name]
 
 
-def test_only_shipped_scenarios_are_pinned() -> None:
-    assert set(committed()) <= set(SCENARIOS)
+def test_all_shipped_scenarios_are_pinned_and_no_others() -> None:
+    assert set(committed()) == set(SCENARIOS)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from abm.cells import Count
 from abm.config import load_config
 from abm.step import Simulation
 
+#: What the comment at the top of a scenario tells, in this order.
+HEADER = ("Question", "Expected", "Seen", "Sources", "Run time", "Command")
 SCENARIOS = sorted(Path(resources.folder("scenarios")).glob("*.toml"))
 
 
@@ -23,10 +25,10 @@ def test_the_scenarios_are_there() -> None:
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_header_says_what_to_expect(path: Path) -> None:
-    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    text = "\n".join(header)
-    for word in ("Question:", "Expected:", "Run time:", f"abm run scenarios/{path.name}"):
-        assert word in text, word
+    header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    said = [word for line in header for word in HEADER if line.startswith(f"# {word}:")]
+    assert said == list(HEADER)
+    assert header[-1].split(":", 1)[1].strip().startswith(f"abm run scenarios/{path.name}")
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

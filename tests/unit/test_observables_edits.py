@@ -36,6 +36,8 @@ def test_curves_are_percent(plain: Any) -> None:
     assert MADE["edited_neutrophils"].make(run)[-1] == pytest.approx(25.0)
     assert MADE["altered_t"].make(run)[-1] == pytest.approx(10.0)
     assert MADE["altered_monocytes"].make(run) is None
+    run = edited(plain, altered_share_neutrophils=np.full(DAYS.size, 0.5))
+    assert MADE["altered_neutrophils"].make(run)[-1] == pytest.approx(50.0)
 
 
 def test_the_day_on_which_t_cells_are_seen_counts_from_the_graft(plain: Any) -> None:

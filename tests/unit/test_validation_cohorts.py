@@ -202,3 +202,14 @@ def test_displacements_are_followed_around_the_box() -> None:
     tracks = np.zeros((25, 2, 3), np.int64)
     tracks[:, 0, 2] = (40 + 3 * hours) % 48
     assert experiments.mean_square(tracks) == pytest.approx(12**2 / 2)
+
+
+def test_gammaretroviral_vectors_give_leukaemia_in_some_and_lentiviral_ones_in_none() -> None:
+    """Eight years of 1e5 stem cells; 5 of 10 and 4 of 10 patients is what 40 % may look like, 0 and 10 are not."""
+    measured = {
+        vector: [experiments.EXPERIMENTS[f"{vector}_leukaemia"](seed) for seed in range(10)]
+        for vector in ("gammaretroviral", "lentiviral")
+    }
+    ill = {vector: sum(result["values"]["vector_leukaemia"] for result in made) for vector, made in measured.items()}
+    assert 1 <= ill["gammaretroviral"] <= 9
+    assert ill["lentiviral"] == 0
