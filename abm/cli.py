@@ -18,7 +18,9 @@ from abm.comm import launched_rank
 from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
 from abm.scale.options import CHECK
+from abm.scenario_files import scenario_path
 from abm.stop_signals import StopSignals
+from abm.sweep import sweep
 from abm.validation.command import validate
 
 #: Exit code of a program that Ctrl-C ended before there was anything to save.
@@ -58,26 +60,6 @@ class Commands(click.Group):
         except OSError as error:
             click.echo(f"error: {error.filename or 'input/output'}: {error.strerror or error}", err=True)
             ctx.exit(1)
-
-
-def scenario_path(text: str) -> Path:
-    """Return the file of a scenario given as a path, or as the name of a shipped one.
-
-    Raises:
-        ConfigError: no such file; names the nearest.
-    """
-    from abm import resources
-    from abm.tables import did_you_mean
-
-    path = Path(text)
-    if path.is_file():
-        return path
-    folder = resources.folder("scenarios")
-    shipped = folder / f"{path.name.removesuffix('.toml')}.toml"
-    if str(path.parent) in (".", "scenarios") and shipped.is_file():
-        return shipped
-    names = [file.stem for file in folder.glob("*.toml")]
-    raise ConfigError(f"no such scenario{did_you_mean(path.stem, names)}", file=path)
 
 
 @click.group(
@@ -322,6 +304,7 @@ def report(directory: Path) -> None:
 main.add_command(validate)
 main.add_command(calibrate)
 main.add_command(outcomes)
+main.add_command(sweep)
 
 
 @main.command()

@@ -105,10 +105,18 @@ def _of_version_4(old: Snapshot) -> Snapshot:
     return without_pathogenic_clones(without_payload(old))
 
 
+def without_resistant_hiv(old: Snapshot) -> Snapshot:
+    """Version 5 had two strains of HIV: none resisted its therapy."""
+    strains = {name: old.body[name] for name in old.body if name.startswith("hiv.") and name[4:] in _BY_STRAIN}
+    return replace(old, body=old.body | {name: np.append(a, np.zeros_like(a), axis=0) for name, a in strains.items()})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
 
+
+_BY_STRAIN = ("eclipse", "productive", "latent", "sheltered", "loads")
 
 #: From format version v to v + 1: takes the snapshot as it was read (any part of the planes), returns the next form. It
 #: replaces arrays of the body rather than change them: parts share them.
@@ -118,4 +126,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     2: without_clones,
     3: _of_version_3,
     4: _of_version_4,
+    5: without_resistant_hiv,
 }

@@ -11,7 +11,6 @@ from scipy.integrate import solve_ivp
 
 from abm.model.body import Dose
 from abm.model.body.coreceptor import TARGETS
-from abm.model.body.hiv import R5
 from abm.model.body.hiv_course import surroundings
 from abm.model.body.immune import INDEX
 from abm.model.body.numerics import total
@@ -21,7 +20,14 @@ pytestmark = pytest.mark.science
 
 FOUNDERS, HORIZON_D = 1e5, 40
 #: Without chance, T cells against it, latent cells and mutants there is only the standard model left.
-BARE = {"founder_cells": FOUNDERS, "dissemination": 0.0, "ctl_kill": 0.0, "latent_share": 0.0, "x4_mutation": 0.0}
+BARE = {
+    "founder_cells": FOUNDERS,
+    "dissemination": 0.0,
+    "ctl_kill": 0.0,
+    "latent_share": 0.0,
+    "x4_mutation": 0.0,
+    "resistance_mutation": 0.0,
+}
 
 
 def standard_model(cells: float) -> NDArray[np.float64]:
@@ -55,7 +61,7 @@ def bare_course(step_h: float) -> NDArray[np.float64]:
     hiv, pools, loads = virus_of(body), body.lymphocytes.pools, []
     host = surroundings(body)
     for step in range(round(HORIZON_D * 24 / step_h)):
-        loads.append(float(hiv.loads[R5]))
+        loads.append(total(hiv.loads))
         hiv.advance(pools, host, (step + 1) * step_h / 24, step_h)
     return np.array(loads)
 
@@ -139,6 +145,25 @@ def test_virus_without_r5_targets_comes_back_as_x4_if_there_is_any() -> None:
         loads[strain] = [seen["hiv_load"] for seen in days_of(body, 60, 3.0)]
     assert loads[0][-1] == 0.0
     assert loads[1][-1] > 1e3
+
+
+def test_untreated_patients_carry_mutation_over_cost_of_resistance() -> None:
+    body = infected(day=-400.0, x4_mutation=0.0)
+    body.catch_up(0.0)
+    assert body.observables()["hiv_resistant"] == pytest.approx(1e-5 / 0.06, rel=0.1)
+
+
+def test_doses_left_out_select_resistant_virus() -> None:
+    """Rosenbloom, Nat Med 2012: virus held by all doses comes back resistant where many are missed."""
+    found = {}
+    for adherence in (0.3, 1.0):
+        body = infected(day=-300.0)
+        body.catch_up(0.0)
+        seen = [*days_of(body, 100, 3.0, doses=(Dose("art", "art", adherence),))]
+        found[adherence] = max(s["hiv_load"] for s in seen[40:]), seen[-1]["hiv_resistant"]
+    assert found[1.0][0] < 50
+    assert found[0.3][0] > 1000
+    assert found[0.3][1] > 0.9
 
 
 @pytest.mark.slow

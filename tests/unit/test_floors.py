@@ -76,8 +76,9 @@ FLOORS = (
         "validation",
         "calibration",
         "cohort",
+        "scenario_files",
     },
-    {"cli", "cli_options", "__main__"},
+    {"cli", "cli_options", "sweep", "__main__"},
 )
 
 #: Library -> the only places that may import it, as prefixes of paths from the top of the repository.

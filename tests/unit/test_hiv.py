@@ -12,18 +12,20 @@ from abm.cells import N_ORIGINS, Kind, Origin
 from abm.config import Config, load_config
 from abm.errors import ConfigError
 from abm.io import state_hash
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Dose
 from abm.model.body.antiretrovirals import Antiretrovirals
 from abm.model.body.chance import MANY, drawn, poisson
 from abm.model.body.clones import NEW
 from abm.model.body.coreceptor import TARGETS, Coreceptor
-from abm.model.body.hiv import R5, X4
+from abm.model.body.hiv import R5, RESISTANT, STRAINS, X4
 from abm.model.body.hiv_course import surroundings
 from abm.model.body.hiv_rules import HivRules, read_hiv
 from abm.model.body.immune import INDEX
 from abm.model.body.numerics import total
 from abm.model.body.parameters import section
 from abm.setup import load_model
+from abm.state import Snapshot
 from abm.step import Simulation
 from tests.unit.body_case import counts, make_body, tables
 from tests.unit.hiv_case import days_of, infected, virus_of
@@ -87,6 +89,9 @@ def test_mice_have_no_hiv(tmp_path: Path) -> None:
         ("eclipse,1.0", "eclypse,1.0", "name: unknown name 'eclypse' (did you mean eclipse?)"),
         ("target_memory,0.10", "target_memory,1.10", "target_memory: expected a share up to 1, found 1.1"),
         ("latent_share,3e-5", "latent_share,-3e-5", "latent_share: expected a number >= 0, found -3e-05"),
+        ("resistance_fold,10", "resistance_fold,0.5", "resistance_fold: expected a number >= 1, found 0.5"),
+        ("resistance_cost,0.06", "resistance_cost,1.5", "resistance_cost: expected a share up to 1, found 1.5"),
+        ("resistance_mutation,1e-5,1", "resistance_mutation,1e-5,1/d", "unit: resistance_mutation is expected in '1'"),
         ("art_quotient,100,1", "eclipse,100,d", "name: 'eclipse' stands twice in this table"),
     ],
 )
@@ -137,15 +142,16 @@ def test_virus_takes_what_it_can_enter_and_nothing_else() -> None:
     rows = [INDEX[kind] for kind in TARGETS]
     before = pools[rows].copy()
     with_ccr5 = before * (1 - hiv.coreceptor.null)
-    words = np.zeros((2, N_ORIGINS), np.uint32)
-    entered = hiv._infect(pools, 0.5, 0.0, words)
+    words = np.zeros((len(STRAINS), N_ORIGINS), np.uint32)
+    entered = hiv._infect(pools, np.array([0.3, 0.0, 0.2, 0.0]), words)
     assert entered[X4].sum() == 0
     assert entered[R5].sum() == pytest.approx((before - pools[rows]).sum(), rel=1e-9)
     assert (pools[rows][0] == before[0]).all()  # naive cells have no CCR5
     left = pools[rows] * hiv.coreceptor.null
     assert left == pytest.approx(before * 0.6, rel=1e-12)  # not one of those without it
     assert (with_ccr5 - entered[R5].sum() >= 0)[1, Origin.HOST]
-    entered = hiv._infect(pools, 0.0, 0.5, words)
+    assert entered[RESISTANT].sum() == pytest.approx(0.4 * entered.sum(), rel=1e-9)
+    entered = hiv._infect(pools, np.array([0.0, 0.5, 0.0, 0.0]), words)
     assert entered[R5].sum() == 0
     assert pools[rows][0, Origin.HOST] < before[0, Origin.HOST]
     assert (pools[rows] * hiv.coreceptor.null).sum() < left.sum()
@@ -165,7 +171,7 @@ def test_cells_are_kept_account_of() -> None:
     """Cells that leave the pools are infected ones; those die at the stated rate, and there is no other way out."""
     body = infected(ctl_kill=0.0, infected_death=1e-12)
     hiv = virus_of(body)
-    hiv.productive[R5, Origin.HOST] = 1e6
+    hiv.productive[0, Origin.HOST] = 1e6
     hiv.onset = np.inf
     host_pools = body.lymphocytes.pools
     start = total(host_pools)
@@ -192,6 +198,47 @@ def test_founders_may_fail() -> None:
     assert 0 < sum(peak < 1e-3 for peak in peaks) < 12
 
 
+# -- resistance
+
+
+def test_reverse_transcription_changes_as_many_viruses_as_stated_forth_and_back() -> None:
+    hiv = virus_of(infected(x4_mutation=0.0, resistance_mutation=1e-3))
+    entered = np.zeros((len(STRAINS), N_ORIGINS))
+    entered[:, Origin.HOST] = 4e9, 2e9, 1e9, 0.0
+    found = hiv._mutate(entered, np.zeros((7, *entered.shape), np.uint32))
+    change = np.array([-3e6, -2e6, 3e6, 2e6])
+    assert found[:, Origin.HOST] - entered[:, Origin.HOST] == pytest.approx(change)
+    assert not found[:, Origin.DONOR].any()
+
+
+def gain(adherence: float) -> float:
+    """Return by what factor resistant virus gains on the other in ten days at the start of an infection."""
+    body = infected(day=1e6, resistance_mutation=0.0)
+    hiv = virus_of(body)
+    hiv.productive[:, Origin.HOST] = 1e6, 0.0, 1e6, 0.0
+    hiv.art.order(adherence)
+    for _ in days_of(body, 10, 3.0):
+        pass
+    return total(hiv.productive[2]) / total(hiv.productive[0])
+
+
+def test_resistance_costs_without_therapy_and_pays_with_it() -> None:
+    assert 0.5 < gain(0.0) < 0.95
+    assert gain(0.4) > 1.5
+
+
+def test_a_checkpoint_without_resistant_virus_has_none_of_it() -> None:
+    new = {f"hiv.{name}": array for name, array in virus_of(infected()).pack().items()}
+    by_strain = [f"hiv.{name}" for name in ("eclipse", "productive", "latent", "sheltered", "loads")]
+    old = new | {name: np.full((2, *new[name].shape[1:]), 3.0) for name in by_strain}
+    found = UPGRADERS[5](Snapshot(3, (8, 4, 4), 0, 8, {}, old)).body
+    assert {name: array.shape for name, array in found.items()} == {name: array.shape for name, array in new.items()}
+    for name in by_strain:
+        assert (found[name][:2] == 3.0).all()
+        assert not found[name][2:].any()
+    assert (found["hiv.ready"] == new["hiv.ready"]).all()
+
+
 # -- therapy
 
 
@@ -206,7 +253,7 @@ def test_every_dose_taken_leaves_the_trough_of_the_table() -> None:
     therapy.order(1.0)
     blocked = [therapy.advance(1.0) for _ in range(24 * 20)]
     assert therapy.level == pytest.approx(1.0, rel=1e-4)
-    assert blocked[-1] == pytest.approx(0.99, abs=1e-3)
+    assert blocked[-1] == pytest.approx((0.99, 10 / 11), abs=2e-3)
     assert therapy.doses == 20
     therapy.order(0.0)
     for _ in range(17):

@@ -29,7 +29,7 @@ class Antiretrovirals(Packed):
 
     def __init__(self, rules: HivRules, seed: int) -> None:
         """Start without therapy."""
-        self._quotient, self._seed = rules.art_quotient, seed
+        self._quotient, self._fold, self._seed = rules.art_quotient, rules.resistance_fold, seed
         self._rate = LN2 / rules.art_half_life
         self._dose = exp(self._rate * HOURS_PER_DAY) - 1.0
         self.adherence, self.level, self.due, self.doses = 0.0, 0.0, 0.0, 0.0
@@ -40,14 +40,13 @@ class Antiretrovirals(Packed):
             self.due = 0.0
         self.adherence = adherence
 
-    @property
-    def blocked(self) -> float:
-        """Share of infections that the present level blocks."""
-        inhibition = self._quotient * self.level
+    def blocked(self, *, resistant: bool = False) -> float:
+        """Return the share of infections that the present level blocks, of virus that does or does not resist."""
+        inhibition = self._quotient * self.level / (self._fold if resistant else 1.0)
         return inhibition / (1.0 + inhibition)
 
-    def advance(self, hours: float) -> float:
-        """Take what is due, let ``hours`` go by; return the share of infections blocked at half time."""
+    def advance(self, hours: float) -> tuple[float, float]:
+        """Take what is due, let ``hours`` go by; return the shares blocked at half time: sensitive, resistant virus."""
         while self.adherence > 0.0 and self.due <= 0.0:
             if philox_scalar(self._seed, int(self.doses), 0, _DRAW)[0] < self.adherence * _WORDS:
                 self.level += self._dose
@@ -56,6 +55,6 @@ class Antiretrovirals(Packed):
         self.due -= hours
         half = exp(-self._rate * hours / 2.0)
         self.level = self.level * half
-        blocked = self.blocked
+        blocked = self.blocked(), self.blocked(resistant=True)
         self.level = self.level * half
         return blocked

@@ -2,7 +2,7 @@
 
 The standard model (Perelson 2002) by coreceptor and origin: target cells are a part of the CD4 pools, from which
 infection takes them; free virus lives an hour and follows the cells that make it. Events that are few are drawn, so
-that an infection may die out, break out of its latent cells, or turn to another coreceptor.
+that an infection may die out, break out of its latent cells, turn to another coreceptor, or resist its therapy.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, column_totals
 from abm.philox import philox
 from abm.streams import Stream
 
-#: Strains by the coreceptor they use beside CD4.
-R5, X4 = 0, 1
-STRAINS = ("r5", "x4")
+#: Strains by the coreceptor they use beside CD4; the last two resist a part of the therapy.
+STRAINS = ("r5", "x4", "r5_resistant", "x4_resistant")
+R5, X4, RESISTANT = slice(0, None, 2), slice(1, None, 2), slice(2, None)
+#: What one change at the site of resistance makes of a strain.
+_CHANGED = [2, 3, 0, 1]
 #: Longest step: virus grows by a fifth in it at most, and the scheme is of second order.
 SUBSTEP_H = 3.0
 _ML_PER_L = 1000.0
 _COPIES = 2.0  #: RNA molecules in a virion
 _PER_MILLION = 1e-6
 _ROWS = [INDEX[kind] for kind in TARGETS]
-_DRAWS = 6  #: kinds of events drawn in a sub-step
+_DRAWS = 7  #: kinds of events drawn in a sub-step
 _NONE = 1e-300  #: keeps a quotient finite
 
 Words = NDArray[np.uint32]
@@ -96,6 +98,8 @@ class Hiv(Packed):
         self.onset, self.turn = exposure.day + rules.dissemination, 0.0
         self.coreceptor = Coreceptor()
         self.art = Antiretrovirals(rules, seed)
+        x4, loss = rules.x4_infectivity, 1.0 - rules.resistance_cost
+        self._infectivity = rules.infectivity * _PER_MILLION * np.array([1.0, x4, loss, x4 * loss])
         self._copies_per_day = _COPIES * rules.plasma_virions / (rules.extracellular_fluid * _ML_PER_L)
 
     @property
@@ -107,13 +111,13 @@ class Hiv(Packed):
         """Return how many cells one R5-infected cell infects without T cells against it, as things stand now."""
         targets = pools[_ROWS] * self.ready * (1.0 - self.coreceptor.null)
         copies = self._copies_per_day / self.rules.virion_clearance
-        force = self.rules.infectivity * _PER_MILLION * copies * (1.0 - self.art.blocked)
+        force = self.rules.infectivity * _PER_MILLION * copies * (1.0 - self.art.blocked())
         return force * total(targets[1:]) / self.rules.infected_death
 
     def advance(self, pools: Floats, host: Host, day: float, step_h: float) -> None:
         """Advance by ``step_h`` hours up to ``day``; takes infected cells out of the pools of the body."""
         if day >= self.onset:
-            self.eclipse[R5, Origin.HOST] += self.rules.founder_cells
+            self.eclipse[0, Origin.HOST] += self.rules.founder_cells
             self.onset = inf
         n = max(1, int(step_h / SUBSTEP_H + 0.5))
         shape = (n, _DRAWS, *self.latent.shape)
@@ -125,7 +129,7 @@ class Hiv(Packed):
 
     def _substep(self, pools: Floats, host: Host, hours: float, words: Words) -> None:
         r, days = self.rules, hours / HOURS_PER_DAY
-        blocked = self.art.advance(hours)
+        sensitive, resistant = self.art.advance(hours)
         self.ready += (self._share - self.ready) * (1.0 - exp(-r.target_turnover * days))
         if not (self.eclipse.any() or self.productive.any() or self.latent.any() or self.loads.any()):
             self._respond(host, 0.0, days)
@@ -135,10 +139,8 @@ class Hiv(Packed):
         makers = np.array([max(total(cells), 0.0) for cells in half_time])
         cleared = r.virion_clearance * days
         self.loads, gone = turnover(self.loads, makers * (self._copies_per_day * days), cleared)
-        by_r5, by_x4 = (gone * (r.infectivity * _PER_MILLION * (1.0 - blocked) * days / cleared)).tolist()
-        entered = self._infect(pools, by_r5, by_x4 * r.x4_infectivity, words[0])
-        changed = np.minimum(drawn(entered[R5] * r.x4_mutation, words[1, R5]), entered[R5])
-        entered = entered + np.array([-changed, changed])
+        free = 1.0 - np.array([sensitive, sensitive, resistant, resistant])
+        entered = self._mutate(self._infect(pools, gone * self._infectivity * free * (days / cleared), words[0]), words)
         hidden = np.minimum(drawn(entered * r.latent_share, words[2]), entered)
         woken = np.minimum(drawn(self.latent * (r.reactivation * days), words[3]), self.latent)
         kept = exp(-LN2 / r.latent_half_life * days)
@@ -150,13 +152,14 @@ class Hiv(Packed):
         self.productive = self.productive + (begun + woken) - dead
         self._respond(host, total(makers), days)
 
-    def _infect(self, pools: Floats, by_r5: float, by_x4: float, words: Words) -> Floats:
+    def _infect(self, pools: Floats, hazards: Floats, words: Words) -> Floats:
         """Take the cells out of their pools that virus enters; return them by strain and origin.
 
-        ``by_r5`` and ``by_x4`` are the hazards of a target cell that the strain can enter, over the sub-step.
+        ``hazards``: of a target cell that the strain can enter, over the sub-step, by strain.
         """
         cells, null = pools[_ROWS], self.coreceptor.null
         targets = cells * self.ready
+        by_r5, by_x4 = total(hazards[R5]), total(hazards[X4])
         either, alone = 1.0 - exp(-by_r5 - by_x4), 1.0 - exp(-by_x4)
         of_r5 = by_r5 / (by_r5 + by_x4) if by_r5 > 0.0 else 0.0
         with_ccr5 = targets * (1.0 - null)
@@ -164,15 +167,25 @@ class Hiv(Packed):
         x4 = with_ccr5 * np.array([[alone], [either * (1.0 - of_r5)], [either * (1.0 - of_r5)]])
         x4_null = targets * null * alone
         means = np.stack([column_totals(r5), column_totals(x4 + x4_null)])
-        entered = np.minimum(drawn(means, words), column_totals(targets))
-        ratio = entered / np.maximum(means, _NONE)
-        from_null = x4_null * ratio[X4]
-        taken = np.minimum(r5 * ratio[R5] + x4 * ratio[X4] + from_null, targets)
+        shares = hazards / np.maximum(np.array([by_r5, by_x4, by_r5, by_x4]), _NONE)
+        entered = np.minimum(drawn(means[[0, 1, 0, 1]] * shares[:, np.newaxis], words), column_totals(targets))
+        ratio = (entered[:2] + entered[RESISTANT]) / np.maximum(means, _NONE)
+        from_null = x4_null * ratio[1]
+        taken = np.minimum(r5 * ratio[0] + x4 * ratio[1] + from_null, targets)
         left = np.maximum(cells - taken, 1.0)
         self.ready = np.minimum((targets - taken) / left, 1.0)
         self.coreceptor.null = np.minimum(np.maximum(cells * null - from_null, 0.0) / left, 1.0)
         pools[_ROWS] = cells - taken
         return entered
+
+    def _mutate(self, entered: Floats, words: Words) -> Floats:
+        """Let some of the viruses that entered cells be of another strain, by reverse transcription."""
+        entered = entered.copy()
+        turned = np.minimum(drawn(entered[R5] * self.rules.x4_mutation, words[1, R5]), entered[R5])
+        entered[R5] -= turned
+        entered[X4] += turned
+        changed = np.minimum(drawn(entered * self.rules.resistance_mutation, words[6]), entered)
+        return entered - changed + changed[_CHANGED]
 
     def _kill(self, host: Host) -> float:
         """Return the rate at which effectors clear productively infected cells, per day."""

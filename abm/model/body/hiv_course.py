@@ -9,7 +9,7 @@ import numpy as np
 from abm.cells import N_ORIGINS, Antigen, Kind, Origin, Specificity
 from abm.model.body.coreceptor import TARGETS
 from abm.model.body.given import PRODUCTION, daily_production
-from abm.model.body.hiv import X4, Exposure, Hiv, Host
+from abm.model.body.hiv import RESISTANT, X4, Exposure, Hiv, Host
 from abm.model.body.hiv_rules import HivRules
 from abm.model.body.immune import INDEX
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, total
@@ -27,6 +27,7 @@ EARLIER_STEP_H = 12.0
 OBSERVABLES = {
     "hiv_load": ("copies/mL", "HIV RNA in plasma"),
     "hiv_x4": ("fraction", "share of it that uses CXCR4"),
+    "hiv_resistant": ("fraction", "share of it that resists a part of the therapy"),
     "hiv_infected": ("cells", "cells that make HIV, in the whole body"),
     "hiv_latent": ("cells", "cells with latent HIV, in the whole body"),
     "hiv_effectors": ("cells", "CD8 effectors against HIV, in the whole body"),
@@ -96,11 +97,12 @@ def observables(body: Body) -> dict[str, float]:
     whole = total(hiv.loads)
     return {
         "hiv_load": whole,
-        "hiv_x4": float(hiv.loads[X4]) / whole if whole > 0.0 else 0.0,
+        "hiv_x4": total(hiv.loads[X4]) / whole if whole > 0.0 else 0.0,
+        "hiv_resistant": total(hiv.loads[RESISTANT]) / whole if whole > 0.0 else 0.0,
         "hiv_infected": total(hiv.productive),
         "hiv_latent": total(hiv.latent),
         "hiv_effectors": total(hiv.effectors),
-        "hiv_blocked": hiv.art.blocked,
+        "hiv_blocked": hiv.art.blocked(),
         "ccr5_null": total(cells * hiv.coreceptor.null) / max(total(cells), 1.0),
         "hiv_reproduction": hiv.reproduction_number(pools),
     }

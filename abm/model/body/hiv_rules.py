@@ -15,7 +15,7 @@ HIV_TABLE = "hiv.csv"
 
 @dataclass(frozen=True)
 class HivRules:
-    """Spread, target cells, latency, coreceptor, T cells against the virus, therapy."""
+    """Spread, target cells, latency, coreceptor, resistance, T cells against the virus, therapy."""
 
     founder_cells: float = in_unit("cells")
     dissemination: float = in_unit("d")
@@ -34,6 +34,9 @@ class HivRules:
     reactivation: float = in_unit("1/d")
     x4_mutation: float = in_unit("1")
     x4_infectivity: float = in_unit("1")
+    resistance_mutation: float = in_unit("1")
+    resistance_fold: float = in_unit("1")
+    resistance_cost: float = in_unit("1")
     ctl_priming: float = in_unit("1/d")
     ctl_growth: float = in_unit("1/d")
     ctl_half: float = in_unit("cells")
@@ -48,7 +51,10 @@ class HivRules:
 
 
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for f in fields(HivRules)}
-_SHARES = ("target_memory", "target_naive", "latent_share", "sheltered", "x4_mutation", "ctl_memory")
+_SHARES = (
+    "target_memory", "target_naive", "latent_share", "sheltered", "x4_mutation", "resistance_mutation",
+    "resistance_cost", "ctl_memory",
+)  # fmt: skip
 _MAY_BE_ZERO = ("x4_infectivity", "ctl_priming", "ctl_growth", "ctl_kill", "dissemination", "reactivation", *_SHARES)
 
 
@@ -62,6 +68,8 @@ def read_hiv(folder: Folder) -> dict[str, float] | None:
         if value < 0.0 or (value == 0.0 and name not in _MAY_BE_ZERO):
             limit = ">= 0" if name in _MAY_BE_ZERO else "> 0"
             raise ConfigError(f"expected a number {limit}, found {value:g}", file=path, key=name)
+        if name == "resistance_fold" and value < 1.0:
+            raise ConfigError(f"expected a number >= 1, found {value:g}", file=path, key=name)
         if name in _SHARES and value > 1.0:
             raise ConfigError(f"expected a share up to 1, found {value:g}", file=path, key=name)
     return values

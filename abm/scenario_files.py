@@ -1,0 +1,27 @@
+"""Where a scenario lies that is named on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from abm.errors import ConfigError
+
+
+def scenario_path(text: str) -> Path:
+    """Return the file of a scenario given as a path, or as the name of a shipped one.
+
+    Raises:
+        ConfigError: no such file; names the nearest.
+    """
+    from abm import resources
+    from abm.tables import did_you_mean
+
+    path = Path(text)
+    if path.is_file():
+        return path
+    folder = resources.folder("scenarios")
+    shipped = folder / f"{path.name.removesuffix('.toml')}.toml"
+    if str(path.parent) in (".", "scenarios") and shipped.is_file():
+        return shipped
+    names = [file.stem for file in folder.glob("*.toml")]
+    raise ConfigError(f"no such scenario{did_you_mean(path.stem, names)}", file=path)
