@@ -91,6 +91,22 @@ def test_a_row_that_no_patient_reaches_is_out_of_reach() -> None:
     assert plan(100.0, a=1.0, b=1.0).grown([nothing, weak], {"a": 3, "b": 0}) == {"a": 3, "b": 3}
 
 
+def test_shipped_cohorts_can_decide_their_rows() -> None:
+    """Whole ones are large enough for the narrowest interval of a share; those of --quick for any interval at all."""
+    catalogue = targets.read_catalogue()
+    modelled = [wanted for wanted in catalogue.targets if not wanted.not_modelled]
+    for wanted in modelled:
+        sizes = {name: catalogue.protocols[name] for name in wanted.cohorts}
+        quick, whole = ({name: getattr(p, key) for name, p in sizes.items()} for key in ("quick_seeds", "seeds"))
+        ranks = wanted.contrast or wanted.statistic in ("median", "correlation")
+        if ranks and all(quick.values()):
+            own = sum(quick[name] for name in wanted.protocol)
+            assert min(own, quick.get(wanted.reference, own)) >= looks.FIRST_OF_RANKS, wanted.name
+        if wanted.statistic == "share" and wanted.band and wanted.band[1] > wanted.band[0]:
+            own = sum(whole[name] for name in wanted.protocol)
+            assert not isinf(looks.fewest_for_share(wanted.band, stats.NOTHING, own)), wanted.name
+
+
 # ---------------------------------------------------------------------------------------------- the command
 
 
