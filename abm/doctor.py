@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import abm
 from abm import resources
 from abm.backends import choose
+from abm.backends.host import cores
 from abm.errors import BackendError
 
 LIBRARIES = ("numpy", "h5py", "pydantic", "click", "tqdm", "tomli-w")
@@ -37,11 +38,6 @@ def installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_gib() -> float:

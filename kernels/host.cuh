@@ -1,10 +1,13 @@
 // What only a host has: blocks of many sites for its vector units. portable.cuh says what the words mean.
 #pragma once
+#include "team.cuh"
 #define KERNEL(name) extern "C" void abm_##name
 #define DEVICE static inline
 #define APART static __attribute__((noinline))
 #define METHOD inline
-#define FOR_EACH(i, n) _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (n); ++i)
+// those of the piece that a thread is at
+#define FOR_EACH(i, n)                                                                                       \
+    for (int64_t i = share_of(n, shares_.begin), end_of_##i = share_of(n, shares_.end); i < end_of_##i; ++i)
 #define BLOCK 128
 #define ROOM (BLOCK + 64)
 #define LANES 8

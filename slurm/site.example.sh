@@ -13,7 +13,6 @@ export SLURM_MPI_TYPE=pmi2
 
 # -- threads stay on their cores, next to their memory
 export SLURM_CPU_BIND=cores
-export OMP_PROC_BIND=close OMP_PLACES=cores
 
 # -- what is compiled goes to a disk of the node: homes are slow, small, and shared by all nodes
 LOCAL=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/abm-$USER

@@ -5,8 +5,10 @@ The library is cached on disk under ``<key>-<checksum>.so``: the key names sourc
 a torn file is recognised before it is mapped. Files appear under their final name by one atomic rename;
 concurrent builders cost time, not correctness.
 
-Environment: ``CXX`` (compiler), ``ABM_CXXFLAGS`` (added flags, e.g. sanitizers), ``ABM_CACHE_DIR``,
-``OMP_NUM_THREADS``, ``OMP_WAIT_POLICY`` (``active`` may be faster on a machine of one's own).
+What is launched is queued for the threads of the library (:mod:`abm.backends.team`), so that Python goes on meanwhile.
+
+Environment: ``CXX`` (compiler), ``ABM_CXXFLAGS`` (added flags, e.g. sanitizers), ``ABM_CACHE_DIR``, ``OMP_NUM_THREADS``
+(threads, that of Python included).
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from abm.backends.numpy_backend import NumpyArrays
+from abm.backends.numpy_backend import Array, NumpyArrays, check_copy
+from abm.backends.team import Prepared, Repeated, Team, launchers
 from abm.errors import BackendError
-from abm.kernel import PREFIX, Arg, Kernel, assemble, cast_scalar, first_errors
+from abm.kernel import assemble, first_errors
 
 #: Contraction to fma and fast-math change bits: both are off for good.
 FLAGS = (
@@ -41,21 +44,15 @@ FLAGS = (
     "-fno-math-errno",
     "-fPIC",
     "-shared",
+    "-pthread",
 )
 #: Wanted, but a compiler without them still gives the same results, only slower.
-OPTIONAL_FLAGS = ("-fopenmp", "-march=native")
-#: Sites from which on a launch is shared between threads.
-WORTH_THREADS = 1 << 15
-#: How often a waiting thread looks for work before it sleeps, unless the user says otherwise. The default of the GNU
-#: runtime is milliseconds of looking: beside one other busy program that made runs twenty times slower.
-SPIN = "3000"
+OPTIONAL_FLAGS = ("-march=native",)
 COMPILERS = ("g++", "clang++", "c++")
-
-_Memory = ctypes.c_char * 0
 
 
 class HostBackend(NumpyArrays):
-    """Arrays are NumPy arrays, kernels are C++ with OpenMP."""
+    """Arrays are NumPy arrays, kernels are C++ on several threads. All methods but launches wait for what is queued."""
 
     name = "host"
     rings = True
@@ -68,66 +65,68 @@ class HostBackend(NumpyArrays):
             extra_flags: added to the compiler's flags, after those of ``ABM_CXXFLAGS``.
 
         Raises:
-            BackendError: no compiler, or the sources do not compile.
+            BackendError: no compiler, the sources do not compile, or ``OMP_NUM_THREADS`` is no number of threads.
         """
         super().__init__(folder)
-        compiler = find_compiler()
+        threads = wanted_threads()
         extra = (*shlex.split(os.environ.get("ABM_CXXFLAGS", "")), *extra_flags)
-        build = _Build(compiler, extra, assemble(folder))
-        if "OMP_WAIT_POLICY" not in os.environ:
-            os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # read when the runtime is loaded with the library
-        self._library, self.path, flags = build.load()
-        self._functions = {name: self._function(name) for name in self.kernels}
-        self.threads = self._current = _threads(self._library)
-        openmp = "" if "-fopenmp" in flags else " (the compiler has no OpenMP)"
-        self.detail = f"{build.version.splitlines()[0]}, threads: {self.threads}{openmp}"
-
-    def _function(self, name: str) -> Any:
-        function = getattr(self._library, PREFIX + name)
-        function.argtypes = [ctypes.c_int64, *(_ctype(arg) for arg in self.kernels[name].args)]
-        function.restype = None
-        return function
+        build = _Build(find_compiler(), extra, assemble(folder) + launchers(self.kernels))
+        library, self.path, _ = build.load()
+        self._team = Team(library, self.kernels, threads)
+        self.threads = self._team.threads
+        self.detail = f"{build.version.splitlines()[0]}, threads: {self.threads}"
 
     def prepare(self, kernel_name: str, **args: Any) -> Callable[..., None]:
         """Return a launch that may be repeated with other numbers of sites and other scalars."""
-        return _Launch(self, *self._bind(kernel_name, args))
+        return Prepared(self._team, *self._bind(kernel_name, args))
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
-        """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""
+        """Run a kernel over ``n`` sites and wait for it; see :meth:`abm.kernel.Kernel.bind` for the checks."""
         self.prepare(kernel_name, **args)(n)
+        self.sync()
+
+    def repeated(self, work: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what does the work: the first time it is recorded, and from then on queued as a whole."""
+        return Repeated(self._team, work)
 
     def chunk(self, plane: int, stages: int) -> int:
         """Return 0: pieces that fit into the caches gained nothing, and every launch is one more wait for a thread."""
         del plane, stages
         return 0
 
-    def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
-        """Call a kernel with arguments that are checked already.
+    def to_host(self, array: Array) -> Array:
+        """Return the array itself, after all queued work."""
+        self.sync()
+        return array
 
-        Small launches run on one thread: on a busy machine waiting for a second one costs more than it brings.
-        """
-        wanted = self.threads if n >= WORTH_THREADS else 1
-        if wanted != self._current:
-            self._library.omp_set_num_threads(wanted)
-            self._current = wanted
-        self._functions[kernel_name](n, *values)
+    def read(self, array: Array) -> Callable[[], Array]:
+        """Queue a copy; return what waits for the copy alone, not for work queued after it, and gives it."""
+        copied = np.empty_like(array)
+        number = self._team.copy(copied, array)
 
+        def wait() -> Array:
+            self._team.wait(number)
+            return copied
 
-class _Launch:
-    """A checked call. Holds the arrays, so that their addresses stay theirs."""
+        return wait
 
-    def __init__(self, backend: HostBackend, kernel: Kernel, values: list[Any]) -> None:
-        self.backend, self.kernel = backend, kernel
-        self.arrays = [v for v in values if isinstance(v, np.ndarray)]
-        self.values = [_address(v) if isinstance(v, np.ndarray) else v for v in values]
-        self.scalars = {arg.name: (j, arg) for j, arg in enumerate(kernel.args) if not arg.is_pointer}
+    def clear(self, array: Array) -> None:
+        """Set all elements to zero."""
+        self._team.clear(array)
 
-    def __call__(self, n: int, **scalars: Any) -> None:
-        for name, value in scalars.items():
-            index, arg = self.scalars[name]
-            self.values[index] = cast_scalar(self.kernel.name, arg, value)
-        if n != 0:
-            self.backend.run(self.kernel.name, n, self.values)
+    def copy(self, dst: Array, src: Array, kept: bool = False) -> None:  # noqa: FBT001, FBT002 - the meter passes on places
+        """Copy ``src`` into ``dst``: same shape, same dtype."""
+        del kept
+        check_copy(dst, src)
+        if self._team.records:
+            self._team.copy(dst, src)
+        else:
+            self.sync()
+            dst[...] = src
+
+    def sync(self) -> None:
+        """Wait for all that is queued, and help with it."""
+        self._team.sync()
 
 
 class _Build:
@@ -251,23 +250,22 @@ def _output(command: Sequence[str]) -> str:
         raise BackendError(msg) from error
 
 
-def _threads(library: ctypes.CDLL) -> int:
-    """Ask the OpenMP runtime the library is linked with; it has read OMP_NUM_THREADS."""
-    ask = getattr(library, "omp_get_max_threads", None)  # absent: no OpenMP, or no parallel loop in the source
-    return int(ask()) if ask else 1
+def wanted_threads() -> int:
+    """Return the threads the user wants, or one for each core.
+
+    Raises:
+        BackendError: ``OMP_NUM_THREADS`` is no number of threads.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    first = given.split(",")[0].strip()  # the others are for loops in loops
+    if not first:
+        return cores()
+    if not first.isdecimal() or int(first) == 0:
+        msg = f"OMP_NUM_THREADS={given}: expected a number of threads, at least 1"
+        raise BackendError(msg)
+    return int(first)
 
 
-def _address(array: Any) -> Any:
-    """Return what ctypes passes as a pointer; several times faster than ``array.ctypes.data`` where it can be."""
-    try:
-        return _Memory.from_buffer(array)
-    except TypeError:  # a read-only array
-        return array.ctypes.data
-
-
-def _ctype(arg: Arg) -> Any:
-    if arg.is_pointer:
-        return ctypes.c_void_p
-    names = {"i": f"c_int{arg.dtype.itemsize * 8}", "u": f"c_uint{arg.dtype.itemsize * 8}"}
-    names["f"] = "c_float" if arg.dtype.itemsize == 4 else "c_double"
-    return getattr(ctypes, names[arg.dtype.kind])
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -92,15 +92,20 @@ class NumpyBackend(NumpyArrays):
         kernel, bound = self._bind(kernel_name, args)
         values = {arg.name: value for arg, value in zip(kernel.args, bound, strict=True)}
         types = {arg.name: arg for arg in kernel.args if not arg.is_pointer}
-        twin = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel_name)
+        function = self.function(kernel)
 
         def launch(n: int, **scalars: Any) -> None:
             for name, value in scalars.items():
                 values[name] = cast_scalar(kernel_name, types[name], value)
             if n != 0:
-                twin(n, **values)
+                function(n, **values)
 
         return launch
+
+    def function(self, kernel: Kernel) -> Callable[..., None]:
+        """Return what computes a kernel, called with the number of sites and the arguments by name."""
+        twin: Callable[..., None] = getattr(import_module(f"{self.package}.{kernel.topic}"), kernel.name)
+        return twin
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:
         """Run a kernel over ``n`` sites; see :meth:`abm.kernel.Kernel.bind` for the checks."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from abm.backends.cuda import FORMS, options
-from abm.backends.host import HostBackend, _Build, _ctype, find_compiler
-from abm.backends.numpy_backend import NumpyArrays
-from abm.kernel import DTYPES, PREFIX, Kernel, assemble
+from abm.backends.host import _Build, find_compiler
+from abm.backends.numpy_backend import NumpyBackend
+from abm.kernel import DTYPES, PREFIX, Arg, Kernel, assemble
 
 FIBRES = Path(__file__).with_name("fibres.h").read_text(encoding="utf-8")
 #: Orders of threads; any other number stands for a random one.
@@ -39,7 +41,7 @@ class Device:
     def run(self, name: str, blocks: int, threads: int, values: Sequence[Any]) -> None:
         """Run a kernel over a grid; arrays as addresses."""
         function = getattr(self.compiled, f"run_{name}")
-        function.argtypes = [ctypes.c_int64, *map(_ctype, self.kernels[name].args)]
+        function.argtypes = [ctypes.c_int64, *map(c_type, self.kernels[name].args)]
         function.restype = ctypes.c_char_p
         self.compiled.abm_set_grid(threads, blocks, self.order)
         problem = function(*values)
@@ -48,21 +50,28 @@ class Device:
             raise RuntimeError(msg)
 
 
-class EmulatedGpu(HostBackend):
+class EmulatedGpu(NumpyBackend):
     """Kernels run as a small grid of blocks."""
 
     name = "emulated"
+    rings = True
     detail = "CUDA sources on the CPU"
 
     def __init__(self, folder: Path | None = None, threads: int = 64, forms: Sequence[str] = FORMS) -> None:
         """Compile the kernels of a folder."""
-        NumpyArrays.__init__(self, folder)
+        super().__init__(folder)
         self.device = Device(assemble(folder), self.kernels, defines(options(forms, threads)))
         self.block = threads
 
-    def run(self, kernel_name: str, n: int, values: list[Any]) -> None:
-        """Run all threads of the grid."""
-        self.device.run(kernel_name, BLOCKS, self.block, [n, *values])
+    def function(self, kernel: Kernel) -> Callable[..., None]:
+        """Return what runs all threads of the grid."""
+
+        def run(n: int, **values: Any) -> None:
+            given = (values[arg.name] for arg in kernel.args)
+            addresses = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in given]
+            self.device.run(kernel.name, BLOCKS, self.block, [n, *addresses])
+
+        return run
 
     def chunk(self, plane: int, stages: int) -> int:
         """Return 0, as a GPU does."""
@@ -72,6 +81,16 @@ class EmulatedGpu(HostBackend):
 def defines(given: Sequence[str]) -> list[str]:
     """Return the options that a C++ compiler takes too."""
     return [option for option in given if option.startswith("-D")]
+
+
+def c_type(arg: Arg) -> Any:
+    """Return the type by which ctypes passes an argument."""
+    if arg.is_pointer:
+        return ctypes.c_void_p
+    bits, letter = 8 * arg.dtype.itemsize, arg.dtype.kind
+    if letter == "f":
+        return ctypes.c_float if bits == 32 else ctypes.c_double
+    return getattr(ctypes, f"c_{'u' * (letter == 'u')}int{bits}")
 
 
 def entry(kernel: Kernel) -> str:

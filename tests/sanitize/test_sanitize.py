@@ -1,8 +1,9 @@
-"""The shipped kernels run under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own."""
+"""The shipped kernels run under sanitizers, in a process of their own: of addresses, undefined behaviour, threads."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -26,6 +27,11 @@ KERNEL(overrun)(int64_t n, const int32_t* in, int32_t* out) {
         out[i] = in[i + 1];
     }
 }
+KERNEL(race)(int64_t n, const int32_t* in, int32_t* out) {
+    FOR_EACH (i, n) {
+        out[0] += in[i];
+    }
+}
 KERNEL(overshift)(int64_t n, const int32_t* in, int32_t* out) {
     FOR_EACH (i, n) {
         out[i] = 1 << in[i];
@@ -40,9 +46,21 @@ import numpy as np
 from abm.backends.host import HostBackend
 from tests.kernels.emulated import EmulatedGpu
 backend = {"host": HostBackend, "emulated": EmulatedGpu}[sys.argv[4]](Path(sys.argv[1]))
-given = np.full(2000, 40, np.int32)
+given = np.full(int(sys.argv[3]) if sys.argv[2] == "race" else 2000, 40, np.int32)
 out = backend.alloc(2000, np.int32)
 backend.launch(sys.argv[2], int(sys.argv[3]), **{"in": given, "out": out})
+print("survived")
+"""
+
+#: A patch that is large enough to be shared by threads, from conditioning to the graft.
+THREADED_RUN = """
+from abm.backends import choose
+from abm.step import Simulation
+from tests.tiny import tiny_config
+simulation = Simulation.start(tiny_config(patch={"shape": [33, 32, 32]}), choose("host")[0])
+for _ in range(3):
+    simulation.advance()
+simulation.snapshot()
 print("survived")
 """
 
@@ -90,13 +108,13 @@ cd3_per_kg = 1e10
 
 
 @cache
-def preload() -> str:
-    """Return the sanitizer runtime that must be loaded before Python, or an empty string."""
+def preload(*names: str) -> str:
+    """Return the sanitizer runtime, under one of these names, that must be loaded before Python, or an empty string."""
     try:
         compiler = find_compiler()
     except BackendError:
         return ""
-    for name in ("libasan.so", "libclang_rt.asan-x86_64.so"):
+    for name in names:
         done = subprocess.run([*compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
         path = Path(done.stdout.strip())
         if path.is_absolute() and path.exists():
@@ -104,14 +122,21 @@ def preload() -> str:
     return ""
 
 
-pytestmark = pytest.mark.skipif(not preload(), reason="no C++ compiler with an AddressSanitizer runtime")
+ADDRESS = "libasan.so", "libclang_rt.asan-x86_64.so"
+THREAD = "libtsan.so", "libclang_rt.tsan-x86_64.so"
+#: The runtime for threads knows only the addresses that a process has without randomization.
+UNRANDOMIZED = [found, "-R", "env"] if (found := shutil.which("setarch")) else []
+pytestmark = pytest.mark.skipif(not preload(*ADDRESS), reason="no C++ compiler with an AddressSanitizer runtime")
+needs_thread_sanitizer = pytest.mark.skipif(
+    not (preload(*THREAD) and UNRANDOMIZED), reason="no ThreadSanitizer runtime, or no setarch"
+)
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the sanitizers; the library's cache is shared by the tests of a session."""
     environment = {
         **os.environ,
-        "LD_PRELOAD": preload(),
+        "LD_PRELOAD": preload(*ADDRESS),
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # the interpreter itself leaks at exit
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "ABM_CXXFLAGS": FLAGS,
@@ -135,7 +160,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("kernel", "n", "report", "line"),
     [
         ("overrun", "2000", "heap-buffer-overflow", "faulty.cu:5"),
-        ("overshift", "2000", "shift exponent 40 is too large", "faulty.cu:10"),
+        ("overshift", "2000", "shift exponent 40 is too large", "faulty.cu:15"),
     ],
 )
 def test_sanitizers_are_awake_and_name_the_line(
@@ -171,3 +196,33 @@ def test_what_a_gpu_would_do_is_clean(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "survived\n"
     assert "runtime error" not in done.stderr
+
+
+def run_threads(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on three threads with the sanitizer for them."""
+    environment = {
+        **os.environ,
+        "ABM_CXXFLAGS": "-fsanitize=thread -g -O1",
+        "ABM_CACHE_DIR": str(folder / "cache"),
+        "OMP_NUM_THREADS": "3",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TSAN_OPTIONS": "exitcode=66",
+    }
+    command = [*UNRANDOMIZED, f"LD_PRELOAD={preload(*THREAD)}", sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
+@needs_thread_sanitizer
+def test_the_sanitizer_of_threads_is_awake_and_names_the_line(faulty: Path) -> None:
+    done = run_threads(faulty, "-c", FAULTY_RUN, str(faulty), "race", "3000000", "host")
+    assert done.returncode == 66, done.stderr
+    assert "data race" in done.stderr
+    assert "faulty.cu:10" in done.stderr
+
+
+@needs_thread_sanitizer
+def test_threads_do_not_race_in_a_short_simulation(tmp_path: Path) -> None:
+    done = run_threads(tmp_path, "-c", THREADED_RUN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "survived\n"
+    assert "ThreadSanitizer" not in done.stderr

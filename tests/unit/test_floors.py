@@ -86,7 +86,7 @@ HOMES = {
     "cupy": ("abm/backends/cuda.py",),
     "mpi4py": ("abm/comm.py",),
     "h5py": ("abm/io/", "analysis/"),
-    "ctypes": ("abm/backends/host.py",),
+    "ctypes": ("abm/backends/host.py", "abm/backends/team.py"),
     "subprocess": ("abm/backends/host.py", "abm/bench/", "abm/submit.py"),
     "tqdm": ("abm/progress.py",),
     "matplotlib": ("analysis/",),
