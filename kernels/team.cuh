@@ -8,7 +8,8 @@
 #include <signal.h>
 #include <utility>
 
-#define SHARES 64  // of the sites of a launch; a piece is one or several
+#define SHARES 64       // of the sites of a launch; a piece is one or several
+#define WORTH_WAKING 8  // pieces
 #define MOST_QUEUED 64
 #define MOST_ARGUMENTS 64
 
@@ -31,7 +32,8 @@ struct Program {
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int64_t threads, looks, asleep;
+    int64_t threads, looks;
+    int64_t asleep, waiting;    // threads that sleep, and those of them that wait for the end of a program
     uint64_t queued, finished;  // programs
     int64_t at;                 // launches begun of the current program
     const Launch* launch;       // the current one; none: nothing is queued
@@ -39,7 +41,7 @@ static struct {
     uint64_t left;
     int64_t pieces, undone;
     Program queue[MOST_QUEUED];
-} team = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 1, 0, 0, 0, 0, 0, nullptr, 0, 0, 0, 0, {}};
+} team = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 1, 0, 0, 0, 0, 0, 0, nullptr, 0, 0, 0, 0, {}};
 
 // Which of the SHARES of its launch a thread is at.
 static thread_local struct {
@@ -79,27 +81,29 @@ static void run_piece(const Launch& launch, uint32_t step, int64_t piece, int64_
     launch.run(arguments);
 }
 
-// Let the next launch begin, if there is one; the lock is held, and the current one is done. Wakes whoever sleeps if
-// there is more than the calling thread does itself, or if the end of a program may be what they wait for.
-static void begin_next(bool wake) {
+static void wake(int64_t sleepers) {
+    if (sleepers != 0) pthread_cond_broadcast(&team.changed);
+}
+
+// Let the next launch begin, if there is one; the lock is held, and the current one is done.
+static void begin_next() {
     team.launch = nullptr;
     while (team.launch == nullptr && team.finished != team.queued) {
         const Program& program = team.queue[team.finished % MOST_QUEUED];
         if (team.at == program.n) {
             team.at = 0;
             __atomic_store_n(&team.finished, team.finished + 1, __ATOMIC_RELEASE);
-            wake = true;
+            wake(team.waiting);
             continue;
         }
         team.launch = program.launches + team.at++;
         team.step = program.step;
         const int64_t pieces = team.launch->pieces;
-        wake = wake || pieces > 1;
         __atomic_store_n(&team.undone, pieces, __ATOMIC_RELAXED);
         __atomic_store_n(&team.pieces, pieces, __ATOMIC_RELAXED);
         __atomic_store_n(&team.left, ~uint64_t(0) >> (SHARES - pieces), __ATOMIC_RELEASE);
+        if (pieces >= WORTH_WAKING) wake(team.asleep);
     }
-    if (wake && team.asleep != 0) pthread_cond_broadcast(&team.changed);
 }
 
 // Do a piece of the current launch, the first free one from those of this thread on; false: there is none.
@@ -115,7 +119,7 @@ static bool help(int64_t thread) {
         run_piece(*team.launch, team.step, piece, team.launch->pieces);
         if (__atomic_sub_fetch(&team.undone, 1, __ATOMIC_ACQ_REL) == 0) {
             pthread_mutex_lock(&team.lock);
-            begin_next(false);
+            begin_next();
             pthread_mutex_unlock(&team.lock);
         }
         return true;
@@ -137,9 +141,12 @@ static void help_until(uint64_t programs, int64_t thread) {
 #endif
         } else {
             pthread_mutex_lock(&team.lock);
+            const int64_t waits = thread == 0;
             ++team.asleep;
+            team.waiting += waits;
             while (!reached(programs) && __atomic_load_n(&team.left, __ATOMIC_RELAXED) == 0)
                 pthread_cond_wait(&team.changed, &team.lock);
+            team.waiting -= waits;
             --team.asleep;
             pthread_mutex_unlock(&team.lock);
             looks = 0;
@@ -156,7 +163,8 @@ extern "C" void abm_wait(uint64_t programs) { help_until(programs, 0); }
 
 extern "C" void abm_wait_for_all() { help_until(__atomic_load_n(&team.queued, __ATOMIC_RELAXED), 0); }
 
-// Queue a program; returns which it is, to wait for it. With one thread it is done at once.
+// Queue a program; returns which it is, to wait for it. With one thread it is done at once. Nobody is waked for
+// launches of few pieces: what they take is less than that, and whoever waits for them will do them.
 extern "C" uint64_t abm_queue(const Launch* launches, int64_t n, uint32_t step) {
     if (team.threads == 1) {
         for (int64_t j = 0; j < n; ++j) run_piece(launches[j], step, 0, 1);
@@ -171,7 +179,12 @@ extern "C" uint64_t abm_queue(const Launch* launches, int64_t n, uint32_t step) 
     }
     team.queue[team.queued % MOST_QUEUED] = {launches, n, step};
     const uint64_t number = ++team.queued;
-    if (team.launch == nullptr) begin_next(true);
+    if (team.launch == nullptr) begin_next();
+    for (int64_t j = 0; j < n; ++j)
+        if (launches[j].pieces >= WORTH_WAKING) {
+            wake(team.asleep);
+            break;
+        }
     pthread_mutex_unlock(&team.lock);
     return number;
 }
@@ -186,7 +199,7 @@ static void after_fork() { pthread_mutex_unlock(&team.lock); }
 // Of the threads only the one that forks lives on in the new process.
 static void after_fork_in_child() {
     team.threads = 1;
-    team.asleep = 0;
+    team.asleep = team.waiting = 0;
     after_fork();
 }
 

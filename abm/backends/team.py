@@ -18,13 +18,13 @@ import numpy as np
 from abm.cells import N_PARTS
 from abm.kernel import PREFIX, Arg, Kernel, cast_scalar
 
-#: Sites from which on a launch is shared between threads, and the fewest in a piece that one of them takes.
-WORTH_THREADS = 1 << 15
+#: The fewest sites in a piece of a launch that a thread takes, and the most pieces.
 PIECE_SITES = 1 << 12
-#: Most pieces of a launch.
 SHARES = 64
-#: What is done for each site of a launch, where that is not about one site: the parts of a count, some bytes.
-SITES = {"collect": float(N_PARTS), "clear": 1 / 16, "copy": 1 / 16}
+#: Pieces of a launch for which a thread that sleeps is waked.
+WORTH_WAKING = 8
+#: What takes as long as a site of a kernel, where that is no site: adding up the parts of a count, passing over bytes.
+SITES = {"collect": N_PARTS / 8, "clear": 1 / 16, "copy": 1 / 16}
 #: How often a thread looks for work before it sleeps: some 50 us. Milliseconds of looking, beside one other busy
 #: program, made runs twenty times slower.
 LOOKS = 3000
@@ -184,11 +184,8 @@ def launchers(kernels: Iterable[str]) -> str:
 
 
 def pieces(sites: int) -> int:
-    """Return into how many pieces a launch over so many sites is cut.
-
-    Small ones are not: on a busy machine waiting for a second thread costs more than it brings.
-    """
-    return min(sites // PIECE_SITES, SHARES) if sites >= WORTH_THREADS else 1
+    """Return into how many pieces a launch over so many sites is cut."""
+    return min(max(sites // PIECE_SITES, 1), SHARES)
 
 
 def word(arg: Arg, value: Any) -> int:  # noqa: ANN401

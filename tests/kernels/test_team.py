@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from abm.backends.host import HostBackend
-from abm.backends.team import PIECE_SITES, SHARES, WORTH_THREADS, pieces
+from abm.backends.team import PIECE_SITES, SHARES, WORTH_WAKING, pieces
 from tests.conftest import absence
 
 pytestmark = pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
@@ -32,7 +32,7 @@ KERNEL(sum)(int64_t n, const uint32_t* in, int64_t* total) {
     FOR_EACH (i, n) { __atomic_fetch_add(total, int64_t(in[i]), __ATOMIC_RELAXED); }
 }
 """
-SMALL, LARGE = 100, WORTH_THREADS * 3 + 7
+SMALL, LARGE = 100, 3 * WORTH_WAKING * PIECE_SITES + 7
 U32 = np.ndarray[Any, np.dtype[np.uint32]]
 
 
@@ -69,7 +69,7 @@ def there_and_back(backend: HostBackend, n: int) -> tuple[list[U32], Callable[[i
     return pair, work, values
 
 
-@pytest.mark.parametrize("n", [SMALL, LARGE])
+@pytest.mark.parametrize("n", [SMALL, 3 * PIECE_SITES, LARGE])
 @pytest.mark.parametrize("recorded", [False, True])
 def test_launches_are_done_in_their_order(backend: HostBackend, n: int, recorded: bool) -> None:
     pair, work, expected = there_and_back(backend, n)
@@ -81,7 +81,7 @@ def test_launches_are_done_in_their_order(backend: HostBackend, n: int, recorded
     np.testing.assert_array_equal(backend.to_host(pair[0]), expected)
 
 
-@pytest.mark.parametrize("n", [0, 1, SHARES + 1, WORTH_THREADS, LARGE])
+@pytest.mark.parametrize("n", [0, 1, SHARES + 1, 3 * PIECE_SITES, LARGE])
 def test_every_site_is_visited_once(backend: HostBackend, n: int) -> None:
     values, total = np.random.default_rng(n).integers(0, 2**32, n, np.uint32), backend.alloc(1, np.int64)
     backend.launch("sum", n, total=total, **{"in": values})
@@ -165,9 +165,11 @@ def test_memory_lives_until_it_has_been_used(backend: HostBackend) -> None:
 
 
 def test_a_small_launch_is_one_piece() -> None:
-    assert [pieces(n) for n in (0, 1, WORTH_THREADS - 1)] == [1] * 3
-    assert pieces(WORTH_THREADS) == WORTH_THREADS // PIECE_SITES
-    assert pieces(10**9) == SHARES
+    sizes = 0, 1, 2 * PIECE_SITES - 1, 2 * PIECE_SITES, 10**9
+    assert [pieces(n) for n in sizes] == [1, 1, 1, 2, SHARES]
+    header = (ROOT / "kernels" / "team.cuh").read_text(encoding="utf-8")
+    assert f"#define SHARES {SHARES} " in header
+    assert f"#define WORTH_WAKING {WORTH_WAKING} " in header
 
 
 QUEUE_AND_END = """
