@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 @dataclass(frozen=True)
 class Domain:
@@ -85,9 +82,3 @@ class Domain:
             msg = f"{beyond} planes beyond the slab, but the halo has {self.halo}"
             raise ValueError(msg)
         return (self.n_owned + 2 * beyond) * self.plane, (self.halo - beyond) * self.plane
-
-    def local(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the local indices of owned global sites, -1 where another rank owns the site."""
-        local = sites - self.origin
-        first, last = self.halo * self.plane, (self.halo + self.n_owned) * self.plane
-        return np.where((local >= first) & (local < last), local, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from abm.cells import N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tiss
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
+from abm.lodgement import Lodgement
 from abm.messages import Edges, Sparse
 from abm.state import FIELDS, checkpoint_fields
 from abm.streams import Stream
@@ -279,38 +281,11 @@ class Phases:
 
     # -- cells from the blood
 
-    def probe(
-        self, step: int, hot: NDArray[np.uint32], tried: NDArray[np.int64], last: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return the first open candidate of each cell; see :meth:`abm.model.traffic.Requests.assign`."""
-        found = self.backend.alloc(hot.size, np.int64)
-        given = {"seeking": hot, "tried": tried, "last": last}
-        known = {"seed": self.seed, "total": self.domain.total, "chosen": self.constants["chosen"], **self.bounds}
-        self.backend.launch(
-            "probe",
-            hot.size,
-            step=step,
-            word=Stream.ARRIVAL * 256,
-            origin=self.domain.origin,
-            **known,
-            **{name: self.backend.to_device(values) for name, values in given.items()},
-            **{name: self.arrays[name] for name in ("res_hot", "mot_hot", "tissue")},
-            found=found,
-        )
-        return self.comm.least(np.asarray(self.backend.to_host(found)))
-
-    def settle(self, sites: NDArray[np.int64], hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
-        """Put cells on open global sites, those of a layer on distinct ones."""
-        if not sites.size:
-            return
-        self.backend.launch(
-            "settle",
-            sites.size,
-            sites=self.backend.to_device(self.domain.local(sites)),
-            new_hot=self.backend.to_device(hot),
-            new_cold=self.backend.to_device(cold),
-            **{name: self.arrays[name] for name in ("res_hot", "res_cold", "mot_hot", "mot_cold")},
-        )
+    @cached_property
+    def lodge(self) -> Lodgement:
+        """What lets cells from the blood take open sites."""
+        own = {"seed": self.seed, "origin": self.domain.origin, **self.bounds}
+        return Lodgement(self.backend, self.comm, self._known() | own)
 
     # -- launching
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count,
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
+from abm.homing import Homing
 from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose, engagement, giving
@@ -20,7 +20,7 @@ from abm.model.body.antibodies import AXES
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
-from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, not_lodged
+from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot
 from abm.phases import HALO, Phases
 from abm.philox import philox_scalar
 from abm.state import Snapshot
@@ -108,6 +108,7 @@ class Simulation:
         receptors = [int(rules.recognition.receptors[receptor]) for receptor in watch.classes]
         self.lattice.tallies.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
         self.circulation = Circulation(self.model.traffic, self.config.seed)
+        self.homing = Homing(self.body, self.circulation, self.lattice, self.config.step_h)
         self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
         self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
         strength = self.loans.strength / np.float32(self.body.allo.rules.effector_enrichment)
@@ -133,12 +134,13 @@ class Simulation:
         t, lattice = self.step, self.lattice
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._throw_switches(doses, t)
-        arrived = self._arrivals(t)  # cells from the blood lodge on open sites
-        present = self.last[Count.POPULATION] + arrived
-        counted = self.model.rules.needs_histogram(present)
+        seeking = self.homing.begin(t)  # cells from the blood lodge on open sites
+        counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + seeking)
         self._lend()
-        tires = self.model.tables.exhaustion.tiring > 0.0 and bool(present[self.effectors].any())
-        lattice.meet(t, self.sweeps, counted=counted, tires=tires)  # 1, 2: contacts, reach 1; quasi-steady fields
+        # 1, 2: contacts, reach 1; quasi-steady fields
+        lattice.meet(t, self.sweeps, counted=counted, tires=self._any_effectors(seeking))
+        arrived = self.homing.end()
+        present = self.last[Count.POPULATION] + arrived
         signals, drugs = self.body.signals() | self._marrow_signals(), self.body.variant_hazards()
         directed = self.body.directed_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h, directed)
@@ -163,6 +165,13 @@ class Simulation:
         self.last = counts
         self.flux += counts
         self.step = t + 1
+
+    def _any_effectors(self, seeking: NDArray[np.int64]) -> bool:
+        """Whether effectors that tire are on the lattice; where the cells went is asked for if only that can tell."""
+        if self.model.tables.exhaustion.tiring <= 0.0:
+            return False
+        there = bool(self.last[Count.POPULATION, self.effectors].any())
+        return there or (bool(seeking[self.effectors].any()) and bool(self.homing.end()[self.effectors].any()))
 
     def _lend(self) -> None:
         """Bring what antibodies do to lymphocytes up to date: receptors that they lend, checkpoints that they block."""
@@ -189,26 +198,11 @@ class Simulation:
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 
-    def _arrivals(self, step: int) -> NDArray[np.int64]:
-        """Let circulating stem cells and lymphocytes lodge; returns settled cells by kind and origin."""
-        lymphocytes = self.body.lymphocyte_arrivals()
-        if not lymphocytes and not self.circulation.hot.size:
-            return np.zeros_like(self.flux[0])
-        clones, tired = self.body.clones_of(lymphocytes), engagement.exhaustion_of(self.body, lymphocytes)
-        edits = self.body.edits_of(lymphocytes)
-        requests = self.circulation.requests(lymphocytes, step, self.config.step_h, clones, tired, edits)
-        place = requests.assign(partial(self.lattice.probe, step))
-        lodged = place >= 0
-        self.lattice.settle(place[lodged], requests.hot[lodged], requests.cold[lodged])
-        n_stem = self.circulation.hot.size
-        self.circulation.keep(~lodged[:n_stem])
-        self.body.settle(not_lodged(lymphocytes, lodged[n_stem:]))
-        return arrivals_by_slot(requests.hot[lodged])
-
     def _settle_lymphocytes(self) -> None:
         """Fill the motile layer with the lymphocytes that a day brings: their residence time is about a day."""
         self.body.lymphocytes.queue(24.0)
-        self._arrivals(_BEFORE_START)
+        self.homing.begin(_BEFORE_START)
+        self.homing.end()
 
     def _relax_fields(self) -> None:
         """Bring the fields near their steady state before the first step."""

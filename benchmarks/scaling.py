@@ -29,7 +29,7 @@ import numpy as np
 from abm import resources
 from abm.backends import choose
 from abm.bench import machine
-from abm.bench.meter import OTHERS, Meter
+from abm.bench.meter import HOMING, OTHERS, Meter
 from abm.comm import SerialComm, connect
 from abm.config import Config, load_config
 from abm.scale.forecast import Forecast, StepTime
@@ -51,7 +51,7 @@ SMALL, LARGE, PINGS = 8, 1 << 24, 40
 #: A launch counts if other programs used at most so many cores meanwhile.
 QUIET = 0.1
 #: What a meter times that is no computing of sites; lists of lymphocytes are made inside an exchange.
-NO_COMPUTE = (*OTHERS.values(), "probe", "settle", "pack", "unpack")
+NO_COMPUTE = (*OTHERS.values(), *HOMING, "pack", "unpack")
 
 
 # ------------------------------------------------------------------------------------------------ one launch
@@ -111,7 +111,8 @@ class Clock:
         for name in ("sum_int64", "either", "share", "gather_planes"):
             self._time(self.comm, name, "collectives")
         self._time(self.comm, "exchange", "exchange")
-        self._time(self.simulation, "_arrivals", "arrivals")
+        for name in ("begin", "end"):
+            self._time(self.simulation.homing, name, "arrivals")
         draw = self.simulation.circulation.requests
         vars(self.simulation.circulation)["requests"] = lambda *given: self._count(draw(*given))
         meter: Meter = self.simulation.backend
@@ -127,7 +128,7 @@ class Clock:
         return {name: seconds / steps for name, seconds in found.items()}
 
     def _count(self, requests: Any) -> Any:  # noqa: ANN401
-        self.tried += requests.sites.size
+        self.tried += int(requests.last[-1])
         return requests
 
     def _time(self, owner: Any, name: str, part: str) -> None:  # noqa: ANN401

@@ -10,8 +10,10 @@ from typing import Any
 
 #: Calls of a backend besides launches, and the name under which they are accounted.
 OTHERS = {"copy": "exchange", "clear": "clear", "to_host": "transfer", "to_device": "transfer", "read": "transfer"}
+#: Kernels that let cells from the blood take sites.
+HOMING = ("probe", "claim", "lodge", "settle")
 #: Arguments that only kernels over a list have.
-LISTS = ("sites", "seeking")
+LISTS = ("place",)
 
 
 @dataclass

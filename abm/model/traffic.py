@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +13,10 @@ from numpy.typing import NDArray
 from abm import exactmath
 from abm.cells import (
     COLD,
-    FIRST_MOTILE,
     HOT,
     N_KINDS,
+    N_ORIGINS,
     N_VARIANTS,
-    NOWHERE,
     SITE_BITS,
     Cycle,
     EditBit,
@@ -51,20 +51,18 @@ TRAFFIC_UNITS = {
 #: A cell tries at most so many sites in a step.
 MOST_TRIALS = (1 << 63 - SITE_BITS) - 1
 Arrival = tuple[Kind, Origin, Specificity, int]
-#: Hot words of cells, and the numbers of the first candidate they may try and of that behind the last: what they find.
-Probe = Callable[[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 _KIND_MASK = np.uint32(63)
+#: Origin above kind.
+_SLOT_MASK = np.uint32(pack_hot(kind=N_KINDS - 1, origin=N_ORIGINS - 1))
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
 _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
 _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
-_SITE = (1 << SITE_BITS) - 1
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
-_ORIGIN_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "origin")
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
 #: A stage past the last one of every kind.
-_DONE = next(np.uint32((1 << f.bits) - 1 << f.shift) for f in COLD if f.name == "stage")
+_DONE = next((1 << f.bits) - 1 << f.shift for f in COLD if f.name == "stage")
 
 
 class Requests(NamedTuple):
@@ -72,38 +70,12 @@ class Requests(NamedTuple):
 
     Attributes:
         hot, cold: their words, shape (n,).
-        first, last: numbers of the candidate sites of each, from the first up to, but without, the last.
+        last: number of the candidate site behind the last of each, in the step.
     """
 
     hot: NDArray[np.uint32]
     cold: NDArray[np.uint32]
-    first: NDArray[np.int64]
     last: NDArray[np.int64]
-
-    def assign(self, probe: Probe) -> NDArray[np.int64]:
-        """Give each cell, in order, its first open candidate that no earlier cell took.
-
-        All ask at once, a site of several keeps the first of them in order, the others ask on. As all sites prefer
-        cells in the same order, this ends as if one cell had chosen after the other (deferred acceptance: Gale and
-        Shapley, Am Math Mon 1962).
-
-        Args:
-            probe: finds the first open candidate of some cells (hot words, first, last), as ``NOWHERE``, or the number
-                of the trial above ``SITE_BITS`` bits for the global site.
-
-        Returns:
-            Global sites, shape (n,); -1 where a cell found none.
-        """
-        motile = (self.hot & _KIND_MASK) >= FIRST_MOTILE
-        asking, tried = np.arange(self.hot.size), self.first.copy()
-        places = ~asking  # 2 * site + layer; below zero is no place, another for each
-        while asking.size:
-            found = probe(self.hot[asking], tried[asking], self.last[asking])
-            tried[asking] += (found >> SITE_BITS) + 1
-            places[asking] = np.where(found == NOWHERE, ~asking, 2 * (found & _SITE) + motile[asking])
-            asking = _outdone(places)
-        sites: NDArray[np.int64] = np.maximum(places >> 1, -1)
-        return sites
 
 
 @dataclass
@@ -212,23 +184,24 @@ class Circulation:
         Engineered effectors divide in the account of the body, of which the lattice shows a sample: there they have
         done all their divisions.
         """
-        new = np.repeat(
-            np.array([pack_hot(kind=k, origin=o, specificity=s) for k, o, s, _ in lymphocytes], np.uint32),
-            np.array([n for *_, n in lymphocytes], np.int64),
+        words = [_words(kind, origin, specificity) for kind, origin, specificity, _ in lymphocytes]
+        cells = np.array([n for *_, n in lymphocytes], np.int64)
+        new = np.array(words, np.uint32).reshape(-1, 2).repeat(cells, axis=0)
+        if clones is not None:
+            new[:, 1] |= clones << _CLONE_SHIFT
+        if exhaustion is not None:
+            new[:, 0] |= exhaustion << _EXHAUSTION_SHIFT
+        if edits is not None:
+            new[:, 0] |= edits
+        stem, progenitor, lymphocyte = (
+            int(min(max(self.values[f"{name}_trials"] * step_h, 1.0), MOST_TRIALS))
+            for name in ("hsc", "progenitor", "lymphocyte")
         )
-        tired = new if exhaustion is None else new | exhaustion << _EXHAUSTION_SHIFT
-        hot = np.concatenate([self.hot, tired if edits is None else tired | edits])
-        stage = np.where((new >> _ORIGIN_SHIFT & np.uint32(3)) == Origin.PRODUCT, _DONE, np.uint32(0))
-        own = np.zeros(new.size, np.uint32) if clones is None else clones << _CLONE_SHIFT
-        cold = np.concatenate([self.cold, own | stage])
-        per_hour = np.concatenate([self._trials(), np.full(new.size, self.values["lymphocyte_trials"])])
-        trials = np.clip(per_hour * step_h, 1.0, MOST_TRIALS).astype(np.int64)
-        last = np.cumsum(trials)
-        return Requests(hot, cold, last - trials, last)
-
-    def _trials(self) -> NDArray[np.float64]:
-        """Return how many sites a circulating cell tries in an hour."""
-        return np.where(self._seeks_niche(), self.values["hsc_trials"], self.values["progenitor_trials"])
+        trials = np.full(self.hot.size + len(new), lymphocyte, np.int64)
+        if self.hot.size:
+            trials[: self.hot.size] = np.where(self._seeks_niche(), stem, progenitor)
+        hot, cold = (np.concatenate([self.hot, new[:, 0]]), np.concatenate([self.cold, new[:, 1]]))
+        return Requests(hot, cold, np.cumsum(trials))
 
     def keep(self, stays: NDArray[np.bool_]) -> None:
         """Keep only these cells; the others lodged."""
@@ -239,28 +212,21 @@ class Circulation:
         return found
 
 
-def _outdone(places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the cells, in order, whose place an earlier cell has."""
-    in_order = np.sort(places)  # of values alone: several times as fast as with their numbers
-    shared = np.unique(in_order[1:][np.diff(in_order) == 0])  # few
-    crowded = np.flatnonzero(np.isin(places, shared))
-    by_place = crowded[np.argsort(places[crowded], kind="stable")]
-    return np.sort(by_place[1:][np.diff(places[by_place]) == 0])
+@lru_cache(maxsize=1024)  # the cells that arrive in a step are of a few classes
+def _words(kind: Kind, origin: Origin, specificity: Specificity) -> tuple[int, int]:
+    """Return the words of an arriving lymphocyte but for what each has of its own."""
+    return pack_hot(kind=kind, origin=origin, specificity=specificity), _DONE if origin is Origin.PRODUCT else 0
 
 
 def not_lodged(lymphocytes: Sequence[Arrival], lodged: NDArray[np.bool_]) -> list[Arrival]:
     """Return the arrivals that found no site, in the form they were announced."""
-    left: list[Arrival] = []
-    start = 0
-    for kind, origin, specificity, n in lymphocytes:
-        missing = n - int(lodged[start : start + n].sum())
-        start += n
-        if missing:
-            left.append((kind, origin, specificity, missing))
-    return left
+    ends = np.cumsum([n for *_, n in lymphocytes])
+    group = np.searchsorted(ends, np.flatnonzero(~lodged), side="right")
+    missing = np.bincount(group, minlength=len(lymphocytes)).tolist()
+    return [(kind, origin, seen, n) for (kind, origin, seen, _), n in zip(lymphocytes, missing, strict=True) if n]
 
 
 def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return how many cells of each kind and origin settled, int64 (64, 4)."""
-    index = (hot & _KIND_MASK).astype(np.int64) * 4 + ((hot >> np.uint32(6)) & np.uint32(3))
-    return np.bincount(index, minlength=256).reshape(64, 4).astype(np.int64)
+    counts = np.bincount(hot & _SLOT_MASK, minlength=N_ORIGINS * N_KINDS)
+    return np.ascontiguousarray(counts.reshape(N_ORIGINS, N_KINDS).T, np.int64)

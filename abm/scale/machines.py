@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from math import isfinite, prod
 from pathlib import Path
 from statistics import median
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from abm import resources
-from abm.bench.meter import OTHERS, Meter
+from abm.bench.meter import HOMING, OTHERS, Meter
 from abm.cells import Kind, Origin, Specificity
 from abm.config import Config
 from abm.domain import Domain
@@ -241,14 +240,15 @@ def trial(config: Config, backend: Any) -> dict[str, Figure]:  # noqa: ANN401
         steps.add(simulation, meter)
     kernels, rest = median(steps.kernels), median(steps.rest)
     thick = count(simulation.model, simulation.domain)
-    each, tries = _candidate_s(simulation), sum(tried) / len(steps.kernels)
+    motile, tries = np.count_nonzero(simulation.lattice.owned("mot_hot")), sum(tried) / len(steps.kernels)
+    each = _candidate_s(simulation)
     source = f"measured: {' x '.join(map(str, shape))} sites, {len(steps.kernels)} steps"
     return {
         "rate": Figure(thick.moved / thick.per_site / kernels, f"{source} on {backend.detail}"),
         "step_s": Figure(max(rest - tries * each, 0.0), source),
         "candidates": Figure(tries / prod(shape), source),
         "candidate_s": Figure(each, f"{source}, {TRIAL_CELLS} cells"),
-        "motile": Figure(np.count_nonzero(simulation.lattice.owned("mot_hot")) / prod(shape), source),
+        "motile": Figure(motile / prod(shape), source),
     }
 
 
@@ -265,7 +265,7 @@ class _Steps:
         with meter.metering() as entries:
             simulation.advance()
         whole = time.perf_counter() - began
-        spent = {name: entry.seconds for name, entry in entries.items() if name not in ("probe", "settle", "transfer")}
+        spent = {name: entry.seconds for name, entry in entries.items() if name not in (*HOMING, "transfer")}
         self.kernels.append(sum(seconds for name, seconds in spent.items() if name not in OTHERS.values()))
         self.rest.append(whole - sum(spent.values()))
 
@@ -277,7 +277,7 @@ def _note_candidates(simulation: Simulation) -> list[int]:
 
     def requests(*args: Any) -> Any:  # noqa: ANN401
         drawn = draw(*args)
-        tried.append(int((drawn.last - drawn.first).sum()))
+        tried.append(int(drawn.last[-1]))
         return drawn
 
     simulation.circulation.requests = requests  # type: ignore[assignment]
@@ -291,6 +291,6 @@ def _candidate_s(simulation: Simulation) -> float:
     for step in range(3):
         began = time.perf_counter()
         drawn = simulation.circulation.requests(cells, step, simulation.config.step_h)
-        drawn.assign(partial(simulation.lattice.probe, step))
-        seconds.append((time.perf_counter() - began) / int((drawn.last - drawn.first).sum()))
+        simulation.lattice.lodge(step, *drawn)()
+        seconds.append((time.perf_counter() - began) / int(drawn.last[-1]))
     return min(seconds)

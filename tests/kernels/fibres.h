@@ -160,6 +160,13 @@ template <typename T> static T atomicAdd(T* at, T by) {
     *at += by;
     return old;
 }
+template <typename T> static T atomicMax(T* at, T value) {
+    fibres::atomic();
+    const T old = *at;
+    *at = std::max(old, value);
+    return old;
+}
+static void __threadfence() {}
 static int __ffs(int bits) { return __builtin_ffs(bits); }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static void __syncthreads() { fibres::wait(fibres::BLOCK_WIDE, "__syncthreads"); }

@@ -176,30 +176,6 @@ def test_a_list_of_cells_is_bit_identical(backend: Any, filling: float) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_traffic_is_bit_identical(backend: Any, seed: int) -> None:
-    state = random_state((10, 6, 7), seed, 0.8, RULES, 0, 1)
-    results = []
-    for b in (NumpyBackend(), backend):
-        p = Guarded(b, state, 1)
-        generator = np.random.default_rng(seed)
-        p.set_constants({"chosen": np.isin(np.arange(cells.N_KINDS), cells.Kind.HSC).astype(np.uint8)})
-        words = generator.integers(0, 2**32, 90, dtype=np.uint32) & ~np.uint32(63)
-        words |= generator.choice([cells.Kind.TREG, cells.Kind.HSC, cells.Kind.GMP], 90).astype(np.uint32)
-        last = np.cumsum(generator.integers(0, 20, 90))
-        found = p.probe(7, words, np.concatenate([[0], last[:-1]]), last)
-        some = found != cells.NOWHERE
-        sites, first = np.unique(found[some] & ((1 << cells.SITE_BITS) - 1), return_index=True)
-        p.settle(sites, words[some][first], ~words[some][first])
-        results.append((found, *(p.owned(name) for name in ("res_hot", "res_cold", "mot_hot", "mot_cold"))))
-        assert p.intact()
-    found = results[0][0]
-    assert 10 < (found != cells.NOWHERE).sum() < 90
-    assert (found[found != cells.NOWHERE] >> cells.SITE_BITS).max() >= 8  # more than the twin draws at a time
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def assert_collects(backend: Any) -> None:
     """Check that the counts of all parts are added up and cleared."""
     shape = cells.N_PARTS, cells.N_COUNTS * cells.N_KINDS * cells.N_ORIGINS

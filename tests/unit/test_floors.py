@@ -57,6 +57,8 @@ FLOORS = (
         "chains",
         "tallies",
         "ledger",
+        "lodgement",
+        "homing",
         "observe",
         "io",
         "memory",

@@ -9,12 +9,13 @@ proportion, chosen at random. Clones below one cell in ``SAMPLE`` are seen by ch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import COLD, N_ORIGINS, Kind, Origin
+from abm.cells import COLD, N_ORIGINS, Kind, Origin, Specificity
 from abm.exactmath import power
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Arrival
 from abm.model.body.numerics import Floats, Packed, total
@@ -190,17 +191,23 @@ class Clones(Packed):
         What is kept of a clone's number fits the word; cells of another receptor class are another clone. 0: cells
         without rearranged receptors.
         """
-        words = self._cells(turn, sum(n for *_, n in arrivals))
-        ids, first = np.zeros(words.size, np.uint64), 0
-        for kind, origin, specificity, n in arrivals:
-            pool = _LIKE.get(kind, kind)
-            if pool in ROWS:
-                found = self.ids[ROWS.index(pool), origin, _slot(words[first : first + n])]
-                ids[first : first + n] = found.astype(np.uint64) ^ np.uint64(int(specificity) << _CLASS_SHIFT)
-            first += n
-        folded = ids ^ ids >> np.uint64(_CLONE_BITS) ^ ids >> np.uint64(2 * _CLONE_BITS)
-        kept: Words = (folded & np.uint64((1 << _CLONE_BITS) - 1)).astype(np.uint32)
+        cells = np.array([n for *_, n in arrivals], np.int64)
+        samples = [_sample(kind, origin, specificity) for kind, origin, specificity, _ in arrivals]
+        first, classes, has_clone = np.array(samples, np.int64).reshape(-1, 3).repeat(cells, axis=0).T
+        found = self.ids.reshape(-1)[first + _slot(self._cells(turn, int(cells.sum())))].astype(np.int64)
+        ids = (found ^ classes << _CLASS_SHIFT) * has_clone
+        folded = ids ^ ids >> _CLONE_BITS ^ ids >> 2 * _CLONE_BITS
+        kept: Words = (folded & ((1 << _CLONE_BITS) - 1)).astype(np.uint32)
         return kept
+
+
+@lru_cache(maxsize=1024)  # the cells that arrive in a step are of a few classes
+def _sample(kind: Kind, origin: Origin, specificity: Specificity) -> tuple[int, int, int]:
+    """Return where the sample of a cell's clones begins among all ids, its receptor class, whether it has a clone."""
+    pool = _LIKE.get(kind, kind)
+    if pool not in ROWS:
+        return 0, 0, 0
+    return (ROWS.index(pool) * N_ORIGINS + int(origin)) * SAMPLE, int(specificity), 1
 
 
 def _place(kind: Kind, origin: int) -> int:

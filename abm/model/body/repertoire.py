@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from abm.cells import Kind, Origin, Specificity
 from abm.model.body.immune import CD8_CELLS, T_CELLS, Arrival
@@ -28,8 +27,7 @@ ALLOREACTIVE = {
     Origin.HOST: ((Specificity.DONOR,), (Specificity.DONOR_II,)),
 }
 _ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
-_WORDS = 1 << 32
-_FEW = 64  #: so few words are counted sooner one by one
+_WORD_BITS = 32
 CLASSES = Stream.RECEPTOR * 256  #: draws of receptor classes
 COLUMNS = ("specificity", "kind", "donor", "frequency")
 
@@ -97,28 +95,20 @@ def draw_classes(
         draws: the draws of the run.
         turn: number of this one.
     """
-    drawn: list[Arrival] = []
-    words, first = draws(turn, sum(n for *_, n in arrivals)), 0
-    for kind, origin, _, n in arrivals:
-        found = shares(kind, origin)
-        whole, bounds = 0.0, []
-        for _, share in found:  # added in order: the same bits on every machine
-            whole += share
-            bounds.append(min(int(whole * _WORDS), _WORDS))
-        numbers = _between(bounds, words[first : first + n])
-        classes = (*(s for s, _ in found), Specificity.NONE)
-        drawn += [(kind, origin, s, number) for s, number in zip(classes, numbers, strict=True) if number]
-        first += n
-    return drawn
+    pools = [_bounds(tuple(shares(kind, origin))) for kind, origin, *_ in arrivals]
+    number = np.arange(len(pools)).repeat(np.array([n for *_, n in arrivals], np.int64))
+    line = [(j << _WORD_BITS) + bound for j, (_, bounds) in enumerate(pools) for bound in bounds]  # pool behind pool
+    passed = np.searchsorted(np.array(line, np.int64), (number << _WORD_BITS) + draws(turn, number.size), side="right")
+    drawn = np.bincount(passed + number, minlength=len(line) + len(pools)).tolist()
+    classes = ((*arrival[:2], s) for arrival, (found, _) in zip(arrivals, pools, strict=True) for s in found)
+    return [(*which, n) for which, n in zip(classes, drawn, strict=True) if n]
 
 
-def _between(bounds: Sequence[int], words: NDArray[np.uint32]) -> list[int]:
-    """Return how many words lie below the first bound, from each to the next, and from the last on."""
-    if words.size > _FEW:
-        places = np.searchsorted(np.array(bounds, np.uint64), words.astype(np.uint64), side="right")
-        found: list[int] = np.bincount(places, minlength=len(bounds) + 1).tolist()
-        return found
-    numbers = [0] * (len(bounds) + 1)
-    for word in words.tolist():
-        numbers[bisect_right(bounds, word)] += 1
-    return numbers
+@lru_cache(maxsize=256)  # few change from step to step
+def _bounds(shares: tuple[Share, ...]) -> tuple[tuple[Specificity, ...], tuple[int, ...]]:
+    """Return the classes, the last for the rest of a pool, and the words at which one ends and the next begins."""
+    whole, bounds = 0.0, []
+    for _, share in shares:  # added in order: the same bits on every machine
+        whole += share
+        bounds.append(min(int(whole * (1 << _WORD_BITS)), 1 << _WORD_BITS))
+    return (*(s for s, _ in shares), Specificity.NONE), tuple(bounds)
