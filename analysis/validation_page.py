@@ -19,22 +19,27 @@ TITLES = {
     "D": "Engraftment and chimerism",
     "V": "Checks of the engine",
 }
+_NUMBERS, _NUMBER = ("observed", "95 % interval", "band", "weight", "n"), ' class="num"'
 HASH_LENGTH = 12  #: characters of a digest that are shown
 
 
-def page(content: Mapping[str, Any], results: Mapping[str, Sequence[Entry]]) -> str:
+def page(
+    content: Mapping[str, Any], results: Mapping[str, Sequence[Entry]], checks: Mapping[str, Any] | None = None
+) -> str:
     """Return the page.
 
     Args:
         content: what ``validation.json`` holds.
         results: finished patients by protocol, with their curves.
+        checks: the same of an earlier comparison of patches and steps.
     """
     entries: list[Entry] = content["targets"]
     return Template(part("validation.html")).substitute(
         style=palette() + part("style.css"),
         tiles=_tiles(content["totals"], entries),
         sections=_sections(entries, results),
-        rows="".join(_row(entry) for entry in entries),
+        rows=_table(entries),
+        checks=_checks(checks) if checks else "",
         misses=_misses(entries),
         absent=_absent(entries),
         front=_front(content),
@@ -94,6 +99,24 @@ def _figure(entry: Entry, results: Mapping[str, Sequence[Entry]]) -> str:
 
 def _unit(unit: str) -> str:
     return {"1e9/L": "×10⁹/L", "cells/d": "cells per day", "1": "", "%/d": "% per day"}.get(unit, unit)
+
+
+def _table(entries: Iterable[Entry]) -> str:
+    head = "".join(
+        f"<th{_NUMBER if label in _NUMBERS else ''}>{label}</th>"
+        for label in ("row", "what", "observed", "95 % interval", "band", "unit", "weight", "n", "result")
+    )
+    rows = "".join(_row(entry) for entry in entries)
+    return f'<div class="rows"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _checks(document: Mapping[str, Any]) -> str:
+    """Return whether patch and step matter, as a comparison of its own found it."""
+    made, table = document["provenance"], _table(document["targets"])
+    return (
+        f"<section><h2>Patch and step</h2><p>The same patients on a patch of twice the size and in steps of half the "
+        f"length, {made['date'][:10]}, code {made['code_digest'][:HASH_LENGTH]}.</p>{table}</section>"
+    )
 
 
 def _row(entry: Entry) -> str:

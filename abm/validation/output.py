@@ -23,7 +23,7 @@ from abm.validation.score import Row, totals
 from abm.validation.targets import Catalogue
 
 FORMAT_VERSION = 1
-JSON_FILE, PAGE_FILE = "validation.json", "validation.html"
+JSON_FILE, PAGE_FILE, CHECKS_FILE = "validation.json", "validation.html", "patch_and_step.json"
 _WHAT = 46  #: characters of the description in the table
 
 
@@ -134,11 +134,18 @@ def _entry(row: Row, section: str) -> dict[str, Any]:
     }
 
 
+def patch_and_step() -> dict[str, Any] | None:
+    """Return the shipped comparison of patches and steps: V2 and V3 of a run of their own, too dear for every one."""
+    path = resources.folder("analysis") / "validation" / CHECKS_FILE
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found
+
+
 def write(out: Path, content: Mapping[str, Any], results: Mapping[str, Sequence[Result]]) -> list[Path]:
     """Write JSON and page into ``out``; return the files."""
     out.mkdir(parents=True, exist_ok=True)
     resources.load_analysis()
-    page = import_module("abm_analysis.validation_page").page(content, results)
+    page = import_module("abm_analysis.validation_page").page(content, results, patch_and_step())
     files = [(JSON_FILE, json.dumps(content, indent=1, allow_nan=False) + "\n"), (PAGE_FILE, page)]
     for name, text in files:
         write_bytes(out / name, text.encode("utf-8"))
