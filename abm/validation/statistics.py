@@ -1,8 +1,8 @@
 """Statistics of a cohort with their 95 % intervals, and the verdict on a band.
 
-Intervals: Student's t for means, Wilson's score for shares, order statistics for medians, percentile bootstrap for
-correlations and contrasts of two cohorts. An endpoint that was not reached is infinite: a median counts it as "later
-than all others".
+Intervals: Student's t for means and their differences, Wilson's score for shares, order statistics for medians,
+percentile bootstrap for correlations and other contrasts of two cohorts. An endpoint that was not reached is infinite:
+a median counts it as "later than all others".
 """
 
 from __future__ import annotations
@@ -164,9 +164,24 @@ def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool, paired: bool 
         with np.errstate(invalid="ignore", divide="ignore"):  # both cohorts may never reach an endpoint
             return np.asarray(centre(a) / centre(b) if ratio else centre(a) - centre(b))
 
-    return Estimate(
-        float(compare(mine, other)), bootstrap([mine, other], compare, paired=paired), min(mine.size, other.size)
-    )
+    drawn = of != "mean" or ratio or not np.isfinite([*mine, *other]).all()
+    ci = bootstrap([mine, other], compare, paired=paired) if drawn else mean_difference(mine, other, paired=paired)
+    return Estimate(float(compare(mine, other)), ci, min(mine.size, other.size))
+
+
+def mean_difference(mine: Floats, other: Floats, *, paired: bool) -> tuple[float, float] | None:
+    """Return Student's interval of the difference of two means: of pairs, or Welch's of independent cohorts."""
+    if paired:
+        return mean(mine - other).ci
+    if min(mine.size, other.size) < 2:
+        return None
+    centre = float(mine.mean() - other.mean())
+    errors = [float(sample.var(ddof=1)) / sample.size for sample in (mine, other)]
+    if (total := sum(errors)) == 0.0:
+        return centre, centre
+    freedom = total**2 / sum(e**2 / (sample.size - 1) for e, sample in zip(errors, (mine, other), strict=True))
+    half = t_quantile(int(freedom)) * sqrt(total)  # a fraction of a degree of freedom less than Welch's
+    return centre - half, centre + half
 
 
 def reduction(ratio: Estimate) -> Estimate:

@@ -103,6 +103,21 @@ def test_pairs_are_drawn_as_a_whole() -> None:
     assert again[0] == again[1], "one of a pair is missing"
 
 
+def test_difference_of_means_has_students_interval() -> None:
+    random = np.random.default_rng(8)
+    mine, other = random.normal(3.0, 1.0, 9), random.normal(1.0, 4.0, 6)
+    welch = oracle.ttest_ind(mine, other, equal_var=False).confidence_interval(0.95)
+    found = stats.contrast(mine, other, of="mean", ratio=False).ci
+    assert found is not None
+    assert sum(found) == pytest.approx(welch.low + welch.high)
+    assert 1.0 <= (found[1] - found[0]) / (welch.high - welch.low) < 1.06, "whole degrees of freedom"
+    pairs = oracle.ttest_rel(mine[:6], other).confidence_interval(0.95)
+    assert stats.contrast(mine[:6], other, of="mean", ratio=False, paired=True).ci == pytest.approx(
+        (pairs.low, pairs.high)
+    )
+    assert stats.contrast(np.ones(3), np.zeros(4), of="mean", ratio=False).ci == (1.0, 1.0)
+
+
 def test_values_of_one_person_are_worth_one() -> None:
     assert stats.independent([1, 2, 3, 1, 2, 3]) == pytest.approx(3.0)
     assert stats.independent([1, 2, 3, 4]) == pytest.approx(4.0)
