@@ -4,7 +4,7 @@ What a patient takes is estimated beforehand, from its steps and sites (``Case.w
 simulated: two machines simulate the same patients and find the same.
 
 A cohort begins with ``FIRST`` patients, with ``FIRST_OF_RANKS`` where a row needs so many to have an interval at all,
-and grows at most by the factor ``GROWTH`` from look to look, while a row that needs it is open. A row is settled as
+and grows by ``LEAST_GROWTH`` to ``GROWTH`` from look to look, while a row that needs it is open. A row is settled as
 soon as its 95 % interval lies inside its band as a whole, or outside as a whole: one as well as the other, so that
 stopping early favours neither. The looks are few: each is one more chance to be settled by luck.
 """
@@ -21,11 +21,11 @@ from abm.validation import statistics as stats
 from abm.validation.score import NOT_MODELLED, Row
 from abm.validation.targets import Target
 
-FIRST, FIRST_OF_RANKS, GROWTH = 3, stats.FEWEST_FOR_BOOTSTRAP, 2
+FIRST, FIRST_OF_RANKS, GROWTH, LEAST_GROWTH = 3, stats.FEWEST_FOR_BOOTSTRAP, 2, 1.25
 #: Processor minutes of ``--quick``, by estimate: ten minutes on 2 cores with a tenth in reserve.
 QUICK_MIN = 18.0
 _STRONGEST = 3
-#: After the rows by weight, first look and undecided: those whose verdict may still change, and those out of reach.
+#: After first looks by weight and undecided rows by weight: verdicts that may still change, and rows out of reach.
 _UNSETTLED, _OUT_OF_REACH = 2 * _STRONGEST, 2 * _STRONGEST + 1
 
 
@@ -33,7 +33,7 @@ class Wish(NamedTuple):
     """What a row asks for; wishes sort by urgency.
 
     Attributes:
-        tier: 0 and 1 first look and growth of rows of weight 3, then of 2 and 1; then what is less urgent.
+        tier: 0 to 2 first looks at rows of weight 3 to 1, 3 to 5 growth for undecided ones, then what is less urgent.
         rank: order within the tier by weight.
         price_s: processor time, divided by the rows that share it.
         name: of the target, so that the order is strict.
@@ -96,7 +96,7 @@ class Plan:
             return {name: max(now[name], min(first, self.most[name])) for name in names}
         factor, n = float(GROWTH), row.estimate.n
         if row.result == "undecided" and self._needed(row) > n > 0:
-            factor = min(factor, self._needed(row) / n)
+            factor = min(factor, max(LEAST_GROWTH, self._needed(row) / n))
         return {name: min(self.most[name], ceil(factor * now[name])) for name in names}
 
     def _tier(self, row: Row, now: Mapping[str, int]) -> int:
@@ -105,7 +105,7 @@ class Plan:
         looked_at = all(now[name] for name in row.target.cohorts)
         if isinf(self._needed(row)) or (looked_at and not row.estimate.n):
             return _OUT_OF_REACH
-        return 2 * (_STRONGEST - row.target.weight) + looked_at
+        return _STRONGEST - row.target.weight + _STRONGEST * looked_at
 
     def _most(self, target: Target) -> int:
         """Return how many patients the interval of a row can be made of."""

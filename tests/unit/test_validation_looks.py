@@ -40,11 +40,14 @@ def test_strong_rows_come_first_and_the_budget_holds() -> None:
     shared = plan(10.0, a=1.0, b=1.0, c=2.0)
     nobody = {"a": 0, "b": 0, "c": 0}
     first = shared.grown(rows, nobody)
-    assert first == {"a": 0, "b": 3, "c": 3}, "9 of 10 s; the weaker row waits for the growth of the strong ones"
+    assert first == {"a": 0, "b": 3, "c": 3}, "9 of 10 s"
     assert shared.grown(rows[::-1], nobody) == first
     wide = [rows[0], *(row(f"O0{k}", cohort, n=3, ci=(1.0, 9.0)) for k, cohort in ((2, "b"), (3, "c")))]
-    assert shared.grown(wide, first) == first, "another patient of weight 3 is 3 s, the first look at the weak row too"
-    assert plan(13.0, a=1.0, b=1.0, c=2.0).grown(wide, first) == {"a": 0, "b": 6, "c": 3}, "cheapest first"
+    assert shared.grown(wide, first) == first, "nothing costs 1 s"
+    large = plan(16.0, a=1.0, b=1.0, c=2.0)
+    seen = large.grown(wide, first)
+    assert seen == {"a": 3, "b": 3, "c": 3}, "every row is looked at before any is looked at closely"
+    assert large.grown(wide, seen) == {"a": 3, "b": 6, "c": 3}, "the cheaper one"
 
 
 def test_without_a_budget_all_rows_grow_together() -> None:
