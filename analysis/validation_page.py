@@ -146,7 +146,8 @@ def _suspicion(entry: Entry) -> str:
     if entry["reason"]:
         return f"{found}: {entry['reason']}"
     if entry["result"] == "undecided":
-        return f"{found}: {entry['n']} patients are too few for a band this narrow"
+        enough = f"; about {entry['would_do']} would do" if entry.get("would_do") else ""
+        return f"{found}: {entry['n']} patients are too few for a band this narrow{enough}"
     return f"{found}. {entry.get('suspect') or 'No suspect named yet.'}"
 
 

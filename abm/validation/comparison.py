@@ -116,10 +116,10 @@ def compare(
         now = following
         tell = teller(Look(number, cohorts.later_s(now)))
         rows, results = cohorts.scored(work.run_all(cohorts.up_to(now), store, workers, tell), now)
-    return [_with_reason(row, now) for row in rows], results
+    return [_explained(row, now) for row in rows], results
 
 
-def _with_reason(row: Row, sizes: Mapping[str, int]) -> Row:
-    """Return a row that says so if a cohort of it was not simulated."""
+def _explained(row: Row, sizes: Mapping[str, int]) -> Row:
+    """Return a row that says so if a cohort of it was not simulated, or else how many patients would decide it."""
     unreached = not row.reason and any(sizes[name] == 0 for name in row.target.cohorts)
-    return replace(row, reason=NOT_REACHED) if unreached else row
+    return replace(row, reason=NOT_REACHED) if unreached else replace(row, would_do=looks.would_do(row))

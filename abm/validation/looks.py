@@ -29,6 +29,9 @@ _STRONGEST = 3
 _UNSETTLED, _OUT_OF_REACH = 2 * _STRONGEST, 2 * _STRONGEST + 1
 
 
+_CROWD = 10_000  #: patients beyond which nobody asks how many it takes
+
+
 class Wish(NamedTuple):
     """What a row asks for; wishes sort by urgency.
 
@@ -152,6 +155,22 @@ def fewest_for_width(factor: float, n: int, most: int) -> float:
 
 def _student(n: int) -> float:
     return stats.t_quantile(n - 1) / sqrt(n)
+
+
+def would_do(row: Row) -> int | None:
+    """Return how many patients would make the interval of an undecided row as narrow as its band, about.
+
+    ``None`` where that cannot be told: too few patients have been simulated, or it takes more than ``_CROWD``.
+    """
+    (_, ci, n), band = row.estimate, row.target.band
+    if row.result != "undecided" or band is None or ci is None or isinf(ci[1] - ci[0]):
+        return None
+    if row.target.statistic == "share":
+        found = fewest_for_share(band, row.estimate, _CROWD)
+    else:
+        ratio = (ci[1] - ci[0]) / (band[1] - band[0]) if band[1] > band[0] else inf
+        found = n * (ratio * stats.Z95 / stats.t_quantile(n - 1)) ** 2  # of many patients, whose quantile is Z95
+    return ceil(max(found, n + 1)) if found <= _CROWD else None
 
 
 def is_open(row: Row) -> bool:

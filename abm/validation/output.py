@@ -128,6 +128,7 @@ def _entry(row: Row, section: str) -> dict[str, Any]:
         "n": n,
         "values": [stats.finite(value) for value in row.values],
         "result": row.result,
+        "would_do": row.would_do,
         "reason": row.reason,
         "cpu_s": round(row.cpu_s, 1),
         "wall_s": round(row.wall_s, 1),

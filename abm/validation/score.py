@@ -30,6 +30,7 @@ class Row:
         values: what every patient contributed.
         cpu_s: processor time of the patients it needed; they may serve other targets too.
         wall_s: the time that passed in them, longer where others use the processors.
+        would_do: how many patients would decide an undecided row, about.
     """
 
     target: Target
@@ -39,6 +40,7 @@ class Row:
     values: tuple[float, ...] = ()
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    would_do: int | None = None
 
 
 def value_of(result: Result, target: Target, *, reference: bool = False) -> float:

@@ -94,6 +94,22 @@ def test_a_row_that_no_patient_reaches_is_out_of_reach() -> None:
     assert plan(100.0, a=1.0, b=1.0).grown([nothing, weak], {"a": 3, "b": 0}) == {"a": 3, "b": 3}
 
 
+def test_an_undecided_row_says_how_many_would_do() -> None:
+    """A mean with an interval of 4 by 100 patients, a band of 2: four times as many but for the quantile."""
+    wide = row("O01", "a", n=100, ci=(3.0, 7.0))
+    assert looks.would_do(wide) == pytest.approx(400 * (stats.Z95 / oracle.t.ppf(0.975, 99)) ** 2, abs=1.0)
+    assert looks.would_do(row("O01", "a", n=100, ci=(4.5, 5.5))) is None, "decided"
+    assert looks.would_do(row("O01", "a")) is None
+    assert looks.would_do(row("O01", "a", n=10, ci=(4.0, inf))) is None
+    share = score.Row(row("O01", "a", statistic="share", band=[40, 60]).target, "undecided", "", stats.share(5, 10))
+    needed = looks.would_do(share)
+    assert needed == 93
+    for n, narrow in ((needed, True), (needed - 3, False)):
+        ci = stats.share(n // 2, n).ci
+        assert ci is not None
+        assert (ci[1] - ci[0] <= 20.0) == narrow
+
+
 def test_shipped_cohorts_can_decide_their_rows() -> None:
     """Whole ones are large enough for the narrowest interval of a strong share; those of --quick for any interval."""
     catalogue = targets.read_catalogue()
