@@ -75,6 +75,10 @@ class Edit(Table):
     locus: Annotated[
         str, parameter("", "antigen whose gene is knocked out; TRANSGENE: a gene is added; ENHANCER: one is disrupted")
     ]
+    also: Annotated[
+        tuple[str, ...],
+        parameter("", "antigens whose genes are cut at the same time", form="a list of antigens", strict=False),
+    ] = ()
     efficiency: Annotated[float | None, parameter("1", "edited share of the alleles, two in each cell", ge=0, le=1)] = (
         None
     )
@@ -109,6 +113,19 @@ class Edit(Table):
             raise ValueError(msg, did_you_mean(value, LOCI))
         return value
 
+    @field_validator("also")
+    @classmethod
+    def _known_loci(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = [antigen.name for antigen in LOSS_ANTIGENS if antigen.name != info.data.get("locus")]
+        for name in value:
+            if name not in known:
+                msg = "antigens with a loss bit, other than the locus"
+                raise ValueError(msg, f"; it holds {name}{did_you_mean(name, known)}")
+        if len(set(value)) < len(value):
+            msg = "each antigen once"
+            raise ValueError(msg)
+        return value
+
     @field_validator("receptor")
     @classmethod
     def _known_receptor(cls, value: str, info: ValidationInfo) -> str:
@@ -127,6 +144,8 @@ class Edit(Table):
             msg = "vector and activation with vcn only: a cut brings no copies of a vector"
         elif not adds and (self.vcn is not None or self.receptor or self.switch):
             msg = f'vcn, receptor and switch with locus = "{TRANSGENE}" only; found "{self.locus}"'
+        elif self.also and self.locus in (TRANSGENE, ENHANCER):
+            msg = f'also with an antigen as the locus only; found "{self.locus}"'
         elif adds and not (self.receptor or self.switch):
             msg = "receptor or switch: what the transgene is; found none"
         elif adds and self.vcn is None and not self.hdr:

@@ -373,7 +373,8 @@ def make_watch(model: Model) -> Watch:
     names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
-    return Watch(classes, np.array(shown) if classes else None, antigens)
+    hidden = leukaemia.hidden(recognition, classes, _subclones(model))
+    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden)
 
 
 def enrichment(scale: Scale) -> float:

@@ -15,7 +15,7 @@ from abm.errors import CheckpointError
 from abm.homing import Homing
 from abm.io.series import Record
 from abm.model import labels
-from abm.model.body import Body, Dose, engagement, giving
+from abm.model.body import Body, Dose, engagement, escape, giving
 from abm.model.body.antibodies import AXES
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
@@ -157,9 +157,10 @@ class Simulation:
         if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*reading.leavers())
         ledger.check(self.last[Count.POPULATION], arrived, counts, t)
-        self._advance_body(t, counts, doses, reading.seen() if watched else None)  # acts from t + 1 on
+        seen = reading.seen() if watched else None
+        self._advance_body(t, counts, doses, seen)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
-        self._show_residue(t, counts)
+        self._show_residue(t, counts, seen)
         self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs, directed)
         self.last = counts
@@ -228,12 +229,17 @@ class Simulation:
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)
                 self.circulation.edit(product, before)
 
-    def _show_residue(self, step: int, counts: NDArray[np.int64]) -> None:
+    def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None) -> None:
         """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
-        if self.body.residue is not None:
-            there = int(counts[Count.POPULATION, Kind.LSC].sum()) + self.circulation.number(Kind.LSC)
-            missing = int(self.body.residue.agents) - there
-            self.circulation.infuse({Kind.LSC: float(max(missing, 0))}, Origin.HOST, step)
+        body, lost, blood = self.body, self.body.watch.lost, self.circulation
+        hidden = escape.agents(body, counts[Count.POPULATION], seen) + (blood.number(Kind.LSC, lost) if lost else 0)
+        there = int(counts[Count.POPULATION, Kind.LSC].sum()) + blood.number(Kind.LSC)
+        for index, (residue, agents, loss) in enumerate(
+            ((body.residue, there - hidden, 0), (body.escaped, hidden, lost))
+        ):
+            if residue is not None:
+                missing = int(residue.agents) - agents
+                blood.infuse({Kind.LSC: float(max(missing, 0))}, Origin.HOST, step, index, loss)
 
     def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:
         """Let cells die at once that carry a safety switch; those of the body die at the end of the step."""

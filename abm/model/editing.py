@@ -13,7 +13,7 @@ growth back is cut, becomes the variant ``activated`` of ``variants.csv``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +45,8 @@ EDITING_UNITS = {
 ACTIVATED = "activated"
 _VARIANT = np.uint32(pack_cold(resist=1))  #: the variant stands in the highest bits of the cold word
 _WORDS = 1 << 32
-_ALLELES, _ACCIDENTS = 0, 2  #: draws of the stream; the one between is the body's
+#: Draws of the stream: the one between is the body's; from the last on, one for each further gene.
+_ALLELES, _ACCIDENTS, _ALSO = 0, 2, 3
 _KIND = np.uint32(63)
 _EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
 
@@ -60,14 +61,15 @@ def read_editing(folder: Folder) -> dict[str, float]:
     return read_values(folder / "editing.csv", EDITING_UNITS)
 
 
-def altered_bits(edit: Edit) -> int:
-    """Return the bits of the hot word that a completely edited cell has gained."""
+def altered_bits(edit: Edit, gene: str = "") -> int:
+    """Return the bits of the hot word that a completely edited cell has gained, or by what is done at one gene."""
     if edit.locus == TRANSGENE:
         switch = (1 << EditBit.SWITCH) if edit.switch else 0
         return pack_hot(edits=1 << EditBit.TRANSGENE | switch)
     if edit.locus == ENHANCER:
         return pack_hot(edits=1 << EditBit.ENHANCER)
-    return pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen[edit.locus]))
+    genes = (gene,) if gene else (edit.locus, *edit.also)
+    return pack_hot(loss=sum(1 << LOSS_ANTIGENS.index(Antigen[name]) for name in genes))
 
 
 def activated_variant(variants: Variants) -> int:
@@ -77,9 +79,10 @@ def activated_variant(variants: Variants) -> int:
 
 def without_effect(edit: Edit, shown: Collection[Antigen]) -> str | None:
     """Return what is to be said of an edit of a gene that no cell expresses; ``shown``: antigens that cells show."""
-    if edit.locus in (TRANSGENE, ENHANCER) or Antigen[edit.locus] in shown:
-        return None
-    return f"no cell of the graft shows {edit.locus} (expression.csv, origins.csv): its loss changes nothing"
+    for name in (edit.locus, *edit.also):
+        if name not in (TRANSGENE, ENHANCER) and Antigen[name] not in shown:
+            return f"no cell of the graft shows {name} (expression.csv, origins.csv): its loss changes nothing"
+    return None
 
 
 class Made(NamedTuple):
@@ -87,14 +90,14 @@ class Made(NamedTuple):
 
     Attributes:
         edited: whether each has an edited allele.
-        complete: whether its edit is complete.
+        gained: bits that are gained by what is complete.
         from_template: whether it has an allele repaired from the template.
         breaks: of its DNA.
         activated: whether a gene of growth was hit.
     """
 
     edited: Flags
-    complete: Flags
+    gained: Words
     from_template: Flags
     breaks: NDArray[np.int64]
     activated: Flags
@@ -125,12 +128,12 @@ class Product:
         stem = (hot & _KIND) == Kind.HSC
         words, accidents = (self._words(hot.size, draw) for draw in (_ALLELES, _ACCIDENTS))
         made = self._copies(words, accidents) if self.edit.vcn else self._alleles(words, accidents, stem)
-        gained = np.where(made.edited, _EDITED, np.uint32(0))
-        gained |= np.where(made.complete, np.uint32(altered_bits(self.edit)), np.uint32(0))
+        gained = np.where(made.edited, _EDITED, np.uint32(0)) | made.gained
         v = self.values
         x = v["break_engraftment"]
         lodges = np.where(made.from_template, v["hdr_engraftment"], 1.0)
-        lodges = lodges * np.array([1.0, x, x * x, x * x * x])[made.breaks]  # two alleles and a cut elsewhere at most
+        most = 2 * (1 + len(self.edit.also)) + 1  # two alleles of every gene, and a cut elsewhere
+        lodges = lodges * np.cumprod([1.0, *[x] * most])[made.breaks]
         lodges = np.where(stem, lodges, 1.0) * np.where(made.breaks > 0, 1.0 - v["translocation"], 1.0)
         kept = words[3] < lodges * _WORDS
         changed = made.activated & stem & (cold < _VARIANT)  # who is a variant already stays what it is
@@ -147,17 +150,31 @@ class Product:
         hdr = efficiency * self.edit.hdr * np.where(stem, v["hdr_stem_ratio"], 1.0)
         alike = accidents[0] < v["allele_correlation"] * _WORDS
         draws = words[0], np.where(alike, words[0], words[1])
-        cut = [word < efficiency * _WORDS for word in draws]
         template = [word < hdr * _WORDS for word in draws]
-        edited, from_template = cut[0] | cut[1], template[0] | template[1]
+        from_template = template[0] | template[1]
+        genes = dict(self._cut(words, alike, efficiency))
+        cut = [allele for alleles in genes.values() for allele in alleles]
+        edited: Flags = np.logical_or.reduce(cut)
         elsewhere = edited & (accidents[1] < v["off_target"] * _WORDS)
-        complete = cut[0] & cut[1]
+        complete = {name: alleles[0] & alleles[1] for name, alleles in genes.items()}
         if self.edit.locus == TRANSGENE:
             deleted = words[2] < v["large_deletion"] * _WORDS  # takes one of the inserted copies along
-            complete = np.where(deleted, template[0] & template[1], from_template)
+            complete = {TRANSGENE: np.where(deleted, template[0] & template[1], from_template)}
+        gained = np.zeros(stem.size, np.uint32)
+        for name, done in complete.items():
+            gained |= np.where(done, np.uint32(altered_bits(self.edit, name)), np.uint32(0))
         breaks = sum((np.asarray(broken, np.int64) for broken in (*cut, elsewhere)), np.zeros(stem.size, np.int64))
         activated = elsewhere & (accidents[2] < v["off_target_activation"] * _WORDS)
-        return Made(edited, complete, from_template, breaks, activated)
+        return Made(edited, gained, from_template, breaks, activated)
+
+    def _cut(self, words: tuple[Words, ...], alike: Flags, efficiency: float) -> Iterator[tuple[str, list[Flags]]]:
+        """Yield the genes that are to be cut, and in which cells each of the two alleles is.
+
+        A cell that takes the editor up well, or not at all, does so for all of them.
+        """
+        for number, name in enumerate((self.edit.locus, *self.edit.also)):
+            own = self._words(alike.size, _ALSO + number - 1) if number else words
+            yield name, [np.where(alike, words[0], word) < efficiency * _WORDS for word in own[:2]]
 
     def _copies(self, words: tuple[Words, ...], accidents: tuple[Words, ...]) -> Made:
         """Return what a vector makes of cells: its copies are a Poisson number, and each may lie in a bad place."""
@@ -166,4 +183,5 @@ class Product:
         carries = words[0] >= exp(-vcn) * _WORDS
         # of Poisson copies those in a bad place are Poisson as well; who has one of them carries the gene
         activated = carries & (accidents[2] * (1.0 - exp(-vcn)) < (1.0 - exp(-vcn * each)) * _WORDS)
-        return Made(carries, carries, np.zeros_like(carries), np.zeros(carries.size, np.int64), activated)
+        gained = np.where(carries, np.uint32(altered_bits(self.edit)), np.uint32(0))
+        return Made(carries, gained, np.zeros_like(carries), np.zeros(carries.size, np.int64), activated)

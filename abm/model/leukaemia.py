@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import Behaviour, Flag, Kind
-from abm.config import Cells
+from abm.cells import LOSS_ANTIGENS, Antigen, Behaviour, Flag, Kind, Specificity
 from abm.config_events import Antibody
 from abm.exactmath import LN2
 from abm.model.body.residue import StemCells
+from abm.model.heredity import Subclone
+from abm.model.recognition import Recognition
 from abm.model.rules import Rules
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def check(config: Config, *, has_table: bool) -> None:
         message = f"expected false, found true; there is no residue.csv for {config.patch.species}"
         raise config.error("patient.residual_leukaemia", message)
     for index, event in enumerate(config.events):
-        if isinstance(event, Antibody) or (isinstance(event, Cells) and event.receptor_class):
+        if isinstance(event, Antibody):
             message = "expected none with residual_leukaemia = true: what it kills is followed in agents only"
             raise config.error(f"events.{index}.action", message)
 
@@ -101,3 +102,28 @@ def stem_cells(
         full=frequency * marrow_cells,
         start=frequency * marrow_cells * blast_fraction,
     )
+
+
+def hidden(
+    recognition: Recognition, classes: Sequence[Specificity], subclones: Sequence[Subclone]
+) -> tuple[int, float]:
+    """Return the loss bits that hide leukaemic stem cells from receptor classes, and the share with them at the start.
+
+    Both are 0 if nothing that a cell can lose hides it from all of the classes.
+    """
+    bits, share = 0, 1.0
+    for antigen in Antigen:
+        if not any(int(recognition.receptors[receptor]) >> antigen & 1 for receptor in classes):
+            continue
+        # a peptide is hidden without itself, or without the HLA class that presents it
+        ways = [way for way in (antigen, recognition.antigens[antigen].presented_by) if way in LOSS_ANTIGENS]
+        if not ways:
+            return 0, 0.0
+        found = {1 << LOSS_ANTIGENS.index(way): 0.0 for way in ways if way is not None}
+        for subclone in subclones:
+            if subclone.kind is Kind.LSC and subclone.gain in found:
+                found[subclone.gain] += subclone.share
+        bit = max(found, key=lambda loss: found[loss])
+        share *= 1.0 if bits & bit else min(found[bit], 1.0)
+        bits |= bit
+    return bits, share if bits else 0.0

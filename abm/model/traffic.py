@@ -91,7 +91,7 @@ class Circulation:
         """Let cells enter the blood."""
         self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold])
 
-    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0) -> int:
+    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0, loss: int = 0) -> int:
         """Put a graft into the blood; expected numbers are rounded at random. Returns the number of agents.
 
         Args:
@@ -99,6 +99,7 @@ class Circulation:
             origin: whose cells they are.
             step: number of the step.
             index: number of the graft among those of this step.
+            loss: loss bits that the cells carry.
         """
         before = self.hot.size
         for kind, expected in sorted(agents.items()):
@@ -110,14 +111,15 @@ class Circulation:
             )[0]
             cycle = Cycle.QUIESCENT if kind is Kind.HSC else Cycle.CYCLING
             self.add(
-                np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle), np.uint32),
+                np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle, loss=loss), np.uint32),
                 (clones >> np.uint32(16)) << _CLONE_SHIFT,
             )
         return self.hot.size - before
 
-    def number(self, kind: Kind) -> int:
-        """Return how many cells of a kind circulate."""
-        return int((self.hot & _KIND_MASK == kind).sum())
+    def number(self, kind: Kind, loss: int = 0) -> int:
+        """Return how many cells of a kind circulate, of those that carry these loss bits."""
+        carried = np.uint32(loss) << _LOSS_SHIFT
+        return int((self.hot & (_KIND_MASK | carried) == np.uint32(kind) | carried).sum())
 
     def edit(self, product: Product, first: int) -> None:
         """Edit the cells from the one with number ``first`` on, as they were before they were given."""

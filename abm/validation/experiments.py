@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,7 @@ def ccr5_rebound(seed: int) -> dict[str, Any]:
     return follow(WellMixed(config), config, "well-mixed")
 
 
-def vector_leukaemia(vector: str, seed: int) -> dict[str, Any]:
+def vector_leukaemia(vector: Literal["gammaretroviral", "lentiviral"], seed: int) -> dict[str, Any]:
     """Follow the stem cells of a patient after a graft with added genes, at their true number, to a leukaemic one."""
     config = Config()
     model = load_model(config)

@@ -9,7 +9,7 @@ import numpy as np
 from abm import endpoints as ends
 
 from ..read import Run
-from .registry import DAY, Floats, Made, observable
+from .registry import DAY, PERCENT, Floats, Made, observable
 
 FIRST_LOOK = 28  #: day from which remission is assessed
 REMISSION_UNTIL = 91  #: three months
@@ -110,6 +110,14 @@ def cart_lasting_response(run: Run) -> Made:
     if found is None or found.first is None or found.day[-1] < found.first + YEAR:
         return None
     return float(not _relapses(found, found.first + YEAR))
+
+
+@observable(PERCENT)
+def cart_escape_risk(run: Run) -> Made:
+    """Probability that leukaemic stem cells are left that lack what the T cells bind."""
+    if _since(run) is None or "escape_risk" not in run.body or not run.config["patient"].get("residual_leukaemia"):
+        return None
+    return 100.0 * float(run.body["escape_risk"].values[-1])
 
 
 @observable("1")

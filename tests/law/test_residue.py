@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from abm.backends.numpy_backend import NumpyBackend
-from abm.cells import Count, Kind
+from abm.cells import Count, Kind, pack_hot
 from abm.config import Config
 from abm.model.body.residue import RESIDUAL
 from abm.step import Simulation
@@ -55,3 +56,40 @@ def test_residual_leukaemia_comes_back_to_the_patch() -> None:
     assert residual
     assert least == 0
     assert sim.last[Count.POPULATION, Kind.LSC].sum() > least
+
+
+# ------------------------------------------------------------------------------- escape from engineered T cells
+
+ESCAPED = PATIENT | {"disease": "all", "blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
+CELLS = {"day": -1.9, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 1e8}
+
+
+def treated() -> Config:
+    """Return a patient whose leukaemia without CD19, a fiftieth at the start, grows within days while T cells kill."""
+    return tiny_config(patient=ESCAPED, events=[*EVENTS, CELLS])
+
+
+@pytest.fixture(scope="module")
+def escaped() -> dict[int, str]:
+    """Hashes of the NumPy trajectory at some steps."""
+    return hashes(treated(), NumpyBackend())
+
+
+def test_backends_agree_on_an_escape(backend: Any, escaped: dict[int, str]) -> None:
+    assert hashes(treated(), backend) == escaped
+
+
+@pytest.mark.parametrize("at", [7, 61])
+def test_restart_of_an_escape(backend: Any, escaped: dict[int, str], tmp_path: Path, at: int) -> None:
+    assert hash_after_restart(treated(), backend, tmp_path, at) == escaped[STEPS]
+
+
+def test_what_escapes_comes_to_the_patch_without_the_antigen() -> None:
+    sim = Simulation.start(treated(), NumpyBackend())
+    lost, came = np.uint32(pack_hot(loss=sim.body.watch.lost)), 0
+    assert lost
+    for _ in range(STEPS):
+        sim.advance()
+        circulating = sim.circulation.hot[(sim.circulation.hot & np.uint32(63)) == Kind.LSC]
+        came += int(((circulating & lost) != 0).sum())
+    assert came > 0

@@ -78,6 +78,34 @@ def test_alleles_are_cut_independently(efficiency: float) -> None:
     np.testing.assert_array_equal(hot & np.uint32(0xFF), np.uint32(pack_hot(kind=Kind.GMP, origin=Origin.DONOR)))
 
 
+def loses(hot: NDArray[np.uint32], antigen: Antigen) -> NDArray[np.bool_]:
+    return losses(hot) >> np.uint32(LOSS_ANTIGENS.index(antigen)) & np.uint32(1) != 0
+
+
+def test_genes_are_cut_independently_but_for_cells_that_take_the_editor_up() -> None:
+    """Both alleles of two genes: e^4 of the cells where all draw for themselves, r e + (1 - r) e^4 otherwise."""
+    twice = {"locus": "CD33", "also": ["CD123"], "efficiency": 0.7}
+    for r in (0.0, 0.8):
+        hot = product(values=NEUTRAL | {"allele_correlation": r}, **twice)
+        first, second = loses(hot, Antigen.CD33), loses(hot, Antigen.CD123)
+        for one in (first, second):
+            assert within(one, r * 0.7 + (1 - r) * 0.7**2)
+        assert within(first & second, r * 0.7 + (1 - r) * 0.7**4)
+        assert within(edits(hot, EditBit.EDITED), r * 0.7 + (1 - r) * (1 - 0.3**4))
+
+
+def test_a_second_gene_leaves_the_first_as_it_is() -> None:
+    one, two = (product(locus="CD33", efficiency=0.7, also=also) for also in ([], ["CCR5"]))
+    np.testing.assert_array_equal(loses(one, Antigen.CD33), loses(two, Antigen.CD33))
+    assert not loses(one, Antigen.CCR5).any()
+
+
+def test_each_gene_adds_its_breaks() -> None:
+    broken = NEUTRAL | {"break_engraftment": 0.8}
+    two = product(Kind.HSC, broken, locus="CD33", also=["CD123"], efficiency=1.0)
+    assert two.size == pytest.approx(CELLS * 0.8**4, rel=0.02)
+
+
 def test_an_enhancer_needs_both_alleles_and_loses_no_antigen() -> None:
     hot = product(locus="ENHANCER", efficiency=0.8)
     assert within(edits(hot, EditBit.ENHANCER), 0.64)
@@ -164,6 +192,22 @@ def test_seed_and_graft_decide_who_is_edited() -> None:
             '{ locus = "CD33", efficiency = 0.5, activation = 0.1 }',
             "edit: expected vector and activation with vcn only",
         ),
+        (
+            '{ locus = "CD33", efficiency = 0.5, also = ["CD45"] }',
+            r"edit.also: expected antigens with a loss bit, other than the locus, found .*; it holds CD45",
+        ),
+        (
+            '{ locus = "CD33", efficiency = 0.5, also = ["CD33"] }',
+            r"edit.also: expected antigens with a loss bit, other than the locus, found .*; it holds CD33",
+        ),
+        (
+            '{ locus = "CD33", efficiency = 0.5, also = ["CCR5", "CCR5"] }',
+            r"edit.also: expected each antigen once",
+        ),
+        (
+            '{ locus = "ENHANCER", efficiency = 0.5, also = ["CCR5"] }',
+            r"edit: expected also with an antigen as the locus only; found \"ENHANCER\"",
+        ),
         ('"CD33"', r"events\[0\].edit: expected a table, found \"CD33\""),
         ('{ locus = "CD33", efficient = 0.5 }', r"edit.efficient: unknown key \(did you mean efficiency\?\)"),
     ],
@@ -219,6 +263,8 @@ def test_wrong_tables_are_named(tmp_path: Path, table: str, old: str, new: str, 
 
 def test_bits_that_an_edit_sets() -> None:
     assert altered_bits(Edit(locus="CCR5", efficiency=0.5)) == pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen.CCR5))
+    both = Edit(locus="CCR5", also=("CD33",), efficiency=0.5)
+    assert altered_bits(both) == sum(altered_bits(Edit(locus=name, efficiency=0.5)) for name in ("CCR5", "CD33"))
     assert altered_bits(Edit(locus="ENHANCER", efficiency=0.5)) == pack_hot(edits=1 << EditBit.ENHANCER)
 
 

@@ -92,3 +92,17 @@ def test_the_panel_shows_them_with_grades(run: Any) -> None:
     panels = {panel.key: panel for panel in figures.panels(treated(run, blasts((20.0, 0.0))))}
     assert [band.level for band in panels["engineered"].bands] == [2]
     assert "engineered" not in {panel.key for panel in figures.panels(run)}
+
+
+def test_the_risk_of_escape_is_that_of_the_end_where_it_is_followed(run: Any) -> None:
+    patient = treated(run, blasts())
+    risk = read.Column(np.linspace(0.2, 0.4, patient.day.size), "fraction", "")
+    followed = dataclasses.replace(
+        patient,
+        body=patient.body | {"escape_risk": risk},
+        config=patient.config | {"patient": {"residual_leukaemia": True}},
+    )
+    assert MADE["cart_escape_risk"].make(followed) == pytest.approx(40.0)
+    unfollowed = dataclasses.replace(followed, config=patient.config | {"patient": {}})
+    assert MADE["cart_escape_risk"].make(unfollowed) is None
+    assert MADE["cart_escape_risk"].make(patient) is None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
-from abm.model.body import engagement, giving, hiv_course, immunity, report, residue, targets, threats
+from abm.model.body import engagement, escape, giving, hiv_course, immunity, report, residue, targets, threats
 from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
@@ -105,6 +105,7 @@ class Body:
         if tables.residue is not None and scale.leukaemia is not None:
             self.residue = residue.Residue(tables.residue, scale.leukaemia, seed)
         self.watch = watch or Watch()
+        self.escaped = escape.start(self)
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -183,7 +184,7 @@ class Body:
         population = counts[Count.POPULATION, :FIRST_MOTILE]
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
-        residue.follow(self, population, step_h)
+        escape.follow(self, counts[Count.POPULATION], seen, step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
@@ -281,7 +282,8 @@ class Body:
     @property
     def looks(self) -> bool:
         """Whether it matters in the coming step who shows what is watched."""
-        return self.engineered.present or (self.antibodies.acting and bool(self.watch.antigens))
+        cells = self.engineered.present or self.escaped is not None
+        return cells or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:
         """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
@@ -385,6 +387,8 @@ class Body:
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
         if self.residue is not None:
             found += [(self.residue, "residue")]
+        if self.escaped is not None:
+            found += [(self.escaped, "escaped")]
         if self.disease is not None:
             found.append((self.disease, "disease"))
             found += [(part, name) for name, part in self.disease.followers.items()]

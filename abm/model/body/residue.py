@@ -113,10 +113,10 @@ class Residue(Packed):
 
     STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting", "memory")
 
-    def __init__(self, rules: ResidueRules, stem: StemCells, seed: int) -> None:
-        """Start with what the patient has; ``seed`` is that of the run."""
+    def __init__(self, rules: ResidueRules, stem: StemCells, seed: int, draw: int = 0) -> None:
+        """Start with what the patient has; ``seed`` is that of the run, ``draw`` the number that decides."""
         self.rules, self.stem = rules, stem
-        self._luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256)[0] / _TWO32
+        self._luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256 + draw)[0] / _TWO32
         self.seen = stem.start / stem.per_agent
         self.phase = OVERT if self.seen >= TOO_FEW else RESIDUAL
         self.cells, self.log_growth, self.losses = stem.start, 0.0, 0.0
@@ -236,21 +236,37 @@ class Residue(Packed):
         return float(n)
 
 
-def follow(body: Body, population: NDArray[np.int64], step_h: float) -> None:
-    """Let residual leukaemia of the body live through a step, under what drugs and donor T cells do in it."""
-    residue = body.residue
-    if residue is None:
-        return
-    residue.lead(int(population[Kind.LSC].sum()))
-    days, rules = step_h / HOURS_PER_DAY, body.allo.rules
-    effectors = float(body.allo.effectors[GVH])
-    watching = effectors + body.chronic.effectors + residue.memory
+def kills(body: Body, step_h: float) -> tuple[float, float]:
+    """Return -ln(survival) of resting and cycling stem cells in a step, by drugs, radiation and donor T cells."""
+    residue, rules = body.residue, body.allo.rules
+    memory = 0.0 if residue is None else residue.memory
+    watching = float(body.allo.effectors[GVH]) + body.chronic.effectors + memory
     able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
     rate = able * rules.blood_kill * watching / (rules.blood_kill_half + watching)
     by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
-    killed = tuple(float(by_drug[cycle]) + rate * days for cycle in (Cycle.QUIESCENT, Cycle.CYCLING))
-    residue.advance((killed[0], killed[1]), body.cellularity, days)
-    residue.remember(rules.effector_death * effectors * (1.0 - body.donor.ubiquitous_share) * days, days)
+    resting, cycling = (float(by_drug[cycle]) + rate * step_h / HOURS_PER_DAY for cycle in Cycle)
+    return resting, cycling
+
+
+def follow(body: Body, population: NDArray[np.int64], step_h: float, unseen: int = 0, directed: float = 0.0) -> None:
+    """Let residual leukaemia of the body live through a step, under what drugs and T cells do in it.
+
+    Args:
+        body: the body.
+        population: all agents, int64 (N_KINDS, N_ORIGINS).
+        step_h: hours.
+        unseen: stem-cell agents that are followed elsewhere, because no engineered T cell sees them.
+        directed: rate at which engineered T cells kill the others, 1/d.
+    """
+    residue = body.residue
+    if residue is None:
+        return
+    residue.lead(int(population[Kind.LSC].sum()) - unseen)
+    days, rules = step_h / HOURS_PER_DAY, body.allo.rules
+    resting, cycling = (loss + directed * days for loss in kills(body, step_h))
+    residue.advance((resting, cycling), body.cellularity, days)
+    ended = float(body.allo.effectors[GVH]) * (1.0 - body.donor.ubiquitous_share)
+    residue.remember(rules.effector_death * ended * days, days)
 
 
 #: What is measured of it: unit and meaning by name; 0 in patients in whom it is not followed.

@@ -38,11 +38,15 @@ class Watch:
         classes: in the order of the first rows of what the lattice counts.
         shown: whether a cell that has lost nothing is seen, bool (classes, N_KINDS, N_ORIGINS).
         antigens: in the order of the other rows: those with which cells take in a drug that is given.
+        lost: loss bits of a cell that none of the classes sees; 0 if no loss hides from all of them.
+        unseen: share of leukaemic cells that have these at the start.
     """
 
     classes: tuple[Specificity, ...] = ()
     shown: NDArray[np.bool_] | None = None
     antigens: tuple[Antigen, ...] = ()
+    lost: int = 0
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,22 +96,26 @@ def strike(seen: Seen, hazard: Floats, days: float, blood: Blood, pools: Lymphoc
             getattr(blood, name)[:N_ORIGINS] *= 1.0 - share[kind] * dies
 
 
-def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
-    """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow.
+def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
+    """Return whom the engineered T cells of a body see, and what they meet in this step.
 
     Args:
         body: the body.
         seen: agents that each watched class sees on the lattice, int64 (classes, N_KINDS, N_ORIGINS).
         population: all agents, int64 (N_KINDS, N_ORIGINS).
-        step_h: hours.
     """
     met = look(body.watch, seen, population, body.scale.cells_per_agent, body.blood, body.lymphocytes)
-    around = Encounter(
+    return met, Encounter(
         met.antigen,
         body.cytokines.il7(body.relative_t_cells),
         1.0 - body.drugs.inhibition("proliferation"),
         1.0 - body.drugs.inhibition("killing"),
         body.drugs.inhibition("il6"),
     )
+
+
+def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
+    """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow."""
+    met, around = meet(body, seen, population)
     strike(met, body.engineered.hazard(around), step_h / HOURS_PER_DAY, body.blood, body.lymphocytes)
     body.engineered.advance(around, step_h)
