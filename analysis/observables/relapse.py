@@ -46,13 +46,14 @@ def _fate(run: Run) -> Fate | None:
     after = np.asarray(run.day, np.float64) > float(graft["day"])
     if not after.any():
         return None
-    return Fate(float(risk[-1]), _alive_at(possible, survival, after), _alive_at(real, survival, after))
+    back, came = _first_overt(possible, after), _first_overt(real, after)
+    return Fate(float(risk[back]), float(survival[back]), float(survival[came]))
 
 
-def _alive_at(share: Floats, survival: Floats, after: NDArray[np.bool_]) -> float:
-    """Return survival at the first record after the graft with overt leukaemia, at the last one if there is none."""
+def _first_overt(share: Floats, after: NDArray[np.bool_]) -> int:
+    """Return the first record after the graft with overt leukaemia, the last one if there is none."""
     overt = np.flatnonzero(after & (share >= ends.RELAPSE))
-    return float(survival[overt[0] if overt.size else -1])
+    return int(overt[0]) if overt.size else -1
 
 
 @observable(PERCENT)
@@ -60,6 +61,14 @@ def relapse_probability(run: Run) -> Made:
     """Probability that leukaemia comes back, were there no other death."""
     fate = _fate(run)
     return None if fate is None else 100.0 * fate.relapse
+
+
+@observable(PERCENT)
+def overt_relapse_probability(run: Run) -> Made:
+    """Probability that leukaemia has come back by the end, were there no other death: of slow ones, that they show."""
+    if _fate(run) is None or "overt_risk" not in run.body:
+        return None
+    return 100.0 * float(run.body["overt_risk"].values[-1])
 
 
 @observable("1")

@@ -7,8 +7,8 @@ where there is room, renew themselves, die, by drugs and by donor T cells as wel
 has a closed form (Kendall, Ann Math Stat 1948), so that the risk needs no cohort; whether one is left in this patient
 is decided by one draw for the whole course. Once they are an agent again they come to the patch by the blood.
 
-Donor T cells kill as in the mean-field GVHD model. Of those that recognise blood cells alone a share stays as memory:
-their antigen is gone once the blood is the donor's, so that only leukaemia keeps meeting them.
+Donor T cells kill as in the mean-field GVHD model: those that see all tissue, and those that see blood cells alone
+(:mod:`abm.model.body.restricted`), which stay as memory.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from abm import endpoints as ends
 from abm.cells import Cycle, Kind
 from abm.errors import ConfigError
 from abm.exactmath import exp, log
@@ -108,19 +109,18 @@ class Residue(Packed):
         log_growth: logarithm of what has become of each, on average, since.
         losses: integral of their loss rate over their growth: 1 / (1 + losses) of the lineages are left.
         resting: resting share.
-        memory: donor T cells that remember antigens of host blood cells.
     """
 
-    STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting", "memory")
+    STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting")
 
-    def __init__(self, rules: ResidueRules, stem: StemCells, seed: int) -> None:
+    def __init__(self, stem: StemCells, seed: int) -> None:
         """Start with what the patient has; ``seed`` is that of the run."""
-        self.rules, self.stem = rules, stem
+        self.stem = stem
         self._luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256)[0] / _TWO32
         self.seen = stem.start / stem.per_agent
         self.phase = OVERT if self.seen >= TOO_FEW else RESIDUAL
         self.cells, self.log_growth, self.losses = stem.start, 0.0, 0.0
-        self.resting, self.memory = stem.resting, 0.0
+        self.resting = stem.resting
 
     # ------------------------------------------------------------------------------------------------- in time
 
@@ -181,10 +181,6 @@ class Residue(Packed):
         crowd = 1.0 - (1.0 - self.stem.open_share) * cube * cube  # all six neighbours are taken
         return crowd * max(1.0 - self.share_if_left, 0.0)
 
-    def remember(self, ended: float, days: float) -> None:
-        """Keep a share of the T cells that end their response, of those that see blood cells alone."""
-        self.memory = self.memory * exp(-self.rules.memory_loss * days) + self.rules.memory_share * ended
-
     # ------------------------------------------------------------------------------------------------- what is left
 
     @property
@@ -196,6 +192,26 @@ class Residue(Packed):
     def risk(self) -> float:
         """Probability that any stem cell is left in somebody with this course."""
         return 1.0 if self.phase == OVERT else 1.0 - exp(-min(self.lineages_left, 700.0))
+
+    @property
+    def overt_risk(self) -> float:
+        """Probability that leukaemia is overt in somebody with this course.
+
+        Lineages that are left are Poisson in number, each exponential in size (the limit of Kendall's geometric law).
+        """
+        if self.phase == OVERT:
+            return 1.0 if self.share_if_left >= ends.RELAPSE else 0.0
+        mean, size = self.lineages_left, self._mean_size
+        least = ends.RELAPSE * self.stem.full
+        if mean > _MANY or mean == 0.0 or least > 700.0 * size:
+            return 1.0 if mean * size >= least else 0.0
+        chance, term, fewer, found = exp(-mean), exp(-least / size), 0.0, 0.0
+        for n in range(1, 4 * int(_MANY)):
+            chance *= mean / n  # of n lineages
+            fewer += term  # that n of them reach so many cells
+            term *= least / size / n
+            found += chance * fewer
+        return found
 
     @property
     def left(self) -> float:
@@ -236,21 +252,26 @@ class Residue(Packed):
         return float(n)
 
 
+def share(body: Body) -> float:
+    """Return the leukaemic share of the marrow by the numbers, 0-1; 0 while the patch leads."""
+    residue = body.residue
+    return min(residue.left / residue.stem.full, 1.0) if residue is not None and residue.phase == RESIDUAL else 0.0
+
+
 def follow(body: Body, population: NDArray[np.int64], step_h: float) -> None:
     """Let residual leukaemia of the body live through a step, under what drugs and donor T cells do in it."""
     residue = body.residue
-    if residue is None:
+    if residue is None or body.restricted is None:
         return
     residue.lead(int(population[Kind.LSC].sum()))
     days, rules = step_h / HOURS_PER_DAY, body.allo.rules
-    effectors = float(body.allo.effectors[GVH])
-    watching = effectors + body.chronic.effectors + residue.memory
+    of_all_tissue = float(body.allo.effectors[GVH]) * body.donor.ubiquitous_share
+    watching = of_all_tissue + body.chronic.effectors + body.restricted.watching
     able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
     rate = able * rules.blood_kill * watching / (rules.blood_kill_half + watching)
     by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
     killed = tuple(float(by_drug[cycle]) + rate * days for cycle in (Cycle.QUIESCENT, Cycle.CYCLING))
     residue.advance((killed[0], killed[1]), body.cellularity, days)
-    residue.remember(rules.effector_death * effectors * (1.0 - body.donor.ubiquitous_share) * days, days)
 
 
 #: What is measured of it: unit and meaning by name; 0 in patients in whom it is not followed.
@@ -258,6 +279,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "residual_stem_cells": ("cells", "leukaemic stem cells of the whole marrow, by the patch while it holds enough"),
     "residual_share": ("fraction", "leukaemic share of the marrow that these amount to"),
     "residual_if_left": ("fraction", "the same in somebody with this course in whom any is left"),
+    "overt_risk": ("fraction", "probability that this is 5 % of the marrow or more in somebody with this course"),
     "relapse_risk": ("fraction", "probability that leukaemic stem cells are left in somebody with this course"),
 }
 
@@ -267,5 +289,5 @@ def observables(residue: Residue | None) -> dict[str, float]:
     if residue is None:
         return dict.fromkeys(OBSERVABLES, 0.0)
     left = residue.left
-    values = (left, left / residue.stem.full, residue.share_if_left, residue.risk)
+    values = (left, left / residue.stem.full, residue.share_if_left, residue.overt_risk, residue.risk)
     return dict(zip(OBSERVABLES, values, strict=True))
