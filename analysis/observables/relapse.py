@@ -107,13 +107,15 @@ def event_free(run: Run) -> Made:
 
 
 def _gvhd(run: Run) -> tuple[bool, bool] | None:
-    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD."""
+    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD while leukaemia was not back."""
     graft = run.graft()
-    if graft is None or not {"gvhd_grade", "chronic_gvhd"} <= set(run.body):
+    if graft is None or not {"gvhd_grade", "chronic_gvhd", "residual_if_left"} <= set(run.body):
         return None
     day = np.asarray(run.day, np.float64) - float(graft["day"])
     acute = run.body["gvhd_grade"].values[(day >= 0) & (day <= ACUTE_UNTIL)]
-    return bool((acute >= 2).any()), bool((run.body["chronic_gvhd"].values > 0).any())
+    back = _first_overt(np.asarray(run.body["residual_if_left"].values, np.float64), day > 0)
+    chronic = run.body["chronic_gvhd"].values[: back if back >= 0 else None]
+    return bool((acute >= 2).any()), bool((chronic > 0).any())
 
 
 def _register_group(name: str, *, acute: bool, chronic: bool, doc: str) -> None:

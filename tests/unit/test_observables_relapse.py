@@ -87,9 +87,16 @@ def test_who_dies_of_a_relapse_that_came_does_not_die_without_one(run: Any) -> N
 )
 def test_every_patient_is_in_one_group(run: Any, acute: float, chronic: float, group: str) -> None:
     grade = np.where(np.abs(DAYS - 30.0) < 5.0, acute, 0.0)
-    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 150.0, chronic, 0.0))
+    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 140.0, chronic, 0.0))
     for name in ("no_gvhd", "acute_gvhd", "chronic_gvhd", "both_gvhd"):
         assert made(f"relapse_chance_{name}", seen) == (pytest.approx(0.3) if name == group else None)
+
+
+def test_chronic_disease_after_a_relapse_is_none_that_could_prevent_it(run: Any) -> None:
+    late = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0))
+    assert made("relapse_chance_no_gvhd", late) is not None
+    never_back = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0), residual_if_left=1e-4)
+    assert made("relapse_chance_chronic_gvhd", never_back) is not None
 
 
 def test_late_acute_disease_is_not_acute(run: Any) -> None:

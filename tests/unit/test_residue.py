@@ -161,10 +161,12 @@ def body_with(start: float, effectors: float = 0.0, *, seen: float = 1.0, steroi
 
 
 def test_donor_effectors_kill_it_as_far_as_it_is_seen_and_steroids_let_them() -> None:
-    alone, watched = body_with(100.0), body_with(100.0, 8.4e7)
-    assert alone - watched == pytest.approx(10.0 * 0.604 / 2.0, rel=0.1)
-    assert alone - body_with(100.0, 8.4e7, seen=0.5) == pytest.approx(0.5 * (alone - watched), rel=0.02)
-    assert alone - body_with(100.0, 8.4e7, steroid=1.0) == pytest.approx(0.4 * (alone - watched), rel=0.02)
+    half = tables().residue.lsc_kill_half
+    alone, watched = body_with(100.0), body_with(100.0, half)
+    assert alone - watched == pytest.approx(10.0 * tables().residue.lsc_kill / 2.0, rel=0.1)
+    assert alone - body_with(100.0, 100.0 * half) == pytest.approx(2.0 * (alone - watched), rel=0.1)
+    assert alone - body_with(100.0, half, seen=0.5) == pytest.approx(0.5 * (alone - watched), rel=0.05)
+    assert alone - body_with(100.0, half, steroid=1.0) == pytest.approx(0.4 * (alone - watched), rel=0.05)
 
 
 def test_drugs_kill_it_as_they_kill_agents() -> None:
@@ -277,10 +279,19 @@ def test_a_species_without_the_table_is_told(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("name", "value"), [("lsc_frequency", "0"), ("memory_share", "1.5"), ("memory_loss", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lsc_frequency", "0"),
+        ("lsc_kill", "-1"),
+        ("lsc_kill_half", "0"),
+        ("memory_share", "1.5"),
+        ("memory_loss", "-1"),
+    ],
+)
 def test_bad_numbers_of_the_table(tmp_path: Path, name: str, value: str) -> None:
     lines = (HUMAN / "residue.csv").read_text(encoding="utf-8").splitlines()
-    lines = [f"{name},{value},{line.split(',', 2)[2]}" if line.startswith(name) else line for line in lines]
+    lines = [f"{name},{value},{line.split(',', 2)[2]}" if line.startswith(f"{name},") else line for line in lines]
     (tmp_path / "residue.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"residue.csv.*{name}"):
         read_residue(tmp_path)

@@ -7,8 +7,8 @@ where there is room, renew themselves, die, by drugs and by donor T cells as wel
 has a closed form (Kendall, Ann Math Stat 1948), so that the risk needs no cohort; whether one is left in this patient
 is decided by one draw for the whole course. Once they are an agent again they come to the patch by the blood.
 
-Donor T cells kill as in the mean-field GVHD model: those that see all tissue, and those that see blood cells alone
-(:mod:`abm.model.body.restricted`), which stay as memory.
+Donor T cells kill them, those that see all tissue and those that see blood cells alone, which stay as memory
+(:mod:`abm.model.body.restricted`): few of them suffice, but many do not kill much faster.
 """
 
 from __future__ import annotations
@@ -47,13 +47,16 @@ _TWO32 = 4294967296.0
 
 @dataclass(frozen=True)
 class ResidueRules:
-    """Stem cells in life, and the memory of donor T cells."""
+    """Stem cells in life, their kill by donor T cells, and the memory of these."""
 
     lsc_frequency: float = in_unit("1")
+    lsc_kill: float = in_unit("1/d")
+    lsc_kill_half: float = in_unit("cells")
     memory_share: float = in_unit("1")
     memory_loss: float = in_unit("1/d")
 
 
+_NOT_ZERO = ("lsc_frequency", "lsc_kill_half")
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for f in fields(ResidueRules)}
 
 
@@ -64,8 +67,8 @@ def read_residue(folder: Folder) -> ResidueRules | None:
         return None
     values = read_values(path, UNITS)
     for name, value in values.items():
-        low_end = ">= 0" if name != "lsc_frequency" else "> 0"
-        if value < 0.0 or (value == 0.0 and name == "lsc_frequency"):
+        low_end = ">= 0" if name not in _NOT_ZERO else "> 0"
+        if value < 0.0 or (value == 0.0 and name in _NOT_ZERO):
             raise ConfigError(f"expected a number {low_end}, found {value:g}", file=path, key=name)
         if UNITS[name] == "1" and value > 1.0:
             raise ConfigError(f"expected a share up to 1, found {value:g}", file=path, key=name)
@@ -260,15 +263,15 @@ def share(body: Body) -> float:
 
 def follow(body: Body, population: NDArray[np.int64], step_h: float) -> None:
     """Let residual leukaemia of the body live through a step, under what drugs and donor T cells do in it."""
-    residue = body.residue
-    if residue is None or body.restricted is None:
+    residue, rules = body.residue, body.tables.residue
+    if residue is None or body.restricted is None or rules is None:
         return
     residue.lead(int(population[Kind.LSC].sum()))
-    days, rules = step_h / HOURS_PER_DAY, body.allo.rules
+    days = step_h / HOURS_PER_DAY
     of_all_tissue = float(body.allo.effectors[GVH]) * body.donor.ubiquitous_share
     watching = of_all_tissue + body.chronic.effectors + body.restricted.watching
     able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
-    rate = able * rules.blood_kill * watching / (rules.blood_kill_half + watching)
+    rate = able * rules.lsc_kill * watching / (rules.lsc_kill_half + watching)
     by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
     killed = tuple(float(by_drug[cycle]) + rate * days for cycle in (Cycle.QUIESCENT, Cycle.CYCLING))
     residue.advance((killed[0], killed[1]), body.cellularity, days)
