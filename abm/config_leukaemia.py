@@ -30,3 +30,7 @@ class Leukaemic(Table):
         float,
         parameter("1", "kill of leukaemic cells by lymphocytes over that of other cells of the host", ge=0, le=10),
     ] = 1.0
+    restricted_alloreactivity: Annotated[
+        float,
+        parameter("1", "donor T cells that see blood cells alone, over those of the usual pair", ge=0, le=100),
+    ] = 1.0

@@ -1,8 +1,8 @@
 """A patient without a lattice: expected numbers of cells under the same rules, coupled to the same body.
 
 What space does enters as averages: the share of divisions that find room in a crowded marrow (``open_share``), the mean
-answer to the distance from a sinusoid, the share of sites that are empty niches. Chance, neighbours and leukaemia are
-left out. A hundred times cheaper than a small patch; where both differ, the lattice is right.
+answer to the distance from a sinusoid, the share of sites that are empty niches. Chance, neighbours and leukaemic
+agents are left out. A hundred times cheaper than a small patch; where both differ, the lattice is right.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from abm.errors import ConfigError
 from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose, Scale, giving
+from abm.model.body.immunity import DONORS, HOSTS
+from abm.model.body.organs import GVH, HVG
 from abm.model.meanfield import MAX_STAGES
 from abm.model.rules import Rules, StepRates
 from abm.phases import HALO
@@ -137,6 +139,7 @@ class WellMixed:
         self._commit(table, renew, room, counts)
         self._move_stem_cells(table, room, counts)
         self._clear(drugs, step_h)
+        self._fight(step_h)
         self.flux += counts
         self.last = self._standing(np.rint(counts).astype(np.int64))
         doses = self.model.schedule[self.step]
@@ -218,6 +221,14 @@ class WellMixed:
         traffic = self.model.traffic
         self.stem[:, 3] *= exp(-(traffic["hsc_clearance"] + drugs[Kind.HSC, 0]) * step_h)
         self.blood *= np.exp(-(traffic["progenitor_clearance"] + drugs[:, 1]) * step_h)
+
+    def _fight(self, step_h: float) -> None:
+        """Let blood cells of host and donor die by alloreactive T cells of the other side, as lymphocytes do."""
+        for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
+            survival = self.body.allo.survival_of_other_side(direction, step_h)
+            if survival < 1.0:
+                for cells in (self.pool, self.label, self.stem, self.blood):
+                    cells[victims] *= survival
 
     def _give(self, dose: Dose, rates: StepRates) -> None:
         if dose.kind == "graft":

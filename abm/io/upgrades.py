@@ -117,9 +117,20 @@ def without_resident_clones(old: Snapshot) -> Snapshot:
     return old if cells is None else replace(old, body=old.body | {"pathogenic.resident": np.zeros(len(cells) - 1)})
 
 
+def without_restricted_t_cells(old: Snapshot) -> Snapshot:
+    """Version 5 had one response of donor T cells, of which a half saw blood cells alone, and their memory."""
+    if "residue.memory" not in old.body:
+        return old
+    body = {name: array for name, array in old.body.items() if name != "residue.memory"}
+    half = {f"restricted.{name}": 0.5 * body[f"allo.{name}"][0] for name in ("precursors", "effectors", "primed")}
+    return replace(old, body=body | half | {"restricted.memory": old.body["residue.memory"]})
+
+
 def _of_version_5(old: Snapshot) -> Snapshot:
-    """Version 5 lacked resistant HIV and resident clones of an autoimmune disease."""
-    return without_resident_clones(without_resistant_hiv(old))
+    """Version 5 lacked resistant HIV, resident clones of an autoimmune disease, T cells that see blood cells alone."""
+    for without in (without_resistant_hiv, without_resident_clones, without_restricted_t_cells):
+        old = without(old)
+    return old
 
 
 def _with_rows(counts: Array) -> Array:

@@ -46,13 +46,14 @@ def _fate(run: Run) -> Fate | None:
     after = np.asarray(run.day, np.float64) > float(graft["day"])
     if not after.any():
         return None
-    return Fate(float(risk[-1]), _alive_at(possible, survival, after), _alive_at(real, survival, after))
+    back, came = _first_overt(possible, after), _first_overt(real, after)
+    return Fate(float(risk[back]), float(survival[back]), float(survival[came]))
 
 
-def _alive_at(share: Floats, survival: Floats, after: NDArray[np.bool_]) -> float:
-    """Return survival at the first record after the graft with overt leukaemia, at the last one if there is none."""
+def _first_overt(share: Floats, after: NDArray[np.bool_]) -> int:
+    """Return the first record after the graft with overt leukaemia, the last one if there is none."""
     overt = np.flatnonzero(after & (share >= ends.RELAPSE))
-    return float(survival[overt[0] if overt.size else -1])
+    return int(overt[0]) if overt.size else -1
 
 
 @observable(PERCENT)
@@ -60,6 +61,14 @@ def relapse_probability(run: Run) -> Made:
     """Probability that leukaemia comes back, were there no other death."""
     fate = _fate(run)
     return None if fate is None else 100.0 * fate.relapse
+
+
+@observable(PERCENT)
+def overt_relapse_probability(run: Run) -> Made:
+    """Probability that leukaemia has come back by the end, were there no other death: of slow ones, that they show."""
+    if _fate(run) is None or "overt_risk" not in run.body:
+        return None
+    return 100.0 * float(run.body["overt_risk"].values[-1])
 
 
 @observable("1")
@@ -98,13 +107,15 @@ def event_free(run: Run) -> Made:
 
 
 def _gvhd(run: Run) -> tuple[bool, bool] | None:
-    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD."""
+    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD while leukaemia was not back."""
     graft = run.graft()
-    if graft is None or not {"gvhd_grade", "chronic_gvhd"} <= set(run.body):
+    if graft is None or not {"gvhd_grade", "chronic_gvhd", "residual_if_left"} <= set(run.body):
         return None
     day = np.asarray(run.day, np.float64) - float(graft["day"])
     acute = run.body["gvhd_grade"].values[(day >= 0) & (day <= ACUTE_UNTIL)]
-    return bool((acute >= 2).any()), bool((run.body["chronic_gvhd"].values > 0).any())
+    back = _first_overt(np.asarray(run.body["residual_if_left"].values, np.float64), day > 0)
+    chronic = run.body["chronic_gvhd"].values[: back if back >= 0 else None]
+    return bool((acute >= 2).any()), bool((chronic > 0).any())
 
 
 def _register_group(name: str, *, acute: bool, chronic: bool, doc: str) -> None:

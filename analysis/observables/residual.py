@@ -128,6 +128,8 @@ def _thirds(run: Run, between: tuple[float, float]) -> tuple[float, float] | Non
     if day[-1] < between[1]:
         return None
     first, last = (share[(day >= start) & (day < start + third)] for start in (between[0], between[1] - third))
+    if not (np.isfinite(first).any() and np.isfinite(last).any()):
+        return None  # without granulocytes, as in a patient without a lattice
     return float(np.nanmean(first)), float(np.nanmean(last))
 
 

@@ -377,6 +377,19 @@ def test_an_older_body_gets_what_it_lacks(version: int) -> None:
     assert restored.body.mortality.day == np.inf
 
 
+def test_residual_leukaemia_of_version_5_keeps_its_t_cells() -> None:
+    disease = {"disease": "aml", "blast_fraction": 0.02, "residual_leukaemia": True}
+    patient = Simulation.start(tiny_config(patient=disease), NumpyBackend())
+    whole = patient.snapshot()
+    old = {k: v for k, v in whole.body.items() if not k.startswith("restricted.")} | {"residue.memory": np.array(3e5)}
+    old["allo.effectors"] = np.array([2e6, 1e4])
+    new = reader.UPGRADERS[5](replace(whole, body=old))
+    assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
+    restored = Simulation.restore(patient.config, patient.backend, new).body.restricted
+    assert restored is not None
+    assert (restored.effectors, restored.memory) == (1e6, 3e5)
+
+
 def test_a_body_of_other_rules_is_one_line() -> None:
     patient = Simulation.start(tiny_config(), NumpyBackend())
     whole = patient.snapshot()

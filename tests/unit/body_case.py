@@ -32,6 +32,7 @@ class Person:
     engineered_fitness: float = 1.0
     leukaemia_sensitivity: float = 1.0
     leukaemia_immunogenicity: float = 1.0
+    restricted_alloreactivity: float = 1.0
 
 
 def tables(species: str = "human") -> Tables:

@@ -34,7 +34,7 @@ def seen(run: Any, share: np.ndarray, grade: np.ndarray, config: dict[str, Any] 
 def test_a_remission_has_to_last(run: Any) -> None:
     none = np.zeros(DAYS.size)
     cured = seen(run, np.where(DAYS < 160.0, 0.5, 0.0), none)
-    assert cured["remission"] == 1.0
+    assert cured["remission"] == 100.0
     assert cured["months"] == pytest.approx(
         110.0 / 30.4375, abs=0.1
     )  # ten days later: the events of as many are added up
@@ -51,3 +51,20 @@ def test_where_nothing_came_back_there_is_nothing_to_say(run: Any) -> None:
     assert set(seen(run, np.full(DAYS.size, 0.5), np.zeros(DAYS.size), CONFIG).values()) == {None}
     close = GIVEN | {"events": [GIVEN["events"][0] | {"day": 300.0}]}
     assert set(seen(run, np.full(DAYS.size, 0.5), np.zeros(DAYS.size), close).values()) == {None}
+
+
+def test_who_dies_before_a_remission_has_none(run: Any) -> None:
+    made_up = with_share(run, np.where(DAYS < 160.0, 0.5, 0.0), GIVEN)
+    survival = np.where(DAYS <= 60.0, 0.8, np.where(DAYS < 100.0, 0.4, 0.2))
+    dying = dataclasses.replace(made_up, body={"survival": read.Column(survival, "1")})
+    assert MADE["remission_after_lymphocytes"].make(dying) == pytest.approx(25.0)
+
+
+def test_leukaemia_in_numbers_is_read_from_them(run: Any) -> None:
+    config = GIVEN | {"patient": CONFIG["patient"] | {"residual_leukaemia": True}}
+    share = np.where(DAYS < 160.0, 0.5, 0.0)
+    made_up = dataclasses.replace(
+        with_share(run, np.zeros(DAYS.size), config), body={"residual_share": read.Column(share, "1")}
+    )
+    assert MADE["remission_after_lymphocytes"].make(made_up) == 100.0
+    assert MADE["months_to_remission"].make(made_up) == pytest.approx(100.0 / 30.4375, abs=0.1)

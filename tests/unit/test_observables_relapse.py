@@ -34,6 +34,7 @@ def course(run: Any, config: dict[str, Any] = CONFIG, **curves: Any) -> Any:
     """Return a run in which half survive the first hundred days, none of the rest dies, and others as said."""
     usual = {
         "relapse_risk": 0.3,
+        "overt_risk": np.where(DAYS < 150.0, 0.0, 0.2),
         "residual_share": np.where(DAYS < 0.0, 1e-4, 0.0),
         "residual_if_left": np.where(DAYS < 150.0, 1e-4, 0.2),
         "survival": np.where(DAYS < 100.0, 1.0, 0.5),
@@ -58,6 +59,16 @@ def test_death_before_a_late_relapse_counts_against_it(run: Any) -> None:
     assert made("nonrelapse_mortality", early) == pytest.approx(35.0)
 
 
+def test_a_relapse_that_lymphocytes_end_was_one(run: Any) -> None:
+    seen = course(run, relapse_risk=np.where(DAYS < 180.0, 0.3, 0.01))
+    assert made("relapse_probability", seen) == pytest.approx(30.0)
+    assert made("relapse_probability", course(run, residual_if_left=1e-4)) == pytest.approx(30.0)
+
+
+def test_slow_leukaemia_relapses_once_it_shows(run: Any) -> None:
+    assert made("overt_relapse_probability", course(run)) == pytest.approx(20.0)
+
+
 def test_leukaemia_before_the_graft_is_no_relapse(run: Any) -> None:
     seen = course(run, residual_if_left=np.where(DAYS < 0.0, 0.5, 1e-4), residual_share=np.where(DAYS < 0.0, 0.5, 0.0))
     assert made("relapse_incidence", seen) == pytest.approx(15.0)
@@ -76,9 +87,16 @@ def test_who_dies_of_a_relapse_that_came_does_not_die_without_one(run: Any) -> N
 )
 def test_every_patient_is_in_one_group(run: Any, acute: float, chronic: float, group: str) -> None:
     grade = np.where(np.abs(DAYS - 30.0) < 5.0, acute, 0.0)
-    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 150.0, chronic, 0.0))
+    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 140.0, chronic, 0.0))
     for name in ("no_gvhd", "acute_gvhd", "chronic_gvhd", "both_gvhd"):
         assert made(f"relapse_chance_{name}", seen) == (pytest.approx(0.3) if name == group else None)
+
+
+def test_chronic_disease_after_a_relapse_is_none_that_could_prevent_it(run: Any) -> None:
+    late = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0))
+    assert made("relapse_chance_no_gvhd", late) is not None
+    never_back = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0), residual_if_left=1e-4)
+    assert made("relapse_chance_chronic_gvhd", never_back) is not None
 
 
 def test_late_acute_disease_is_not_acute(run: Any) -> None:
@@ -95,8 +113,9 @@ def test_groups_by_flow_cytometry_before_conditioning(run: Any, share: float, po
 def test_nothing_where_it_is_not_followed(run: Any) -> None:
     ungrafted, unfollowed = CONFIG | {"events": []}, CONFIG | {"patient": {"disease": "aml"}}
     for config in (ungrafted, unfollowed):
-        for name in ("relapse_probability", "relapse_chance", "relapse_incidence", "nonrelapse_mortality"):
+        for name in ("relapse_probability", "overt_relapse_probability", "relapse_chance", "relapse_incidence"):
             assert made(name, course(run, config)) is None
+        assert made("nonrelapse_mortality", course(run, config)) is None
     assert made("relapse_incidence_mrd_negative", course(run, unfollowed)) is None
 
 

@@ -25,15 +25,14 @@ from abm.model.body.residue import (
     RESIDUAL,
     TOO_FEW,
     Residue,
-    ResidueRules,
     StemCells,
     read_residue,
 )
+from abm.model.body.restricted import RestrictedTCells
 from abm.model.rules import load_rules
 from abm.setup import load_model
 from tests.unit.body_case import Person, counts, make_body, tables
 
-RULES = ResidueRules(lsc_frequency=1e-5, memory_share=0.07, memory_loss=0.003)
 STEM = StemCells(
     wake=0.5, divide=0.6, renew=0.66, die=0.005, resting=0.3, open_share=0.55, per_agent=4e4, full=1e7, start=100.0
 )
@@ -43,7 +42,7 @@ HUMAN = resources.folder("scenarios") / "rules" / "human"
 
 def grown(stem: StemCells, days: float, step: float = 1 / 6, kill: float = 0.0, cellularity: float = 1.0) -> Residue:
     """Return residual leukaemia after some days under a constant loss rate of all stem cells."""
-    found = Residue(RULES, stem, 1)
+    found = Residue(stem, 1)
     for _ in range(round(days / step)):
         found.advance((kill * step, kill * step), cellularity, step)
     return found
@@ -82,7 +81,7 @@ def test_risk_is_that_of_single_cells_that_divide_and_die() -> None:
 
 def test_kill_without_growth_leaves_cells_by_poisson() -> None:
     stem = replace(STEM, divide=0.0, die=0.0)
-    found = Residue(RULES, stem, 1)
+    found = Residue(stem, 1)
     found.advance((log(1e2), log(1e2)), 1.0, 1 / 6)
     assert found.lineages_left == pytest.approx(1.0, rel=1e-6)
     assert found.risk == pytest.approx(1.0 - exp(-1.0), rel=1e-6)
@@ -91,15 +90,24 @@ def test_kill_without_growth_leaves_cells_by_poisson() -> None:
 def test_what_is_left_in_a_cohort_is_what_the_risk_says() -> None:
     n, found = 400, 0
     for seed in range(n):
-        one = Residue(RULES, replace(STEM, start=100.0), seed)
+        one = Residue(replace(STEM, start=100.0), seed)
         one.advance((log(1e2), log(1e2)), 1.0, 1 / 6)
         found += one.left > 0.0
     assert abs(found / n - one.risk) < 4.0 * (one.risk * (1.0 - one.risk) / n) ** 0.5
 
 
+@pytest.mark.parametrize(("mean", "size"), [(2.0, 1e5), (0.5, 1e6), (30.0, 2e4), (500.0, 1.3e3)])
+def test_it_is_overt_by_the_sizes_of_its_lineages(mean: float, size: float) -> None:
+    """Poisson many lineages of exponential size, drawn one by one."""
+    one, random = Residue(replace(STEM, start=mean), 1), np.random.default_rng(3)
+    one.log_growth = log(size)
+    sizes = [random.exponential(size, n).sum() for n in random.poisson(mean, 20_000)]
+    assert one.overt_risk == pytest.approx(np.mean(np.array(sizes) >= 0.05 * STEM.full), abs=0.015)
+
+
 def test_a_lineage_that_has_gone_does_not_come_back() -> None:
     for seed in range(50):
-        one, was = Residue(RULES, replace(STEM, start=5.0), seed), True
+        one, was = Residue(replace(STEM, start=5.0), seed), True
         for _ in range(300):
             one.advance((0.02, 0.02), 1.0, 1 / 6)
             assert was or one.left == 0.0
@@ -115,7 +123,7 @@ def test_an_empty_marrow_lets_it_grow_faster() -> None:
 
 
 def test_who_leads() -> None:
-    one = Residue(RULES, replace(STEM, start=STEM.per_agent * 20), 1)
+    one = Residue(replace(STEM, start=STEM.per_agent * 20), 1)
     assert (one.phase, one.risk) == (OVERT, 1.0)
     one.lead(TOO_FEW)
     assert one.phase == OVERT
@@ -130,21 +138,13 @@ def test_who_leads() -> None:
 
 
 def test_few_agents_at_the_start_are_numbers() -> None:
-    assert Residue(RULES, replace(STEM, start=STEM.per_agent * 2), 1).phase == RESIDUAL
+    assert Residue(replace(STEM, start=STEM.per_agent * 2), 1).phase == RESIDUAL
 
 
 def test_it_shows_once_it_is_an_agent_and_never_as_more_than_the_patch_needs() -> None:
     one = grown(replace(STEM, start=STEM.per_agent * 0.9), 0.0)
     assert one.agents == pytest.approx(0.9)
     assert grown(replace(STEM, start=STEM.per_agent * 3), 300.0).agents == ENOUGH
-
-
-def test_effectors_leave_memory_that_fades() -> None:
-    one = Residue(RULES, STEM, 1)
-    one.remember(1e6, 0.0)
-    assert one.memory == pytest.approx(7e4)
-    one.remember(0.0, log(2.0) / RULES.memory_loss)
-    assert one.memory == pytest.approx(3.5e4)
 
 
 def body_with(start: float, effectors: float = 0.0, *, seen: float = 1.0, steroid: float = 0.0) -> float:
@@ -154,17 +154,19 @@ def body_with(start: float, effectors: float = 0.0, *, seen: float = 1.0, steroi
     body.drugs.set_level(body.drugs.index("prednisolone"), steroid)
     table = counts(body, 4.0)
     for _ in range(60):
-        body.allo.effectors[GVH] = effectors
+        body.allo.effectors[GVH] = effectors / body.donor.ubiquitous_share
         body.advance(4.0, body.day + 4.0 / 24.0, table, ())
     assert body.residue is not None
     return body.residue.log_growth
 
 
 def test_donor_effectors_kill_it_as_far_as_it_is_seen_and_steroids_let_them() -> None:
-    alone, watched = body_with(100.0), body_with(100.0, 8.4e7)
-    assert alone - watched == pytest.approx(10.0 * 0.604 / 2.0, rel=0.1)
-    assert alone - body_with(100.0, 8.4e7, seen=0.5) == pytest.approx(0.5 * (alone - watched), rel=0.02)
-    assert alone - body_with(100.0, 8.4e7, steroid=1.0) == pytest.approx(0.4 * (alone - watched), rel=0.02)
+    half = tables().residue.lsc_kill_half
+    alone, watched = body_with(100.0), body_with(100.0, half)
+    assert alone - watched == pytest.approx(10.0 * tables().residue.lsc_kill / 2.0, rel=0.1)
+    assert alone - body_with(100.0, 100.0 * half) == pytest.approx(2.0 * (alone - watched), rel=0.1)
+    assert alone - body_with(100.0, half, seen=0.5) == pytest.approx(0.5 * (alone - watched), rel=0.05)
+    assert alone - body_with(100.0, half, steroid=1.0) == pytest.approx(0.4 * (alone - watched), rel=0.05)
 
 
 def test_drugs_kill_it_as_they_kill_agents() -> None:
@@ -197,7 +199,10 @@ def test_files_carry_it_on() -> None:
         first.advance(4.0, first.day + 4.0 / 24.0, counts(first, 4.0), ())
     second.unpack(first.pack())
     assert second.observables() == first.observables()
-    assert make_body().pack().keys() == first.pack().keys() - {f"residue.{name}" for name in Residue.STATE}
+    assert make_body().pack().keys() == first.pack().keys() - {
+        *(f"residue.{name}" for name in Residue.STATE),
+        *(f"restricted.{name}" for name in RestrictedTCells.STATE),
+    }
 
 
 # ------------------------------------------------------------------------------------------------- scenarios
@@ -245,6 +250,7 @@ WRONG = {
         'disease = "aml"\nblast_fraction = 0.1\nlsc_frequency = 2', "", "patient.lsc_frequency", "found 2",
     ),
     "negative immunogenicity": ("leukaemia_immunogenicity = -1", "", "patient.leukaemia_immunogenicity", "found -1"),
+    "negative restricted": ("restricted_alloreactivity = -1", "", "patient.restricted_alloreactivity", "found -1"),
     "negative sensitivity": ("leukaemia_sensitivity = -1", "", "patient.leukaemia_sensitivity", "found -1"),
     "antibodies": (
         'disease = "all"\nblast_fraction = 0.1\nresidual_leukaemia = true',
@@ -273,10 +279,19 @@ def test_a_species_without_the_table_is_told(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("name", "value"), [("lsc_frequency", "0"), ("memory_share", "1.5"), ("memory_loss", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lsc_frequency", "0"),
+        ("lsc_kill", "-1"),
+        ("lsc_kill_half", "0"),
+        ("memory_share", "1.5"),
+        ("memory_loss", "-1"),
+    ],
+)
 def test_bad_numbers_of_the_table(tmp_path: Path, name: str, value: str) -> None:
     lines = (HUMAN / "residue.csv").read_text(encoding="utf-8").splitlines()
-    lines = [f"{name},{value},{line.split(',', 2)[2]}" if line.startswith(name) else line for line in lines]
+    lines = [f"{name},{value},{line.split(',', 2)[2]}" if line.startswith(f"{name},") else line for line in lines]
     (tmp_path / "residue.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"residue.csv.*{name}"):
         read_residue(tmp_path)

@@ -45,6 +45,7 @@ from abm.model.body.parameters import (
 )
 from abm.model.body.repertoire import CLASSES, OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.restricted import RestrictedTCells
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.philox import Ahead
@@ -102,8 +103,12 @@ class Body:
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self._start_immunity(patient, seed)
         self.residue: residue.Residue | None = None
+        self.restricted: RestrictedTCells | None = None
         if tables.residue is not None and scale.leukaemia is not None:
-            self.residue = residue.Residue(tables.residue, scale.leukaemia, seed)
+            self.residue = residue.Residue(scale.leukaemia, seed)
+            usual = find_donor(tables.donors, patient.donor)
+            pair = usual.graft_versus_host * (1.0 - usual.ubiquitous_share) * patient.restricted_alloreactivity
+            self.restricted = RestrictedTCells(tables.residue, pair)
         self.watch = watch or Watch()
         self.escaped = escape.start(self)
         self.turn = 0.0
@@ -201,7 +206,7 @@ class Body:
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
-        for dose in giving.due(doses, population):
+        for dose in giving.due(doses, population, residue.share(self)):
             giving.give(self, dose)
         self.blood.transfuse(day)
         self.infections.advance(threats.host(self), day, step_h)
@@ -385,10 +390,8 @@ class Body:
         )
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-        if self.residue is not None:
-            found += [(self.residue, "residue")]
-        if self.escaped is not None:
-            found += [(self.escaped, "escaped")]
+        own = ("residue", "restricted", "escaped")
+        found += [(part, name) for name in own if (part := getattr(self, name)) is not None]
         if self.disease is not None:
             found.append((self.disease, "disease"))
             found += [(part, name) for name, part in self.disease.followers.items()]

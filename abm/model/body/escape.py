@@ -29,7 +29,7 @@ def start(body: Body) -> residue.Residue | None:
     stem, rules = body.scale.leukaemia, body.tables.residue
     if stem is None or rules is None or not body.watch.classes:
         return None
-    return residue.Residue(rules, replace(stem, start=stem.start * body.watch.unseen), body.seed, DRAW)
+    return residue.Residue(replace(stem, start=stem.start * body.watch.unseen), body.seed, DRAW)
 
 
 def agents(body: Body, population: NDArray[np.int64], seen: NDArray[np.int64] | None) -> int:
@@ -61,9 +61,10 @@ def follow(body: Body, population: NDArray[np.int64], seen: NDArray[np.int64] | 
     """
     unseen = agents(body, population, seen)
     residue.follow(body, population, step_h, unseen, directed(body, population, seen))
-    if body.escaped is not None:
+    rules = body.tables.residue
+    if body.escaped is not None and rules is not None:
         body.escaped.lead(unseen)
-        body.escaped.advance(residue.kills(body, step_h), body.cellularity, step_h / HOURS_PER_DAY)
+        body.escaped.advance(residue.kills(body, rules, step_h), body.cellularity, step_h / HOURS_PER_DAY)
 
 
 #: What is measured of it: unit and meaning by name; 0 in patients in whom it is not followed.

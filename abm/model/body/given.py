@@ -91,6 +91,10 @@ class Patient(Protocol):
     def leukaemia_immunogenicity(self) -> float:
         """Kill of leukaemic cells by lymphocytes, relative to that of other cells of the host."""
 
+    @property
+    def restricted_alloreactivity(self) -> float:
+        """Precursors that recognise blood cells alone, relative to the usual pair of this donor type."""
+
 
 @dataclass(frozen=True)
 class Scale:

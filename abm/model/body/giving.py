@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from abm.model.body.dose import Dose
 
 
-def due(doses: Sequence[Dose], population: NDArray[np.int64]) -> list[Dose]:
+def due(doses: Sequence[Dose], population: NDArray[np.int64], followed: float = 0.0) -> list[Dose]:
     """Return the doses that are given, among them cells for a leukaemia only while there is enough of it.
 
     Args:
         doses: what the schedule says.
         population: resident cells of the patch by kind and origin.
+        followed: leukaemic share of the marrow by the numbers that follow it below one agent.
     """
     if not any(dose.if_blast_fraction for dose in doses):
         return list(doses)
-    share = int(population[list(LEUKAEMIC)].sum()) / max(int(population.sum()), 1)
+    share = max(int(population[list(LEUKAEMIC)].sum()) / max(int(population.sum()), 1), followed)
     return [dose for dose in doses if share >= dose.if_blast_fraction]
 
 
@@ -72,6 +73,8 @@ def _bleed(body: Body, share: float) -> None:
     for direction in (GVH, HVG):
         body.allo.survive(direction, kept, kept)
     body.engineered.survive(kept, kept)
+    if body.restricted is not None:
+        body.restricted.survive(kept, kept)
     if body.disease is not None:
         body.disease.survive_of(slice(None), kept)
 
@@ -102,6 +105,8 @@ def infuse(body: Body, graft: Dose) -> None:
         hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
         body.allo.precursors[GVH] += graft.cd3 * body.donor.graft_versus_host
+        if body.restricted is not None:
+            body.restricted.infuse(graft.cd3)
     if graft.kind == "graft":
         body.grafted = 1.0
         theirs = np.zeros_like(body.lymphocytes.pools)

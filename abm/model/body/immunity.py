@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course
+from abm.model.body import hiv_course, residue
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
@@ -41,8 +41,8 @@ def survive_drugs(body: Body, step_h: float) -> None:
         for direction in (GVH, HVG):
             body.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
         body.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
-        if body.residue is not None:
-            body.residue.memory *= exp(-resting - memory)
+        if body.restricted is not None:
+            body.restricted.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
     if body.disease is not None:
@@ -80,6 +80,8 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         if survival < 1.0:
             body.lymphocytes.pools[:, victims] *= survival
             body.allo.survive(mirror, survival, survival)
+            if mirror == GVH and body.restricted is not None:
+                body.restricted.survive(survival, survival)
             if body.hiv is not None:
                 body.hiv.survive_of(victims, survival)
             if body.disease is not None:
@@ -95,7 +97,11 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
 def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> None:
     """Advance alloreactive cells and organs; what the thymus loses with them."""
     loss_before = body.allo.immune_loss.tolist()
-    body.allo.advance(_surroundings(body, population), step_h)
+    around = _surroundings(body, population)
+    body.allo.advance(around, step_h)
+    if body.restricted is not None:
+        memory_growth = body.lymphocytes.rules.cd8_growth * body.lymphopenia[1]
+        body.restricted.advance(body.allo, around, memory_growth, step_h)
     gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))
     if gained > 0.0:
         body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_gvhd * gained)
@@ -116,10 +122,12 @@ def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
     host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
     reference = body.scale.reference_cellularity
     everywhere = body.lymphocytes.pools + population[list(POOLS)] * body.scale.cells_per_agent
+    visible = int(residents[list(BLASTS)].sum()) / reference
+    leukaemia = max(visible, residue.share(body))
     return Surroundings(
-        host_apc=min(host / reference, 1.0) if body.grafted else 1.0,
+        host_apc=min(host / reference + (leukaemia - visible), 1.0) if body.grafted else 1.0,
         donor_antigen=min(donor / reference, 1.0),
-        leukaemia=min(int(residents[list(BLASTS)].sum()) / reference, 1.0),
+        leukaemia=min(leukaemia, 1.0),
         priming=1.0 + body.exhaustion.rules.ctla4_priming * body.antibodies.blocked(CTLA_4_AXIS),
         unbraked=body.antibodies.blocked(PD_1_AXIS),
         unregulated=allowed_growth(everywhere, float(body.allo.effectors[GVH]), body.allo.rules),

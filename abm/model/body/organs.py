@@ -188,11 +188,8 @@ class Alloimmunity(Packed):
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, inflammation, host_apc = self.rules, y[0], y[1]
         precursors, effectors, primed, exhausted, immune, injury = y[2:4], y[4:6], y[6:8], y[8:10], y[10:13], y[13:16]
-        square = inflammation * inflammation
-        danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
-        seen = (danger + by_leukaemia * (1.0 - danger), r.rejection_danger * around.donor_antigen)
-        signals = [level * (host_apc * around.activation) for level in seen]
+        rejection = r.rejection_danger * around.donor_antigen
+        signals = [self.host_signal(inflammation, host_apc, around), rejection * (host_apc * around.activation)]
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
         signals[GVH] += r.activation_without_pd1 * around.unbraked * shown * around.activation
         kill = self.tissue_kill(effectors[GVH]) * around.killing
@@ -203,7 +200,7 @@ class Alloimmunity(Packed):
         started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
         awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
         allowed = (around.proliferation * around.unregulated, around.proliferation)
-        growth = [self._growth(signals[d], effectors[d], primed[d]) * allowed[d] for d in (GVH, HVG)]
+        growth = [self.growth(signals[d], effectors[d], primed[d]) * allowed[d] for d in (GVH, HVG)]
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
@@ -221,7 +218,14 @@ class Alloimmunity(Packed):
             *(-r.tissue_repair * x for x in injury),
         ]
 
-    def _growth(self, signal: float, effectors: float, primed: float) -> float:
+    def host_signal(self, inflammation: float, host_apc: float, around: Surroundings) -> float:
+        """Return how strongly antigen-presenting cells of the host activate T cells of the donor."""
+        r, square = self.rules, inflammation * inflammation
+        danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
+        by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
+        return (danger + by_leukaemia * (1.0 - danger)) * (host_apc * around.activation)
+
+    def growth(self, signal: float, effectors: float, primed: float) -> float:
         """Return the growth rate of effectors per day, as far as the body and their burst have room."""
         r = self.rules
         room = 1.0 - effectors / r.effector_capacity - effectors / max(primed * r.effector_burst, _ONE_CELL)

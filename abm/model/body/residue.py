@@ -7,8 +7,8 @@ where there is room, renew themselves, die, by drugs and by donor T cells as wel
 has a closed form (Kendall, Ann Math Stat 1948), so that the risk needs no cohort; whether one is left in this patient
 is decided by one draw for the whole course. Once they are an agent again they come to the patch by the blood.
 
-Donor T cells kill as in the mean-field GVHD model. Of those that recognise blood cells alone a share stays as memory:
-their antigen is gone once the blood is the donor's, so that only leukaemia keeps meeting them.
+Donor T cells kill them, those that see all tissue and those that see blood cells alone, which stay as memory
+(:mod:`abm.model.body.restricted`): few of them suffice, but many do not kill much faster.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from abm import endpoints as ends
 from abm.cells import Cycle, Kind
 from abm.errors import ConfigError
 from abm.exactmath import exp, log
@@ -46,13 +47,16 @@ _TWO32 = 4294967296.0
 
 @dataclass(frozen=True)
 class ResidueRules:
-    """Stem cells in life, and the memory of donor T cells."""
+    """Stem cells in life, their kill by donor T cells, and the memory of these."""
 
     lsc_frequency: float = in_unit("1")
+    lsc_kill: float = in_unit("1/d")
+    lsc_kill_half: float = in_unit("cells")
     memory_share: float = in_unit("1")
     memory_loss: float = in_unit("1/d")
 
 
+_NOT_ZERO = ("lsc_frequency", "lsc_kill_half")
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for f in fields(ResidueRules)}
 
 
@@ -63,8 +67,8 @@ def read_residue(folder: Folder) -> ResidueRules | None:
         return None
     values = read_values(path, UNITS)
     for name, value in values.items():
-        low_end = ">= 0" if name != "lsc_frequency" else "> 0"
-        if value < 0.0 or (value == 0.0 and name == "lsc_frequency"):
+        low_end = ">= 0" if name not in _NOT_ZERO else "> 0"
+        if value < 0.0 or (value == 0.0 and name in _NOT_ZERO):
             raise ConfigError(f"expected a number {low_end}, found {value:g}", file=path, key=name)
         if UNITS[name] == "1" and value > 1.0:
             raise ConfigError(f"expected a share up to 1, found {value:g}", file=path, key=name)
@@ -108,19 +112,18 @@ class Residue(Packed):
         log_growth: logarithm of what has become of each, on average, since.
         losses: integral of their loss rate over their growth: 1 / (1 + losses) of the lineages are left.
         resting: resting share.
-        memory: donor T cells that remember antigens of host blood cells.
     """
 
-    STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting", "memory")
+    STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting")
 
-    def __init__(self, rules: ResidueRules, stem: StemCells, seed: int, draw: int = 0) -> None:
+    def __init__(self, stem: StemCells, seed: int, draw: int = 0) -> None:
         """Start with what the patient has; ``seed`` is that of the run, ``draw`` the number that decides."""
-        self.rules, self.stem = rules, stem
+        self.stem = stem
         self._luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256 + draw)[0] / _TWO32
         self.seen = stem.start / stem.per_agent
         self.phase = OVERT if self.seen >= TOO_FEW else RESIDUAL
         self.cells, self.log_growth, self.losses = stem.start, 0.0, 0.0
-        self.resting, self.memory = stem.resting, 0.0
+        self.resting = stem.resting
 
     # ------------------------------------------------------------------------------------------------- in time
 
@@ -181,10 +184,6 @@ class Residue(Packed):
         crowd = 1.0 - (1.0 - self.stem.open_share) * cube * cube  # all six neighbours are taken
         return crowd * max(1.0 - self.share_if_left, 0.0)
 
-    def remember(self, ended: float, days: float) -> None:
-        """Keep a share of the T cells that end their response, of those that see blood cells alone."""
-        self.memory = self.memory * exp(-self.rules.memory_loss * days) + self.rules.memory_share * ended
-
     # ------------------------------------------------------------------------------------------------- what is left
 
     @property
@@ -196,6 +195,26 @@ class Residue(Packed):
     def risk(self) -> float:
         """Probability that any stem cell is left in somebody with this course."""
         return 1.0 if self.phase == OVERT else 1.0 - exp(-min(self.lineages_left, 700.0))
+
+    @property
+    def overt_risk(self) -> float:
+        """Probability that leukaemia is overt in somebody with this course.
+
+        Lineages that are left are Poisson in number, each exponential in size (the limit of Kendall's geometric law).
+        """
+        if self.phase == OVERT:
+            return 1.0 if self.share_if_left >= ends.RELAPSE else 0.0
+        mean, size = self.lineages_left, self._mean_size
+        least = ends.RELAPSE * self.stem.full
+        if mean > _MANY or mean == 0.0 or least > 700.0 * size:
+            return 1.0 if mean * size >= least else 0.0
+        chance, term, fewer, found = exp(-mean), exp(-least / size), 0.0, 0.0
+        for n in range(1, 4 * int(_MANY)):
+            chance *= mean / n  # of n lineages
+            fewer += term  # that n of them reach so many cells
+            term *= least / size / n
+            found += chance * fewer
+        return found
 
     @property
     def left(self) -> float:
@@ -236,13 +255,19 @@ class Residue(Packed):
         return float(n)
 
 
-def kills(body: Body, step_h: float) -> tuple[float, float]:
+def share(body: Body) -> float:
+    """Return the leukaemic share of the marrow by the numbers, 0-1; 0 while the patch leads."""
+    residue = body.residue
+    return min(residue.left / residue.stem.full, 1.0) if residue is not None and residue.phase == RESIDUAL else 0.0
+
+
+def kills(body: Body, rules: ResidueRules, step_h: float) -> tuple[float, float]:
     """Return -ln(survival) of resting and cycling stem cells in a step, by drugs, radiation and donor T cells."""
-    residue, rules = body.residue, body.allo.rules
-    memory = 0.0 if residue is None else residue.memory
-    watching = float(body.allo.effectors[GVH]) + body.chronic.effectors + memory
+    of_all_tissue = float(body.allo.effectors[GVH]) * body.donor.ubiquitous_share
+    restricted = 0.0 if body.restricted is None else body.restricted.watching
+    watching = of_all_tissue + body.chronic.effectors + restricted
     able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
-    rate = able * rules.blood_kill * watching / (rules.blood_kill_half + watching)
+    rate = able * rules.lsc_kill * watching / (rules.lsc_kill_half + watching)
     by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
     resting, cycling = (float(by_drug[cycle]) + rate * step_h / HOURS_PER_DAY for cycle in Cycle)
     return resting, cycling
@@ -258,15 +283,13 @@ def follow(body: Body, population: NDArray[np.int64], step_h: float, unseen: int
         unseen: stem-cell agents that are followed elsewhere, because no engineered T cell sees them.
         directed: rate at which engineered T cells kill the others, 1/d.
     """
-    residue = body.residue
-    if residue is None:
+    residue, rules = body.residue, body.tables.residue
+    if residue is None or rules is None:
         return
     residue.lead(int(population[Kind.LSC].sum()) - unseen)
-    days, rules = step_h / HOURS_PER_DAY, body.allo.rules
-    resting, cycling = (loss + directed * days for loss in kills(body, step_h))
+    days = step_h / HOURS_PER_DAY
+    resting, cycling = (loss + directed * days for loss in kills(body, rules, step_h))
     residue.advance((resting, cycling), body.cellularity, days)
-    ended = float(body.allo.effectors[GVH]) * (1.0 - body.donor.ubiquitous_share)
-    residue.remember(rules.effector_death * ended * days, days)
 
 
 #: What is measured of it: unit and meaning by name; 0 in patients in whom it is not followed.
@@ -274,6 +297,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "residual_stem_cells": ("cells", "leukaemic stem cells of the whole marrow, by the patch while it holds enough"),
     "residual_share": ("fraction", "leukaemic share of the marrow that these amount to"),
     "residual_if_left": ("fraction", "the same in somebody with this course in whom any is left"),
+    "overt_risk": ("fraction", "probability that this is 5 % of the marrow or more in somebody with this course"),
     "relapse_risk": ("fraction", "probability that leukaemic stem cells are left in somebody with this course"),
 }
 
@@ -283,5 +307,5 @@ def observables(residue: Residue | None) -> dict[str, float]:
     if residue is None:
         return dict.fromkeys(OBSERVABLES, 0.0)
     left = residue.left
-    values = (left, left / residue.stem.full, residue.share_if_left, residue.risk)
+    values = (left, left / residue.stem.full, residue.share_if_left, residue.overt_risk, residue.risk)
     return dict(zip(OBSERVABLES, values, strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import Kind, Origin, Specificity
+from abm.model.body import residue
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.immune import INDEX
 from abm.model.body.infection import BACTERIA, FUNGI, PATHOGENS, Host
@@ -84,7 +85,8 @@ def febrile_neutropenia(body: Body) -> int:
 
 def illness(body: Body, population: NDArray[np.int64]) -> Illness:
     """Return what threatens besides low counts; ``population``: resident cells of the patch by kind and origin."""
-    leukaemia = min(int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity, 1.0)
+    visible = int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity
+    leukaemia = min(max(visible, residue.share(body)), 1.0)
     injury = total(body.allo.injury_loss.tolist()) / len(ORGANS)
     protected = body.drugs.inhibition("bacteria")
     return Illness(body.allo.grade(), body.chronic.severity, leukaemia, injury, protected)
