@@ -33,6 +33,11 @@ class Person:
     leukaemia_sensitivity: float = 1.0
     leukaemia_immunogenicity: float = 1.0
 
+    @property
+    def donor_type(self) -> str:
+        """The donor's name in donors.csv."""
+        return self.donor
+
 
 def tables(species: str = "human") -> Tables:
     """Return the shipped rule tables of the body."""

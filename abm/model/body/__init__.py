@@ -87,7 +87,7 @@ class Body:
         weight = patient.weight_kg
         self.tables, self.scale, self.seed, self.weight_kg = tables, scale, seed, weight
         self.hiv = hiv_course.make(tables, patient, exposure, seed)
-        self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
+        self.donor = find_donor(tables.donors, patient.donor_type).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -115,7 +115,7 @@ class Body:
         """Fill the pools of lymphocytes; nobody is activated."""
         tables, scale, weight = self.tables, self.scale, self.weight_kg
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
-        self.clones = Clones(tables.clones, seed, _persons(patient.donor))
+        self.clones = Clones(tables.clones, seed, _persons(patient.donor_type))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
@@ -130,7 +130,7 @@ class Body:
             scale.cells_per_agent / self.allo.rules.effector_enrichment,
         )
         self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
-        foreign = tables.repertoires[patient.donor]
+        foreign = tables.repertoires[patient.donor_type]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
         self.virus_specific = {virus: threats.shares_of(self.repertoires, virus) for virus in threats.VIRUSES}
         self.usual_defence = threats.defenders(self)

@@ -60,7 +60,7 @@ class Patient(Protocol):
         """Age; sets the thymus."""
 
     @property
-    def donor(self) -> str:
+    def donor_type(self) -> str:
         """Donor type, a name of ``donors.csv``."""
 
     @property
