@@ -165,7 +165,9 @@ class Patient(Infected, Exposed, Leukaemic):
     autoreactivity: Annotated[
         float, parameter("1", "myelin-reactive T cells at the start, over those of the usual patient", ge=0, le=1000)
     ] = 1.0
-
+    gvhd_susceptibility: Annotated[
+        float, parameter("1", "rate at which alloreactive T cells kill tissue, over the usual one", gt=0, le=100)
+    ] = 1.0
     preexisting_mutants: Annotated[
         float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
     ] = 1.0

@@ -27,6 +27,7 @@ class Person:
     donor: str = "sibling"
     alloreactivity: float = 1.0
     autoreactivity: float = 1.0
+    gvhd_susceptibility: float = 1.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0

@@ -120,7 +120,8 @@ class Body:
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
-        self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        organ_rules = section(OrganRules, tables.values, weight)
+        self.allo = Alloimmunity(organ_rules, self.donor, scale.cells_per_agent, patient.gvhd_susceptibility)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft

@@ -72,6 +72,10 @@ class Patient(Protocol):
         """T cells that know their own in an autoimmune disease, relative to the usual patient."""
 
     @property
+    def gvhd_susceptibility(self) -> float:
+        """Rate at which alloreactive T cells kill this patient's tissue, relative to the usual one."""
+
+    @property
     def cmv_carrier(self) -> bool:
         """Whether the patient carries latent cytomegalovirus."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from abm.cells import Kind, Origin, Specificity
 from abm.errors import ConfigError
-from abm.exactmath import exp
+from abm.exactmath import exp, power
 from abm.model.body.immune import Arrival
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import OrganRules
@@ -136,9 +136,9 @@ class Alloimmunity(Packed):
         "waiting",
     )
 
-    def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float) -> None:
-        """Start healthy, without alloreactive cells."""
-        self.rules, self.donor = rules, donor
+    def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float, susceptibility: float = 1.0) -> None:
+        """Start healthy, without alloreactive cells; tissue is killed ``susceptibility`` times as fast as usual."""
+        self.rules, self.donor, self._susceptibility = rules, donor, susceptibility
         self._cells_per_agent = cells_per_agent
         self._crowd = max(rules.priming_half * donor.graft_versus_host, _ONE_CELL)  # each antigen has its own crowd
         self._organ_kill = [float(getattr(rules, f"{organ}_kill")) for organ in ORGANS]
@@ -199,17 +199,22 @@ class Alloimmunity(Packed):
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
-        meeting = (precursors[GVH] / (1.0 + precursors[GVH] / self._crowd), precursors[HVG])
+        crowded = 1.0 + precursors[GVH] / self._crowd
+        meeting = (precursors[GVH] / crowded * power(crowded, r.priming_slope), precursors[HVG])
         started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
         awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
         allowed = (around.proliferation * around.unregulated, around.proliferation)
-        growth = [self._growth(signals[d], effectors[d], primed[d]) * allowed[d] for d in (GVH, HVG)]
+        bursts = (r.effector_burst, r.rejection_burst)
+        growth = [self._growth(signals[d], effectors[d], primed[d] * bursts[d]) * allowed[d] for d in (GVH, HVG)]
+        progeny = (1.0 + (r.programmed_burst - 1.0) * seen[GVH] * allowed[GVH], 1.0)
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
             *(-cells for cells in started),
             *(
-                started[d] + effectors[d] * (growth[d] - r.effector_death) + awoken[d] * r.reinvigorated_yield
+                started[d] * progeny[d]
+                + effectors[d] * (growth[d] - r.effector_death)
+                + awoken[d] * r.reinvigorated_yield
                 for d in (GVH, HVG)
             ),
             *started,
@@ -221,15 +226,15 @@ class Alloimmunity(Packed):
             *(-r.tissue_repair * x for x in injury),
         ]
 
-    def _growth(self, signal: float, effectors: float, primed: float) -> float:
-        """Return the growth rate of effectors per day, as far as the body and their burst have room."""
+    def _growth(self, signal: float, effectors: float, most: float) -> float:
+        """Return the growth rate of effectors per day, as far as the body and their burst (``most``) have room."""
         r = self.rules
-        room = 1.0 - effectors / r.effector_capacity - effectors / max(primed * r.effector_burst, _ONE_CELL)
+        room = 1.0 - effectors / r.effector_capacity - effectors / max(most, _ONE_CELL)
         return signal * r.effector_growth * max(room, 0.0)
 
     def tissue_kill(self, effectors: float) -> float:
         """Return the rate at which this many effectors kill epithelium, per day."""
-        return self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
+        return self._susceptibility * self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
 
     def survival_of_other_side(self, direction: int, step_h: float) -> float:
         """Return the share of lymphocytes that survives the effectors of ``direction`` for ``step_h`` hours."""
