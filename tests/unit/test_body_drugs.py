@@ -198,7 +198,7 @@ def test_immunosuppressants_inhibit_together() -> None:
     drugs.set_level(drugs.index("tacrolimus"), 0.5)
     assert drugs.inhibition("activation") == pytest.approx(0.8)
     drugs.set_level(drugs.index("mycophenolate"), 1.0)
-    assert drugs.inhibition("proliferation") == pytest.approx(0.55)
+    assert drugs.inhibition("proliferation") == pytest.approx(0.6)
     assert drugs.inhibition("killing") == 0.0
     assert drugs.concentrations()["tacrolimus"] == 0.5
 
