@@ -16,6 +16,16 @@ from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
 
+#: Types of donors.csv by donor and matched HLA alleles of 8.
+MATCHED = {
+    "sibling": {8: "sibling"},
+    "unrelated": {8: "unrelated", 7: "mismatched"},
+    "mismatched": {7: "mismatched"},
+    "haplo": dict.fromkeys(range(4, 8), "haplo"),
+    "cord": dict.fromkeys(range(4, 9), "cord"),
+    "twin": {8: "twin"},
+    "autologous": {8: "autologous"},
+}
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -142,6 +152,10 @@ class Patient(Infected, Exposed, Leukaemic):
         Literal["sibling", "unrelated", "mismatched", "haplo", "cord", "twin", "autologous"],
         parameter("", "who the graft comes from; sets how many T cells recognise the host"),
     ] = "sibling"
+    hla_match: Annotated[
+        int | None,
+        parameter("of 8", "matched alleles of HLA-A, -B, -C and -DRB1; absent: as usual for the donor", ge=4, le=8),
+    ] = None
     alloreactivity: Annotated[
         float,
         parameter(
@@ -151,7 +165,9 @@ class Patient(Infected, Exposed, Leukaemic):
     autoreactivity: Annotated[
         float, parameter("1", "myelin-reactive T cells at the start, over those of the usual patient", ge=0, le=1000)
     ] = 1.0
-
+    gvhd_susceptibility: Annotated[
+        float, parameter("1", "rate at which alloreactive T cells kill tissue, over the usual one", gt=0, le=100)
+    ] = 1.0
     preexisting_mutants: Annotated[
         float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
     ] = 1.0
@@ -169,6 +185,20 @@ class Patient(Infected, Exposed, Leukaemic):
             msg = '1 for a patient without multiple sclerosis (or disease = "ms")'
             raise ValueError(msg)
         return value
+
+    @field_validator("hla_match")
+    @classmethod
+    def _of_donor(cls, value: int | None, info: ValidationInfo) -> int | None:
+        known = MATCHED.get(info.data.get("donor", ""), {})
+        if value is not None and known and value not in known:
+            msg = f"{' or '.join(map(str, sorted(known)))} (of 8) for this donor"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def donor_type(self) -> str:
+        """The donor's name in donors.csv."""
+        return self.donor if self.hla_match is None else MATCHED[self.donor][self.hla_match]
 
     @field_validator("blast_fraction")
     @classmethod

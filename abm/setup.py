@@ -128,7 +128,7 @@ def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
     """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
-    alike = find_donor(tables.donors, config.patient.donor).shares_antigens
+    alike = find_donor(tables.donors, config.patient.donor_type).shares_antigens
     healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
     shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
     for index, event in enumerate(config.events):
@@ -367,7 +367,7 @@ def make_watch(model: Model) -> Watch:
     """Return the receptor classes that the schedule brings, which kinds show what they see, and antigens of drugs."""
     given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
     classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
-    recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor]
+    recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor_type]
     masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
     shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
     names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}

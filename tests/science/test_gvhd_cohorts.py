@@ -38,7 +38,7 @@ def surely_positive(gain: np.ndarray) -> bool:
         ("gvhd_blood_atg", "gvhd_blood"),
         ("gvhd_cd34_low", "gvhd_cd34_middle"),
         ("gvhd_cd34_middle", "gvhd_cd34_high"),
-        ("gvhd_cd34_high", "gvhd_sibling"),
+        ("gvhd_cd34_middle", "gvhd_sibling"),
     ],
 )
 def test_disparity_raises_and_fewer_t_cells_lower_alloreactivity(low: str, high: str) -> None:

@@ -27,12 +27,18 @@ class Person:
     donor: str = "sibling"
     alloreactivity: float = 1.0
     autoreactivity: float = 1.0
+    gvhd_susceptibility: float = 1.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0
     leukaemia_sensitivity: float = 1.0
     leukaemia_immunogenicity: float = 1.0
     restricted_alloreactivity: float = 1.0
+
+    @property
+    def donor_type(self) -> str:
+        """The donor's name in donors.csv."""
+        return self.donor
 
 
 def tables(species: str = "human") -> Tables:

@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
-from abm.model.body import engagement, escape, giving, hiv_course, immunity, report, residue, targets, threats
+from abm.model.body import (
+    engagement,
+    escape,
+    giving,
+    hiv_course,
+    immunity,
+    report,
+    residue,
+    restricted,
+    targets,
+    threats,
+)
 from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
@@ -45,7 +56,6 @@ from abm.model.body.parameters import (
 )
 from abm.model.body.repertoire import CLASSES, OWN, Share, alloreactive_shares, draw_classes
 from abm.model.body.report import OBSERVABLES
-from abm.model.body.restricted import RestrictedTCells
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.philox import Ahead
@@ -88,7 +98,7 @@ class Body:
         weight = patient.weight_kg
         self.tables, self.scale, self.seed, self.weight_kg = tables, scale, seed, weight
         self.hiv = hiv_course.make(tables, patient, exposure, seed)
-        self.donor = find_donor(tables.donors, patient.donor).of_pair(patient.alloreactivity)
+        self.donor = find_donor(tables.donors, patient.donor_type).of_pair(patient.alloreactivity)
         self.blood = Blood(section(BloodRules, tables.values, weight))
         cytokine_rules = section(CytokineRules, tables.values, weight)
         self.cytokines = Cytokines(cytokine_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
@@ -102,13 +112,7 @@ class Body:
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self._start_immunity(patient, seed)
-        self.residue: residue.Residue | None = None
-        self.restricted: RestrictedTCells | None = None
-        if tables.residue is not None and scale.leukaemia is not None:
-            self.residue = residue.Residue(scale.leukaemia, seed)
-            usual = find_donor(tables.donors, patient.donor)
-            pair = usual.graft_versus_host * (1.0 - usual.ubiquitous_share) * patient.restricted_alloreactivity
-            self.restricted = RestrictedTCells(tables.residue, pair)
+        self.residue, self.restricted = residue.start(self), restricted.start(self)
         self.watch = watch or Watch()
         self.escaped = escape.start(self)
         self.turn = 0.0
@@ -121,12 +125,13 @@ class Body:
         """Fill the pools of lymphocytes; nobody is activated."""
         tables, scale, weight = self.tables, self.scale, self.weight_kg
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
-        self.clones = Clones(tables.clones, seed, _persons(patient.donor))
+        self.clones = Clones(tables.clones, seed, _persons(patient.donor_type))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
-        self.allo = Alloimmunity(section(OrganRules, tables.values, weight), self.donor, scale.cells_per_agent)
+        organ_rules = section(OrganRules, tables.values, weight)
+        self.allo = Alloimmunity(organ_rules, self.donor, scale.cells_per_agent, patient.gvhd_susceptibility)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
         self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
@@ -136,7 +141,7 @@ class Body:
             scale.cells_per_agent / self.allo.rules.effector_enrichment,
         )
         self.repertoires = {Origin.HOST: tables.repertoires[OWN]}
-        foreign = tables.repertoires[patient.donor]
+        foreign = tables.repertoires[patient.donor_type]
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
         self.virus_specific = {virus: threats.shares_of(self.repertoires, virus) for virus in threats.VIRUSES}
         self.usual_defence = threats.defenders(self)

@@ -60,7 +60,7 @@ class Patient(Protocol):
         """Age; sets the thymus."""
 
     @property
-    def donor(self) -> str:
+    def donor_type(self) -> str:
         """Donor type, a name of ``donors.csv``."""
 
     @property
@@ -70,6 +70,10 @@ class Patient(Protocol):
     @property
     def autoreactivity(self) -> float:
         """T cells that know their own in an autoimmune disease, relative to the usual patient."""
+
+    @property
+    def gvhd_susceptibility(self) -> float:
+        """Rate at which alloreactive T cells kill this patient's tissue, relative to the usual one."""
 
     @property
     def cmv_carrier(self) -> bool:

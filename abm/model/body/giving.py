@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import Kind
-from abm.model.body import hiv_course
+from abm.model.body import families, hiv_course
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
@@ -104,7 +104,9 @@ def infuse(body: Body, graft: Dose) -> None:
     if body.hiv is not None:
         hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
-        body.allo.precursors[GVH] += graft.cd3 * body.donor.graft_versus_host
+        reactive = graft.cd3 * body.donor.graft_versus_host
+        found = (reactive * body.allo.rules.family_share, body.seed, int(graft.origin), int(body.infections.turn))
+        body.allo.precursors[GVH] += reactive * families.harvest(*found)
         if body.restricted is not None:
             body.restricted.infuse(graft.cd3)
     if graft.kind == "graft":

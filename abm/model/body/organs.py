@@ -13,7 +13,7 @@ import numpy as np
 
 from abm.cells import Kind, Origin, Specificity
 from abm.errors import ConfigError
-from abm.exactmath import exp
+from abm.exactmath import exp, power
 from abm.model.body.immune import Arrival
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import OrganRules
@@ -136,9 +136,9 @@ class Alloimmunity(Packed):
         "waiting",
     )
 
-    def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float) -> None:
-        """Start healthy, without alloreactive cells."""
-        self.rules, self.donor = rules, donor
+    def __init__(self, rules: OrganRules, donor: Donor, cells_per_agent: float, susceptibility: float = 1.0) -> None:
+        """Start healthy, without alloreactive cells; tissue is killed ``susceptibility`` times as fast as usual."""
+        self.rules, self.donor, self._susceptibility = rules, donor, susceptibility
         self._cells_per_agent = cells_per_agent
         self._crowd = max(rules.priming_half * donor.graft_versus_host, _ONE_CELL)  # each antigen has its own crowd
         self._organ_kill = [float(getattr(rules, f"{organ}_kill")) for organ in ORGANS]
@@ -188,25 +188,29 @@ class Alloimmunity(Packed):
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, inflammation, host_apc = self.rules, y[0], y[1]
         precursors, effectors, primed, exhausted, immune, injury = y[2:4], y[4:6], y[6:8], y[8:10], y[10:13], y[13:16]
-        rejection = r.rejection_danger * around.donor_antigen
-        signals = [self.host_signal(inflammation, host_apc, around), rejection * (host_apc * around.activation)]
+        seen = (self.danger(inflammation, around), r.rejection_danger * around.donor_antigen)
+        signals = [level * (host_apc * around.activation) for level in seen]
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
         signals[GVH] += r.activation_without_pd1 * around.unbraked * shown * around.activation
         kill = self.tissue_kill(effectors[GVH]) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
-        meeting = (precursors[GVH] / (1.0 + precursors[GVH] / self._crowd), precursors[HVG])
+        meeting = (self.meeting(precursors[GVH], self._crowd), precursors[HVG])
         started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
         awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
         allowed = (around.proliferation * around.unregulated, around.proliferation)
-        growth = [self.growth(signals[d], effectors[d], primed[d]) * allowed[d] for d in (GVH, HVG)]
+        bursts = (r.effector_burst, r.rejection_burst)
+        growth = [self.growth(signals[d], effectors[d], primed[d] * bursts[d]) * allowed[d] for d in (GVH, HVG)]
+        progeny = (self.progeny(seen[GVH], allowed[GVH]), 1.0)
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
             *(-cells for cells in started),
             *(
-                started[d] + effectors[d] * (growth[d] - r.effector_death) + awoken[d] * r.reinvigorated_yield
+                started[d] * progeny[d]
+                + effectors[d] * (growth[d] - r.effector_death)
+                + awoken[d] * r.reinvigorated_yield
                 for d in (GVH, HVG)
             ),
             *started,
@@ -218,22 +222,31 @@ class Alloimmunity(Packed):
             *(-r.tissue_repair * x for x in injury),
         ]
 
-    def host_signal(self, inflammation: float, host_apc: float, around: Surroundings) -> float:
-        """Return how strongly antigen-presenting cells of the host activate T cells of the donor."""
+    def danger(self, inflammation: float, around: Surroundings) -> float:
+        """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
         r, square = self.rules, inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
-        return (danger + by_leukaemia * (1.0 - danger)) * (host_apc * around.activation)
+        return danger + by_leukaemia * (1.0 - danger)
 
-    def growth(self, signal: float, effectors: float, primed: float) -> float:
-        """Return the growth rate of effectors per day, as far as the body and their burst have room."""
+    def meeting(self, precursors: float, crowd: float) -> float:
+        """Return the precursors that are primed as if alone; at ``crowd`` of them competition halves that of each."""
+        crowded = 1.0 + precursors / crowd
+        return precursors / crowded * power(crowded, self.rules.priming_slope)
+
+    def progeny(self, danger: float, allowed: float) -> float:
+        """Return what a primed cell becomes by programmed divisions, where danger goes on and drugs allow them."""
+        return 1.0 + (self.rules.programmed_burst - 1.0) * danger * allowed
+
+    def growth(self, signal: float, effectors: float, most: float) -> float:
+        """Return the growth rate of effectors per day, as far as the body and their burst (``most``) have room."""
         r = self.rules
-        room = 1.0 - effectors / r.effector_capacity - effectors / max(primed * r.effector_burst, _ONE_CELL)
+        room = 1.0 - effectors / r.effector_capacity - effectors / max(most, _ONE_CELL)
         return signal * r.effector_growth * max(room, 0.0)
 
     def tissue_kill(self, effectors: float) -> float:
         """Return the rate at which this many effectors kill epithelium, per day."""
-        return self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
+        return self._susceptibility * self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
 
     def survival_of_other_side(self, direction: int, step_h: float) -> float:
         """Return the share of lymphocytes that survives the effectors of ``direction`` for ``step_h`` hours."""

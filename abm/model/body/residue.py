@@ -255,6 +255,12 @@ class Residue(Packed):
         return float(n)
 
 
+def start(body: Body) -> Residue | None:
+    """Return the residual leukaemia of a patient; ``None`` if it is not followed."""
+    stem = body.scale.leukaemia
+    return None if stem is None or body.tables.residue is None else Residue(stem, body.seed)
+
+
 def share(body: Body) -> float:
     """Return the leukaemic share of the marrow by the numbers, 0-1; 0 while the patch leads."""
     residue = body.residue

@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from abm.model.body.numerics import HOURS_PER_DAY, Packed, runge_kutta
+from abm.model.body.organs import find_donor
 
 if TYPE_CHECKING:
+    from abm.model.body import Body
     from abm.model.body.organs import Alloimmunity, Surroundings
     from abm.model.body.residue import ResidueRules
 
@@ -64,20 +66,33 @@ class RestrictedTCells(Packed):
         if not any(state):
             return
         organs, rules = allo.rules, self.rules
-        signal = allo.host_signal(allo.inflammation, allo.host_apc, around)
+        danger = allo.danger(allo.inflammation, around)
+        signal = danger * (allo.host_apc * around.activation)
         priming, allowed = signal * organs.priming * around.priming, around.proliferation * around.unregulated
-        crowd = organs.priming_half * self.per_t_cell
+        crowd, progeny = organs.priming_half * self.per_t_cell, allo.progeny(danger, allowed)
 
         def slope(y: list[float]) -> list[float]:
             precursors, effectors, primed, memory = y
-            started = priming * precursors / (1.0 + precursors / crowd)
+            started = priming * allo.meeting(precursors, crowd)
             ended = organs.effector_death * effectors
             return [
                 -started,
-                started + effectors * allo.growth(signal, effectors, primed) * allowed - ended,
+                started * progeny
+                + effectors * allo.growth(signal, effectors, primed * organs.effector_burst) * allowed
+                - ended,
                 started,
                 rules.memory_share * ended + (memory_growth - rules.memory_loss) * memory,
             ]
 
         found = runge_kutta(slope, state, step_h / HOURS_PER_DAY)
         self.precursors, self.effectors, self.primed, self.memory = found
+
+
+def start(body: Body) -> RestrictedTCells | None:
+    """Return those of a patient whose residual leukaemia is followed, with the usual precursors of the donor type."""
+    rules, patient = body.tables.residue, body.patient
+    if rules is None or body.scale.leukaemia is None:
+        return None
+    usual = find_donor(body.tables.donors, patient.donor_type)
+    pair = usual.graft_versus_host * (1.0 - usual.ubiquitous_share) * patient.restricted_alloreactivity
+    return RestrictedTCells(rules, pair)
