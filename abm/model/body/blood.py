@@ -16,6 +16,8 @@ TRANSFUSED = N_ORIGINS
 COLUMNS = N_ORIGINS + 1
 NEVER = float("-inf")
 PER_LITRE = 1e9  #: concentrations are in 1e9/L
+_NONE = 1e-9  #: platelets, 1e9/L, of which none are left to be used up
+_SETTLED = 100  #: rounds after which their number at homeostasis changes no more
 
 
 class Blood(Packed):
@@ -54,7 +56,8 @@ class Blood(Packed):
         self._eosinophil_pool = r.eosinophils * PER_LITRE * r.blood_volume
         self.eosinophils = spread(self._eosinophil_pool, 1, host, COLUMNS)[0]
         self.blasts: Floats = np.zeros(COLUMNS)
-        self.platelets = spread(r.platelet_production * r.platelet_lifespan, int(r.platelet_stages), host, COLUMNS)
+        self.platelets = np.zeros((int(r.platelet_stages), COLUMNS))
+        self.platelets[:, host] = usual_platelets(r)
         daily, ripening = r.red_cell_production, int(r.marrow_reticulocyte_stages)
         self.marrow_reticulocytes = spread(daily * r.marrow_reticulocyte_time, ripening, host, COLUMNS)
         self.reticulocytes = spread(daily * r.blood_reticulocyte_time, 1, host, COLUMNS)
@@ -78,7 +81,7 @@ class Blood(Packed):
         padded[:, :N_ORIGINS] = [*exits.values(), labelled]
         entered = dict(zip(exits, padded, strict=False))
         self._renew(entered, padded[-1], days)
-        chain(self.platelets, entered[Kind.PLATELET_FORMING_MK], len(self.platelets) / r.platelet_lifespan * days)
+        self._renew_platelets(entered[Kind.PLATELET_FORMING_MK], days)
         young = self.marrow_reticulocytes
         released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
         ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
@@ -100,6 +103,14 @@ class Blood(Packed):
         entering = (entered[Kind.NEUTROPHIL], labelled, entered[Kind.MONOCYTE], entered[Kind.EOSINOPHIL], blasts)
         after = renewed(np.array(pools), np.array(entering), leaving)
         self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
+
+    def _renew_platelets(self, entered: Floats, days: float) -> None:
+        """Let platelets age, and so many be used up, half before and half after, that it does not matter when."""
+        r = self.rules
+        used = 1.0 - exp(-r.platelet_requirement / max(self._platelets_per_litre, _NONE) * days / 2.0)
+        self.destroy_platelets(used)
+        chain(self.platelets, entered, len(self.platelets) / r.platelet_lifespan * days)
+        self.destroy_platelets(used)
 
     def transfuse(self, day: float) -> None:
         """Give platelets and red cells when a count is below its trigger; cells of all ages, third party."""
@@ -141,9 +152,14 @@ class Blood(Packed):
         return self.concentration(self.neutrophils) / (1.0 + self.rules.neutrophil_marginated)
 
     @property
+    def _platelets_per_litre(self) -> float:
+        """Platelets of blood and spleen, transfused ones included, per litre of blood, 1e9/L."""
+        return self.concentration(self.platelets)
+
+    @property
     def platelet_count(self) -> float:
         """Platelets outside the spleen, transfused ones included, 1e9/L."""
-        return self.concentration(self.platelets) * (1.0 - self.rules.platelet_splenic_share)
+        return self._platelets_per_litre * (1.0 - self.rules.platelet_splenic_share)
 
     @property
     def hb(self) -> float:
@@ -163,3 +179,20 @@ class Blood(Packed):
             "red": red,
         }
         return {name: found[:N_ORIGINS] for name, found in cells.items()}
+
+
+def usual_platelets(rules: BloodRules) -> Floats:
+    """Return the platelets of each age at homeostasis, which die of age and are used up at a constant rate, (stages,).
+
+    The fewer there are, the larger the share that is used up: the number follows from itself, round by round.
+    """
+    stages = int(rules.platelet_stages)
+    ageing, unused = stages / rules.platelet_lifespan, rules.platelet_production * rules.platelet_lifespan / stages
+    found = np.full(stages, unused)
+    for _ in range(_SETTLED):
+        used = rules.platelet_requirement * PER_LITRE * rules.blood_volume / total(found)
+        found, left = np.zeros(stages), unused
+        for age in range(stages):
+            left = left * (ageing / (ageing + used))
+            found[age] = left
+    return found

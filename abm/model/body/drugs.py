@@ -76,6 +76,7 @@ class Drug:
         inhibition: at level 1, in the order of ``EFFECTS``.
         phase_reference: division rate (1/d) of progenitors for which ``log10_kill`` holds; it scales with that of the
             kind where the drug acts in one phase of the cycle only. 0: it acts in all.
+        megakaryocyte: log10 kill of megakaryocytes, which copy their DNA and divide no more; ``None``: as progenitors.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Drug:
     injury: float
     inhibition: tuple[float, ...]
     phase_reference: float = 0.0
+    megakaryocyte: float | None = None
 
     @property
     def holds_t_cells_down(self) -> bool:
@@ -126,7 +128,7 @@ def read_drugs(folder: Folder) -> dict[str, Drug]:
 
 
 def _drug(name: str, rows: Sequence[Row]) -> Drug:
-    units = {"half_life": "h", "reference_doses": "1", "injury": "1", "phase_reference": "1/d"}
+    units = {"half_life": "h", "reference_doses": "1", "injury": "1", "phase_reference": "1/d", "megakaryocyte": "log10"}
     units |= dict.fromkeys(DRUG_TARGETS, "log10") | dict.fromkeys(EFFECTS, "1")
     values: dict[str, float] = {}
     reference: dict[str, float] = {}
@@ -152,6 +154,7 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
         values.get("injury", 0.0),
         tuple(values.get(effect, 0.0) for effect in EFFECTS),
         values.get("phase_reference", 0.0),
+        values.get("megakaryocyte"),
     )
 
 
@@ -357,4 +360,7 @@ def _passage(drug: Drug, classes: NDArray[np.int64], division: Mapping[Kind, flo
         for kind, rate in division.items():
             scaled = classes[kind] == DRUG_TARGETS.index("progenitor")
             table[kind] = np.where(scaled, rate / drug.phase_reference, 1.0)
+    full = drug.log10_kill[DRUG_TARGETS.index("progenitor")]
+    if drug.megakaryocyte is not None and full > 0.0:
+        table[Kind.MEGAKARYOCYTE] = drug.megakaryocyte / full
     return table

@@ -60,6 +60,7 @@ class BloodRules:
     eosinophil_production: float = _in("cells/d")
     platelet_production: float = _in("cells/d")
     platelet_lifespan: float = _in("d")
+    platelet_requirement: float = _in("1e9/L/d")
     platelet_stages: float = _in("1")
     platelet_splenic_share: float = _in("1")
     red_cell_production: float = _in("cells/d")
