@@ -148,6 +148,9 @@ class Patient(Infected, Exposed, Leukaemic):
             "1", "precursors of graft and host that recognise each other, over those of the usual pair", ge=0, le=100
         ),
     ] = 1.0
+    autoreactivity: Annotated[
+        float, parameter("1", "myelin-reactive T cells at the start, over those of the usual patient", ge=0, le=1000)
+    ] = 1.0
 
     preexisting_mutants: Annotated[
         float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
@@ -158,6 +161,14 @@ class Patient(Infected, Exposed, Leukaemic):
     may_die: Annotated[
         bool, parameter("", "whether illness (infection, low counts, GVHD, ...) can kill; the run then ends")
     ] = False
+
+    @field_validator("autoreactivity")
+    @classmethod
+    def _needs_sclerosis(cls, value: float, info: ValidationInfo) -> float:
+        if value != 1.0 and info.data.get("disease") != "ms":
+            msg = '1 for a patient without multiple sclerosis (or disease = "ms")'
+            raise ValueError(msg)
+        return value
 
     @field_validator("blast_fraction")
     @classmethod

@@ -111,6 +111,17 @@ def without_resistant_hiv(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | {name: np.append(a, np.zeros_like(a), axis=0) for name, a in strains.items()})
 
 
+def without_resident_clones(old: Snapshot) -> Snapshot:
+    """Version 5 had no myelin-reactive cells that are resident in the nervous system."""
+    cells = old.body.get("pathogenic.cells")
+    return old if cells is None else replace(old, body=old.body | {"pathogenic.resident": np.zeros(len(cells) - 1)})
+
+
+def _of_version_5(old: Snapshot) -> Snapshot:
+    """Version 5 lacked resistant HIV and resident clones of an autoimmune disease."""
+    return without_resident_clones(without_resistant_hiv(old))
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -126,5 +137,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     2: without_clones,
     3: _of_version_3,
     4: _of_version_4,
-    5: without_resistant_hiv,
+    5: _of_version_5,
 }

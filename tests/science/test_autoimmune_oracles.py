@@ -27,6 +27,7 @@ def ours(strength: float, memory_share: float, step_h: float) -> NDArray[np.floa
     assert isinstance(ill, Sclerosis)
     object.__setattr__(ill.rules, "trigger_rate", NEVER)
     ill.clones.cells *= memory_share / 1e-4
+    ill.clones.resident *= memory_share / 1e-4
     ill.clones.shown[:] = 1.0
     ill.course[0], ill.eloquent = strength, 1.0
     found = []
@@ -42,6 +43,7 @@ def oracle(strength: float, memory_share: float) -> NDArray[np.float64]:
     pools = body.lymphocytes.pools[:, Origin.HOST]
     memory, naive, regulatory = (pools[INDEX[k]] for k in (Kind.CD4_MEMORY, Kind.CD4_NAIVE, Kind.TREG))
     starting = 0.1 * memory_share * memory + 0.005 * 0.1 * 3e-6 * naive
+    smouldering = 0.14 / 365.25 * memory_share / 1e-4
     made = 0.05 * 3.3e7 / regulatory  # by the thymus at 40 years
 
     def slope(_: float, y: NDArray[np.float64]) -> list[float]:
@@ -53,7 +55,7 @@ def oracle(strength: float, memory_share: float) -> NDArray[np.float64]:
             starting * p + growth * e - 0.3 * e,
             0.1 * e - 0.1 * r,
             attack * (1 - d) - 0.0231 * d,
-            0.115 * d * (1 - z / 10),
+            (0.115 * d + smouldering) * (1 - z / 10),
             made * (1 - w) - 0.0025 * e / (e + 1e6) * w,
         ]
 

@@ -26,6 +26,7 @@ class Person:
     age_years: float = 40.0
     donor: str = "sibling"
     alloreactivity: float = 1.0
+    autoreactivity: float = 1.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0

@@ -99,6 +99,20 @@ def test_a_trigger_shows_a_share_of_the_clones_and_another_one_others() -> None:
     assert (seen[0] != seen[1]).any()
 
 
+def test_resident_cells_answer_and_survive_apart() -> None:
+    shares = PoolShares({Kind.CD4_NAIVE: 3e-6}, {Kind.CD4_NAIVE: 3e-6}, {Kind.CD4_NAIVE: 3e-6})
+    given = np.zeros(CLONES + 1)
+    clones = PathogenicClones(Kind.CD4_MEMORY, np.full(CLONES, 100.0), given, shares, 3, 0.1)
+    clones.shown[:] = 1.0
+    assert clones.answering(0.1) == clones.total == 100.0 * CLONES
+    clones.survive(ALL, 0.0)
+    clones.advance(0.1, 0.006, 1.0)
+    assert clones.total == clones.answering(0.1) == 10.0 * CLONES
+    clones.survive_in_tissue(0.1)  # one cell is left on average
+    assert clones.number / CLONES == pytest.approx(1.0 - np.exp(-1.0), abs=0.04)
+    assert clones.total == clones.resident.sum() == pytest.approx(CLONES, rel=0.1)
+
+
 def test_who_is_packed_goes_on_alike() -> None:
     first, second = made(30.0), made(1.0)
     first.survive(ALL, 0.5)

@@ -85,11 +85,48 @@ def test_triggers_come_as_often_and_as_strong_as_stated() -> None:
 def test_drugs_kill_self_reactive_cells_as_they_kill_their_pools() -> None:
     body = patient()
     live(body, 1.0)
-    before, pool = body.observables()["myelin_memory"], body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
+    clones = disease(body).clones
+    before, hidden, pool = clones.cells.sum(), clones.resident.sum(), body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
+    assert hidden == pytest.approx(0.1 * clones.total, rel=1e-3)
     live(body, 2.0, doses=[Dose(kind="drug", name="cyclophosphamide", amount=1.0)])
-    after, left = body.observables()["myelin_memory"], body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
+    left = body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
     assert left < 0.05 * pool
-    assert after / before == pytest.approx(left / pool, rel=0.03)
+    assert clones.cells.sum() / before == pytest.approx(left / pool, rel=0.03)
+    # memory cells come back a little by division, those in the nervous system do not
+    assert clones.resident.sum() / hidden == pytest.approx((left / pool) ** 0.075, rel=0.02)
+    assert body.observables()["myelin_memory"] == clones.cells.sum() + clones.resident.sum()
+
+
+def test_patients_differ_in_how_many_cells_see_myelin() -> None:
+    usual, more = (disease(patient(Person(donor="autologous", autoreactivity=x))) for x in (1.0, 3.0))
+    assert more.clones.total == pytest.approx(3.0 * usual.clones.total)
+    assert more.naive.of(Kind.CD4_NAIVE, Origin.HOST) == pytest.approx(3.0 * 3e-6)
+
+
+def test_resident_cells_cost_axons_without_relapses() -> None:
+    """As many points a year as stated for the usual patient, in proportion to the cells."""
+    for some, years in ((1.0, 2.0), (4.0, 1.0)):
+        body = patient(Person(donor="autologous", autoreactivity=some))
+        ill = disease(body)
+        ill.rules = replace(ill.rules, trigger_rate=0.0)
+        live(body, years * DAYS_PER_YEAR, step_h=24.0)
+        seen = body.observables()
+        assert seen["ms_relapses"] == 0.0
+        assert seen["edss"] - 3.5 == pytest.approx(0.14 * some * years * (1 - 3.5 / 10), rel=0.05)
+
+
+def test_more_than_myelin_reactive_cells_of_others_is_a_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text('[patient]\ndisease = "sle"\nautoreactivity = 2.0\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).endswith(
+        'case.toml:3: patient.autoreactivity: expected 1 for a patient without multiple sclerosis (or disease = "ms"), '
+        "found 2.0"
+    )
+    path.write_text('[patient]\ndisease = "ms"\nautoreactivity = -2.0\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"case\.toml:3: patient\.autoreactivity.*found -2\.0"):
+        load_config(path)
 
 
 def test_an_autograft_brings_them_back_and_a_donor_does_not() -> None:
@@ -138,7 +175,8 @@ def test_an_older_checkpoint_gets_as_many_cells_as_it_had() -> None:
     body = patient()
     old = {name: array for name, array in body.pack().items() if not name.startswith(("pathogenic", "working"))}
     old |= {"self_reactive.share": np.array([[3e-6] * 4, [2e-5] * 4]), "antibodies.amount": np.zeros(16)}
-    new = UPGRADERS[4](Snapshot(3, (8, 4, 4), 0, 8, {}, old)).body
+    new = UPGRADERS[5](UPGRADERS[4](Snapshot(3, (8, 4, 4), 0, 8, {}, old))).body
+    assert not new["pathogenic.resident"].any()
     body.unpack(new)
     memory = body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.HOST]
     assert disease(body).clones.total == pytest.approx(2e-5 * memory)

@@ -135,7 +135,13 @@ class Body:
         self.virus_specific = {virus: threats.shares_of(self.repertoires, virus) for virus in threats.VIRUSES}
         self.usual_defence = threats.defenders(self)
         self.disease = start_disease(
-            tables.autoimmune, tables.values, tables.repertoires[OWN], foreign, patient.weight_kg, seed
+            tables.autoimmune,
+            tables.values,
+            tables.repertoires[OWN],
+            foreign,
+            patient.weight_kg,
+            seed,
+            patient.autoreactivity,
         )
 
     @classmethod

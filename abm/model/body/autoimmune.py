@@ -21,7 +21,7 @@ from abm.tables import Amended, Folder, read_values
 TABLES: Mapping[str, type[Any]] = {"sclerosis": SclerosisRules, "lupus": LupusRules}
 #: Units of values that may not be 0, besides those of the body, and names of others.
 _POSITIVE = (*NEVER_ZERO, "cells", "points")
-_DIVISORS = ("active_share", "complex_half", "help_half", "working_half")
+_DIVISORS = ("resident_share", "active_share", "complex_half", "help_half", "working_half")
 _WHOLE = ("clones",)
 
 Values = Mapping[str, float]
@@ -53,7 +53,7 @@ def _problem(key: str, value: float, unit: str) -> str:
 
 
 def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, graft: Repertoire, weight_kg: float,
-                  seed: int) -> Disease | None:  # fmt: skip
+                  seed: int, autoreactivity: float = 1.0) -> Disease | None:  # fmt: skip
     """Return the disease of a patient, ``None`` if there is none.
 
     Args:
@@ -63,11 +63,12 @@ def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, gr
         graft: those of a graft's.
         weight_kg: of the patient.
         seed: of the run.
+        autoreactivity: myelin-reactive T cells of this patient, relative to those of the tables.
     """
     pools = section(LymphocyteRules, body, weight_kg)
     if "sclerosis" in found:
         rules = section(SclerosisRules, {**body, **found["sclerosis"]}, weight_kg)
-        return _start_sclerosis(rules, pools, own, graft, seed)
+        return _start_sclerosis(rules, pools, own, graft, seed, autoreactivity)
     if "lupus" in found:
         turnover = pools.b_production / pools.b_pool
         ill = section(LupusRules, {**body, **found["lupus"]}, weight_kg)
@@ -79,20 +80,23 @@ def start_disease(found: Mapping[str, Values], body: Values, own: Repertoire, gr
 
 
 def _start_sclerosis(
-    rules: SclerosisRules, pools: LymphocyteRules, own: Repertoire, graft: Repertoire, seed: int
+    rules: SclerosisRules, pools: LymphocyteRules, own: Repertoire, graft: Repertoire, seed: int, autoreactivity: float
 ) -> Sclerosis:
     """Start multiple sclerosis: a graft of the patient's own has the patient's clones, one of a donor none of them."""
-    mine, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
+    usual_own, theirs = (_frequencies(of, Specificity.MYELIN) for of in (own, graft))
+    mine = {kind: min(share * autoreactivity, 1.0) for kind, share in usual_own.items()}
     autologous = own is graft
     sizes = mine[Kind.CD4_MEMORY] * unequal_sizes(int(rules.clones), rules.clone_exponent)
     given = np.append(sizes, 0.0) if autologous else np.append(np.zeros_like(sizes), theirs[Kind.CD4_MEMORY])
     born, patient, donor = ({Kind.CD4_NAIVE: of[Kind.CD4_NAIVE]} for of in (mine, mine, theirs))
     naive = PoolShares(born, patient, donor)
-    clones = PathogenicClones(Kind.CD4_MEMORY, sizes * pools.cd4_memory_pool, given, naive, seed)
+    memory = pools.cd4_memory_pool
+    clones = PathogenicClones(Kind.CD4_MEMORY, sizes * memory, given, naive, seed, rules.resident_share)
     start, healthy = {Kind.TREG: rules.working_share}, {Kind.TREG: 1.0}
     working = PoolShares(healthy, start, start if autologous else healthy)
     usual = pools.treg_pool / (pools.cd4_naive_pool + pools.cd4_memory_pool)
-    return Sclerosis(rules, naive, clones, working, seed, usual)
+    resident = rules.resident_share * usual_own[Kind.CD4_MEMORY] * memory
+    return Sclerosis(rules, naive, clones, working, seed, usual, resident)
 
 
 def _frequencies(repertoire: Repertoire, specificity: Specificity) -> dict[Kind, float]:

@@ -68,6 +68,10 @@ class Patient(Protocol):
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
     @property
+    def autoreactivity(self) -> float:
+        """T cells that know their own in an autoimmune disease, relative to the usual patient."""
+
+    @property
     def cmv_carrier(self) -> bool:
         """Whether the patient carries latent cytomegalovirus."""
 

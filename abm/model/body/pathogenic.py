@@ -2,7 +2,7 @@
 
 They die of what kills their pool and divide as it does, but each clone is a number of cells, drawn at random where it
 is small: ablation may extinguish it, and what is lost does not come back. New clones come from naive cells that turn
-into memory cells.
+into memory cells. A part of each clone is resident in the diseased tissue, where little of a drug arrives.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from abm.philox import philox
 from abm.streams import Stream
 
 #: Draws of ``Stream.BODY``.
-_LOST, _BORN, _FOUNDED, _GIVEN, _SHOWN = range(33, 38)
+_LOST, _BORN, _FOUNDED, _GIVEN, _SHOWN, _REACHED = range(33, 39)
 _WORDS = 4294967296.0
 #: A clone of more cells than this changes by the mean: chance then is below 3 %.
 FEW = 1000.0
@@ -32,13 +32,15 @@ class PathogenicClones(Follower):
     Attributes:
         cells: of every clone of the start by origin, and last those of all clones founded since, shape
             (clones + 1, N_ORIGINS).
+        resident: cells of the clones of the start in the tissue, where they stay, shape (clones,).
         shown: whether the last trigger showed the antigen of a clone, shape (clones,).
         turn: draws so far.
     """
 
-    STATE = ("cells", "shown", "turn")
+    STATE = ("cells", "resident", "shown", "turn")
 
-    def __init__(self, kind: Kind, sizes: Floats, graft: Floats, naive: PoolShares, seed: int) -> None:
+    def __init__(self, kind: Kind, sizes: Floats, graft: Floats, naive: PoolShares, seed: int,
+                 resident: float = 0.0) -> None:  # fmt: skip
         """Start a patient.
 
         Args:
@@ -47,26 +49,29 @@ class PathogenicClones(Follower):
             graft: those of a clone per cell of the pool in a graft, the last for new clones, shape (clones + 1,).
             naive: self-reactive share of the naive cells from which new clones come.
             seed: of the run.
+            resident: share of the cells at the start that is resident in the tissue.
         """
         self.kind, self._graft, self._naive, self._seed = kind, graft, naive, seed
         self.cells: Floats = np.zeros((sizes.size + 1, N_ORIGINS))
-        self.cells[:-1, Origin.HOST] = sizes
+        self.cells[:-1, Origin.HOST] = sizes * (1.0 - resident)
+        self.resident: Floats = sizes * resident
         self.shown: Floats = np.zeros(sizes.size)
         self.turn = 0.0
 
     @property
     def number(self) -> int:
         """Clones of the start of which there is a cell."""
-        return int((self.cells[:-1].sum(axis=1) > 0.0).sum())
+        return int((self.cells[:-1].sum(axis=1) + self.resident > 0.0).sum())
 
     @property
     def total(self) -> float:
         """Self-reactive cells of all clones."""
-        return total(self.cells)
+        return total(self.cells) + total(self.resident)
 
     def answering(self, share: float) -> float:
         """Return the cells that see what the last trigger shows; of the many new clones ``share`` does."""
-        return total(self.cells[:-1] * self.shown[:, np.newaxis]) + share * total(self.cells[-1])
+        old = total(self.cells[:-1] * self.shown[:, np.newaxis]) + total(self.resident * self.shown)
+        return old + share * total(self.cells[-1])
 
     def show(self, share: float, turn: int) -> None:
         """Let a trigger show the antigens of this share of the clones, drawn at random."""
@@ -87,13 +92,20 @@ class PathogenicClones(Follower):
 
     def survive(self, origins: slice, kept: float) -> None:
         """Keep each cell of these origins with this probability."""
-        some = self.cells[:, origins]
+        self.cells[:, origins] = self._left(self.cells[:, origins], kept, _LOST)
+
+    def survive_in_tissue(self, kept: float) -> None:
+        """Keep each resident cell with this probability."""
+        self.resident = self._left(self.resident, kept, _REACHED)
+
+    def _left(self, some: Floats, kept: float, draw: int) -> Floats:
+        """Return who is left if each cell is kept with this probability."""
         # draw what is rarer, so that its chance is that of a binomial number
         if kept > 0.5:
-            left = some - self._drawn(some * (1.0 - kept), some < FEW, _LOST)
+            left = some - self._drawn(some * (1.0 - kept), some < FEW, draw)
         else:
-            left = self._drawn(some * kept, some < FEW, _LOST)
-        self.cells[:, origins] = np.clip(left, 0.0, some)
+            left = self._drawn(some * kept, some < FEW, draw)
+        return np.clip(left, 0.0, some)
 
     def advance(self, growth: float, turnover: float, days: float) -> None:
         """Let cells die at the rate ``turnover`` and divide, so that they become more at the rate ``growth`` (1/d)."""

@@ -5,7 +5,8 @@ body whose antigen it shows. Activated ones expand as long as the trigger lasts 
 induce hold them back (form: Velez de Mendizabal, BMC Syst Biol 2011), and destroy myelin; part of the axons that lose
 it are lost for good.
 
-Memory cells are followed by clone (:class:`PathogenicClones`): what ablation extinguishes does not come back.
+Memory cells are followed by clone (:class:`PathogenicClones`): what ablation extinguishes does not come back. Those
+resident in the nervous system hardly meet drugs, answer triggers as the others do, and cost axons without relapses.
 Regulatory cells of the thymus hold growth back as far as they work: in patients only a part of them does, new ones
 do, and each wave of effectors wears some out. So who has got a new pool of them stays well, though clones survived.
 """
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from abm.cells import Kind
-from abm.exactmath import exp
-from abm.model.body.autoimmunity import Follower, PoolShares, trigger
+from abm.exactmath import exp, power
+from abm.model.body.autoimmunity import DAYS_PER_YEAR, Follower, PoolShares, trigger
 from abm.model.body.drugs import DRUG_TARGETS
 from abm.model.body.immune import Lymphocytes
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
@@ -43,6 +44,8 @@ class SclerosisRules:
     clones: float = in_unit("1")
     clone_exponent: float = in_unit("1")
     shown_share: float = in_unit("1")
+    resident_share: float = in_unit("1")
+    resident_exposure: float = in_unit("1")
     memory_turnover: float = in_unit("1/d")
     effector_growth: float = in_unit("1/d")
     effector_death: float = in_unit("1/d")
@@ -56,6 +59,7 @@ class SclerosisRules:
     demyelination_half: float = in_unit("cells")
     remyelination: float = in_unit("1/d")
     axon_loss: float = in_unit("points/d")
+    smouldering_loss: float = in_unit("points/a")
     eloquent_share: float = in_unit("1")
     acute_disability: float = in_unit("points")
     disability_start: float = in_unit("points")
@@ -86,6 +90,7 @@ class Sclerosis(Packed):
         working: PoolShares,
         seed: int,
         usual: float,
+        resident: float,
     ) -> None:
         """Start between two relapses.
 
@@ -96,6 +101,7 @@ class Sclerosis(Packed):
             working: share of the regulatory cells that works.
             seed: of the run.
             usual: regulatory cells for each conventional CD4 cell at homeostasis.
+            resident: myelin-reactive cells in the nervous system of the typical untreated patient.
         """
         self.rules, self.naive, self.clones, self.working, self._seed = rules, naive, clones, working, seed
         self.course: Floats = np.array([0.0, 0.0, 0.0, 0.0, rules.disability_start])
@@ -105,7 +111,7 @@ class Sclerosis(Packed):
         self.eloquent = 0.0
         self.turn = 0.0
         self._limits = (rules.relapse_effectors, rules.lesion_effectors)
-        self._usual = usual
+        self._usual, self._usual_resident = usual, resident
 
     @property
     def followers(self) -> Mapping[str, Follower]:
@@ -116,6 +122,8 @@ class Sclerosis(Packed):
         """Let drugs kill effectors and induced regulatory cells as T cells in cycle; leave a share of memory cells."""
         self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
         self.survive_of(slice(None), memory)
+        if memory < 1.0:
+            self.clones.survive_in_tissue(power(memory, self.rules.resident_exposure))
 
     def survive_of(self, origins: slice, share: float) -> None:
         """Keep only this share of the memory cells of some origins."""
@@ -138,7 +146,8 @@ class Sclerosis(Packed):
         starting = (r.memory_activation * memory + r.naive_activation * naive) * (1.0 - inhibition["activation"])
         growth = r.effector_growth * self.unregulated(lymphocytes) * (1.0 - inhibition["proliferation"])
         harm = 1.0 - inhibition["killing"]
-        state = runge_kutta(lambda y: self.slope(y, starting, growth, harm), self.course.tolist(), days)
+        smouldering = r.smouldering_loss / DAYS_PER_YEAR * total(self.clones.resident) / self._usual_resident * harm
+        state = runge_kutta(lambda y: self.slope(y, starting, growth, harm, smouldering), self.course.tolist(), days)
         self.course = np.array(state)
         effectors = state[1]
         self.working.share *= exp(-r.working_loss * days * effectors / (effectors + r.relapse_effectors))
@@ -155,7 +164,7 @@ class Sclerosis(Packed):
         found = working / max(conventional, 1.0) / self._usual
         return (r.working_half + r.working_share) / (r.working_half + found)
 
-    def slope(self, y: list[float], starting: float, growth: float, harm: float) -> list[float]:
+    def slope(self, y: list[float], starting: float, growth: float, harm: float, smouldering: float) -> list[float]:
         """Return the rates of change per day of ``course``.
 
         Args:
@@ -163,6 +172,7 @@ class Sclerosis(Packed):
             starting: self-reactive cells that a trigger of strength 1 activates per day.
             growth: of effectors under a strong trigger and without regulatory cells, 1/d.
             harm: share of their killing that drugs leave.
+            smouldering: points lost per day to resident cells.
         """
         r = self.rules
         shown, effectors, regulators, bare, lost = y
@@ -174,7 +184,7 @@ class Sclerosis(Packed):
             starting * shown + effectors * (growth * free * shown / (1.0 + shown) - r.effector_death),
             r.regulator_induction * effectors - r.regulator_death * regulators,
             attack * (1.0 - bare) - r.remyelination * bare,
-            r.axon_loss * self.eloquent * bare * (1.0 - lost / MOST_DISABLED),
+            (r.axon_loss * self.eloquent * bare + smouldering) * (1.0 - lost / MOST_DISABLED),
         ]
 
     def _count(self, days: float) -> None:
