@@ -47,3 +47,23 @@ def test_twice_the_time_is_more_risk_and_none_is_no_question(run: Any) -> None:
     assert MADE["neutropenic_infection_risk"].make(with_curves(run, np.full(DAYS.size, 1.0), rate)) is None
     before = with_curves(run, np.where(DAYS < 0.0, 0.1, 4.0), rate)
     assert MADE["neutropenic_infection_risk"].make(before) is None, "before day 0"
+
+
+def with_episodes(run: Any, days: np.ndarray, events: Any, **days_of: tuple[float, ...]) -> Any:
+    """Return a run in which infections by a pathogen begin on these days."""
+    names = ("bacteria", "fungi", "cmv", "ebv")
+    body = {f"{name}_episodes": read.Column(sum(days >= day for day in days_of.get(name, ())) + 0.0 * days, "1", "")
+            for name in names}  # fmt: skip
+    return dataclasses.replace(run, day=days, step=days, body=body, config={"events": list(events)})
+
+
+def test_the_price_of_a_graft_is_counted_from_it_on(run: Any) -> None:
+    graft, days = [{"action": "graft", "day": 10.0, "source": "blood"}], np.arange(-30.0, 800.0, 1.0)
+    made = with_episodes(run, days, graft, bacteria=(-5.0, 12.0, 700.0), fungi=(760.0,), ebv=(150.0,))
+    assert MADE["infections_after_graft"].make(made) == pytest.approx(3.0 / 2.0)
+    assert MADE["viral_reactivation"].make(made) == 1.0
+    late = with_episodes(run, days, graft, cmv=(0.0, 300.0))
+    assert MADE["viral_reactivation"].make(late) == 0.0
+    assert MADE["viral_reactivation"].make(with_episodes(run, days[:100], graft)) is None, "not yet known"
+    assert MADE["viral_reactivation"].make(with_episodes(run, days, [])) is None
+    assert MADE["infections_after_graft"].make(with_episodes(run, days, [], bacteria=(5.0,))) is None

@@ -51,8 +51,7 @@ def test_they_are_the_share_of_the_usual_pair_and_follow_the_others() -> None:
 
 def test_pairs_differ_in_them_apart_from_what_they_differ_in_otherwise() -> None:
     usual, harmless, strong = (
-        grafted(person)
-        for person in (Person(), Person(alloreactivity=0.01), Person(restricted_alloreactivity=3.0))
+        grafted(person) for person in (Person(), Person(alloreactivity=0.01), Person(restricted_alloreactivity=3.0))
     )
     assert harmless.allo.effectors[GVH] < 0.1 * usual.allo.effectors[GVH]
     assert cells(harmless).effectors == pytest.approx(cells(usual).effectors, rel=0.3)

@@ -128,7 +128,13 @@ def read_drugs(folder: Folder) -> dict[str, Drug]:
 
 
 def _drug(name: str, rows: Sequence[Row]) -> Drug:
-    units = {"half_life": "h", "reference_doses": "1", "injury": "1", "phase_reference": "1/d", "megakaryocyte": "log10"}
+    units = {
+        "half_life": "h",
+        "reference_doses": "1",
+        "injury": "1",
+        "phase_reference": "1/d",
+        "megakaryocyte": "log10",
+    }
     units |= dict.fromkeys(DRUG_TARGETS, "log10") | dict.fromkeys(EFFECTS, "1")
     values: dict[str, float] = {}
     reference: dict[str, float] = {}
