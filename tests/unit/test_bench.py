@@ -158,8 +158,8 @@ def test_moved_bytes_follow_from_the_signature() -> None:
     table = np.zeros(7, np.float32)
     assert moved(kernel, {"rate": 1.0, "a": a, "b": table, "c": c, "d": d}, 100) == 4 + 1 + 4
     assert moved(kernel, {"rate": 1.0, "a": a, "b": a, "c": c, "d": d}, 100) == 4 + 1 + 4
-    listed = parse("KERNEL(put)(int64_t n, const int64_t* sites, uint32_t* d) {")["put"]
-    assert moved(listed, {"sites": np.zeros(5, np.int64), "d": d}, 100) == 0.0
+    listed = parse("KERNEL(put)(int64_t n, const int64_t* place, uint32_t* d) {")["put"]
+    assert moved(listed, {"place": np.zeros(5, np.int64), "d": d}, 100) == 0.0
 
 
 def test_a_meter_is_transparent_and_off_when_done() -> None:

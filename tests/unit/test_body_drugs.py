@@ -354,7 +354,7 @@ def test_a_drug_of_one_phase_kills_as_often_as_cells_pass_it() -> None:
 
 
 def test_megakaryocytes_die_of_what_acts_on_dna_that_is_copied_and_not_of_spindle_poisons_or_busulfan() -> None:
-    """Thrombocytopenia is usual after cytarabine and methotrexate, rare after docetaxel, and a week late after busulfan."""
+    """Thrombocytopenia is usual after cytarabine and methotrexate, rare after docetaxel, late after busulfan."""
     found = tables()
     drugs = Drugs(found.drugs, found.radiation, {Kind.MEGAKARYOCYTE: 0.0})
     for name, least, most in (

@@ -30,7 +30,7 @@ from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
-from abm.model.body.clones import Clones
+from abm.model.body.clones import Clones, persons
 from abm.model.body.cytokines import Cytokines
 from abm.model.body.dose import Dose
 from abm.model.body.drugs import Drugs
@@ -125,7 +125,7 @@ class Body:
         """Fill the pools of lymphocytes; nobody is activated."""
         tables, scale, weight = self.tables, self.scale, self.weight_kg
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
-        self.clones = Clones(tables.clones, seed, _persons(patient.donor_type))
+        self.clones = Clones(tables.clones, seed, persons(patient.donor_type))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
@@ -251,8 +251,6 @@ class Body:
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
         return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
-
-    # ------------------------------------------------------------------------------------------------- therapy
 
     # ----------------------------------------------------------------------------------------- what the lattice sees
 
@@ -401,9 +399,3 @@ class Body:
             found.append((self.disease, "disease"))
             found += [(part, name) for name, part in self.disease.followers.items()]
         return found
-
-
-def _persons(donor: str) -> dict[Origin, int]:
-    """Return whose receptors the cells of an origin have: an autologous graft has the patient's."""
-    first = 0 if donor == OWN else 1
-    return {Origin.HOST: 0, Origin.DONOR: first, Origin.DONOR2: 2, Origin.PRODUCT: first}

@@ -19,6 +19,7 @@ from abm.cells import COLD, N_ORIGINS, Kind, Origin, Specificity
 from abm.exactmath import power
 from abm.model.body.immune import CD4_CELLS, CD8_CELLS, INDEX, T_CELLS, Arrival
 from abm.model.body.numerics import Floats, Packed, total
+from abm.model.body.repertoire import OWN
 from abm.philox import Ahead, philox
 from abm.streams import Stream
 from abm.tables import Folder, Row, read_table
@@ -234,3 +235,9 @@ def share_made(cells: Floats) -> float:
     """Return the share of cells with receptors that were made since the start; 0 without cells."""
     n = int((cells > 0.0).sum())
     return int((cells > _MADE).sum()) / n if n else 0.0
+
+
+def persons(donor: str) -> dict[Origin, int]:
+    """Return whose receptors the cells of an origin have: an autologous graft has the patient's."""
+    first = 0 if donor == OWN else 1
+    return {Origin.HOST: 0, Origin.DONOR: first, Origin.DONOR2: 2, Origin.PRODUCT: first}
