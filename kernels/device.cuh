@@ -66,6 +66,19 @@ template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int6
     return none;
 }
 
+DEVICE uint32_t latest(const uint32_t* word) { return *(const volatile uint32_t*)word; }
+DEVICE uint32_t strongest(uint32_t* word, uint32_t value) {
+    __threadfence();
+    const uint32_t before = atomicMax(word, value);
+    __threadfence();
+    return before;
+}
+template <typename Act> DEVICE int64_t once(Act act) {
+    int64_t value = 0;
+    if (lane_number() == 0u) value = act();
+    return __shfl_sync(ALL_LANES, value, 0);
+}
+
 #if GATHER
 // The sites that wait for a warp to visit them, as numbers among those it looks at.
 DEVICE uint32_t* waiting_of_warp() {

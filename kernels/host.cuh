@@ -41,6 +41,15 @@ template <typename Try> DEVICE int64_t first_of(int64_t begin, int64_t end, int6
 DEVICE int64_t next_of(int64_t* counter, int n = 1) { return __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
 DEVICE void count(uint32_t* counter, uint32_t n = 1u) { *counter += n; }
 DEVICE void mark(uint8_t* flag) { __atomic_store_n(flag, uint8_t(1), __ATOMIC_RELAXED); }
+DEVICE uint32_t latest(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+DEVICE uint32_t strongest(uint32_t* word, uint32_t value) {
+    uint32_t before = latest(word);
+    bool placed = false;
+    while (!placed && before < value)
+        placed = __atomic_compare_exchange_n(word, &before, value, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return before;
+}
+template <typename Act> DEVICE int64_t once(Act act) { return act(); }
 // Not written as a selection: a compiler may make a branch of it, and directions are random, so it is predicted wrong.
 DEVICE int64_t select(bool holds, int64_t yes, int64_t no) { return no ^ (-int64_t(holds) & (yes ^ no)); }
 DEVICE bool eight_zeros(const uint8_t* bytes) {

@@ -26,6 +26,9 @@ typedef unsigned long long uint64_t;
 // counter of a part, next_of takes numbers from a list that all share, mark sets a flag that several may set: integer
 // sums, sets and equal values, so that the order of threads does not matter. The prefix keeps exported names away from
 // libc symbols such as step(). APART functions are not inlined on a host.
+// Claims on a word, for cells that ask in any order: strongest leaves the greatest of all values in a word and returns
+// what was there before; whoever gets a value there sees what its thread wrote before. latest reads such a word.
+// once(act) is what act() returns, which a thread does alone for all that share its element (FOR_EACH_LONG).
 #ifdef __CUDACC__
 #include "device.cuh"
 #else

@@ -4,7 +4,6 @@
 //
 // The strongest claim on an open site stands in its cold word, which is 0 where no cell is, until the cell settles
 // there. A claim gives way only to a stronger one, so that a site which a cell has lost is lost for good.
-#include "claims.cuh"
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "words.cuh"

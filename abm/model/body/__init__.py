@@ -229,8 +229,7 @@ class Body:
 
     def _megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
         """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
-        usual = self.scale.megakaryocytes
-        return float(population[list(MEGAKARYOCYTES)].sum()) / usual if usual else None
+        return float(population[list(MEGAKARYOCYTES)].sum()) / usual if (usual := self.scale.megakaryocytes) else None
 
     def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Tell who keeps account of a pool's cells of those it has gained but not by division."""
