@@ -217,7 +217,7 @@ class CudaBackend:
             dst[...] = src
 
     def send(self, dst: Any, values: NDArray[Any]) -> None:
-        """Copy values of the host that nobody changes any more without waiting for queued work: same shape and dtype."""
+        """Copy values of the host that nobody changes any more, without waiting for what is queued."""
         check_copy(dst, values)
         self._send(dst, values, is_kept=False)
 
