@@ -59,7 +59,7 @@ class Lodgement:
         if n > self.room or self.room > SPARE * max(n, ROOM):
             self._make_room(n)
         for name, values in (("hot", hot), ("cold", cold), ("last", last)):
-            self.backend.copy(self.lists[name][:n], values)
+            self.backend.send(self.lists[name][:n], values)
         place = self.lists["place"][:n]
         if self.comm.size > 1:
             agreed = self._agree(step, place)

@@ -79,11 +79,11 @@ class Phases:
     # -- data in and out
 
     def set_constants(self, tables: dict[str, Array]) -> None:
-        """Put constant kernel tables on the device under their argument names."""
+        """Put constant kernel tables, which nobody changes any more, on the device under their argument names."""
         for name, table in tables.items():
             array = np.ascontiguousarray(table)
             if name in self.constants:  # in place: backends remember arrays they have checked
-                self.backend.copy(self.constants[name], array)
+                self.backend.send(self.constants[name], array)
             else:
                 self.constants[name] = self.backend.to_device(array)
 

@@ -65,6 +65,9 @@ class Backend(Protocol):
     def copy(self, dst: Any, src: Any) -> None:
         """Copy between equal shapes and dtypes."""
 
+    def send(self, dst: Any, values: NDArray[Any]) -> None:
+        """Copy values of the host that nobody changes any more, after all queued work and without waiting for it."""
+
     def sync(self) -> None:
         """Wait until everything launched is done."""
 

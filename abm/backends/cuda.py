@@ -216,6 +216,11 @@ class CudaBackend:
         else:
             dst[...] = src
 
+    def send(self, dst: Any, values: NDArray[Any]) -> None:
+        """Copy values of the host that nobody changes any more, without waiting for what is queued."""
+        check_copy(dst, values)
+        self._send(dst, values, is_kept=False)
+
     def _send(self, dst: Any, src: NDArray[Any], *, is_kept: bool) -> None:
         """Copy from the host without waiting for queued work.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Calls of a backend besides launches, and the name under which they are accounted.
-OTHERS = {"copy": "exchange", "clear": "clear", "to_host": "transfer", "to_device": "transfer", "read": "transfer"}
+OTHERS = {"copy": "exchange", "clear": "clear"} | dict.fromkeys(("to_host", "to_device", "read", "send"), "transfer")
 #: Kernels that let cells from the blood take sites.
 HOMING = ("probe", "claim", "lodge", "settle")
 #: Arguments that only kernels over a list have.
