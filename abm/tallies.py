@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Tallies:
         self.totals = backend.alloc(N_COUNTS * N_KINDS * N_ORIGINS, np.int64)
         self.collect = backend.prepare("collect", counts=self.counts, totals=self.totals)
         self.watched: tuple[int, ...] = ()
+        self.readers: dict[bool, Callable[[], Callable[[], list[Any]]]] = {}
 
     def watch(self, receptors: Sequence[int]) -> None:
         """Make room to count the residents that each of some receptors (antigen masks) sees; none: no such count."""
@@ -42,6 +43,22 @@ class Tallies:
         self.seen = self.backend.alloc(N_PARTS * rows, np.uint32)
         self.seen_totals = self.backend.alloc(rows, np.int64)
         self.collect_seen = self.backend.prepare("collect", counts=self.seen, totals=self.seen_totals)
+        self.readers.clear()
+
+    def begin_to_read(self, *, seen: bool) -> Callable[[], list[Any]]:
+        """Begin to read what was counted and listed, also who was ``seen``, and count and list anew."""
+        if seen not in self.readers:
+            arrays = [self.n_leavers, *self.first_leavers, self.totals, *([self.seen_totals] if seen else [])]
+            add_up = self._add_up_all if seen else self._add_up
+            self.readers[seen] = self.backend.reader(add_up, arrays, lambda: self.backend.clear(self.n_leavers))
+        return self.readers[seen]()
+
+    def _add_up(self) -> None:
+        self.collect(self.totals.size)
+
+    def _add_up_all(self) -> None:
+        self._add_up()
+        self.collect_seen(self.seen_totals.size)
 
 
 class Reading:
@@ -52,23 +69,15 @@ class Reading:
 
     def __init__(self, tallies: Tallies, *, seen: bool = False) -> None:
         """Begin to read; ``seen``: also who is seen."""
-        self.tallies, read = tallies, tallies.backend.read
-        self._n_leavers = read(tallies.n_leavers)
-        self._leavers = [read(array) for array in tallies.first_leavers]
-        tallies.backend.clear(tallies.n_leavers)
-        if seen:
-            tallies.collect_seen(tallies.seen_totals.size)
-            self._seen = read(tallies.seen_totals)
-        tallies.collect(tallies.totals.size)
-        self._counts = read(tallies.totals)  # last: who has these has all, and nobody need ask for the rest
+        self.tallies, self._wait = tallies, tallies.begin_to_read(seen=seen)
 
     def counts(self) -> NDArray[np.int64]:
         """Return events and cells over all ranks, int64 (N_COUNTS, 64, 4)."""
-        return self.tallies.comm.sum_int64(self._counts().reshape(N_COUNTS, N_KINDS, N_ORIGINS))
+        return self.tallies.comm.sum_int64(self._wait()[3].reshape(N_COUNTS, N_KINDS, N_ORIGINS))
 
     def seen(self) -> NDArray[np.int64]:
         """Return who was seen over all ranks, int64 (receptors, 64, 4)."""
-        return self.tallies.comm.sum_int64(self._seen().reshape(-1, N_KINDS, N_ORIGINS))
+        return self.tallies.comm.sum_int64(self._wait()[4].reshape(-1, N_KINDS, N_ORIGINS))
 
     def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Return hot and cold words of the chosen kinds that left, in global site order.
@@ -76,11 +85,11 @@ class Reading:
         Raises:
             LedgerError: they were too many.
         """
-        tallies, found = self.tallies, int(self._n_leavers()[0])
+        n_leavers, site, words, *_ = self._wait()
+        tallies, found = self.tallies, int(n_leavers[0])
         if found > tallies.room:
             msg = f"{found} stem cells leave in one step; at most {tallies.room} can be kept"
             raise LedgerError(msg)
-        site, words = (wait() for wait in self._leavers)
         if found > site.size:
             site = np.asarray(tallies.backend.to_host(tallies.leaver_site[:found]))
             words = np.asarray(tallies.backend.to_host(tallies.leaver_words[: 2 * found]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from abm.backends.numpy_backend import check_copy, find_kernel
+from abm.backends.numpy_backend import Work, begin_to_read, check_copy, find_kernel
 from abm.comm import local_rank
 from abm.errors import BackendError
 from abm.kernel import PREFIX, Kernel, assemble, cast_scalar, first_errors, load_topics
@@ -192,6 +193,10 @@ class CudaBackend:
             return pinned
 
         return wait
+
+    def reader(self, before: Work, arrays: Sequence[Any], after: Work) -> Callable[[], Callable[[], list[Any]]]:
+        """Return what does some work, begins to read arrays, and does other work; see :func:`begin_to_read`."""
+        return partial(begin_to_read, self, before, arrays, after)
 
     def to_device(self, array: NDArray[Any]) -> Any:
         """Return a C-contiguous copy on the device."""

@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from abm.backends.numpy_backend import Array, NumpyArrays, check_copy
-from abm.backends.team import Prepared, Repeated, Team, launchers
+from abm.backends.numpy_backend import Array, NumpyArrays, Work, check_copy
+from abm.backends.team import Prepared, Reader, Repeated, Team, launchers
 from abm.errors import BackendError
 from abm.kernel import assemble, first_errors
 
@@ -109,6 +109,10 @@ class HostBackend(NumpyArrays):
             return copied
 
         return wait
+
+    def reader(self, before: Work, arrays: Sequence[Array], after: Work) -> Callable[[], Callable[[], list[Array]]]:
+        """Return what does some work, begins to read arrays, and does other work: all of it recorded, then queued."""
+        return Reader(self._team, before, arrays, after)
 
     def clear(self, array: Array) -> None:
         """Set all elements to zero."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from abm.kernel import Kernel, cast_scalar, load_topics
 
 Array = NDArray[Any]
+Work = Callable[[], None]
 
 #: Sites that the twins work on at a time.
 CHUNK_SITES = 1 << 18
@@ -42,6 +44,10 @@ class NumpyArrays:
         """Return what gives a copy of the array as it is now: the copy itself is made at once."""
         copied = array.copy()
         return lambda: copied
+
+    def reader(self, before: Work, arrays: Sequence[Array], after: Work) -> Callable[[], Callable[[], list[Array]]]:
+        """Return what does some work, begins to read arrays, and does other work; see :func:`begin_to_read`."""
+        return partial(begin_to_read, self, before, arrays, after)
 
     def to_device(self, array: Array) -> Array:
         """Return a C-contiguous copy."""
@@ -119,6 +125,14 @@ class NumpyBackend(NumpyArrays):
         """Return how many planes to work on at a time: the twins make many temporary arrays."""
         del stages
         return max(1, CHUNK_SITES // plane)
+
+
+def begin_to_read(backend: Any, before: Work, arrays: Sequence[Any], after: Work) -> Callable[[], list[Array]]:  # noqa: ANN401
+    """Do some work, read arrays, do other work; returns what waits for the reading and gives copies of the arrays."""
+    before()
+    reads = [backend.read(array) for array in arrays]
+    after()
+    return lambda: [wait() for wait in reads]
 
 
 def find_kernel(kernels: dict[str, Kernel], name: str) -> Kernel:

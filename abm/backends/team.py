@@ -10,7 +10,7 @@ import ctypes
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,6 +176,41 @@ class Repeated:
         if self.program is None:
             self.program = self.team.record(lambda: self.work(step))
         self.team.queue(self.program, step)
+
+
+class Reader:
+    """Reads the same arrays again and again, together with work before and after: recorded, then queued as a whole."""
+
+    def __init__(
+        self, team: Team, before: Callable[[], None], arrays: Sequence[Any], after: Callable[[], None]
+    ) -> None:
+        """Record it."""
+        self.team = team
+        self.copies = [np.empty_like(array) for array in arrays]
+
+        def work() -> None:
+            before()
+            for copied, array in zip(self.copies, arrays, strict=True):
+                team.copy(copied, array)
+            after()
+
+        self.program = team.record(work)
+        self.last: Callable[[], list[Any]] = list
+
+    def __call__(self) -> Callable[[], list[Any]]:
+        """Begin to read; returns what waits for it alone and gives the arrays."""
+        self.last()  # what has not been asked for yet is about to be written over
+        number = self.team.queue(self.program, 0)
+        found: list[Any] = []
+
+        def wait() -> list[Any]:
+            if not found:
+                self.team.wait(number)
+                found.extend(copied.copy() for copied in self.copies)
+            return found
+
+        self.last = wait
+        return wait
 
 
 def launchers(kernels: Iterable[str]) -> str:

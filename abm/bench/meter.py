@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from abm.backends.numpy_backend import begin_to_read
+
 #: Calls of a backend besides launches, and the name under which they are accounted.
 OTHERS = {"copy": "exchange", "clear": "clear"} | dict.fromkeys(("to_host", "to_device", "read", "send"), "transfer")
 #: Kernels that let cells from the blood take sites.
@@ -71,6 +73,11 @@ class Meter:
         """Return what does the work as the backend does it; metering, launch by launch."""
         as_backend = self.backend.repeated(work)
         return lambda step: as_backend(step) if self.entries is None else work(step)
+
+    def reader(self, *given: Any) -> Callable[[], Callable[[], list[Any]]]:  # noqa: ANN401
+        """Return what reads as the backend does it; metering, call by call."""
+        as_backend = self.backend.reader(*given)
+        return lambda: as_backend() if self.entries is None else begin_to_read(self, *given)
 
     def launch(self, kernel_name: str, n: int, **args: Any) -> None:  # noqa: ANN401
         """Run a kernel over ``n`` sites."""

@@ -101,6 +101,20 @@ def test_what_is_read_is_of_its_place_in_the_queue(backend: HostBackend) -> None
     assert not backend.to_host(pair[0]).any()
 
 
+def test_a_reading_is_of_its_time_whenever_it_is_asked_for(backend: HostBackend) -> None:
+    pair, work, expected = there_and_back(backend, LARGE)
+    begin = backend.reader(lambda: work(0), pair[:1], lambda: backend.clear(pair[1]))
+    readings = []
+    for step in range(4):
+        readings.append((begin(), turned(turned(expected, 0, 5), 0, 5)))
+        work(step)
+        expected = turned(turned(readings[-1][1], step, 5), step, 5)
+    for reading, there in reversed(readings):
+        for _ in range(2):
+            (found,) = reading()
+            np.testing.assert_array_equal(found, there)
+
+
 def test_a_copy_waits_for_what_is_queued(backend: HostBackend) -> None:
     pair, work, values = there_and_back(backend, LARGE)
     work(1)
