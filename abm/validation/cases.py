@@ -54,7 +54,7 @@ class Price(NamedTuple):
         return config.n_steps * (step_s + self.record_s * hours / config.output.series_h)
 
 
-_LATTICE, _WELL_MIXED = Price(1.3e-3, 6.6e-4, 1.8e-8, 3e-3), Price(4e-4, 1e-4, 0.0, 3e-3)
+_LATTICE, _WELL_MIXED = Price(1.3e-3, 6.6e-4, 1.8e-8, 3e-3), Price(1.2e-3, 5e-5, 0.0, 3e-3)
 
 
 @dataclass(frozen=True)
