@@ -48,7 +48,7 @@ kernels or code has made out of date. The targets stand in analysis/targets/*.to
 """
 )
 @click.option("--only", callback=_names, metavar="IDS", help="These rows (O04) or parts (O04.anc), with commas.")
-@click.option("--section", "sections", callback=_names, metavar="NAMES", help="Sections: A to L or V.")
+@click.option("--section", "sections", callback=_names, metavar="NAMES", help="Sections: A to M or V.")
 @click.option("--species", metavar="NAME", help="human or mouse.  [default: both]")
 @click.option("--quick", is_flag=True, help="Small patches, few patients, short runs.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("validation"), show_default=True, help="Folder.")

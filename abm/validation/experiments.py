@@ -23,6 +23,7 @@ from abm.setup import SITE_UM, load_model
 from abm.stem_clones import StemClones, StemRates
 from abm.step import Simulation
 from abm.validation.following import follow
+from abm.validation.lives import chip_life
 from abm.well_mixed import WellMixed
 
 _SIDE = 48  #: sites along each edge
@@ -137,6 +138,7 @@ EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
     "random_walk": random_walk,
     "serial_transfer": serial_transfer,
     "ccr5_rebound": ccr5_rebound,
+    "chip_life": chip_life,
     "gammaretroviral_leukaemia": partial(vector_leukaemia, "gammaretroviral"),
     "lentiviral_leukaemia": partial(vector_leukaemia, "lentiviral"),
 }

@@ -18,6 +18,7 @@ from . import (
     autoimmunity,
     blood,
     cart,
+    clonal,
     edits,
     engraftment,
     immunity,
@@ -36,7 +37,7 @@ from .registry import REGISTRY, Floats, Observable
 NEVER = "never"
 
 __all__ = [
-    "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "edits", "engraftment",
+    "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "clonal", "edits", "engraftment",
     "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "relapse", "residual", "takes", "virus",
 ]  # fmt: skip
 

@@ -39,6 +39,8 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {f"{name}_normal_day" for name in ("nk", "cd8", "b", "cd4")} | {"subsets_in_order"}
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
+    grafted |= {"infections_after_graft", "viral_reactivation"}
+    lives = {name for name in targets.registry() if name.startswith("chip_")}
     chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
     ill = {name for name in targets.registry() if name.startswith(("bcr_abl_slope", "bcr_abl_halving", "hiv_", "ms_"))}
@@ -52,7 +54,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "neutropenic_infection_risk"}
     others = ill | cells | drugs | lacking | {"full_donor_day", "b_cells_return_day"}
     bled = {"reticulocyte_peak_day", "reticulocyte_rise", "hb_recovery_weeks", "platelets_normal_day"}
-    assert absent == treated | grafted | leukaemic | chains | bled | others | {"gvhd_grade", "label_peak_day"}
+    assert absent == treated | grafted | leukaemic | chains | lives | bled | others | {"gvhd_grade", "label_peak_day"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
     of_ill = {"bcr_abl", "mrd_flow", "mrd_pcr", "philadelphia_positive", "sledai"}
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry()) - of_ill

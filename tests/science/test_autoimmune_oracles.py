@@ -43,7 +43,7 @@ def oracle(strength: float, memory_share: float) -> NDArray[np.float64]:
     pools = body.lymphocytes.pools[:, Origin.HOST]
     memory, naive, regulatory = (pools[INDEX[k]] for k in (Kind.CD4_MEMORY, Kind.CD4_NAIVE, Kind.TREG))
     starting = 0.1 * memory_share * memory + 0.005 * 0.1 * 3e-6 * naive
-    smouldering = 0.14 / 365.25 * memory_share / 1e-4
+    smouldering = 0.12 / 365.25 * memory_share / 1e-4
     made = 0.05 * 3.3e7 / regulatory  # by the thymus at 40 years
 
     def slope(_: float, y: NDArray[np.float64]) -> list[float]:

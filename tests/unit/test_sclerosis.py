@@ -112,7 +112,7 @@ def test_resident_cells_cost_axons_without_relapses() -> None:
         live(body, years * DAYS_PER_YEAR, step_h=24.0)
         seen = body.observables()
         assert seen["ms_relapses"] == 0.0
-        assert seen["edss"] - 3.5 == pytest.approx(0.14 * some * years * (1 - 3.5 / 10), rel=0.05)
+        assert seen["edss"] - 3.5 == pytest.approx(0.12 * some * years * (1 - 3.5 / 10), rel=0.05)
 
 
 def test_more_than_myelin_reactive_cells_of_others_is_a_mistake(tmp_path: Path) -> None:
