@@ -24,7 +24,7 @@ def chip_life(seed: int) -> dict[str, Any]:
     config = Config.model_validate({"patient": {"disease": "chip"}})
     marrow = StemClones(StemRates.of(config, load_model(config).rules), STEM_CELLS, seed)
     largest: dict[float, float] = {}
-    growth, followed = None, (np.inf, 0, 0.0)
+    growth, followed = None, (np.inf, 0.0, 0.0)
     for step in range(1, round(END / STEP_A) + 1):
         marrow.advance(STEP_A)
         age = round(step * STEP_A, 6)
