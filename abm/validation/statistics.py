@@ -1,15 +1,15 @@
 """Statistics of a cohort with their 95 % intervals, and the verdict on a band.
 
-Intervals: Student's t for means and their differences, Wilson's score for shares, order statistics for medians,
-percentile bootstrap for correlations and other contrasts of two cohorts. An endpoint that was not reached is infinite:
-a median counts it as "later than all others".
+Intervals: Student's t for means and their differences, Fieller for ratios of means, MOVER for those of hazards,
+Wilson's score for shares, order statistics for medians, percentile bootstrap for correlations and contrasts of medians.
+An endpoint that was not reached is infinite: a median counts it as "later than all others".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import comb, inf, isfinite, sqrt
+from math import comb, inf, isfinite, isinf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -69,13 +69,17 @@ def share(hits: int, n: int, effective: float | None = None) -> Estimate:
     """Return ``hits`` of ``n`` in percent with Wilson's interval; ``effective``: how many of them are independent."""
     if n == 0:
         return NOTHING
-    m = effective or float(n)
-    p, spread = hits / n, Z95 * Z95 / m
+    low, high = wilson(hits / n, effective or float(n))
+    return Estimate(100.0 * hits / n, (100.0 * low, 100.0 * high), n)
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """Return Wilson's interval of a chance of which ``n`` trials show the share ``p``."""
+    spread = Z95 * Z95 / n
     centre = (p + 0.5 * spread) / (1.0 + spread)
-    half = Z95 * sqrt(p * (1.0 - p) / m + 0.25 * spread / m) / (1.0 + spread)
+    half = Z95 * sqrt(p * (1.0 - p) / n + 0.25 * spread / n) / (1.0 + spread)
     # exactly so, where rounding would leave it a little to either side
-    low, high = (0.0 if hits == 0 else centre - half), (1.0 if hits == n else centre + half)
-    return Estimate(100.0 * p, (100.0 * low, 100.0 * high), n)
+    return (0.0 if p == 0.0 else centre - half), (1.0 if p == 1.0 else centre + half)
 
 
 def middle(values: Floats, axis: int = -1) -> Floats:
@@ -164,8 +168,12 @@ def contrast(mine: Floats, other: Floats, *, of: str, ratio: bool, paired: bool 
         with np.errstate(invalid="ignore", divide="ignore"):  # both cohorts may never reach an endpoint
             return np.asarray(centre(a) / centre(b) if ratio else centre(a) - centre(b))
 
-    drawn = of != "mean" or ratio or not np.isfinite([*mine, *other]).all()
-    ci = bootstrap([mine, other], compare, paired=paired) if drawn else mean_difference(mine, other, paired=paired)
+    if of == "hazard" and ratio:
+        ci = hazard_ratio(mine, other)
+    elif of == "mean" and np.isfinite([*mine, *other]).all():
+        ci = (mean_ratio if ratio else mean_difference)(mine, other, paired=paired)
+    else:
+        ci = bootstrap([mine, other], compare, paired=paired)
     return Estimate(float(compare(mine, other)), ci, min(mine.size, other.size))
 
 
@@ -175,13 +183,67 @@ def mean_difference(mine: Floats, other: Floats, *, paired: bool) -> tuple[float
         return mean(mine - other).ci
     if min(mine.size, other.size) < 2:
         return None
-    centre = float(mine.mean() - other.mean())
-    errors = [float(sample.var(ddof=1)) / sample.size for sample in (mine, other)]
-    if (total := sum(errors)) == 0.0:
-        return centre, centre
-    freedom = total**2 / sum(e**2 / (sample.size - 1) for e, sample in zip(errors, (mine, other), strict=True))
-    half = t_quantile(int(freedom)) * sqrt(total)  # a fraction of a degree of freedom less than Welch's
+    centre, errors = float(mine.mean() - other.mean()), _errors(mine, other)
+    half = _quantile(errors, (mine.size, other.size)) * sqrt(sum(errors))
     return centre - half, centre + half
+
+
+def mean_ratio(mine: Floats, other: Floats, *, paired: bool) -> tuple[float, float] | None:
+    """Return Fieller's interval of the ratio of two means; ``None`` where the second may be 0, and bounds nothing."""
+    if min(mine.size, other.size) < 2 or not other.mean():
+        return None
+    a, b, errors = float(mine.mean()), float(other.mean()), _errors(mine, other)
+    shared = float(np.cov(mine, other)[0, 1]) / mine.size if paired else 0.0
+    weighed = [errors[0], (a / b) ** 2 * errors[1]]
+    t = t_quantile(mine.size - 1) if paired else _quantile(weighed, (mine.size, other.size))
+    square, product = b * b - t * t * errors[1], a * b - t * t * shared
+    if square <= 0.0:
+        return None
+    root = sqrt(max(product * product - square * (a * a - t * t * errors[0]), 0.0))
+    return (product - root) / square, (product + root) / square
+
+
+def _errors(*samples: Floats) -> list[float]:
+    """Return the squared standard errors of the means."""
+    return [float(sample.var(ddof=1)) / sample.size for sample in samples]
+
+
+def _quantile(errors: Sequence[float], sizes: Sequence[int]) -> float:
+    """Return Student's quantile for a sum of errors with Welch's degrees of freedom, rounded down."""
+    if not (total := sum(errors)):
+        return 0.0
+    return t_quantile(int(total**2 / sum(error**2 / (n - 1) for error, n in zip(errors, sizes, strict=True))))
+
+
+def hazard_ratio(mine: Floats, other: Floats) -> tuple[float, float] | None:
+    """Return the interval of the ratio of two cumulative hazards, from those of the hazards (MOVER, Donner & Zou 2012).
+
+    A bootstrap of a cohort in which nothing happened would know for sure that nothing ever does.
+    """
+    if min(mine.size, other.size) < FEWEST_FOR_BOOTSTRAP:
+        return None
+    (a, b), (of_a, of_b) = (float(hazard(x)) for x in (mine, other)), map(_hazards, (mine, other))
+    turned = _largest_ratio(b, of_b, a, of_a)
+    return 1.0 / turned if turned else inf, _largest_ratio(a, of_a, b, of_b)
+
+
+def _largest_ratio(a: float, of_a: tuple[float, float], b: float, of_b: tuple[float, float]) -> float:
+    """Return the upper end of the interval of a / b, both not negative, with theirs."""
+    high, low = of_a[1], of_b[0]
+    if not low or isinf(high):
+        return inf
+    if isinf(b):
+        return high / low
+    below = low * (2.0 * b - low)
+    return (a * b + sqrt((a * b) ** 2 + high * (high - 2.0 * a) * below)) / below
+
+
+def _hazards(chances: Floats) -> tuple[float, float]:
+    """Return the interval of a cumulative hazard: by Wilson of yes and no, by Student of what lies between."""
+    ends = wilson(float(chances.mean()), chances.size) if np.isin(chances, (0.0, 1.0)).all() else mean(chances).ci
+    assert ends is not None  # two values or more
+    low, high = (float(hazard(np.array([min(max(end, 0.0), 1.0)]))) for end in ends)
+    return low, high
 
 
 def reduction(ratio: Estimate) -> Estimate:
