@@ -23,32 +23,33 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Large enough to be shared.
 SHAPE, STEPS = [33, 36, 34], 4
 CODE = """
+import sys
 from abm.backends import choose
 from tests.law.test_threads import advanced
 backend, _ = choose("host")
-print(backend.threads, advanced(backend))
+print(backend.threads, advanced(backend, sys.argv[1]))
 """
 
 
-def advanced(backend: object) -> str:
+def advanced(backend: object, ends: str) -> str:
     """Return the state hash of a patient after some steps."""
-    simulation = Simulation.start(tiny_config(patch={"shape": SHAPE}), backend)
+    simulation = Simulation.start(tiny_config(patch={"shape": SHAPE, "ends": ends}), backend)
     for _ in range(STEPS):
         simulation.advance()
     return state_hash(simulation.snapshot())
 
 
 @cache
-def expected() -> str:
-    return advanced(NumpyBackend())
+def expected(ends: str) -> str:
+    return advanced(NumpyBackend(), ends)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
-def test_state_does_not_depend_on_threads(threads: int) -> None:
+@pytest.mark.parametrize(("threads", "ends"), [(1, "periodic"), (2, "periodic"), (7, "periodic"), (2, "closed")])
+def test_state_does_not_depend_on_threads(threads: int, ends: str) -> None:
     assert pieces(SHAPE[0] * SHAPE[1] * SHAPE[2]) >= WORTH_WAKING
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", CODE, ends],
         env=environment,
         cwd=ROOT,
         capture_output=True,
@@ -57,4 +58,4 @@ def test_state_does_not_depend_on_threads(threads: int) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(threads), expected()]
+    assert done.stdout.split() == [str(threads), expected(ends)]
