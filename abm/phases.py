@@ -72,6 +72,7 @@ class Phases:
         self.bounds = {"begin": begin, "end": begin + domain.n_owned * domain.plane}  # the owned sites
         self.tallies = Tallies(backend, comm, domain.n_owned)
         self.constants: dict[str, Any] = {}
+        self._sent: dict[str, Array] = {}  # what they were last made of
         self.chains: dict[tuple[Any, ...], Chain] = {}
         self.repeats: dict[tuple[Any, ...], Callable[[int], None]] = {}
         self.counted = False  # whether the histogram may hold anything but zeros
@@ -81,7 +82,9 @@ class Phases:
     def set_constants(self, tables: dict[str, Array]) -> None:
         """Put constant kernel tables, which nobody changes any more, on the device under their argument names."""
         for name, table in tables.items():
-            array = np.ascontiguousarray(table)
+            if self._sent.get(name) is table:
+                continue
+            array, self._sent[name] = np.ascontiguousarray(table), table
             if name in self.constants:  # in place: backends remember arrays they have checked
                 self.backend.send(self.constants[name], array)
             else:

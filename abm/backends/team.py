@@ -92,6 +92,11 @@ class Team:
         """Whether launches are recorded, not queued."""
         return self._recorded is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing may be queued that somebody has not waited for, and nothing is recorded."""
+        return not self._unfinished and self._recorded is None
+
     def record(self, work: Callable[[], None]) -> Program:
         """Return what ``work`` launches."""
         launches = self._recorded = []

@@ -54,7 +54,8 @@ HOURS_PER_DAY = 24.0
 #: Table of 1 - exp(-x): 256 steps per unit, up to 16.
 ESCAPE_STEPS, ESCAPE_MAX = 256, 16
 N_LOSSES = len(LOSS_ANTIGENS)
-_HAZARD_BITS, _LOSS_BITS = (1 << np.arange(n) for n in (N_HAZARDS, N_LOSSES))
+_HAZARD_BITS = (1 << np.arange(N_HAZARDS)).astype(np.float32)
+_LOSS_BITS = 1 << np.arange(N_LOSSES)
 #: What no drug does that looks at antigens.
 _NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zeros(N_KINDS * 2, np.uint8)
 _NEVER_CERTAIN = 0.95
@@ -216,7 +217,7 @@ class Rules:
             highest = highest.copy()
             highest[..., Behaviour.DRUG] += spare.sum(axis=1)
             of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint8)
-        rated = ((highest > 0.0) @ _HAZARD_BITS).astype(np.uint32)
+        rated = ((highest > 0.0).astype(np.float32) @ _HAZARD_BITS).astype(np.uint32)
         rates = _of_all(rate.astype(np.float32))
         return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)
 
@@ -227,8 +228,7 @@ class Rules:
 
     def _ceiling(self, hazard: NDArray[np.float64]) -> NDArray[np.uint32]:
         """Return the bounds of the event probability from the largest hazards per step by variant and row."""
-        largest = self.largest_response[:, None]
-        bound = (hazard * largest).sum(axis=-1).max(axis=1).reshape(-1) * _ROUND_UP
+        bound = np.einsum("vrb,trb->tvr", hazard, self.largest_response).max(axis=1).reshape(-1) * _ROUND_UP
         ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         ceiling[bound == 0.0] = 0.0
         found: NDArray[np.uint32] = ceiling.astype(np.uint32)
@@ -274,9 +274,9 @@ def _outliving(killed: NDArray[np.float64]) -> NDArray[np.float64]:
     x / (exp(x) - 1) at a hazard x by drug or radiation. As mere rivals the other events would save their cells: in the
     hour of a lethal dose one cell in a hundred would divide instead of dying.
     """
-    values, place = np.unique(np.clip(killed, _FAINT, _CERTAIN), return_inverse=True)
-    factor = np.array([x / (exactmath.exp(x) - 1.0) if x > _FAINT else 1.0 for x in values.tolist()])
-    return factor[place].reshape(killed.shape)
+    hazards = np.clip(killed, _FAINT, _CERTAIN).ravel().tolist()
+    factor = {x: x / (exactmath.exp(x) - 1.0) if x > _FAINT else 1.0 for x in set(hazards)}
+    return np.array([factor[x] for x in hazards]).reshape(killed.shape)
 
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:

@@ -89,3 +89,25 @@ def test_cells_tire_where_effectors_are(there: int, seeks: int, settles: int, ex
     simulation.homing = cast("Any", SimpleNamespace(end=lambda: waited.append(1) or settled))
     assert simulation._any_effectors(seeking) is expected
     assert bool(waited) is (seeks > there), "only where the answer depends on it"
+
+
+class Sender(NumpyBackend):
+    """A backend that tells what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[int] = []
+
+    def send(self, dst: Any, values: Any) -> None:
+        self.sent.append(values.size)
+        super().send(dst, values)
+
+
+def test_tables_are_sent_when_they_are_new() -> None:
+    lattice = Simulation.start(tiny_config(), backend := Sender()).lattice
+    backend.sent.clear()
+    one, other = np.full(128, 7, np.uint32), np.full(128, 8, np.uint32)
+    for table in (one, one, other, one, one):
+        lattice.set_constants({"take": table})
+        np.testing.assert_array_equal(lattice.constants["take"], table)
+    assert backend.sent == [128, 128], "the first makes the table, the same one again is there already"

@@ -233,6 +233,7 @@ class Drugs(Packed):
         self._variants = dict(variants or {})
         self.drugs = tuple(drugs.values())
         self._levels, self._effects = b"", dict.fromkeys(EFFECTS, 0.0)
+        self._asked, self._exposures = (b"", 0.0), list[tuple[Drug, float]]()
         self._index = {name: i for i, name in enumerate(drugs)}
         self._lq = radiation
         self.remaining: Floats = np.zeros(len(drugs))
@@ -286,9 +287,18 @@ class Drugs(Packed):
         return bool(self.remaining.any() or self.radiation.any())
 
     def exposures(self, step_h: float) -> list[tuple[Drug, float]]:
-        """Return the share of its reference course with which each drug on board acts in the coming step."""
-        on_board = [(drug, float(self.remaining[i])) for i, drug in enumerate(self.drugs) if self.remaining[i] > 0.0]
-        return [(drug, left * (1.0 - exp(-drug.rate * step_h))) for drug, left in on_board]
+        """Return the share of its reference course with which each drug on board acts in the coming step.
+
+        The last answer is remembered: lattice, lymphocytes and organs ask in every step.
+        """
+        asked = self.remaining.tobytes(), step_h
+        if asked != self._asked:
+            on_board = [
+                (drug, left) for drug, left in zip(self.drugs, self.remaining.tolist(), strict=True) if left > 0.0
+            ]
+            self._exposures = [(drug, left * (1.0 - exp(-drug.rate * step_h))) for drug, left in on_board]
+            self._asked = asked
+        return self._exposures
 
     def kills(self, step_h: float) -> tuple[Floats, Floats]:
         """Return -ln(survival) in the coming step by drugs and by radiation, each by its target class."""
@@ -314,8 +324,8 @@ class Drugs(Packed):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
             kill = by_class[self._drug_class] * self._passage[drug.name]
             table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
-        _, by_radiation = self.kills(step_h)
-        table = table + by_radiation[self._radiation_class]
+        if self.radiation.any():
+            table = table + self.kills(step_h)[1][self._radiation_class]
         table[:, LEUKAEMIC] *= self._sensitivity
         return np.where(self._drug_class >= 0, table, 0.0)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import ClassVar, Self
 
 import numpy as np
@@ -23,10 +24,7 @@ HOURS_PER_DAY = 24.0
 
 def total(values: Iterable[float] | Floats) -> float:
     """Return the sum of ``values`` (an array of any shape, or numbers), added from first to last."""
-    result = 0.0
-    for value in values.ravel().tolist() if isinstance(values, np.ndarray) else values:
-        result = result + value
-    return float(result)
+    return float(reduce(add, values.ravel().tolist() if isinstance(values, np.ndarray) else values, 0.0))
 
 
 def runge_kutta(slope: Callable[[list[float]], list[float]], state: list[float], days: float) -> list[float]:
