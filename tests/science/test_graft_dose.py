@@ -100,7 +100,8 @@ def days(folder: Path) -> NDArray[np.float64]:
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
-    reason="half a day late at every dose (31.6, 26.6, 21.7 for 30.9, 26.0, 21.1): not explained yet",
+    reason="half a day late (18.8 for 18.3 with 16e6 per kg): 5 % fewer neutrophils in blood for each progenitor, as "
+    "if four hours late, and in the last days 1 to 2 % of divisions find no site; faster movers change nothing",
 )
 def test_the_lattice_engrafts_when_the_model_does(days: NDArray[np.float64]) -> None:
     agree(days, [engraftment_day(dose, STEP_H) for dose in DOSES])
