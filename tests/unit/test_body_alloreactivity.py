@@ -9,7 +9,8 @@ import pytest
 from abm.cells import Origin
 from abm.errors import ConfigError
 from abm.model.body import Dose
-from abm.model.body.organs import GVH, HVG
+from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings
+from abm.model.body.parameters import OrganRules, section
 from tests.unit.body_case import Person, live, make_body, tables
 
 GRAFT = Dose("graft", "blood", cd34=3.5e8, cd3=2e10, origin=Origin.DONOR)
@@ -34,3 +35,27 @@ def test_more_precursors_than_t_cells_are_refused() -> None:
     donors = {"sibling": replace(found.donors["sibling"], graft_versus_host=0.2)}
     with pytest.raises(ConfigError, match=r"patient.alloreactivity: expected at most 1 precursor per T cell, found 2"):
         make_body(Person(alloreactivity=10.0), replace(found, donors=donors))
+
+
+def progeny(direction: int, inflammation: float, unregulated: float = 1.0) -> float:
+    """Return the effectors of each primed cell shortly after priming has begun."""
+    rules = section(OrganRules, tables().values, 70.0)
+    allo = Alloimmunity(rules, tables().donors["sibling"], 1.2e7)
+    allo.inflammation, allo.precursors[direction] = inflammation, 1e6
+    allo.advance(Surroundings(donor_antigen=1.0, unregulated=unregulated), 1.0)
+    return float(allo.effectors[direction] / allo.primed[direction])
+
+
+def test_a_primed_cell_divides_by_programme_as_far_as_there_is_danger() -> None:
+    """All of it where tissue is injured, little where it is intact, none under regulatory cells or in the host."""
+    rules = section(OrganRules, tables().values, 70.0)
+    assert progeny(GVH, 100.0) == pytest.approx(rules.programmed_burst, rel=0.05)
+    intact = 1.0 + (rules.programmed_burst - 1.0) * rules.activation_floor
+    assert progeny(GVH, 0.0) == pytest.approx(intact, rel=0.05)
+    assert progeny(GVH, 100.0, unregulated=0.0) == pytest.approx(1.0, rel=0.05)
+    assert progeny(HVG, 100.0) == pytest.approx(1.0, rel=0.05)
+
+
+def test_susceptible_tissue_is_lost_in_proportion() -> None:
+    usual, tender = (make_body(Person(gvhd_susceptibility=s)).allo.tissue_kill(1e8) for s in (1.0, 3.0))
+    assert tender == pytest.approx(3.0 * usual)

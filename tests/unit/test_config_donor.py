@@ -53,3 +53,9 @@ def test_a_match_outside_of_what_the_donor_has_is_refused(tmp_path: Path, patien
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith(f"{tmp_path}/case.toml:3: patient.hla_match: expected ")
     assert said in str(caught.value)
+
+
+def test_tissue_without_susceptibility_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"case.toml:2: patient.gvhd_susceptibility: expected a number > 0") as caught:
+        load(tmp_path, "gvhd_susceptibility = 0")
+    assert caught.value.exit_code == 2
