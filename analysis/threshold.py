@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[list[str], Floats]:
 def measure(names: Sequence[str], rows: Floats) -> list[Mapping[str, float]]:
     """Return by patient the graft's share, the highest load of the last year and the share of CD4 cells at the end."""
     column = {name: rows[:, names.index(name)] for name in NEEDED}
-    found = []
+    found: list[Mapping[str, float]] = []
     for share, seed in sorted({(share, seed) for share, seed in zip(rows[:, 0], column["seed"], strict=True)}):
         theirs = (rows[:, 0] == share) & (column["seed"] == seed)
         late = theirs & (column["day"] >= column["day"][theirs].max() - LAST)

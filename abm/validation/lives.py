@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from abm.config import Config
 from abm.setup import load_model
 from abm.stem_clones import StemClones, StemRates
 
 STEM_CELLS = 100_000
-STEP_A = 0.05
+STEPS = 20  #: a year
 #: Variant allele frequency from which one speaks of clonal haematopoiesis (Steensma, Blood 2015).
-FOUND = 0.02
-YOUNG, OLD, END = 40.0, 70.0, 90.0
-#: Years over which the growth of a clone is measured that has been found: sequencing ten years apart.
-APART = 10.0
+CARRIER = 0.02
+#: That from which a clone is followed, as sequencing finds it, and years to the second sample.
+FOUND, APART = 0.01, 10
+YOUNG, OLD, END = 40, 70, 90
+
+#: Variant allele frequency of every clone by the year in which it arose.
+Clones = dict[float, float]
 
 
 def chip_life(seed: int) -> dict[str, Any]:
     """Follow the marrow of one person from birth to the age of 90."""
     config = Config.model_validate({"patient": {"disease": "chip"}})
     marrow = StemClones(StemRates.of(config, load_model(config).rules), STEM_CELLS, seed)
-    largest: dict[float, float] = {}
-    growth, followed = None, (np.inf, 0.0, 0.0)
-    for step in range(1, round(END / STEP_A) + 1):
-        marrow.advance(STEP_A)
-        age = round(step * STEP_A, 6)
-        if age in (YOUNG, OLD):
-            largest[age] = float(marrow.vaf.max(initial=0.0))
-        if followed[0] == np.inf and marrow.vaf.max(initial=0.0) >= FOUND / 2:
-            clone = int(marrow.vaf.argmax())
-            followed = (age + APART, round(float(marrow.born[clone + 1]), 6), float(marrow.vaf[clone]))
-        if growth is None and age >= followed[0]:
-            theirs = marrow.vaf[np.isclose(marrow.born[1:], followed[1])]
-            growth = 100.0 * ((float(theirs.max(initial=0.0)) / followed[2]) ** (1.0 / APART) - 1.0)
-    carrier = largest[OLD] >= FOUND
-    ill = any(OLD < year <= OLD + APART for year in marrow.transformed)
-    values = {"chip_young": float(largest[YOUNG] >= FOUND), "chip_old": float(carrier), "chip_growth": growth}
-    return {"first_day": 0, "curves": {}, "values": values | {"chip_leukaemia": float(ill) if carrier else None}}
+    ages = [_clones(marrow)]
+    while len(ages) <= END:
+        for _ in range(STEPS):
+            marrow.advance(1.0 / STEPS)
+        ages.append(_clones(marrow))
+    young, old = (float(max(ages[age].values(), default=0.0) >= CARRIER) for age in (YOUNG, OLD))
+    ill = float(any(OLD < year <= OLD + APART for year in marrow.transformed))
+    values = {"chip_young": young, "chip_old": old, "chip_growth": growth(ages), "chip_leukaemia": ill if old else None}
+    return {"first_day": 0, "values": values, "curves": {}}
+
+
+def _clones(marrow: StemClones) -> Clones:
+    return dict(zip(marrow.born[1:].tolist(), marrow.vaf.tolist(), strict=True))
+
+
+def growth(ages: Sequence[Clones]) -> float | None:
+    """Return the yearly growth in percent of the first clone that is found; ``None`` if there is none in time."""
+    for age, clones in enumerate(ages[:-APART]):
+        if clones and max(clones.values()) >= FOUND:
+            clone = max(clones, key=clones.__getitem__)
+            ratio = ages[age + APART].get(clone, 0.0) / clones[clone]
+            return 100.0 * float(ratio ** (1.0 / APART) - 1.0)
+    return None

@@ -15,6 +15,7 @@ from abm.errors import ConfigError
 from abm.model.rules import BODY_SIGNALS, Rules
 from abm.setup import load_model
 from abm.step import Simulation
+from abm.validation.lives import chip_life, growth
 from tests.unit.table_case import copied
 from tests.unit.test_heredity import MUTATIONS, VARIANTS, tables
 
@@ -98,3 +99,23 @@ def test_a_variant_is_not_called_as_a_kind(tmp_path: Path) -> None:
 def test_what_a_patient_with_clones_cannot_have() -> None:
     with pytest.raises(ValueError, match="0 for a patient without a malignancy"):
         Config.model_validate({"patient": {"disease": "chip", "blast_fraction": 0.2}})
+
+
+def test_growth_is_that_of_the_first_clone_that_is_found() -> None:
+    """A clone of 0.8 % is not followed, and a second one later on does not matter; ten years as it is told."""
+    ages: list[dict[float, float]] = [
+        {},
+        {3.0: 0.008},
+        *({3.0: 0.011 * 1.1**year, 4.0: 0.3 * year} for year in range(12)),
+    ]
+    assert growth(ages) == pytest.approx(10.0)
+    assert growth(ages[:8]) is None
+    lost: list[dict[float, float]] = [{3.0: 0.02}, *({} for _ in range(12))]
+    assert growth(lost) == -100.0
+
+
+def test_a_life_tells_what_is_compared() -> None:
+    values = chip_life(1)["values"]
+    assert values["chip_young"] in (0.0, 1.0)
+    assert (values["chip_leukaemia"] is None) == (values["chip_old"] == 0.0)
+    assert values == chip_life(1)["values"]

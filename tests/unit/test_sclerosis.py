@@ -236,6 +236,9 @@ def test_the_course_does_not_depend_on_the_step() -> None:
     [
         ("trigger_rate,3,", "trigger_rate,-3,", r"sclerosis.csv: trigger_rate: expected a number >= 0, found -3"),
         ("regulator_half,1e6,", "regulator_half,0,", r"regulator_half: expected a number > 0, found 0"),
+        ("resident_share,0.1,", "resident_share,0,", r"resident_share: expected a number > 0, found 0"),
+        ("resident_share,0.1,", "resident_share,1.5,", r"resident_share: expected at most 1, found 1.5"),
+        ("smouldering_loss,0.12,", "smouldering_loss,-1,", r"smouldering_loss: expected a number >= 0, found -1"),
         ("working_half,0.15,", "working_half,0,", r"working_half: expected a number > 0, found 0"),
         ("working_share,0.12,", "working_share,1.2,", r"working_share: expected at most 1, found 1.2"),
         ("shown_share,0.1,", "shown_share,10,", r"shown_share: expected at most 1, found 10"),
