@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from abm import cells, lodgement
+from abm.backends import team
+from abm.backends.host import HostBackend
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import NOWHERE, SITE_BITS, Kind, Tissue
 from abm.comm import SerialComm
@@ -171,3 +173,16 @@ def test_lists_grow_and_shrink(backend: Any, monkeypatch: pytest.MonkeyPatch) ->
         assert Seekers(n, n).take(lattice)[0].tolist() == told(state, Seekers(n, n))
         rooms.append(lattice.lodge.room)
     assert rooms == [4, 8, 128, 128, 8, 8]
+
+
+@pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
+def test_threads_of_the_host_that_race_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rivals in pieces of a few cells, again and again: with one thread it shows nothing."""
+    monkeypatch.setattr(team, "PIECE_SITES", 4)
+    backend = HostBackend()
+    filling, n = CASES[2]
+    state, seekers = whole(filling, n), Seekers(n, n)
+    expected = seekers.take(Guarded(NumpyBackend(), state, SEED))
+    for _ in range(100):
+        for one, other in zip(expected, seekers.take(Guarded(backend, state, SEED)), strict=True):
+            np.testing.assert_array_equal(one, other)
