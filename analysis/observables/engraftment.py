@@ -41,6 +41,12 @@ def platelet_engraftment_day(run: Run) -> Made:
 
 
 @observable(DAY)
+def platelets_held_day(run: Run) -> Made:
+    """Day of platelet_engraftment_day; 0 for a count that never fell below 20e9/L, and so was not waited for."""
+    return 0.0 if run.endpoints().get("platelet_recovery") == "never below" else platelet_engraftment_day(run)
+
+
+@observable(DAY)
 def platelet_50_day(run: Run) -> Made:
     """First of 3 successive days with untransfused platelets >= 50e9/L."""
     return _recovery(run, "platelet_50_day", "platelet_recovery")

@@ -85,7 +85,18 @@ def test_engraftment_is_that_of_the_endpoints(run: Any) -> None:
     found = run.endpoints()
     assert MADE["anc_engraftment_day"].make(run) == found["anc_recovery_day"] > 0
     assert MADE["platelet_engraftment_day"].make(run) == found["platelet_recovery_day"] > 0
+    assert MADE["platelets_held_day"].make(run) == found["platelet_recovery_day"]
     assert MADE["primary_graft_failure"].make(run) == 0
+
+
+def test_platelets_that_never_fell_were_there_all_along(run: Any) -> None:
+    """They are of the patients with platelets by day 14, though no day of recovery is theirs."""
+    high = run.body["platelets"]._replace(values=np.full(len(run.day), 90.0))
+    untransfused = run.body["platelet_transfusions"]._replace(values=np.zeros(len(run.day)))
+    body = {**run.body, "platelets": high, "platelet_transfusions": untransfused}
+    held = dataclasses.replace(run, body=body)
+    assert MADE["platelet_engraftment_day"].make(held) is None
+    assert MADE["platelets_held_day"].make(held) == 0.0
 
 
 def test_a_run_that_ends_in_aplasia_never_engrafts(tmp_path: Path) -> None:
