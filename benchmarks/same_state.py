@@ -13,11 +13,11 @@ from typing import Any
 from abm.backends import choose
 from abm.bench.measure import kept
 from abm.bench.tiled import copies, tile
-from abm.cli import scenario_path
 from abm.config import Config, load_config
 from abm.errors import AbmError
 from abm.io import state_hash
 from abm.memory import refusal
+from abm.scenario_files import scenario_path
 from abm.step import Simulation
 
 

@@ -40,7 +40,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
     grafted |= {"infections_after_graft", "viral_reactivation"}
-    lives = {name for name in targets.registry() if name.startswith("chip_")}
+    lives = {name for name in targets.registry() if name.startswith("chip_")} | {"vector_leukaemia"}
     chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
     ill = {name for name in targets.registry() if name.startswith(("bcr_abl_slope", "bcr_abl_halving", "hiv_", "ms_"))}
@@ -48,7 +48,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     cells |= {"cytokine_release_grade", "months_to_remission", "infused_t_lost", "altered_t_seen_day"}
     drugs = {name for name in targets.registry() if name.endswith("_after_antibody")}
     drugs |= {"anc_fall", "platelet_fall", "directed_anc_nadir", "edited_share_change", "leukaemia_kill"}
-    leukaemic |= {"overt_relapse_day", "nonrelapse_mortality", "event_free"}
+    leukaemic |= {"overt_relapse_day", "overt_relapse_probability", "nonrelapse_mortality", "event_free"}
     leukaemic |= {name for name in targets.registry() if name.startswith("relapse_")}
     leukaemic |= {"complete_remission", "composite_remission", "months_alive", "days_to_1e12_cells"}
     lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "neutropenic_infection_risk"}
