@@ -126,18 +126,9 @@ def without_restricted_t_cells(old: Snapshot) -> Snapshot:
     return replace(old, body=body | half | {"restricted.memory": old.body["residue.memory"]})
 
 
-def without_escaped(old: Snapshot) -> Snapshot:
-    """Version 5 did not tell residual leukaemia apart that engineered T cells do not see: none is left of it."""
-    if "residue.cells" not in old.body:
-        return old
-    none = {f"escaped.{name}": np.zeros_like(old.body[f"residue.{name}"]) for name in ("seen", "cells", "log_growth")}
-    kept = {f"escaped.{name}": old.body[f"residue.{name}"] for name in ("phase", "losses", "resting")}
-    return replace(old, body=old.body | none | kept)
-
-
 def _of_version_5(old: Snapshot) -> Snapshot:
     """Version 5 lacked some of what the body follows."""
-    for without in (without_resistant_hiv, without_resident_clones, without_restricted_t_cells, without_escaped):
+    for without in (without_resistant_hiv, without_resident_clones, without_restricted_t_cells):
         old = without(old)
     return old
 
