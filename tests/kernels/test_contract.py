@@ -21,7 +21,7 @@ from abm.kernel import DTYPES, Arg, assemble, digest, load_topics, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What knows more of the machine than a kernel does.
-MACHINE = ("portable", "claims", "device", "host", "lists", "sight", "tally", "team", "tiles")
+MACHINE = ("portable", "device", "host", "lists", "sight", "tally", "team", "tiles")
 TOPICS = sorted(path.stem for path in resources.folder("kernels").glob("*.cu"))
 
 SOURCE = """
