@@ -82,7 +82,8 @@ def test_steroids_spare_tissue() -> None:
     for body in (treated, untreated):
         body.allo.effectors[0] = 1e9
         live(body, 5)
-    assert np.all(treated.allo.immune_loss < 0.9 * untreated.allo.immune_loss)
+    hits, unchecked = (-np.log(1.0 - body.allo.immune_loss) for body in (treated, untreated))  # what is lost saturates
+    assert np.all(hits < 0.9 * unchecked)
 
 
 def test_a_course_goes_on_after_a_restart() -> None:

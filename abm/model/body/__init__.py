@@ -37,7 +37,7 @@ from abm.model.body.drugs import Drugs
 from abm.model.body.edited import EDITED_ROWS, Edited
 from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
-from abm.model.body.given import BLASTS, MEGAKARYOCYTES, PRODUCTION, Patient, Scale, Tables, daily_production
+from abm.model.body.given import BLASTS, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.hiv import Exposure
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
@@ -199,7 +199,10 @@ class Body:
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
         edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
-        self.edited.advance(self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h))
+        used = self.blood.used_platelets(step_h)
+        self.edited.advance(
+            self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h, used)
+        )
         immunity.take_back(self, counts)
         immunity.advance(self, exits, edited, counts[Count.POPULATION], step_h)
         if seen is not None and self.engineered.present:
@@ -210,7 +213,7 @@ class Body:
         for drug, level in self.treatment.advance(grades, step_h):
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
-        self.cytokines.advance(*counted, step_h, self._megakaryocytes(population))
+        self.cytokines.advance(*counted, step_h, self.scale.relative_megakaryocytes(population))
         for dose in giving.due(doses, population, residue.share(self)):
             giving.give(self, dose)
         self.blood.transfuse(day)
@@ -226,10 +229,6 @@ class Body:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
         cells = egress * self.scale.exit_weights
         return {kind: cells[kind] for kind in (*PRODUCTION, *BLASTS)}
-
-    def _megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
-        """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
-        return float(population[list(MEGAKARYOCYTES)].sum()) / usual if (usual := self.scale.megakaryocytes) else None
 
     def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Tell who keeps account of a pool's cells of those it has gained but not by division."""

@@ -67,7 +67,9 @@ class Blood(Packed):
         self.last_platelet_transfusion = NEVER
         self.volume_deficit = 0.0
 
-    def advance(self, exits: Mapping[Kind, Floats], labelled: Floats, early: float, step_h: float) -> None:
+    def advance(
+        self, exits: Mapping[Kind, Floats], labelled: Floats, early: float, step_h: float, used: float | None = None
+    ) -> None:
         """Advance by ``step_h`` hours.
 
         Args:
@@ -75,13 +77,16 @@ class Blood(Packed):
             labelled: DNA label in the neutrophils among them, likewise.
             early: days of ripening that reticulocytes now spend in blood instead of marrow.
             step_h: hours.
+            used: platelets used up, as of :meth:`used_platelets` of the whole blood that these cells are a part of;
+                ``None``: they are all.
         """
+        used = self.used_platelets(step_h) if used is None else used
         r, days = self.rules, step_h / HOURS_PER_DAY
         padded = np.zeros((len(exits) + 1, COLUMNS))  # nobody transfused comes from the marrow
         padded[:, :N_ORIGINS] = [*exits.values(), labelled]
         entered = dict(zip(exits, padded, strict=False))
         self._renew(entered, padded[-1], days)
-        self._renew_platelets(entered[Kind.PLATELET_FORMING_MK], days)
+        self._renew_platelets(entered[Kind.PLATELET_FORMING_MK], used, days)
         young = self.marrow_reticulocytes
         released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
         ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
@@ -104,12 +109,15 @@ class Blood(Packed):
         after = renewed(np.array(pools), np.array(entering), leaving)
         self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
 
-    def _renew_platelets(self, entered: Floats, days: float) -> None:
-        """Let platelets age, and so many be used up, half before and half after, that it does not matter when."""
-        r = self.rules
-        used = 1.0 - exp(-r.platelet_requirement / max(self._platelets_per_litre, _NONE) * days / 2.0)
+    def used_platelets(self, step_h: float) -> float:
+        """Return the share of platelets that is used up in half a step, so many a day whatever their number."""
+        days = step_h / HOURS_PER_DAY
+        return 1.0 - exp(-self.rules.platelet_requirement / max(self._platelets_per_litre, _NONE) * days / 2.0)
+
+    def _renew_platelets(self, entered: Floats, used: float, days: float) -> None:
+        """Let platelets age, and a share be used up, half before and half after, that it does not matter when."""
         self.destroy_platelets(used)
-        chain(self.platelets, entered, len(self.platelets) / r.platelet_lifespan * days)
+        chain(self.platelets, entered, len(self.platelets) / self.rules.platelet_lifespan * days)
         self.destroy_platelets(used)
 
     def transfuse(self, day: float) -> None:

@@ -131,6 +131,11 @@ class Scale:
         weights[list(BLASTS)] = self.cells_per_agent
         return weights
 
+    def relative_megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
+        """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
+        found = float(population[list(MEGAKARYOCYTES)].sum())
+        return found / self.megakaryocytes if self.megakaryocytes else None
+
 
 @dataclass(frozen=True)
 class Tables:
