@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from abm import cli
 from abm.errors import AbmError
 from abm.validation import cases, patient, targets, work
 from abm.validation.cases import Case
 from abm.validation.statistics import RESULTS
-from tests.unit.validation_case import PROTOCOLS, TARGET, adults, fake, write
+from tests.unit.validation_case import PROTOCOLS, TARGET, adults, asked_for, fake, run, write
 
 ENGRAFTED = """
 [[target]]
@@ -70,20 +68,7 @@ quick_seeds = 2
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
-    """Replace the simulation; return the patients that were asked for."""
-    seen: list[Case] = []
-
-    def simulate(case: Case) -> patient.Result:
-        seen.append(case)
-        return fake(case)
-
-    monkeypatch.setattr(work, "simulate", simulate)
-    return seen
-
-
-def run(folder: Path, *args: str) -> Result:
-    own = ["--targets", str(folder), "--out", str(folder / "out"), "--jobs", "1"]
-    return CliRunner().invoke(cli.main, ["validate", *own, *args], catch_exceptions=False, prog_name="abm")
+    return asked_for(monkeypatch)
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ from math import inf, isinf, nan
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from scipy import stats as oracle
 
-from abm import cli
-from abm.validation import looks, patient, score, targets, work
+from abm.validation import looks, score, targets
 from abm.validation import statistics as stats
 from abm.validation.cases import Case
-from tests.unit.validation_case import PROTOCOLS, TARGET, fake, write
+from tests.unit.validation_case import PROTOCOLS, TARGET, asked_for, run, write
 
 MICE = TARGET.replace("O04", "O07").replace('"human"', '"mouse"').replace('"adults"', '"mice"').replace("= 3", "= 2")
 
@@ -132,19 +130,7 @@ def test_shipped_cohorts_can_decide_their_rows() -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
-    seen: list[Case] = []
-
-    def simulate(case: Case) -> patient.Result:
-        seen.append(case)
-        return fake(case)
-
-    monkeypatch.setattr(work, "simulate", simulate)
-    return seen
-
-
-def run(folder: Path, *args: str) -> Result:
-    own = ["--targets", str(folder), "--out", str(folder / "out"), "--jobs", "1"]
-    return CliRunner().invoke(cli.main, ["validate", *own, *args], catch_exceptions=False, prog_name="abm")
+    return asked_for(monkeypatch)
 
 
 def test_what_the_budget_does_not_reach_is_listed(tmp_path: Path, asked: list[Case]) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from abm.validation import cases, patient, targets
+import pytest
+from click.testing import CliRunner, Result
+
+from abm import cli
+from abm.validation import cases, patient, targets, work
 from abm.validation.cases import Case
 
 PROTOCOLS = """\
@@ -66,3 +70,20 @@ def fake(case: Case) -> patient.Result:
     facts = {"format_version": patient.FORMAT_VERSION, "protocol": case.protocol, "seed": case.seed, "key": case.key}
     facts |= {"drawn": [list(pair) for pair in case.drawn], "wall_s": 1.5, "cpu_s": 1.0}
     return {**facts, **days, "curves": curves}
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """Replace the simulation; return the patients that are asked for from now on."""
+    seen: list[Case] = []
+
+    def simulate(case: Case) -> patient.Result:
+        seen.append(case)
+        return fake(case)
+
+    monkeypatch.setattr(work, "simulate", simulate)
+    return seen
+
+
+def run(folder: Path, *args: str) -> Result:
+    own = ["--targets", str(folder), "--out", str(folder / "out"), "--jobs", "1"]
+    return CliRunner().invoke(cli.main, ["validate", *own, *args], catch_exceptions=False, prog_name="abm")
