@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from abm import resources
-from abm.cells import Behaviour
+from abm.cells import Behaviour, Kind
 from abm.config import Config, config_from, load_config
 from abm.config_lines import read_source
 from abm.errors import ConfigError
@@ -60,6 +60,21 @@ def test_the_step_does_not_matter() -> None:
     fine, coarse = grown(STEM, 50.0, 1 / 24, kill=0.03), grown(STEM, 50.0, 1 / 6, kill=0.03)
     assert coarse.log_growth == pytest.approx(fine.log_growth, abs=0.02)
     assert coarse.risk == pytest.approx(fine.risk, abs=0.002)
+
+
+def test_a_leukaemia_that_doubles_in_a_day_is_followed_in_steps_of_four_hours() -> None:
+    """Of its ways one is so fast that an explicit method would diverge; in a day it doubles as its rates say."""
+    patient = {"disease": "all", "blast_fraction": 0.1, "residual_doubling_days": 1.0}
+    rules = load_model(Config.model_validate({"patient": patient})).rules
+    resting, cycling = rules.base[Kind.LSC * 2], rules.base[Kind.LSC * 2 + 1]
+    wake, divide = float(resting[Behaviour.SWITCH]), float(cycling[Behaviour.DIVIDE])
+    renew, die = float(cycling[Behaviour.RENEW]), float(cycling[Behaviour.DIE])
+    stem = replace(STEM, wake=wake, divide=divide, renew=renew, die=die, full=1e12)
+    fine, coarse = grown(stem, 10.0, 1 / 96), grown(stem, 10.0, 1 / 6)
+    assert coarse.log_growth == pytest.approx(fine.log_growth, rel=1e-6)
+    assert fine.log_growth / 10.0 == pytest.approx(log(2.0), rel=0.01)
+    assert coarse.lineages_left == pytest.approx(fine.lineages_left, rel=0.01)
+    assert 0.0 < coarse.resting < 1.0
 
 
 def test_risk_is_that_of_single_cells_that_divide_and_die() -> None:

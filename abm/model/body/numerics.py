@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import lru_cache, reduce
+from math import sqrt
 from operator import add
 from typing import ClassVar, Self
 
@@ -40,6 +41,21 @@ def runge_kutta(slope: Callable[[list[float]], list[float]], state: list[float],
 def along(state: list[float], slope: list[float], days: float) -> list[float]:
     """Return ``state`` after ``days`` along ``slope``."""
     return [x + dx * days for x, dx in zip(state, slope, strict=True)]
+
+
+def pair(state: list[float], rates: tuple[float, float, float, float], days: float) -> list[float]:
+    """Return two numbers that turn into each other after ``days``, exactly: no step is too long.
+
+    Args:
+        state: both of them.
+        rates: a, b, c, d of x' = a x + b y and y' = c x + d y, 1/d, with b, c >= 0.
+        days: length of the step.
+    """
+    a, b, c, d = rates
+    apart = sqrt((a - d) * (a - d) + 4.0 * b * c)  # between the two eigenvalues
+    slow = (a + d + apart) / 2.0
+    turned, end, (x, y) = days * mean_survival(apart * days), exp(slow * days), state
+    return [end * (x + turned * ((a - slow) * x + b * y)), end * (y + turned * (c * x + (d - slow) * y))]
 
 
 def mean_survival(exponent: float) -> float:

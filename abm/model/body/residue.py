@@ -25,7 +25,7 @@ from abm import endpoints as ends
 from abm.cells import Cycle, Kind
 from abm.errors import ConfigError
 from abm.exactmath import exp, log
-from abm.model.body.numerics import HOURS_PER_DAY, Packed, mean_survival, runge_kutta
+from abm.model.body.numerics import HOURS_PER_DAY, Packed, mean_survival, pair
 from abm.model.body.organs import GVH
 from abm.model.body.parameters import in_unit
 from abm.philox import philox_scalar
@@ -154,20 +154,14 @@ class Residue(Packed):
             return
         self._pass(log(before), deaths=None)
         shares = [x / before for x in after]
-        stem, room = self.stem, self._room(cellularity)
-        divide = stem.divide * room
-
-        def slope(y: list[float]) -> list[float]:
-            return [
-                2.0 * stem.renew * divide * y[1] - (stem.wake + stem.die) * y[0],
-                stem.wake * y[0] - (divide + stem.die) * y[1],
-            ]
-
-        grown = runge_kutta(slope, shares, days)
-        cycling = (shares[1] + grown[1]) / 2.0
+        stem, divide = self.stem, self.stem.divide * self._room(cellularity)
+        rates = (-(stem.wake + stem.die), 2.0 * stem.renew * divide, stem.wake, -(divide + stem.die))
+        grown = pair(shares, rates, days)
+        growth = grown[0] + grown[1]
+        cycling = (shares[1] + grown[1] / growth) / 2.0
         lost = 1.0 - stem.renew
-        self._pass(log(grown[0] + grown[1]), deaths=(divide * cycling * lost * lost + stem.die) * days)
-        self.resting = grown[0] / (grown[0] + grown[1])
+        self._pass(log(growth), deaths=(divide * cycling * lost * lost + stem.die) * days)
+        self.resting = grown[0] / growth
         if self.lineages_left < _NONE:
             self.cells = 0.0
 
