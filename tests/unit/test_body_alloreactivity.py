@@ -11,7 +11,7 @@ from abm.errors import ConfigError
 from abm.model.body import Dose
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
-from tests.unit.body_case import Person, live, make_body, tables
+from tests.unit.body_case import Person, counts, live, make_body, tables
 
 GRAFT = Dose("graft", "blood", cd34=3.5e8, cd3=2e10, origin=Origin.DONOR)
 
@@ -59,3 +59,19 @@ def test_a_primed_cell_divides_by_programme_as_far_as_there_is_danger() -> None:
 def test_susceptible_tissue_is_lost_in_proportion() -> None:
     usual, tender = (make_body(Person(gvhd_susceptibility=s)).allo.tissue_kill(1e8) for s in (1.0, 3.0))
     assert tender == pytest.approx(3.0 * usual)
+
+
+def test_tissue_that_dies_fast_is_followed_in_long_steps() -> None:
+    """Steps of 8 h, in which all of it would be killed several times over, tell what steps of 1 h tell."""
+
+    def lost(step_h: float) -> list[float]:
+        body = make_body(Person(gvhd_susceptibility=20.0, alloreactivity=10.0))
+        body.allo.injure(1.0)
+        for step in range(round(40 * 24 / step_h)):
+            doses = [Dose("graft", "marrow", cd34=2e8, cd3=1.75e9)] if step == 0 else []
+            body.advance(step_h, body.day + step_h / 24, counts(body, step_h, host=0.3, donor=0.7), doses)
+        return list(body.allo.immune_loss)
+
+    long = lost(8.0)
+    assert all(0.9 < loss < 1.0 for loss in long)
+    assert long == pytest.approx(lost(1.0), rel=1e-3)

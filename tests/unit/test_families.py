@@ -12,6 +12,7 @@ from abm.model.body import Dose
 from abm.model.body.families import MANY, harvest
 from abm.model.body.organs import GVH
 from tests.unit.body_case import Person, live, make_body, tables
+from tests.unit.test_restricted import with_leukaemia
 
 SEEDS = 3000
 
@@ -46,3 +47,18 @@ def reactive(cd3: float, seed: int) -> float:
 def test_a_graft_brings_the_precursors_of_its_families() -> None:
     assert reactive(2e9, 1) == reactive(2e9, 2) == pytest.approx(1.0)
     assert reactive(2e6, 1) != reactive(2e6, 2)
+
+
+def restricted(cd3: float, seed: int) -> float:
+    """Return precursors that see blood cells alone in a graft of so many T cells, over the expected ones."""
+    body = with_leukaemia(Person(), seed=seed)
+    live(body, 1 / 24, doses=[Dose("graft", "cd34_selected", cd34=3.5e8, cd3=cd3, origin=Origin.DONOR)])
+    assert body.restricted is not None
+    return body.restricted.precursors / (cd3 * body.restricted.per_t_cell)
+
+
+def test_families_of_cells_that_see_blood_alone_are_chance_of_their_own() -> None:
+    assert restricted(4e9, 1) == restricted(4e9, 2) == pytest.approx(1.0)
+    few = np.array([(restricted(2e6, seed), reactive(2e6, seed)) for seed in range(24)])
+    assert (few == 0.0).any(axis=0).all()  # a family or two are expected
+    assert (few[:, 0] != few[:, 1]).mean() > 0.5

@@ -19,10 +19,10 @@ from tests.unit.test_residue import STEM
 GRAFT = Dose("graft", "marrow", cd34=2e8, cd3=1.75e9)
 
 
-def with_leukaemia(person: Person, start: float = 1e4) -> Body:
+def with_leukaemia(person: Person, start: float = 1e4, seed: int = 1) -> Body:
     """Return a body in which residual leukaemia is followed."""
     body = make_body(person)
-    return Body(body.tables, person, replace(body.scale, leukaemia=replace(STEM, start=start)), 1)
+    return Body(body.tables, person, replace(body.scale, leukaemia=replace(STEM, start=start)), seed)
 
 
 def cells(body: Body) -> RestrictedTCells:

@@ -2,7 +2,8 @@
 
 A response is made by the families of few precursors. A whole graft holds thousands of them, one nearly free of T cells
 a handful or none, and the progeny of single cells differ by orders of magnitude (Buchholz, Science 2013; Gerlach,
-Science 2013). So the same few T cells do nothing in one patient and much in another.
+Science 2013). So the same few T cells do nothing in one patient and much in another. Those that see all tissue and
+those that see blood cells alone are families apart.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def harvest(expected: float, seed: int, place: int, turn: int) -> float:
     Args:
         expected: families that a graft of this size holds on average.
         seed: that of the run.
-        place: tells grafts of one step apart.
+        place: tells grafts of one step, and cells that see all tissue from those that see blood alone, apart.
         turn: number of the step.
     """
     if not 0.0 < expected < MANY:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import Kind
+from abm.cells import N_ORIGINS, Kind
 from abm.model.body import families, hiv_course
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
@@ -105,15 +105,21 @@ def infuse(body: Body, graft: Dose) -> None:
         hiv_course.graft(body.hiv, graft, before, body.lymphocytes.pools)
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
         reactive = graft.cd3 * body.donor.graft_versus_host
-        found = (reactive * body.allo.rules.family_share, body.seed, int(graft.origin), int(body.infections.turn))
-        body.allo.precursors[GVH] += reactive * families.harvest(*found)
+        body.allo.precursors[GVH] += reactive * _families(body, reactive, int(graft.origin))
         if body.restricted is not None:
-            body.restricted.infuse(graft.cd3)
+            restricted = graft.cd3 * body.restricted.per_t_cell
+            body.restricted.infuse(graft.cd3 * _families(body, restricted, int(graft.origin) + N_ORIGINS))
     if graft.kind == "graft":
         body.grafted = 1.0
         theirs = np.zeros_like(body.lymphocytes.pools)
         theirs[:, graft.origin] = body.lymphocytes.pools[:, graft.origin]
         body.clones.mark_graft(theirs)
+
+
+def _families(body: Body, precursors: float, place: int) -> float:
+    """Return what the families among so many precursors come to, relative to what is expected of them."""
+    expected = precursors * body.allo.rules.family_share
+    return families.harvest(expected, body.seed, place, int(body.infections.turn))
 
 
 def graft_agents(body: Body, graft: Dose) -> dict[Kind, float]:

@@ -158,10 +158,18 @@ class Alloimmunity(Packed):
         return 1.0 - self.immune_loss - self.injury_loss
 
     def advance(self, around: Surroundings, step_h: float) -> None:
-        """Advance by ``step_h`` hours: one step of the classical Runge-Kutta method."""
+        """Advance by ``step_h`` hours by the classical Runge-Kutta method, in parts that tender tissue can follow."""
         if self._at_rest(around):
             return
-        self._take(runge_kutta(lambda y: self._slope(y, around), self._vector(), step_h / HOURS_PER_DAY))
+        days, y = step_h / HOURS_PER_DAY, self._vector()
+        parts = self.parts(days)
+        for _ in range(parts):
+            y = runge_kutta(lambda y: self._slope(y, around), y, days / parts)
+        self._take(y)
+
+    def parts(self, days: float) -> int:
+        """Return into how many parts a step is divided, so that less is killed in each than there is tissue."""
+        return 1 + int(days * self._susceptibility * self.rules.tissue_kill * max(self._organ_kill))
 
     @property
     def untouched(self) -> bool:
