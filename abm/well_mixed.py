@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from abm import observe, setup
 from abm.cells import (
+    ENGINEERED,
     N_COUNTS,
     N_HAZARDS,
     N_KINDS,
@@ -32,8 +33,9 @@ from abm.domain import Domain
 from abm.errors import ConfigError
 from abm.io.series import Record
 from abm.model import labels
-from abm.model.body import Body, Dose, Scale, giving
+from abm.model.body import Body, Dose, Scale, giving, targets
 from abm.model.body.immunity import DONORS, HOSTS
+from abm.model.body.numerics import HOURS_PER_DAY
 from abm.model.body.organs import GVH, HVG
 from abm.model.meanfield import MAX_STAGES
 from abm.model.rules import Rules, StepRates
@@ -72,7 +74,8 @@ class WellMixed:
         self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
         census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
         scale = setup.make_scale(self.model, census)
-        self.body = Body(self.model.tables, config.patient, scale, config.seed, exposure=self.model.exposure)
+        watch = setup.make_watch(self.model)
+        self.body = Body(self.model.tables, config.patient, scale, config.seed, watch, self.model.exposure)
         self.body.catch_up(config.time.start_day)
         self.step = 0
         held = setup.occupied(self.model, census)
@@ -140,11 +143,12 @@ class WellMixed:
         self._move_stem_cells(table, room, counts)
         self._clear(drugs, step_h)
         self._fight(step_h)
+        self._strike(step_h)
         self.flux += counts
         self.last = self._standing(np.rint(counts).astype(np.int64))
         doses = self.model.schedule[self.step]
         self.step += 1
-        self.body.advance(step_h, self.config.day(self.step), self.last, doses)
+        self.body.advance(step_h, self.config.day(self.step), self.last, doses, seen=self._seen())
         for dose in doses:
             self._give(dose, rates)
 
@@ -229,6 +233,24 @@ class WellMixed:
             if survival < 1.0:
                 for cells in (self.pool, self.label, self.stem, self.blood):
                     cells[victims] *= survival
+
+    def _seen(self) -> NDArray[np.int64] | None:
+        """Return the residents that engineered T cells see, as none has lost an antigen; ``None`` if nobody looks."""
+        shown = self.body.watch.shown
+        return self.last[Count.POPULATION] * shown if self.body.looks and shown is not None else None
+
+    def _strike(self, step_h: float) -> None:
+        """Let marrow cells that engineered T cells see die as fast as those outside it."""
+        shown, engineered, seen = self.body.watch.shown, self.body.engineered, self._seen()
+        if seen is None or shown is None or not engineered.present:
+            return
+        hazard = engineered.hazard(targets.meet(self.body, seen, self.last[Count.POPULATION])[1])
+        rate = sum(hazard[ENGINEERED.index(c)] * sees for c, sees in zip(self.body.watch.classes, shown, strict=True))
+        survival = np.exp(-np.asarray(rate).T * (step_h / HOURS_PER_DAY))
+        self.pool *= survival[..., np.newaxis]
+        self.label *= survival[..., np.newaxis]
+        self.blood *= survival
+        self.stem *= survival[:, Kind.HSC, np.newaxis]
 
     def _give(self, dose: Dose, rates: StepRates) -> None:
         if dose.kind == "graft":
