@@ -33,6 +33,10 @@ def outcomes(runs: Sequence[Path], out: Path | None) -> None:
     Who lives at the end of the run is censored there. Rival events (relapse and death without it) are told apart by
     cumulative incidence, with 95 % intervals. Without patient.may_die nobody dies.
     """
+    places = [folder.resolve() for folder in runs]
+    for number, folder in enumerate(runs):
+        if places[number] in places[:number]:
+            raise ConfigError("stands twice; expected each patient once", file=folder)
     found = [_endpoints(folder) for folder in runs]
     for line in table(found):
         click.echo(line)

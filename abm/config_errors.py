@@ -116,7 +116,12 @@ def expectation(field: FieldInfo) -> str:
 def limits(field: FieldInfo) -> str:
     """Return the allowed range of a number, such as ``> 0 and <= 300``."""
     bounds = {name: getattr(mark, name) for mark in field.metadata for name, _ in _LIMITS if hasattr(mark, name)}
-    return " and ".join(f"{sign} {bounds[name]:.12g}" for name, sign in _LIMITS if name in bounds)
+    return " and ".join(f"{sign} {_bound(bounds[name])}" for name, sign in _LIMITS if name in bounds)
+
+
+def _bound(value: float) -> str:
+    """Return an end of a range: whole numbers in full, such as the largest seed."""
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def options_of(field: FieldInfo) -> list[str]:

@@ -31,7 +31,6 @@ from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
 from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
-from abm.model.body.drugs import out_of_range
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
 from abm.model.body.residue import StemCells
@@ -41,9 +40,10 @@ from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
 from abm.model.traffic import TRAFFIC_UNITS
+from abm.model.unusual import unusual
 from abm.phases import HALO
 from abm.streams import DRAWS
-from abm.tables import Folder, read_table, read_values
+from abm.tables import Folder, once, out_of_range, read_table, read_values
 
 SITE_UM = 10.0
 _MAX_HOP = 0.95
@@ -98,10 +98,13 @@ def load_model(config: Config) -> Model:
 
 
 def notes(config: Config) -> list[str]:
-    """Return what a user should know of numbers outside their stated ranges, with file and line; none is an error."""
+    """Return what a user should look at again (numbers outside their ranges, edits without effect), with file and line.
+
+    None of it is an error.
+    """
     folder = rules_of(config.patch, config.patient.disease)
     tables, rules = Tables.load(folder), load_rules(folder)
-    doses, idle = therapy.unusual(config.events, tables), _idle_edits(config, rules, tables)
+    doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
     found = (*doses, *_unseen(config, rules), *idle)
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
@@ -224,7 +227,7 @@ def _hop_thresholds(config: Config, rules: Rules, substeps: int) -> NDArray[np.u
 def _read_fields(folder: Folder) -> dict[str, dict[str, float]]:
     values: dict[str, dict[str, float]] = {name: {} for name in _FIELD_NAMES}
     path = folder / "fields.csv"
-    for row in read_table(path, ("field", "name", "value")):
+    for row in once(read_table(path, ("field", "name", "value")), ("field", "name")):
         name = row.choice("field", _FIELD_NAMES)
         values[name][row.choice("name", _FIELD_NAMES[name])] = row.number("value", 0.0)
     for name, keys in _FIELD_NAMES.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +20,8 @@ from abm.errors import ConfigError
 PROVENANCE = ("unit", "source", "status")
 #: Optional columns: the range that the source states for a number.
 RANGE = ("low", "high")
+#: Columns that such a range may be about.
+RANGED = ("value", "probability", "factor")
 #: How a number is known: read in the cited source, recalled, derived from others, or assumed.
 STATUSES = ("read", "recalled", "derived", "assumption")
 
@@ -184,6 +186,31 @@ def read_table(
     if not rows:
         raise ConfigError("the table has a header but no rows", file=path, line=number)
     return rows
+
+
+def once(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a table in which no two may agree in all of ``columns``: one would count for nothing."""
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        cells = tuple(row.text(name) for name in columns)
+        if cells in seen:
+            raise row.error(columns[-1], f"{' '.join(cells)} stands twice in this table")
+        seen.add(cells)
+        yield row
+
+
+def out_of_range(folder: Folder) -> list[str]:
+    """Return a line for every number of a folder outside the range that its source states beside it."""
+    places = folder.folders if isinstance(folder, Overlay) else [folder]
+    found: list[str] = []
+    for name in sorted({path.name for place in places for path in place.glob("*.csv")}):
+        table = folder / name
+        for file in [table.base, table.rows] if isinstance(table, Amended) else [table]:
+            columns = read_header(file)
+            if set(RANGE) & set(columns):
+                ranged = next(column for column in RANGED if column in columns)
+                found += [said for row in read_table(file, columns) if (said := row.outside(ranged)) is not None]
+    return found
 
 
 def read_values(path: TableFile, units: Mapping[str, str]) -> dict[str, float]:

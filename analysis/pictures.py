@@ -180,7 +180,8 @@ def write_slice(run: Run, plane: Slice, file: Path) -> Path:
                 axes.scatter([], [], s=30, color=colour(name), label=label)
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
         axes.set_xlabel("µm")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=9)
+        if axes.get_legend_handles_labels()[1]:  # a plane may hold no cell
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=9)
     tissues = [Patch(color=TISSUE[style], label=label) for label, style in TISSUES.items()]
     figure.legend(handles=tissues, loc="upper right", ncols=4, frameon=False, fontsize=9)
     figure.savefig(file, dpi=DOTS_PER_INCH)

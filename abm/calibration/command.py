@@ -63,12 +63,15 @@ def calibrate(
     from abm.calibration import search
     from abm.calibration.problem import find, read_problem, targets_of
     from abm.io.atomic import write_bytes
+    from abm.run_folder import check_writable
     from abm.validation import work
     from abm.validation.command import Progress
     from abm.validation.targets import read_catalogue
 
     if (name is None) == (expect is None):
         raise ConfigError("expected either PROBLEM or --expect", key="abm calibrate")
+    if not check:
+        check_writable(out)
     if name is None:
         _expect(str(expect), out, seeds, jobs or os.cpu_count() or 1)
         return

@@ -10,8 +10,9 @@ from abm.config import Patient, load_config
 from abm.endpoints import RELAPSE
 from abm.validation import cases, score, work
 from abm.validation.cases import Case
+from abm.validation.protocols import Protocol
 from abm.validation.score import Row
-from abm.validation.targets import Catalogue, Protocol, Target
+from abm.validation.targets import Catalogue, Target
 
 #: A well-mixed patient has no leukaemia but what is followed in numbers: one in remission is followed without, one with
 #: more is not followed.
@@ -52,8 +53,6 @@ def unfit(name: str, protocol: Protocol) -> str:
     """Return why the patients of a cohort cannot be followed without a lattice, or nothing."""
     if protocol.experiment:
         return EXPERIMENT
-    if reason := cases.missing(protocol):
-        return reason
     if any("marrow_of" in event for event in cases.event_list(protocol, cases.scenario_file(protocol))):
         return OTHER_MARROW
     patient = _first(name, protocol)

@@ -20,7 +20,8 @@ from abm.config_lines import Source, read_source
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
-from abm.validation.targets import Catalogue, Target, checked, part_of
+from abm.validation.protocols import checked, part_of
+from abm.validation.targets import Catalogue, Target
 
 SUFFIX = ".toml"
 

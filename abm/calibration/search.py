@@ -17,7 +17,8 @@ from abm.config import load_config
 from abm.validation import cases, following, patient, score, work
 from abm.validation.cases import Case
 from abm.validation.patient import Result
-from abm.validation.targets import Catalogue, Prior, Protocol, Target
+from abm.validation.protocols import Prior, Protocol
+from abm.validation.targets import Catalogue, Target
 from abm.well_mixed import WellMixed
 
 Floats = NDArray[np.float64]

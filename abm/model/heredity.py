@@ -33,7 +33,7 @@ from abm.cells import (
     Kind,
 )
 from abm.model.rule_tables import ANY_RESIDENT, CYCLES, KindInfo
-from abm.tables import RANGE, Folder, Row, read_names, read_table
+from abm.tables import RANGE, Folder, Row, once, read_names, read_table
 
 Floats = NDArray[np.float64]
 ANY_LEUKAEMIC = "ANY_LEUKAEMIC"
@@ -149,7 +149,7 @@ class Heredity:
         subclones: list[Subclone] = []
         total = np.zeros((N_KINDS, N_VARIANTS))
         columns = ("kind", "from", "gain", "when", "probability")
-        for row in read_table(folder / "mutations.csv", columns, RANGE, key=("kind",)):
+        for row in once(read_table(folder / "mutations.csv", columns, RANGE, key=("kind",)), columns[:4]):
             when = row.choice("when", _UNITS)
             row.choice("unit", [_UNITS[when]])
             probability = row.number("probability", 0.0, 1.0)

@@ -29,7 +29,7 @@ from abm.cells import (
     Specificity,
 )
 from abm.errors import ConfigError
-from abm.tables import Folder, Row, read_table
+from abm.tables import Folder, Row, once, read_table
 
 #: What an antigen is. Minor histocompatibility antigens follow the origin of a cell, all others its kind.
 GROUPS = ("minor_h", "hla", "lineage", "checkpoint", "leukaemia", "viral", "self", "entry")
@@ -217,7 +217,8 @@ def _read_levels(folder: Folder) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 def _read_origins(folder: Folder, antigens: Mapping[Antigen, AntigenInfo]) -> dict[OriginKey, frozenset[Antigen]]:
     found: dict[OriginKey, set[Antigen]] = {(o, s): set() for o in (Origin.HOST, Origin.DONOR) for s in (False, True)}
-    for row in read_table(folder / "origins.csv", ("origin", "relation", "antigen")):
+    columns = ("origin", "relation", "antigen")
+    for row in once(read_table(folder / "origins.csv", columns), columns):
         origin = Origin[row.choice("origin", ("HOST", "DONOR"))]
         relation, antigen = row.choice("relation", ("any", "self", "other")), _known(row, antigens)
         if antigens[antigen].group != MINOR:
@@ -233,7 +234,8 @@ def _read_receptors(
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """Return antigen mask and affinity by receptor class."""
     masks, affinity = np.zeros(N_SPECIFICITIES, np.uint32), np.zeros(N_SPECIFICITIES)
-    for row in read_table(folder / "receptors.csv", ("specificity", "antigen", "affinity")):
+    columns = ("specificity", "antigen", "affinity")
+    for row in once(read_table(folder / "receptors.csv", columns), columns[:2]):
         specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
         value = row.number("affinity", 0.0, 1.0)
         if masks[specificity] and affinity[specificity] != value:

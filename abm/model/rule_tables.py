@@ -21,7 +21,7 @@ from abm.cells import (
     Signal,
     is_motile,
 )
-from abm.tables import Row, TableFile, read_table
+from abm.tables import Row, TableFile, once, read_table
 
 #: Body signals and their value at homeostasis.
 BODY_SIGNALS: dict[str, float] = {
@@ -179,7 +179,8 @@ def read_responses(path: TableFile, kinds: dict[Kind, KindInfo]) -> tuple[list[R
     body: list[Response] = []
     local: list[Local] = []
     columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
-    for row in read_table(path, columns, key=("kind", "cycle", "behaviour", "signal")):
+    key = ("kind", "cycle", "behaviour", "signal")
+    for row in once(read_table(path, columns, key=key), key):
         rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", CYCLES)))
         behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
         signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
@@ -222,4 +223,5 @@ def read_fates(path: TableFile, kinds: dict[Kind, KindInfo]) -> dict[Kind, tuple
 
 def read_activations(path: TableFile, kinds: dict[Kind, KindInfo]) -> dict[Kind, Kind]:
     """Return what ACTIVATE makes of each kind."""
-    return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in read_table(path, ("kind", "next"))}
+    rows = once(read_table(path, ("kind", "next")), ("kind",))
+    return {_kind(row, "kind", kinds): _kind(row, "next", kinds) for row in rows}

@@ -87,20 +87,6 @@ def compile(
     return [tuple(e.dose for e in sorted(found, key=lambda e: ORDER.index(e.dose.kind))) for found in schedule]
 
 
-def unusual(events: Sequence[Timed], tables: Tables) -> list[tuple[str, str]]:
-    """Return (key, message) for every graft dose outside the usual range of its source; it is given all the same."""
-    found = []
-    for index, event in enumerate(events):
-        if not isinstance(event, Graft):
-            continue
-        for name, (low, high) in tables.sources[event.source].ranges.items():
-            dose = getattr(event, f"{name}_per_kg")
-            if dose is not None and not low <= dose <= high:
-                message = f"found {dose:g} 1/kg, outside {low:g}-{high:g} for {event.source} (sources.csv)"
-                found.append((f"events.{index}.{name}_per_kg", message))
-    return found
-
-
 @dataclass(frozen=True)
 class _Entry:
     step: int

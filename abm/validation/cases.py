@@ -18,14 +18,14 @@ from abm.config import Config, load_config, rules_folder, rules_of
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.tables import Overlay, did_you_mean, rules_digest
-from abm.validation.targets import PROTOCOLS, Prior, Protocol
+from abm.validation.protocols import PROTOCOLS, Prior, Protocol
 
 #: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
 _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py",
           "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
           "stop_signals.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
-_INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py")
+_INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py", "validation/lives.py")
 _MEASURED_BY = "observables/*.py"
 _TRIES = 1000
 #: Processor time of an experiment, s: to tell how long it takes, and to begin with the longest.
@@ -90,16 +90,8 @@ class Case:
 
 
 def scenario_file(protocol: Protocol) -> Path | None:
-    """Return the scenario of a protocol, ``None`` if it is not shipped."""
-    path = resources.folder("scenarios") / f"{protocol.scenario}.toml"
-    return path if path.is_file() else None
-
-
-def missing(protocol: Protocol) -> str:
-    """Return why a protocol cannot be run, or nothing."""
-    if protocol.experiment or scenario_file(protocol):
-        return ""
-    return f"there is no scenario {protocol.scenario} yet"
+    """Return the scenario of a protocol, ``None`` of an experiment."""
+    return resources.folder("scenarios") / f"{protocol.scenario}.toml" if protocol.scenario else None
 
 
 def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int, first: int = 1) -> list[Case]:
@@ -119,7 +111,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
     events = event_list(protocol, path)
     if path is None:
         case = Case(name, seed, "", protocol.experiment, texts, drawn)
-        digests = [code_digest(), rules_digest(rules_folder(protocol.species))]
+        digests = [code_digest(), rules_digest(rules_folder(protocol.species)), scenarios_digest()]
         return replace(case, key=_digest([vars(case), *digests]), work_s=_EXPERIMENT_S)
     try:
         overrides = (*as_override(protocol, events), *(resolve(text, events) for text in texts))
@@ -205,6 +197,13 @@ def code_digest() -> str:
     analysis = resources.folder("analysis")
     texts |= {f"analysis/{path.name}": path for path in (analysis / "read.py", *analysis.glob(_MEASURED_BY))}
     return _digest([kernel.digest(), {name: _file_digest(path) for name, path in sorted(texts.items())}])
+
+
+@cache
+def scenarios_digest() -> str:
+    """Return the digest of what all shipped scenarios say: an experiment runs some of them."""
+    files = sorted(resources.folder("scenarios").glob("*.toml"))
+    return _digest({path.stem: read_source(path).data for path in files})
 
 
 def _file_digest(path: Path) -> str:

@@ -87,6 +87,7 @@ def validate(
     Each target is a number with a band from the literature. One set of rules per species serves all of them; patients
     differ by stated priors only.
     """
+    from abm.run_folder import check_writable
     from abm.validation import comparison, output, score, targets, work
 
     if seeds and budget is not None:
@@ -103,6 +104,7 @@ def validate(
         click.echo(line, err=not check)
     if check:
         return
+    check_writable(out)
     click.echo(f"backend {work.prepare()}", err=True)
     began = time.monotonic()
     with work.Workers(jobs) as workers:

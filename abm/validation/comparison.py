@@ -9,8 +9,9 @@ from math import inf
 from abm.validation import cases, looks, score, work
 from abm.validation.cases import Case
 from abm.validation.patient import Result
+from abm.validation.protocols import Protocol
 from abm.validation.score import Row
-from abm.validation.targets import Catalogue, Protocol, Target
+from abm.validation.targets import Catalogue, Target
 
 NOT_REACHED = "not reached within the budget"
 #: Takes what a look asks for; returns what is told how far it is.
@@ -66,7 +67,6 @@ class Cohorts:
     wanted: Sequence[Target]
     size: Size
     members: dict[str, list[Case]] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
     plan: looks.Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,9 +77,8 @@ class Cohorts:
         """
         protocols = self.catalogue.protocols
         names = score.needed(self.wanted, protocols)
-        self.absent = {name: reason for name in names if (reason := cases.missing(protocols[name]))}
         self.members = {name: [] for name in names}
-        most = {name: 0 if name in self.absent else self.size.most(protocols[name]) for name in names}
+        most = {name: self.size.most(protocols[name]) for name in names}
         self.up_to({name: min(1, n) for name, n in most.items()})
         work_s = {name: members[0].work_s for name, members in self.members.items() if members}
         self.plan = looks.Plan(most, work_s, self.size.budget_s)
@@ -96,7 +95,7 @@ class Cohorts:
     ) -> tuple[list[Row], dict[str, list[Result]]]:
         """Return a row for every target, and the results by protocol."""
         results = {name: [found[case] for case in self.members[name][:n]] for name, n in sizes.items()}
-        return [score.score(target, results, self.absent) for target in self.wanted], results
+        return [score.score(target, results) for target in self.wanted], results
 
     def later_s(self, now: Mapping[str, int]) -> float:
         """Return the processor time of all that may still be asked for after a look, about."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isinf, nan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from abm.validation import statistics as stats
 from abm.validation.cases import parameter_of
 from abm.validation.patient import Result
-from abm.validation.targets import Protocol, Target, registry
+from abm.validation.protocols import Protocol
+from abm.validation.targets import Target, registry
 
 NOT_MODELLED = "not modelled"
 IN_BAND = "pass"
@@ -62,13 +64,15 @@ def value_of(result: Result, target: Target, *, reference: bool = False) -> floa
     return float(np.mean(days)) if days else nan
 
 
-def score(target: Target, results: Mapping[str, Sequence[Result]], absent: Mapping[str, str]) -> Row:
+def score(
+    target: Target, results: Mapping[str, Sequence[Result]], absent: Mapping[str, str] = MappingProxyType({})
+) -> Row:
     """Return the verdict on one target.
 
     Args:
         target: the target.
         results: finished patients by protocol.
-        absent: why a protocol cannot be run, by its name.
+        absent: why a protocol cannot be run the way that is asked for, by its name.
     """
     reason = target.not_modelled or next((absent[name] for name in target.cohorts if absent.get(name)), "")
     if reason or target.band is None:

@@ -1,7 +1,7 @@
-"""Targets and protocols as they stand in ``analysis/targets/``: reading, checking, choosing.
+"""Targets as they stand in ``analysis/targets/``: reading, checking, choosing.
 
-A target is one number with a band from published data. A protocol is a cohort: a scenario, what is changed in it, and
-how its patients differ. Everything wrong is one line with file, line, key, what was expected and what was found.
+A target is one number with a band from published data, and refers to cohorts (:mod:`abm.validation.protocols`).
+Everything wrong is one line with file, line, key, what was expected and what was found.
 """
 
 from __future__ import annotations
@@ -11,66 +11,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator
 
 from abm import resources
-from abm.config_errors import Explainer
-from abm.config_lines import KeyPath, Source, read_source
+from abm.config_lines import Source, read_source
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
 from abm.tables import did_you_mean
+from abm.validation.protocols import PROTOCOLS, Pair, Protocol, checked, part_of, read_protocols, rising
 
-PROTOCOLS = "protocols"  #: folder of the cohorts, beside the sections
 SPECIES = ("human", "mouse")
 #: Units of statistics that are not in the unit of their observable.
 SHARE_UNIT, PURE_UNIT = "%", "1"
-
-Pair = tuple[float, float]
-T = TypeVar("T", bound=BaseModel)
-
-
-class Prior(Table):
-    """How one parameter of the scenario differs between patients."""
-
-    distribution: Annotated[Literal["normal", "lognormal", "uniform"], parameter("", "shape")]
-    centre: Annotated[float | None, parameter("as the key", "mean; of a lognormal the median")] = None
-    spread: Annotated[float | None, parameter("as the key", "standard deviation; of a lognormal that of ln", ge=0)] = (
-        None
-    )
-    limits: Annotated[Pair, parameter("as the key", "ends", form="two numbers [low, high]", strict=False)]
-    source: Annotated[str, parameter("", "where it comes from", min_length=1)]
-    status: Annotated[Literal["read", "recalled", "derived", "assumption"], parameter("", "how it is known")]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.distribution != "uniform" and (self.centre is None or self.spread is None):
-            msg = f"centre and spread of a {self.distribution} distribution"
-            raise ValueError(msg)
-        return self
-
-
-class Protocol(Table):
-    """A cohort of simulated patients."""
-
-    like: Annotated[str, parameter("", "protocol further up whose keys hold unless stated; set and priors add up")] = ""
-    scenario: Annotated[str, parameter("", "shipped scenario")] = ""
-    experiment: Annotated[str, parameter("", "a check of the engine, instead of a scenario")] = ""
-    species: Annotated[Literal["human", "mouse"], parameter("", "whose data it is compared with")]
-    what: Annotated[str, parameter("", "one line")]
-    well_mixed: Annotated[bool, parameter("", "patients without a lattice: years of what goes on in the body")] = False
-    set: Annotated[tuple[str, ...], parameter("", "overrides", form="a list of texts", strict=False)] = ()
-    quick: Annotated[
-        tuple[str, ...], parameter("", "more of them for --quick", form="a list of texts", strict=False)
-    ] = ()
-    drop: Annotated[
-        tuple[str, ...], parameter("", "events left out, by action or drug", form="a list of texts", strict=False)
-    ] = ()
-    events: tuple[dict[str, Any], ...] = Field(default=(), strict=False, description="events added to the scenario")
-    seeds: Annotated[int, parameter("1", "patients", ge=1, le=100_000)]
-    quick_seeds: Annotated[int, parameter("1", "patients of --quick; 0: left out", ge=0, le=100_000)]
-    priors: dict[str, Prior] = {}
 
 
 class Target(Table):
@@ -120,10 +74,12 @@ class Target(Table):
     @field_validator("band")
     @classmethod
     def _ordered(cls, value: Pair | None) -> Pair | None:
-        if value is not None and value[0] > value[1]:
-            msg = "[low, high] with low <= high"
-            raise ValueError(msg)
-        return value
+        return value and rising(value, "[low, high] with low <= high")
+
+    @field_validator("days")
+    @classmethod
+    def _in_order(cls, value: Pair | None) -> Pair | None:
+        return value and rising(value, "two days [first, last] with first <= last")
 
     @field_validator("observable", "against")
     @classmethod
@@ -187,61 +143,6 @@ def read_catalogue(folder: Path | None = None) -> Catalogue:
     return Catalogue(sections, protocols)
 
 
-def read_protocols(folder: Path) -> dict[str, Protocol]:
-    """Read the cohorts; every table of every file is one."""
-    files = sorted(folder.glob("*.toml"))
-    if not files:
-        raise ConfigError("expected at least one .toml file in this folder, beside the sections", file=folder)
-    tables: dict[str, Any] = {}  # as they hold, inherited keys among them
-    found: dict[str, Protocol] = {}
-    for path in files:
-        source = read_source(path)
-        for name in source.data:
-            if name in found:
-                raise ConfigError("stands in another file too", file=source.place((name,)), key=name)
-        source = _with_inherited(source, tables)
-        found |= {name: _read_protocol(source, name) for name in source.data}
-    return found
-
-
-def _read_protocol(source: Source, name: str) -> Protocol:
-    sub = part_of(source, (name,), Protocol)
-    priors = sub.data.pop("priors", {})
-    if not isinstance(priors, dict):
-        raise ConfigError("expected tables, one for each parameter", file=sub.place(("priors",)), key="priors")
-    drawn = {key: checked(Prior, part_of(source, (name, "priors", key), Prior)) for key in priors}
-    found = checked(Protocol, sub).model_copy(update={"priors": drawn})
-    if bool(found.scenario) == bool(found.experiment):
-        raise ConfigError("expected exactly one of scenario, experiment", file=source.place((name,)), key=name)
-    if found.well_mixed and found.experiment:
-        raise ConfigError("expected false for an experiment", file=sub.place(("well_mixed",)), key="well_mixed")
-    return found
-
-
-def _with_inherited(source: Source, tables: dict[str, Any]) -> Source:
-    """Return the file with the keys that a protocol takes over from the one it is like, and the lines they stand on.
-
-    ``tables`` holds the protocols of the files before and gets those of this one. What is wrong in an inherited key was
-    found where it stands, so that its line is needed within a file only.
-    """
-    lines = dict(source.lines)
-    for name, own in source.data.items():
-        tables[name] = own
-        if not isinstance(own, dict) or "like" not in own:
-            continue
-        if (model := own["like"]) not in tables or model == name:
-            hint = did_you_mean(str(model), [other for other in tables if other != name])
-            raise ConfigError(
-                f"expected a protocol further up, found {model!r}{hint}", file=source.place((name, "like")), key="like"
-            )
-        base = tables[model]
-        tables[name] = {**base, **own, "set": [*base.get("set", ()), *own.get("set", ())]}
-        tables[name]["priors"] = {**base.get("priors", {}), **own.get("priors", {})}
-        inherited = {(name, *key[1:]): line for key, line in lines.items() if key[0] == model and len(key) > 1}
-        lines = {**inherited, **lines}
-    return Source(source.file, {name: tables[name] for name in source.data}, lines)
-
-
 def read_targets(path: Path, protocols: Mapping[str, Protocol]) -> tuple[Target, ...]:
     """Read one section; every ``[[target]]`` is one number."""
     source = read_source(path)
@@ -296,6 +197,8 @@ def _number_problem(target: Target) -> tuple[str, str] | None:
     """Return the key and what is wrong about the number itself."""
     if target.band is None:
         return "band", "missing; expected [low, high] with low <= high"
+    if target.centre is not None and not target.band[0] <= target.centre <= target.band[1]:
+        return "centre", f"expected a number inside the band {list(target.band)}, found {target.centre:g}"
     name, observable = target.observable, registry()[target.observable]
     expected = expected_unit(target, observable.unit)
     if target.unit != expected:
@@ -317,27 +220,6 @@ def expected_unit(target: Target, unit: str) -> str:
     if target.contrast == "ratio" or target.statistic == "correlation":
         return PURE_UNIT
     return SHARE_UNIT if target.contrast == "reduction" or target.statistic == "share" else unit
-
-
-def part_of(source: Source, path: KeyPath, model: type[BaseModel]) -> Source:
-    """Return the part of a file below ``path``, with the lines of its keys; a key that is missing has its table's."""
-    data: Any = source.data
-    for part in path:
-        data = data[part]
-    if not isinstance(data, dict):
-        raise ConfigError("expected a table", file=source.place(path), key=str(path[-1]))
-    depth = len(path)
-    lines = {key[depth:]: line for key, line in source.lines.items() if key[:depth] == path and len(key) > depth}
-    head: dict[KeyPath, int] = {(name,): source.lines.get(path, 1) for name in model.model_fields}
-    return Source(source.file, dict(data), {**head, **lines})
-
-
-def checked(model: type[T], source: Source, **context: Any) -> T:  # noqa: ANN401 - what validators need
-    """Return the model of a part of a file; what is wrong is a ConfigError with file, line and key."""
-    try:
-        return model.model_validate(source.data, context=context)
-    except ValidationError as error:
-        raise ConfigError("\n".join(Explainer(model, {}).lines(error, source))) from None
 
 
 def choose(

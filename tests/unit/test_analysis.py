@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import h5py
@@ -242,6 +243,16 @@ def test_slice_shows_what_the_checkpoint_holds(run, folder):
     origins = {title: resident.sum() for title, _, resident, _ in slices.by_origin(run, plane)}
     assert sum(origins.values()) == (plane.resident > 0).sum()
     assert origins["Donor"] > origins["Host"] > 0
+
+
+def test_slice_of_an_empty_marrow_is_drawn_without_a_word(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    from abm_analysis import pictures
+
+    plane = slices.newest(run)
+    nobody = np.zeros_like(plane.resident)
+    empty = replace(plane, **dict.fromkeys(("resident", "motile"), nobody))
+    assert pictures.write_slice(run, empty, tmp_path / "slice.png").stat().st_size > 0
 
 
 def test_slice_skips_torn_checkpoints(tmp_path):

@@ -17,7 +17,6 @@ from abm.model.body.drugs import (
     RADIATION_TARGETS,
     Drugs,
     drug_target,
-    out_of_range,
     radiation_target,
     read_drugs,
     read_radiation,
@@ -27,6 +26,7 @@ from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import total
 from abm.model.body.organs import GVH, read_donors
 from abm.model.body.parameters import read_body
+from abm.tables import out_of_range
 from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import FOLDER, change, copied
 
@@ -296,25 +296,6 @@ def test_missing_row_of_a_drug(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="busulfan lacks maturing"):
         read_drugs(broken(tmp_path, "drugs.csv", row + "\n", ""))
-
-
-def test_leaving_a_stated_range_is_said_with_its_source_and_is_no_error(tmp_path: Path) -> None:
-    for name in ("drugs.csv", "radiation.csv"):
-        shutil.copy(FOLDER / "human" / name, tmp_path / name)
-    assert out_of_range(tmp_path) == ()
-    broken(tmp_path, "drugs.csv", "busulfan,progenitor,3.5,3,4", "busulfan,progenitor,6,3,4")
-    (said,) = out_of_range(tmp_path)
-    line = 1 + (tmp_path / "drugs.csv").read_text().splitlines().index(
-        next(x for x in (tmp_path / "drugs.csv").read_text().splitlines() if x.startswith("busulfan,progenitor"))
-    )
-    assert said.startswith(f"{tmp_path / 'drugs.csv'}:{line}: value: found 6, outside 3-4 log10 (")
-    assert "3-4 log per course" in said
-    assert read_drugs(tmp_path)["busulfan"].log10_kill[DRUG_TARGETS.index("progenitor")] == 6
-
-
-@pytest.mark.parametrize("species", ["human", "mouse"])
-def test_shipped_numbers_lie_in_their_ranges(species: str) -> None:
-    assert out_of_range(FOLDER / species) == ()
 
 
 def test_log_kill_per_course_is_what_the_literature_gives() -> None:

@@ -253,3 +253,12 @@ def test_a_problem_or_targets_are_asked_for(args: list[str]) -> None:
     seen = CliRunner().invoke(cli.main, ["calibrate", *args])
     assert (seen.exit_code, seen.output.count("\n")) == (2, 1)
     assert "expected either PROBLEM or --expect" in seen.output
+
+
+@pytest.mark.parametrize("args", [["neutrophils"], ["--expect", "O11"]])
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, args: list[str]) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    seen = CliRunner().invoke(cli.main, ["calibrate", *args, "--out", str(mine)])
+    assert (seen.exit_code, seen.output.count("\n")) == (2, 1)
+    assert f"{mine}: cannot be an output directory: {mine} is not a directory" in seen.output

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
 from abm.config_graft import Edit
 from abm.io import upgrades
-from abm.model.body import Body, Dose, giving, immunity
+from abm.model.body import Body, Dose, giving, immunity, receptors
 from abm.model.body.edited import ANY, COMPLETE
 from abm.model.body.immune import INDEX
 from abm.state import Snapshot
@@ -126,12 +126,12 @@ def test_carriers_of_a_receptor_gene_show_it_alone() -> None:
     body = grafted(TCR)
     row, shown = INDEX[Kind.CD8_NAIVE], body.tables.transgenes[Specificity.TCR_TRANSGENE][Kind.CD8_NAIVE] * BOTH
     body.edited.pools[:, row, Origin.DONOR] = SOME, BOTH
-    shares = body.receptor_shares(Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
+    shares = receptors.shares(body, Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
     assert shares[0] == (Specificity.TCR_TRANSGENE, pytest.approx(shown))
-    plain = make_body().receptor_shares(Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
+    plain = receptors.shares(make_body(), Kind.CD8_NAIVE, Origin.DONOR, {Origin.DONOR: 0.01})
     assert shares[1:] == [(s, pytest.approx(x * (1 - shown))) for s, x in plain]
     for kind, origin in ((Kind.CD4_NAIVE, Origin.DONOR), (Kind.CD8_NAIVE, Origin.HOST)):
-        assert Specificity.TCR_TRANSGENE not in dict(body.receptor_shares(kind, origin, {}))
+        assert Specificity.TCR_TRANSGENE not in dict(receptors.shares(body, kind, origin, {}))
     n, gene = 20_000, np.uint32(pack_hot(edits=1 << EditBit.TRANSGENE))
     mine, others = (
         body.edits_of([(Kind.CD8_NAIVE, Origin.DONOR, s, n)]) for s in (Specificity.TCR_TRANSGENE, Specificity.NONE)

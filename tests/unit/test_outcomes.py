@@ -125,6 +125,14 @@ def test_the_command_tells_a_cohort(tmp_path: Path) -> None:
     assert out.read_text().startswith("outcome,day,share,low,high,at_risk")
 
 
+def test_a_patient_counts_once(tmp_path: Path) -> None:
+    made_up_run.make_run(tmp_path / "a")
+    again = f"{tmp_path}/b/../a"
+    (tmp_path / "b").mkdir()
+    done = CliRunner().invoke(main, ["outcomes", str(tmp_path / "a"), again])
+    assert (done.exit_code, done.output) == (2, f"error: {again}: stands twice; expected each patient once\n")
+
+
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["outcomes", str(tmp_path)])
     assert done.exit_code == 2

@@ -11,7 +11,7 @@ import pytest
 from abm.backends import choose
 from abm.cells import Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
-from abm.model.body import Body, Dose
+from abm.model.body import Body, Dose, receptors
 from abm.model.body.immune import T_CELLS
 from abm.model.body.organs import GVH, read_donors
 from abm.model.body.repertoire import ALLOREACTIVE, CLASSES, CONVENTIONAL, Share, draw_classes, read_repertoires
@@ -27,7 +27,7 @@ ALLO = {s for lineages in ALLOREACTIVE.values() for classes in lineages for s in
 
 def shares_of(body: Body, kind: Kind, origin: Origin) -> list[Share]:
     """Return the classes of a pool as the body has them now."""
-    return body.receptor_shares(kind, origin, body._alloreactive())
+    return receptors.shares(body, kind, origin, receptors.alloreactive(body))
 
 
 def test_classes_are_drawn_as_often_as_they_occur() -> None:

@@ -12,7 +12,7 @@ from abm.cells import Kind, Origin, Specificity
 from abm.config import Patch, load_config, rules_of
 from abm.errors import ConfigError
 from abm.io.upgrades import UPGRADERS
-from abm.model.body import Body, Dose, Tables, giving
+from abm.model.body import Body, Dose, Tables, giving, receptors
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, PoolShares, trigger
 from abm.model.body.clones import NAIVE, NEW
@@ -50,9 +50,9 @@ def test_self_reactive_cells_stand_in_the_repertoire() -> None:
     memory = body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.HOST]
     assert disease(body).clones.total == pytest.approx(1e-4 * memory)
     assert disease(body).naive.of(Kind.CD4_NAIVE, Origin.HOST) == 3e-6
-    shares = dict(body.receptor_shares(Kind.CD4_MEMORY, Origin.HOST, {}))
+    shares = dict(receptors.shares(body, Kind.CD4_MEMORY, Origin.HOST, {}))
     assert shares[Specificity.MYELIN] == 1e-4
-    assert dict(make_body(OWN).receptor_shares(Kind.CD4_MEMORY, Origin.HOST, {}))[Specificity.MYELIN] == 3e-6
+    assert dict(receptors.shares(make_body(OWN), Kind.CD4_MEMORY, Origin.HOST, {}))[Specificity.MYELIN] == 3e-6
 
 
 def test_shares_mix_in_proportion_to_the_cells() -> None:

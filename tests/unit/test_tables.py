@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from abm.config import Config
 from abm.errors import ConfigError
-from abm.tables import did_you_mean, read_names, read_table, read_values, rules_digest
+from abm.model.body import Tables
+from abm.model.body.organs import read_donors
+from abm.model.rules import load_rules
+from abm.setup import load_model
+from abm.tables import Overlay, did_you_mean, out_of_range, read_names, read_table, read_values, rules_digest
+from tests.unit.table_case import FOLDER, change, copied
 
 HEAD = "kind,base,unit,source,status\n"
 GOOD = HEAD + 'HSC,0.5,1/d,"Catlin, Blood 2011",read\n'
@@ -136,3 +142,70 @@ def test_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a table")
     write(tmp_path, GOOD, "other.csv")
     assert rules_digest(tmp_path) == second
+
+
+RANGED = [
+    ("drugs.csv", "busulfan,progenitor,3.5,3,4", "busulfan,progenitor,6,3,4", "value: found 6, outside 3-4 log10 ("),
+    ("radiation.csv", "progenitor,alpha,", "progenitor,alpha,9", "value: found "),
+    ("sources.csv", "blood,cd34,6e+06", "blood,cd34,6e+08", "value: found 6e+08, outside 2e+06-1e+07 1/kg (Couban"),
+    (
+        "mutations.csv",
+        "HLA_CLASS_I,division,1e-6",
+        "HLA_CLASS_I,division,1e-3",
+        "probability: found 0.001, outside 1e-7-1",
+    ),
+    ("variants.csv", "cytarabine,0.1,0,0.5", "cytarabine,0.9,0,0.5", "factor: found 0.9, outside 0-0.5 1 ("),
+]
+
+
+@pytest.mark.parametrize(("table", "old", "new", "said"), RANGED, ids=[row[0] for row in RANGED])
+def test_leaving_a_stated_range_is_said_with_its_source_and_is_no_error(
+    tmp_path: Path, table: str, old: str, new: str, said: str
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / table).write_bytes((FOLDER / "human" / table).read_bytes())
+    line = change(mine, table, old, new)
+    folder = Overlay(FOLDER / "human", mine, FOLDER / "human" / "diseases" / "all")
+    assert [text for text in out_of_range(folder) if text.startswith(f"{mine / table}:{line}: {said}")]
+    assert len(out_of_range(folder)) == 1
+    load_rules(folder)
+    Tables.load(folder)
+
+
+def test_shipped_numbers_lie_in_their_ranges() -> None:
+    for species in FOLDER.iterdir():
+        assert out_of_range(species) == []
+        for rows in species.glob("diseases/*"):
+            assert out_of_range(Overlay(species, rows=rows)) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "row"),
+    [
+        ("activations.csv", "kind", "CD8_NAIVE,"),
+        ("fields.csv", "name", "cxcl12,stroma,"),
+        ("mutations.csv", "when", "ANY_LEUKAEMIC,any,CD33,division,"),
+        ("origins.csv", "antigen", "HOST,any,"),
+        ("receptors.csv", "antigen", "CAR_CD33,"),
+        ("responses.csv", "signal", "HSC,"),
+    ],
+)
+def test_a_row_that_stands_twice_is_an_error(tmp_path: Path, table: str, column: str, row: str) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    lines = (FOLDER / "human" / table).read_text(encoding="utf-8").splitlines(keepends=True)
+    again = next(line for line in lines if line.startswith(row))
+    (mine / table).write_text("".join([*lines, again]), encoding="utf-8")
+    config = Config.model_validate({"patch": {"rules": str(mine)}})
+    with pytest.raises(ConfigError) as caught:
+        load_model(config)
+    assert str(caught.value).startswith(f"{mine / table}:{len(lines) + 1}: {column}: ")
+    assert "stands twice in this table" in str(caught.value)
+
+
+def test_a_donor_shares_the_antigens_of_the_host_or_does_not(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    line = change(folder, "donors.csv", "sibling,shares_antigens,0,", "sibling,shares_antigens,0.5,")
+    with pytest.raises(ConfigError, match=f"donors.csv:{line}: value: expected 0 or 1, found '0.5'"):
+        read_donors(folder)

@@ -12,6 +12,7 @@ from abm.errors import ConfigError
 from abm.model import therapy
 from abm.model.body import Dose
 from abm.model.body.treatment import Plan
+from abm.model.unusual import unusual
 from tests.unit.body_case import Person, tables
 
 START = -10.0
@@ -150,10 +151,41 @@ def test_two_units_keep_their_origin() -> None:
 def test_unusual_doses_are_noted_and_given() -> None:
     usual = Graft(day=0, action="graft", source="blood", cd34_per_kg=5e6, cd3_per_kg=2e8)
     huge = Graft(day=0, action="graft", source="blood", cd34_per_kg=5e8, cd3_per_kg=2e8)
-    assert therapy.unusual([busulfan(), usual, huge], tables()) == [
+    assert list(unusual([busulfan(), usual, huge], tables())) == [
         ("events.2.cd34_per_kg", "found 5e+08 1/kg, outside 2e+06-1e+07 for blood (sources.csv)")
     ]
     assert stem_and_t_cells(schedule(huge))[0] == pytest.approx(3.5e10)
+
+
+@pytest.mark.parametrize(
+    ("dose", "said"),
+    [
+        (32.0, None),
+        (0.32, None),
+        (3200.0, "found 3200 mg/kg, 1e+03 times the reference dose of busulfan, 3.2 mg/kg (drugs.csv)"),
+        (0.0032, "found 0.0032 mg/kg, 0.001 times the reference dose of busulfan, 3.2 mg/kg (drugs.csv)"),
+    ],
+)
+def test_a_dose_that_seems_to_be_in_another_unit_is_noted(dose: float, said: str | None) -> None:
+    expected = [("events.0.dose_mg_per_kg", said)] if said else []
+    assert list(unusual([busulfan(dose_mg_per_kg=dose)], tables())) == expected
+
+
+def test_an_event_that_stands_twice_is_noted() -> None:
+    graft = Graft(day=0, action="graft", source="blood")
+    assert list(unusual([graft, busulfan(), graft], tables())) == [
+        ("events.2.day", "the same event as events[0]; both count")
+    ]
+    assert not list(unusual([busulfan(), busulfan(day=-6.0)], tables()))
+
+
+def test_stopping_what_was_not_begun_is_noted() -> None:
+    stop = Stop(day=5, action="stop", drug="ciclosporin")
+    given = Drug(day=-1, action="drug", drug="ciclosporin", level=0.6)
+    nothing = [("events.0.drug", "no event gives ciclosporin up to day 5: there is nothing to stop")]
+    assert list(unusual([stop, busulfan()], tables())) == nothing
+    assert list(unusual([stop, given.model_copy(update={"day": 6.0})], tables())) == nothing
+    assert not list(unusual([stop, given], tables()))
 
 
 def test_unknown_source_is_an_error_with_its_key() -> None:

@@ -12,6 +12,7 @@ import pytest
 from abm.errors import AbmError
 from abm.validation import cases, patient, targets, work
 from abm.validation.cases import Case
+from abm.validation.protocols import Protocol
 from abm.validation.statistics import RESULTS
 from tests.unit.validation_case import PROTOCOLS, TARGET, adults, asked_for, fake, run, write
 
@@ -46,23 +47,12 @@ status = "recalled"
 id = "O15"
 what = "donor share"
 species = "human"
-protocol = "planned"
-observable = "donor_myeloid"
-day = 2
-statistic = "mean"
+not_modelled = "nobody has run it"
 unit = "%"
 band = [4, 12]
 weight = 3
 source = "made up"
 status = "read"
-"""
-PLANNED = """
-[planned]
-scenario = "nobody_wrote_this"
-species = "human"
-what = "planned"
-seeds = 3
-quick_seeds = 2
 """
 
 
@@ -72,14 +62,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
 
 
 @pytest.fixture
-def protocols(tmp_path: Path) -> dict[str, targets.Protocol]:
+def protocols(tmp_path: Path) -> dict[str, Protocol]:
     return dict(targets.read_catalogue(write(tmp_path)).protocols)
 
 
 # ---------------------------------------------------------------------------------------------- keeping results
 
 
-def test_only_what_is_missing_is_run_again(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+def test_only_what_is_missing_is_run_again(tmp_path: Path, protocols: dict[str, Protocol]) -> None:
     store, wanted = work.Store(tmp_path / "kept"), adults(4, protocols=protocols)
     told: list[tuple[int, int]] = []
     run_all = _counting(store, told)
@@ -100,7 +90,7 @@ def _counting(store: work.Store, told: list[tuple[int, int]]) -> Callable[..., d
     )
 
 
-def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: dict[str, Protocol]) -> None:
     store, wanted = work.Store(tmp_path), adults(3, protocols=protocols)
 
     def breaks(case: Case) -> patient.Result:
@@ -113,7 +103,7 @@ def test_what_was_finished_before_a_failure_is_kept(tmp_path: Path, protocols: d
     assert [store.get(case) is not None for case in wanted] == [True, True, False]
 
 
-def test_a_result_of_other_rules_is_not_taken(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+def test_a_result_of_other_rules_is_not_taken(tmp_path: Path, protocols: dict[str, Protocol]) -> None:
     store, (case,) = work.Store(tmp_path), adults(1, protocols=protocols)
     store.put(case, fake(case))
     assert store.get(case) == fake(case)
@@ -122,7 +112,7 @@ def test_a_result_of_other_rules_is_not_taken(tmp_path: Path, protocols: dict[st
     assert store.get(other) is None
 
 
-def test_processes_side_by_side_give_every_result(tmp_path: Path, protocols: dict[str, targets.Protocol]) -> None:
+def test_processes_side_by_side_give_every_result(tmp_path: Path, protocols: dict[str, Protocol]) -> None:
     wanted = adults(3, protocols=protocols)
     with work.Workers(2) as workers:
         for number in (2, 3):
@@ -134,13 +124,13 @@ def test_processes_side_by_side_give_every_result(tmp_path: Path, protocols: dic
 
 
 def test_command_prints_every_row_and_writes_both_files(tmp_path: Path, asked: list[Case]) -> None:
-    result = run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS + PLANNED))
+    result = run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS))
     assert result.exit_code == 0, result.output
     assert sorted(case.seed for case in asked) == [1, 2, 3]
     out = result.stdout
     lines = (
         "not modelled, nobody has written it: O20",
-        "not modelled, there is no scenario nobody_wrote_this yet: O15",
+        "not modelled, nobody has run it: O15",
         "in band, weight 3: 1 of 2 (50 %)",
         "in band, all rows: 1 of 4 (25 %)",
     )
@@ -208,7 +198,7 @@ def test_what_quick_leaves_out_is_said(tmp_path: Path, asked: list[Case]) -> Non
     folder = write(
         tmp_path,
         TARGET + ENGRAFTED.replace('"adults"', '"crowd"'),
-        large.replace("[mice]", "[rats]") + PROTOCOLS + PLANNED,
+        large.replace("[mice]", "[rats]") + PROTOCOLS,
     )
     result = run(folder, "--quick")
     assert "left out of --quick, their cohorts are too large: O28" in result.stdout
@@ -220,7 +210,7 @@ def test_what_quick_leaves_out_is_said(tmp_path: Path, asked: list[Case]) -> Non
 
 
 def test_page_shows_bands_curves_and_reasons(tmp_path: Path, asked: list[Case]) -> None:
-    run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS + PLANNED))
+    run(write(tmp_path, TARGET + ENGRAFTED, PROTOCOLS))
     page = (tmp_path / "out" / "validation.html").read_text()
     assert page.count("<svg") == 2
     assert page.count('class="patient"') == 3 + 1, "three curves and the legend"
@@ -236,6 +226,16 @@ def test_page_shows_bands_curves_and_reasons(tmp_path: Path, asked: list[Case]) 
         assert words in page
     assert "http" not in page.replace("http://www.w3.org", ""), "self-contained"
     assert "$" not in page
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, asked: list[Case]) -> None:
+    folder = write(tmp_path)
+    (folder / "out").write_text("mine")
+    result = run(folder)
+    assert (result.exit_code, asked) == (2, [])
+    last = result.stderr.splitlines()[-1]
+    assert last == f"error: {folder / 'out'}: cannot be an output directory: {folder / 'out'} is not a directory"
+    assert (folder / "out").read_text() == "mine"
 
 
 def test_a_miss_states_what_we_suspect(tmp_path: Path, asked: list[Case]) -> None:
@@ -263,15 +263,6 @@ def test_wrong_options_are_one_line(tmp_path: Path, asked: list[Case], args: lis
     assert len(result.stderr.strip().splitlines()) == 1
     assert not asked
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path: Path, asked: list[Case]) -> None:
-    folder = write(tmp_path)
-    (tmp_path / "out").write_text("in the way")
-    result = run(folder)
-    assert result.exit_code == 1
-    assert str(tmp_path / "out") in result.stderr
-    assert not asked
 
 
 def test_a_wrong_target_file_ends_the_command(tmp_path: Path, asked: list[Case]) -> None:

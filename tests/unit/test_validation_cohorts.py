@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import inf, nan
 from pathlib import Path
 
@@ -14,15 +15,16 @@ from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.validation import cases, experiments, patient, score, targets
 from abm.validation import statistics as stats
+from abm.validation.protocols import Prior, Protocol
 from tests.unit.validation_case import adults, write
 
 
 @pytest.fixture
-def protocols(tmp_path: Path) -> dict[str, targets.Protocol]:
+def protocols(tmp_path: Path) -> dict[str, Protocol]:
     return dict(targets.read_catalogue(write(tmp_path)).protocols)
 
 
-def test_patients_differ_within_the_limits_and_stay_the_same(protocols: dict[str, targets.Protocol]) -> None:
+def test_patients_differ_within_the_limits_and_stay_the_same(protocols: dict[str, Protocol]) -> None:
     first, again = (adults(200, protocols=protocols) for _ in range(2))
     assert first == again
     weights = np.array([dict(case.drawn)["patient.weight_kg"] for case in first])
@@ -33,7 +35,7 @@ def test_patients_differ_within_the_limits_and_stay_the_same(protocols: dict[str
     assert first[0].overrides == (f"patient.weight_kg={weights[0]:.4g}",)
 
 
-def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, targets.Protocol]) -> None:
+def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, Protocol]) -> None:
     other = protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})
     assert [case.drawn for case in cases.cases("other", other, quick=False, seeds=4)] == [
         case.drawn for case in adults(4, protocols=protocols)
@@ -41,9 +43,7 @@ def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, tar
 
 
 def test_lognormal_prior_has_its_median() -> None:
-    prior = targets.Prior(
-        distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read"
-    )
+    prior = Prior(distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read")
     drawn = np.array([cases.draw(prior, "key", seed) for seed in range(400)])
     # the median of 400 has an error of 1.25 * 0.5 / sqrt(400) in ln
     assert np.log(np.median(drawn) / 5e6) == pytest.approx(0, abs=0.1)
@@ -51,13 +51,13 @@ def test_lognormal_prior_has_its_median() -> None:
 
 
 def test_limits_that_cannot_be_met_are_told() -> None:
-    prior = targets.Prior(distribution="normal", centre=0, spread=1, limits=(50, 60), source="x", status="read")
+    prior = Prior(distribution="normal", centre=0, spread=1, limits=(50, 60), source="x", status="read")
     with pytest.raises(ConfigError, match="next to no draw lies inside the limits 50 to 60"):
         cases.draw(prior, "key", 1)
 
 
 def test_the_key_follows_all_that_decides_a_result(
-    protocols: dict[str, targets.Protocol], monkeypatch: pytest.MonkeyPatch
+    protocols: dict[str, Protocol], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (before,) = adults(1, protocols=protocols)
     changed = {**protocols, "adults": protocols["adults"].model_copy(update={"set": ("time.end_day=9",)})}
@@ -74,6 +74,30 @@ def test_the_key_follows_all_that_decides_a_result(
     assert len(keys) == 5
 
 
+def test_the_digest_of_the_code_knows_whatever_a_patient_runs_through() -> None:
+    package = Path(cases.__file__).parent
+    found, new = set(), {"patient"}
+    while new:
+        found |= new
+        texts = [(package / f"{name}.py").read_text(encoding="utf-8") for name in new]
+        imported = {name for text in texts for name in re.findall(r"from abm\.validation\.(\w+) import", text)}
+        new = imported - found
+    # what these decide stands in the key itself: the overrides, and what was drawn
+    assert {f"validation/{name}.py" for name in found - {"cases", "protocols"}} == set(cases._INSIDE)
+
+
+def test_the_key_of_an_experiment_follows_the_scenarios_it_runs(
+    protocols: dict[str, Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = {"scenario": "", "experiment": "serial_transfer", "priors": {}}
+    chain = protocols["mice"].model_copy(update=change)
+    (before,) = cases.cases("chain", chain, quick=False, seeds=1)
+    assert (before.scenario, before.experiment) == ("", "serial_transfer")
+    monkeypatch.setattr(cases, "scenarios_digest", lambda: "other scenarios")
+    (after,) = cases.cases("chain", chain, quick=False, seeds=1)
+    assert after.key != before.key
+
+
 def test_events_are_found_by_action_or_drug() -> None:
     events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
     assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
@@ -84,7 +108,7 @@ def test_events_are_found_by_action_or_drug() -> None:
         cases.resolve("events.craft.cd34_per_kg=1e6", events)
 
 
-def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) -> None:
+def test_events_are_dropped_and_added(protocols: dict[str, Protocol]) -> None:
     changes = {
         "scenario": "aml_hsct",
         "drop": ("busulfan", "cyclophosphamide"),
@@ -98,7 +122,7 @@ def test_events_are_dropped_and_added(protocols: dict[str, targets.Protocol]) ->
     assert config.events[2].day == 0
 
 
-def test_priors_of_dropped_events_fall_away(protocols: dict[str, targets.Protocol]) -> None:
+def test_priors_of_dropped_events_fall_away(protocols: dict[str, Protocol]) -> None:
     prior = protocols["adults"].priors["patient.weight_kg"]
     priors = {f"events.{name}": prior for name in ("busulfan.dose_mg_per_kg", "graft.cd34_per_kg")}
     changes = {"scenario": "aml_hsct", "drop": ("busulfan",), "priors": priors}
@@ -106,7 +130,7 @@ def test_priors_of_dropped_events_fall_away(protocols: dict[str, targets.Protoco
     assert [key for key, _ in case.drawn] == ["events.graft.cd34_per_kg"]
 
 
-def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, targets.Protocol]) -> None:
+def test_an_override_that_does_not_fit_names_the_protocol(protocols: dict[str, Protocol]) -> None:
     wrong = protocols["adults"].model_copy(update={"set": ("patient.wieght_kg=70",)})
     with pytest.raises(ConfigError, match=r"protocols: adults: does not fit homeostasis.toml: .*wieght_kg"):
         cases.cases("adults", wrong, quick=False, seeds=1)

@@ -81,6 +81,13 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ('observable = "anc"', 'observable = "amc"', 7, "observable: expected an observable .* (did you mean anc?)"),
         ("band = [2, 7]\n", "", 1, "O04.anc.band: missing; expected [low, high]"),
         ("band = [2, 7]", "band = [7, 2]", 11, "band: expected [low, high] with low <= high, found [7"),
+        ("days = [1, 2]", "days = [2, 1]", 8, "days: expected two days [first, last] with first <= last, found [2"),
+        (
+            "band = [2, 7]",
+            "band = [2, 7]\ncentre = 9",
+            12,
+            "O04.anc.centre: expected a number inside the band [2.0, 7.0]",
+        ),
         ("band = [2, 7]", "band = 2", 11, "band: expected [low, high] with low <= high, found 2"),
         ("weight = 3", "wieght = 3", 12, "wieght: unknown key (did you mean weight?)"),
         ("weight = 3", "weight = 4", 12, "weight: expected a whole number >= 1 and <= 3, found 4"),
@@ -147,6 +154,17 @@ def test_wrong_target(tmp_path: Path, old: str, new: str, line: int, words: str)
             "distribution: expected one of normal, lognormal, uniform",
         ),
         ("spread = 10\n", "", "centre and spread of a normal distribution"),
+        ("limits = [50, 90]", "limits = [90, 50]", "limits: expected [low, high] with low <= high, found [90"),
+        (
+            'scenario = "homeostasis"\n',
+            'scenario = "homeostatis"\n',
+            "A.toml:2: scenario: expected a shipped scenario, found 'homeostatis' (did you mean homeostasis?)",
+        ),
+        (
+            'scenario = "homeostasis"\n',
+            'experiment = "random_wolk"\n',
+            "A.toml:2: experiment: expected a known one, found 'random_wolk' (did you mean random_walk?)",
+        ),
         ('scenario = "homeostasis"\n', "", "adults: expected exactly one of scenario, experiment"),
         ("[mice]\n", "[mice]\npriors = 1\n", "priors: expected tables"),
         (

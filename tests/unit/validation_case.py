@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from abm import cli
-from abm.validation import cases, patient, targets, work
+from abm.validation import cases, patient, work
 from abm.validation.cases import Case
+from abm.validation.protocols import Protocol
 
 PROTOCOLS = """\
 [adults]
@@ -59,7 +60,7 @@ def write(folder: Path, target: str = TARGET, protocols: str = PROTOCOLS) -> Pat
     return folder
 
 
-def adults(seeds: int = 3, *, protocols: dict[str, targets.Protocol]) -> list[Case]:
+def adults(seeds: int = 3, *, protocols: dict[str, Protocol]) -> list[Case]:
     return cases.cases("adults", protocols["adults"], quick=False, seeds=seeds)
 
 

@@ -20,6 +20,7 @@ from abm.model.body import (
     giving,
     hiv_course,
     immunity,
+    receptors,
     report,
     residue,
     restricted,
@@ -39,11 +40,11 @@ from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import BLASTS, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.hiv import Exposure
-from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
+from abm.model.body.immune import POOLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
-from abm.model.body.organs import GVH, HVG, Alloimmunity, find_donor
+from abm.model.body.organs import HVG, Alloimmunity, find_donor
 from abm.model.body.parameters import (
     BloodRules,
     ChronicRules,
@@ -54,7 +55,7 @@ from abm.model.body.parameters import (
     OrganRules,
     section,
 )
-from abm.model.body.repertoire import CLASSES, OWN, Share, alloreactive_shares, draw_classes
+from abm.model.body.repertoire import CLASSES, OWN, Share, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
@@ -300,7 +301,7 @@ class Body:
 
     def lymphocyte_arrivals(self) -> list[Arrival]:
         """Return the lymphocytes that enter the marrow now: (kind, origin, specificity, agents); call once a step."""
-        shares = partial(self.receptor_shares, alloreactive=self._alloreactive())
+        shares = partial(receptors.shares, self, alloreactive=receptors.alloreactive(self))
         leaving = draw_classes(self.lymphocytes.depart(), shares, self._classes, int(self.turn))
         self.turn += 1.0
         return [*leaving, *self.allo.depart(), *self.engineered.depart()]
@@ -309,22 +310,6 @@ class Body:
         """Draw what the next arrivals will need; the host has time for it while a device is at work."""
         self._classes.prepare(int(self.turn))
         self.clones.draw_ahead(int(self.turn) + 1)
-
-    def _alloreactive(self) -> dict[Origin, float]:
-        """Return the precursors per T cell by side: those not yet activated, spread evenly over all of them."""
-        host, donor, second, _ = self.lymphocytes.cells(T_CELLS).tolist()
-        numbers = ((Origin.HOST, HVG, host), (Origin.DONOR, GVH, donor + second))
-        precursors = {side: (float(self.allo.precursors[d]), cells) for side, d, cells in numbers}
-        return {side: n / cells if cells > n else float(n > 0.0) for side, (n, cells) in precursors.items()}
-
-    def receptor_shares(self, kind: Kind, origin: Origin, alloreactive: Mapping[Origin, float]) -> list[Share]:
-        """Return the receptor classes in a pool and their shares of its cells."""
-        side = Origin.DONOR if origin is Origin.DONOR2 else origin
-        share = alloreactive.get(side, 0.0)
-        allo = alloreactive_shares(kind, side, share, self.donor.ubiquitous_share)
-        found = [*allo, *self.repertoire(origin, kind)]
-        added, shown = self.edited.expressing(kind, origin)
-        return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
 
     def repertoire(self, origin: Origin, kind: Kind) -> Sequence[Share]:
         """Return the receptor classes of a pool that are not alloreactive."""

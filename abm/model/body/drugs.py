@@ -164,15 +164,6 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
     )
 
 
-def out_of_range(folder: Folder) -> tuple[str, ...]:
-    """Return a line for every number of ``drugs.csv`` and ``radiation.csv`` outside the range its source states."""
-    tables = {"drugs.csv": ("drug", "target", "value"), "radiation.csv": ("target", "parameter", "value")}
-    rows = [
-        row for name, columns in tables.items() for row in read_table(folder / name, columns, RANGE, key=columns[:2])
-    ]
-    return tuple(text for row in rows if (text := row.outside("value")) is not None)
-
-
 def read_radiation(folder: Folder) -> Radiation:
     """Return the linear-quadratic parameters of ``radiation.csv``."""
     units = {"alpha": "1/Gy", "beta": "1/Gy2"}

@@ -69,6 +69,8 @@ def read_donors(folder: Folder) -> dict[str, Donor]:
         if quantity in found:
             raise row.error("quantity", f"{quantity} of {row.text('donor')} stands twice")
         found[quantity] = row.number("value", 0.0, 1.0)
+        if quantity == "shares_antigens" and found[quantity] not in (0.0, 1.0):
+            raise row.error("value", f"expected 0 or 1, found {row.text('value')!r}")
     for name, found in values.items():
         if missing := [quantity for quantity in QUANTITIES if quantity not in found]:
             raise rows[0].error("donor", f"{name} lacks {', '.join(missing)}")

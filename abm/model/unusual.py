@@ -1,0 +1,57 @@
+"""What a scenario orders that can be done and may yet be a slip: doses far from the usual, an event given twice.
+
+Each is a note for the user; none changes what is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from abm.config_events import Chemo, Drug, Graft, Stop, Timed, Treat
+from abm.model.body import Tables
+from abm.model.therapy import UNIT_OF_KEY
+
+#: A dose so many times the reference dose of its drug, or below it by as much, is likely in another unit.
+FAR = 10.0
+
+
+def unusual(events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for everything in the ``[[events]]`` of a scenario that the user should look at again.
+
+    Args:
+        events: the events, all of them valid.
+        tables: rule tables of the body (drugs and graft sources, with what is usual).
+    """
+    for index, event in enumerate(events):
+        key = f"events.{index}"
+        if event in events[:index]:
+            yield f"{key}.day", f"the same event as events[{events.index(event)}]; both count"
+        if isinstance(event, Graft):
+            yield from _graft(event, key, tables)
+        elif isinstance(event, Chemo):
+            yield from _chemo(event, key, tables)
+        elif isinstance(event, Stop) and not any(_gives(other, event) for other in events):
+            yield f"{key}.drug", f"no event gives {event.drug} up to day {event.day:g}: there is nothing to stop"
+
+
+def _graft(event: Graft, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Tell of doses outside the usual range of the source."""
+    for name, (low, high) in tables.sources[event.source].ranges.items():
+        dose = getattr(event, f"{name}_per_kg")
+        if dose is not None and not low <= dose <= high:
+            message = f"found {dose:g} 1/kg, outside {low:g}-{high:g} for {event.source} (sources.csv)"
+            yield f"{key}.{name}_per_kg", message
+
+
+def _chemo(event: Chemo, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Tell of a dose far from that for which the kill of the drug is known."""
+    name, dose = event.dose
+    usual = tables.drugs[event.drug].reference.get(unit := UNIT_OF_KEY[name])
+    if usual is not None and not usual / FAR <= dose <= usual * FAR:
+        message = f"found {dose:g} {unit}, {dose / usual:.3g} times the reference dose of {event.drug}"
+        yield f"{key}.{name}", f"{message}, {usual:g} {unit} (drugs.csv)"
+
+
+def _gives(event: Timed, stop: Stop) -> bool:
+    """Whether an event gives the drug that is to be stopped, before that."""
+    return isinstance(event, Chemo | Drug | Treat) and event.drug == stop.drug and event.day <= stop.day
