@@ -11,7 +11,7 @@ from abm.tables import did_you_mean
 
 
 class Infused(Table):
-    """An antibody, with exactly one of the three dose keys."""
+    """An antibody, with exactly one of the dose keys."""
 
     drug: Annotated[str, parameter("", "name in the rule table antibodies.csv")]
     dose_mg: Annotated[float | None, parameter("mg", "each dose", gt=0, le=1e4)] = None

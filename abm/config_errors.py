@@ -125,8 +125,9 @@ def _bound(value: float) -> str:
 
 
 def options_of(field: FieldInfo) -> list[str]:
-    """Return the allowed words of a parameter that is one of several."""
-    return [str(word) for word in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
+    """Return the allowed words of a parameter that is one of several, or one of them or something else."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _expected(detail: ErrorDetails, field: FieldInfo | None) -> tuple[str, str]:

@@ -51,7 +51,7 @@ Every = Annotated[int, parameter("h", "interval between doses", ge=1, le=8760)]
 
 
 class Chemo(OfDrug):
-    """Cytotoxic drug, with exactly one of the three dose keys."""
+    """Cytotoxic drug, with exactly one of the dose keys."""
 
     action: Literal["chemo"]
     dose_mg_per_kg: Annotated[float | None, parameter("mg/kg", "each dose, per body weight", gt=0, le=1e4)] = None

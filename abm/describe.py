@@ -35,7 +35,7 @@ COMMENT_COLUMN = 30
 
 def defaults() -> list[str]:
     """Return a scenario with all defaults, every key explained, and all events as comments."""
-    lines = [*_tables(Config()), "# Events, in any number and order. Required keys stand without a value."]
+    lines = [*_tables(Config(), absent=True), "# Events, in any number and order. Required keys stand without a value."]
     for action, table in ACTIONS.items():
         lines += ["", *(f"# {line}" for line in _event(action, table))]
     return lines
@@ -115,30 +115,42 @@ def _speed(config: Config, backend: Backend) -> float:
     return small.n_sites * steps / (time.monotonic() - began)
 
 
-def _tables(config: Config) -> list[str]:
-    """Return the keys and tables of a scenario without its events."""
+def _tables(config: Config, *, absent: bool = False) -> list[str]:
+    """Return the keys and tables of a scenario without its events; ``absent``: with keys that have no value, too."""
     lines = []
     for name, field in Config.model_fields.items():
         if model_of(field) is None and name != "events":
             lines.append(_line(name, getattr(config, name), field))
     for name, field in Config.model_fields.items():
         if model_of(field) is not None:
-            lines += ["", *_table(f"[{name}]", getattr(config, name))]
+            lines += ["", *_table(f"[{name}]", getattr(config, name), absent=absent)]
     return [*lines, ""]
 
 
-def _table(header: str, values: BaseModel) -> list[str]:
-    kind = type(values)
-    lines = [_padded(header, (kind.__doc__ or "").splitlines()[0])]
-    for name, field in kind.model_fields.items():
-        if (value := getattr(values, name)) is not None:
-            lines.append(_line(name, value, field))
+def _table(header: str, values: BaseModel, *, absent: bool = False) -> list[str]:
+    return [_padded(header, (type(values).__doc__ or "").splitlines()[0]), *_keys(values, absent=absent)]
+
+
+def _keys(values: BaseModel, above: str = "", *, absent: bool = False) -> list[str]:
+    """Return a line for every key; those of a table in a table are dotted, those without a value comments."""
+    lines = []
+    for name, field in type(values).model_fields.items():
+        value, key = getattr(values, name), f"{above}{name}"
+        if isinstance(value, BaseModel):
+            lines += _keys(value, f"{key}.", absent=absent)
+        elif value is not None or absent:
+            lines.append(f"{'# ' * (value is None)}{_line(key, value, field)}")
     return lines
 
 
 def _event(action: str, table: type[Timed]) -> list[str]:
     lines = [_padded("[[events]]", (table.__doc__ or "").splitlines()[0]), f'action = "{action}"']
-    return lines + [_line(name, field.default, field) for name, field in table.model_fields.items() if name != "action"]
+    for name, field in table.model_fields.items():
+        if name != "action":
+            lines.append(_line(name, field.default, field))
+        if (inner := model_of(field)) is not None:
+            lines += [_line(f"{name}.{key}", part.default, part) for key, part in inner.model_fields.items()]
+    return lines
 
 
 def _line(name: str, value: object, field: FieldInfo) -> str:

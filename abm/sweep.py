@@ -40,9 +40,10 @@ Examples: how much of a graft must lack CCR5, how many doses must be taken
 @options(SET)
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Patients a value.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("sweep.csv"), show_default=True, help="CSV file.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is already there.")
 def sweep(
     scenario: str, key: str, values: tuple[str, ...], names: tuple[str, ...], overrides: tuple[str, ...],
-    seeds: int, out: Path,
+    seeds: int, out: Path, overwrite: bool,
 ) -> None:  # fmt: skip
     """Follow SCENARIO without a lattice, KEY set to each of VALUES in turn; write what is observed over time.
 
@@ -52,10 +53,15 @@ def sweep(
     if not values:
         raise ConfigError("expected values with commas, such as 0,0.5,1", key=key)
     _check(names)
+    if out.exists() and not overwrite:
+        raise ConfigError("already there; replace it with --overwrite, or choose another with --out", file=out)
     from abm.config import load_config
+    from abm.well_mixed import WellMixed
 
     path, numbers = scenario_path(scenario), range(1, seeds + 1)
     configs = [[load_config(path, [*overrides, f"{key}={value}"], seed) for seed in numbers] for value in values]
+    for first, *_ in configs:
+        WellMixed(first)  # what cannot be followed without a lattice is told before the file is begun
     try:
         with out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -14,6 +14,9 @@ from abm import cli, describe, resources
 from abm.backends import NAMES
 from abm.cli_options import BACKENDS
 from abm.config import Config, load_config
+from abm.config_errors import model_of
+from abm.config_events import ACTIONS
+from abm.config_graft import Edit, Purified
 from tests.unit.fake_run import OUT, SCENARIO, abm, last_word, prepare, run_case
 
 
@@ -71,6 +74,24 @@ def test_described_scenario_is_the_same_scenario() -> None:
     assert "[default 1]" in text
     Path("again.toml").write_text(text)
     assert load_config(Path("again.toml")) == load_config(Path("case.toml"))
+
+
+def test_every_parameter_is_described() -> None:
+    lines = [line.removeprefix("# ") for line in abm("describe").stdout.splitlines()]
+    keys = {line.partition(" =")[0] for line in lines if " =" in line}
+    tables = [field for field in Config.model_fields.values() if model_of(field)]
+    for table in (*(model_of(field) for field in tables), *ACTIONS.values()):
+        assert table is not None
+        assert set(table.model_fields) <= keys
+    for name, table in (("edit", Edit), ("cells", Purified)):
+        assert {f"{name}.{key}" for key in table.model_fields} <= keys
+
+
+@pytest.mark.parametrize("path", sorted(resources.folder("scenarios").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_scenario_can_be_described(path: Path) -> None:
+    text = abm("describe", str(path)).stdout
+    Path("again.toml").write_text(text)
+    assert load_config(Path("again.toml")) == load_config(path)
 
 
 def test_described_rules_have_unit_and_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

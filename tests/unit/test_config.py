@@ -243,6 +243,10 @@ dose_gy = -3
         (GRAFT.replace("5e6", "0"), "events[0].cd34_per_kg: expected a number > 0 and <= 1000000000 (1/kg), found 0"),
         (GRAFT.replace('"blood"', '"bloods"'), "events[0].source: expected a source of sources.csv, found"),
         (GRAFT + 'donor = "third"', "events[0].donor: expected one of"),
+        (
+            GRAFT + 'edit = { locus = "TRANSGENE", vcn = 1.0, switch = true, vector = "lentivral" }',
+            'edit.vector: expected one of lentiviral, gammaretroviral, found "lentivral" (did you mean lentiviral?)',
+        ),
         (PURIFIED.replace("hsc", "hsk"), "case.toml:6: events[0].cells.hsk: unknown key (did you mean hsc?)"),
         (PURIFIED.replace("200", "0"), "case.toml:6: events[0].cells.hsc: expected a number > 0 and <= 1e+12"),
         (PURIFIED.replace("{ hsc = 200 }", "{}"), "events[0].cells: expected cells of at least one of hsc, mpp"),

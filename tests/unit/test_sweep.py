@@ -51,6 +51,28 @@ def test_mistakes_are_told_in_one_line_before_anything_is_written(
     assert not (tmp_path / "found.csv").exists()
 
 
+def test_a_patient_who_needs_a_lattice_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    done = CliRunner().invoke(
+        main, ["sweep", "aml_hsct", "patient.weight_kg", "70", "--observe", "anc", "--out", str(out)]
+    )
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert "patient.blast_fraction: expected 0, or residual_leukaemia = true" in done.output
+    assert not out.exists()
+
+
+def test_a_former_sweep_is_kept_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+    given = ("patient.weight_kg", "70", "--observe", "cd4", *SHORT, "--set", "output.series_h=24")
+    (tmp_path / "found.csv").write_text("mine")
+    refused = swept(tmp_path, *given)
+    out = tmp_path / "found.csv"
+    said = f"error: {out}: already there; replace it with --overwrite, or choose another with --out\n"
+    assert (refused.exit_code, refused.output) == (2, said)
+    assert (tmp_path / "found.csv").read_text() == "mine"
+    assert swept(tmp_path, *given, "--overwrite").exit_code == 0
+    assert (tmp_path / "found.csv").read_text().startswith("patient.weight_kg,seed,day,cd4")
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     found = swept(tmp_path / "nowhere", "patient.weight_kg", "70", "--observe", "cd4")
     assert found.exit_code == 2
