@@ -121,6 +121,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
+        fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
         fetch_above(b, hot, width);
         fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);

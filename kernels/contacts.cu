@@ -75,6 +75,7 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         set_z(b, b.floor, low, high);
         Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
+        fetch(mot_hot + b.l + 4 * AHEAD, width);  // nobody has looked at it in this phase
         fetch_above(b, res_hot, width);
         fetch_above(b, struck, width);
         const int found = list_filled(mot_hot + b.l, width, list);

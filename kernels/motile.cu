@@ -43,6 +43,7 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64
     FOR_EACH_BLOCK_WHERE(action[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
+        fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
         fetch_above(b, mot_hot, width);
         fetch_above(b, mot_cold, width);
         const int found = list_filled(action + b.l, width, list);
