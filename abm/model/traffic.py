@@ -231,7 +231,8 @@ def not_lodged(lymphocytes: Sequence[Arrival], lodged: NDArray[np.bool_]) -> lis
 
 def quiescent(hot: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the words of those cells that are quiescent."""
-    return hot[(hot & _CYCLE_MASK) == Cycle.QUIESCENT]
+    chosen: NDArray[np.uint32] = hot[(hot & _CYCLE_MASK) == Cycle.QUIESCENT]
+    return chosen
 
 
 def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:
