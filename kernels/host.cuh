@@ -15,7 +15,7 @@
 #define UNROLL_10 _Pragma("GCC unroll 10")
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)
-#define AHEAD 128  // sites
+#define AHEAD 256  // sites
 #define NOW(step) (step)
 // Blocks do not go beyond stretches of `rows` rows; row_ is the first of a stretch.
 #define FOR_EACH_STRETCH_IN_PART(rows, local, part, b, width, n, first, ny, nx)                                       \
