@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from abm.cells import N_KINDS, N_ORIGINS, NOWHERE
 from abm.model.body import Body, engagement
-from abm.model.traffic import Arrival, Circulation, Requests, arrivals_by_slot, not_lodged
+from abm.model.traffic import Arrival, Circulation, Requests, arrivals_by_slot, not_lodged, quiescent
 from abm.phases import Phases
 
 
@@ -33,12 +33,13 @@ class Homing:
         self.body, self.circulation, self.lattice, self.step_h = body, circulation, lattice, step_h
         self._underway: _Underway | None = None
         self._settled: NDArray[np.int64] = np.zeros((N_KINDS, N_ORIGINS), np.int64)
+        self.resting = self._settled  # those of the settled cells that are quiescent
 
     def begin(self, step: int) -> NDArray[np.int64]:
         """Let circulating cells lodge on open sites; returns how many look for one, by kind and origin."""
         body, lymphocytes = self.body, self.body.lymphocyte_arrivals()
         if not lymphocytes and not self.circulation.hot.size:
-            self._settled = np.zeros((N_KINDS, N_ORIGINS), np.int64)
+            self._settled = self.resting = np.zeros((N_KINDS, N_ORIGINS), np.int64)
             return self._settled
         clones, tired = body.clones_of(lymphocytes), engagement.exhaustion_of(body, lymphocytes)
         edits = body.edits_of(lymphocytes)
@@ -54,5 +55,7 @@ class Homing:
             n_stem = self.circulation.hot.size
             self.circulation.keep(~lodged[:n_stem])
             self.body.settle(not_lodged(lymphocytes, lodged[n_stem:]))
-            self._settled, self._underway = arrivals_by_slot(requests.hot[lodged]), None
+            hot = requests.hot[lodged]
+            self._settled, self._underway = arrivals_by_slot(hot), None
+            self.resting = arrivals_by_slot(quiescent(hot))
         return self._settled

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
+from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
@@ -186,7 +186,7 @@ class Phases:
         def work(now: int) -> None:
             for layer, highest in able.items():
                 self.fate(layer, now, highest)
-            self.census()
+            self.census_niche()
             if labelled:
                 self.census_label()
             if watched:
@@ -220,12 +220,16 @@ class Phases:
         commit = self._draw("commit", 1, outcome, **special, **self.bounds, **own)
         return [fate._replace(varies=("step", "highest")), commit._replace(behind=FATE_CHAIN["commit"])]
 
-    def census(self) -> None:
-        """Phase 7: count who is there now."""
-        self._chain(self._census)()
+    def census_niche(self) -> None:
+        """Phase 7: count who is on a niche site now; who else is there follows from what the kernels count."""
+        self._chain(self._census_niche)()
 
-    def _census(self) -> list[Stage]:
-        return [Stage("census", 0, {})]
+    def _census_niche(self) -> list[Stage]:
+        return [Stage("census_niche", 0, {})]
+
+    def census(self) -> NDArray[np.int64]:
+        """Return who is there over all ranks, counted site by site, int64 (N_COUNTS, 64, 4): all and the quiescent."""
+        return self._count(N_COUNTS, Stage("census", 0, {}), into="counts")
 
     def census_label(self) -> None:
         """Count the residents that carry a label."""
@@ -237,13 +241,16 @@ class Phases:
 
     def marks(self) -> NDArray[np.int64]:
         """Return who has inherited what over all ranks, int64 (N_MARKS, 64, 4)."""
-        marks = self.backend.alloc(N_PARTS * N_MARKS * N_KINDS * N_ORIGINS, np.uint32)
-        totals = self.backend.alloc(N_MARKS * N_KINDS * N_ORIGINS, np.int64)
-        for layer in ("res", "mot"):
-            own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"], "marks": marks}
-            Chain(self.backend, self.domain, [Stage("census_marks", 0, own)], self._known())()
-        self.backend.launch("collect", totals.size, counts=marks, totals=totals)
-        return self.comm.sum_int64(np.array(self.backend.to_host(totals)).reshape(N_MARKS, N_KINDS, N_ORIGINS))
+        layers = ({"hot": self.arrays[f"{name}_hot"], "cold": self.arrays[f"{name}_cold"]} for name in ("res", "mot"))
+        return self._count(N_MARKS, *(Stage("census_marks", 0, own) for own in layers), into="marks")
+
+    def _count(self, rows: int, *stages: Stage, into: str) -> NDArray[np.int64]:
+        """Return what stages count in a table of their own, the argument ``into``, summed over all ranks."""
+        table = self.backend.alloc(N_PARTS * rows * N_KINDS * N_ORIGINS, np.uint32)
+        totals = self.backend.alloc(rows * N_KINDS * N_ORIGINS, np.int64)
+        Chain(self.backend, self.domain, stages, self._known() | {into: table})()
+        self.backend.launch("collect", totals.size, counts=table, totals=totals)
+        return self.comm.sum_int64(np.array(self.backend.to_host(totals)).reshape(rows, N_KINDS, N_ORIGINS))
 
     def purge(self, step: int, chance: int) -> None:
         """Let cells that carry a safety switch die, each with this chance (x 2^-32)."""

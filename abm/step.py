@@ -7,13 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm import __version__, kernel, ledger, observe, phases, setup
+from abm import __version__, kernel, observe, phases, setup
 from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
 from abm.homing import Homing
 from abm.io.series import Record
+from abm.ledger import AUDITED, Ledger
 from abm.model import labels
 from abm.model.body import Body, Dose, engagement, escape, giving
 from abm.model.body.antibodies import AXES
@@ -53,6 +54,7 @@ class Simulation:
         self.first_label = labels.first_given(self.model.schedule)
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
+        self.ledger = Ledger(self.lattice.census)
 
     @classmethod
     def start(cls, config: Config, backend: Any, comm: SerialComm | None = None) -> Self:  # noqa: ANN401
@@ -97,6 +99,7 @@ class Simulation:
             msg = f"the body of this checkpoint does not fit the rule tables: {error}; start anew with `abm run`"
             raise CheckpointError(msg) from error
         sim.step = snapshot.step
+        sim.ledger.open()
         return sim
 
     def _prepare(self, census: setup.Census) -> None:
@@ -132,6 +135,8 @@ class Simulation:
     def advance(self) -> None:
         """Advance lattice and body by one step; who may be read is said at each phase."""
         t, lattice = self.step, self.lattice
+        if t % AUDITED == 0:
+            self.ledger.audit(t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._throw_switches(doses, t)
         seeking = self.homing.begin(t)  # cells from the blood lodge on open sites
@@ -156,7 +161,7 @@ class Simulation:
         counts = reading.counts()
         if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*reading.leavers())
-        ledger.check(self.last[Count.POPULATION], arrived, counts, t)
+        self.ledger.enter(self.last[Count.POPULATION], arrived, self.homing.resting, counts, t)
         seen = reading.seen() if watched else None
         self._advance_body(t, counts, doses, seen)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
@@ -272,6 +277,7 @@ class Simulation:
         self.last[Count.POPULATION] = self.comm.sum_int64(population)
         self.last[Count.NICHE] = self.comm.sum_int64(niches)
         self.last[Count.NICHE, Kind.EMPTY] = 0
+        self.ledger.open()
 
     # -- what others see
 
@@ -314,7 +320,8 @@ class Simulation:
         return Record(step=self.step, day=self.day, values=values, counts=counts)
 
     def snapshot(self) -> Snapshot:
-        """Return the whole state on the host, ready to be written."""
+        """Return the whole state on the host, ready to be written; all ranks count who is there first."""
+        self.ledger.audit(self.step)
         z0, z1 = self.domain.slab(self.domain.rank)
         body: dict[str, NDArray[Any]] = dict(self.body.pack())
         body |= {

@@ -2,6 +2,7 @@
 // an empty one, that site too: every site has one writer, and nobody reads the words of another cell.
 #include "lattice.cuh"
 #include "philox.cuh"
+#include "tally.cuh"
 #include "words.cuh"
 
 // The two words of a cell.
@@ -103,8 +104,8 @@ DEVICE void count_carried(const Cell& cell, uint32_t* counts) {
         count(counts + COUNT_ALTERED_EGRESS * SLOTS + slot(cell.hot));
 }
 
-// Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events are counted in
-// counts[part][count][kind][origin]. Only sites from `begin` to `end` are written and counted: cells beyond them may
+// Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events, and the differences they make
+// in who is there, are counted in counts[part][count][kind][origin]. Only sites from `begin` to `end` are written and counted: cells beyond them may
 // come in or send a daughter.
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
@@ -121,6 +122,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
+        fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
         fetch_above(b, hot, width);
         fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
@@ -152,6 +154,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
                 if (there) {
                     hot[target.l] = other.hot;
                     cold[target.l] = other.cold;
+                    count_difference(0u, other.hot, row);
                 }
                 if (here && event == EVENT_DIVIDE) {
                     count(row + COUNT_BIRTH * SLOTS + slot(before.hot));
@@ -173,6 +176,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
             }
             if (!here) continue;
             count_change(before.hot, after.hot, row);
+            count_difference(before.hot, after.hot, row);
             hot[p.l] = after.hot;
             cold[p.l] = after.cold;
         }

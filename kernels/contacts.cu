@@ -75,6 +75,7 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         set_z(b, b.floor, low, high);
         Rows rows(b);
         for (int j = 0; j < width; ++j) engaged[b.l + j] = 0;
+        fetch(mot_hot + b.l + 2 * AHEAD, width);  // nobody has looked at it in this phase
         fetch_above(b, res_hot, width);
         fetch_above(b, struck, width);
         const int found = list_filled(mot_hot + b.l, width, list);
@@ -108,7 +109,8 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
             if (targets == 0u) continue;
             const uint32_t m = pick_bit(targets, r[0][i]);
             const uint32_t row = holds && ((borrowed[i] >> m) & 1u) ? loan : GET(hot, HOT_SPECIFICITY);
-            const int64_t target = near_site(p, m);
+            rows.turn_to(p);
+            const int64_t target = rows.site(p, m);
             const uint32_t level = level_seen(res_hot[target], receptors[row], antigens, losses);
             const uint32_t braked =
                 (not_lost(antigens[res_hot[target] & 255u], res_hot[target], losses) & BRAKES) != 0u;

@@ -6,14 +6,6 @@
 
 #define COUNT_OF(histogram, k) float(((histogram) >> (HISTOGRAM_BITS * (k))) & 31u)
 
-// Kill strength of all lymphocytes that engage the resident cell at p.
-DEVICE float hits_on(const Place& p, int64_t nx, const Rows& rows, const uint8_t* engaged, const float* strength) {
-    float sum = 0.0f;
-    for (uint32_t left = aiming_at(p, nx, rows, engaged); left != 0u; left &= left - 1u)
-        sum = sum + strength[engaged[near_site(p, lowest_bit(left))] >> AIM_BITS];
-    return sum;
-}
-
 // s^p / (half^p + s^p); half_p is half^p already.
 DEVICE float hill(float s, float half_p, uint32_t power) {
     float sp = s;
@@ -123,11 +115,12 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
         Rows rows(b);
         const uint64_t site = global_site(b.l, shift, total);
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
+        fetch(touched + b.l + AHEAD, width);
         // what a candidate will need when the draws are done
         fetch(cold + b.l + AHEAD, width);
         fetch_above(b, hot, width);
         fetch_above(b, tissue, width);
-        if (layer_is_motile == 0u) fetch(priority + b.l + AHEAD, width);  // few lymphocytes claim a site here
+        fetch_above(b, engaged, width);
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
         int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);

@@ -8,14 +8,14 @@
 // those of the piece that a thread is at
 #define FOR_EACH(i, n)                                                                                       \
     for (int64_t i = share_of(n, shares_.begin), end_of_##i = share_of(n, shares_.end); i < end_of_##i; ++i)
-#define BLOCK 128
+#define BLOCK 256
 #define ROOM (BLOCK + 64)
 #define LANES 8
-#define GROUPS 16
+#define GROUPS 24  // a block touches at most BLOCK / GATE + 1; whole groups of LANES
 #define UNROLL_10 _Pragma("GCC unroll 10")
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)
-#define AHEAD 128  // sites
+#define AHEAD 256  // sites
 #define NOW(step) (step)
 // Blocks do not go beyond stretches of `rows` rows; row_ is the first of a stretch.
 #define FOR_EACH_STRETCH_IN_PART(rows, local, part, b, width, n, first, ny, nx)                                       \

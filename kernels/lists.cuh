@@ -192,7 +192,7 @@ DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t 
 #endif
 
 // GATE neighbouring sites share a draw: a byte for each, for a part of the price of a draw, tells that most of them
-// have no event. Keeps a stretch of sites that follow each other.
+// have no event.
 #if BLOCK == 1
 // The groups that a stretch of a warp can touch.
 #define GROUPS (WARP * FEW_LOOKS / GATE + 1)
@@ -236,19 +236,17 @@ struct Gates {
 #else
 struct Gates {
     uint32_t words[4 * GROUPS];
-    uint64_t first = ~uint64_t(0) - GROUPS;  // group of words[0]
 
     // Those of a block; site = global site of its first.
     METHOD const uint8_t* of(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, int width) {
-        if (site / GATE < first || (site + uint64_t(width) - 1u) / GATE >= first + GROUPS) {
-            uint8_t numbers[BLOCK];
-            uint32_t r[4][BLOCK];
-            for (int j = 0; j < GROUPS; ++j) numbers[j] = uint8_t(j);
-            first = site / GATE;
-            philox_listed(seed, first, step, word, numbers, GROUPS, r);
-            for (int group = 0; group < GROUPS; ++group)
-                for (int k = 0; k < 4; ++k) words[4 * group + k] = r[k][group];
-        }
+        static_assert(GROUPS >= BLOCK / GATE + LANES && GROUPS % LANES == 0, "there is room for those of a block");
+        uint8_t numbers[GROUPS];
+        uint32_t r[4][BLOCK];
+        const uint64_t first = site / GATE, groups = (site + uint64_t(width) - 1u) / GATE - first + 1u;
+        for (int j = 0; j < GROUPS; ++j) numbers[j] = uint8_t(j);
+        philox_listed(seed, first, step, word, numbers, int(groups), r);
+        for (uint64_t group = 0; group < groups; ++group)
+            for (int k = 0; k < 4; ++k) words[4u * group + uint64_t(k)] = r[k][group];
         return (const uint8_t*)words + (site - first * GATE);
     }
 };

@@ -14,9 +14,9 @@ KERNEL(bid)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64
         uint32_t r[4][BLOCK];
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         set_z(b, b.floor, low, high);
+        fetch(mot_hot + b.l + AHEAD, width);
         fetch_above(b, mot_hot, width);
         fetch_above(b, tissue, width);
-        fetch(priority + b.l + AHEAD, width);
         const int found = list_filled(mot_hot + b.l, width, list);
         int free = 0;
         for (int i = 0; i < found; ++i) {
@@ -43,6 +43,8 @@ KERNEL(hop)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64
     FOR_EACH_BLOCK_WHERE(action[l], seen != 0u, , b, width, n, first, ny, nx) {
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
+        fetch(action + b.l + AHEAD, width);
+        fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
         fetch_above(b, mot_hot, width);
         fetch_above(b, mot_cold, width);
         const int found = list_filled(action + b.l, width, list);

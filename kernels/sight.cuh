@@ -42,6 +42,12 @@ struct Rows {
         const int64_t planes[3] = {p.below, 0, p.above}, rows[3] = {p.south, 0, p.north};
         for (int k = 0; k < 9; ++k) offset[k] = planes[k / 3] + rows[k % 3];
     }
+    // Site m around the middle p, as near_site.
+    METHOD int64_t site(const Place& p, uint32_t m) const {
+        const uint32_t row = m / 3u, x = m - 3u * row;
+        const int64_t along[3] = {p.west, 0, p.east};
+        return p.l + offset[row] + along[x];
+    }
     // To another place of the same plane: only where its row is the first or the last do they differ.
     METHOD void turn_to(const Place& p) {
         if (offset[3] != p.south || offset[5] != p.north) lay(p);
@@ -65,18 +71,17 @@ DEVICE uint32_t seen_around(const Place& p, const Rows& rows, const uint8_t* row
     return targets;
 }
 
-// Sites around p (bits) whose lymphocyte engages the cell at p. Without branches.
-DEVICE uint32_t aiming_at(const Place& p, const Rows& rows, const uint8_t* engaged) {
-    uint32_t found = 0;
+// Kill strength of all lymphocytes that engage the resident cell at p, summed in the order of near_site.
+DEVICE float hits_on(const Place& p, const Rows& rows, const uint8_t* engaged, const float* strength) {
+    float sum = 0.0f;
     for (uint32_t k = 0; k < 9u; ++k) {
         const uint8_t* middle = engaged + p.l + rows.offset[k];
+        const uint8_t three[3] = {middle[p.west], middle[0], middle[p.east]};
         const uint32_t aim = 27u - 3u * k;  // 1 + index of p, seen from the west of this row
-        const uint32_t three = uint32_t((middle[p.west] & AIM_MASK) == aim) |
-                               uint32_t((middle[0] & AIM_MASK) == aim - 1u) << 1 |
-                               uint32_t((middle[p.east] & AIM_MASK) == aim - 2u) << 2;
-        found |= three << (3u * k);
+        for (uint32_t x = 0; x < 3u; ++x)
+            if ((three[x] & AIM_MASK) == aim - x) sum = sum + strength[three[x] >> AIM_BITS];
     }
-    return found;
+    return sum;
 }
 
 #ifdef HAS_AVX512
@@ -111,8 +116,11 @@ DEVICE uint32_t seen_around(const Place& p, int64_t nx, const Rows& rows, const 
     return three_of_four(_mm512_test_epi8_mask(found, _mm512_set1_epi8(char(bit))));
 }
 
-DEVICE uint32_t aiming_at(const Place& p, int64_t nx, const Rows& rows, const uint8_t* engaged) {
-    if (!inside_row(p, nx)) return aiming_at(p, rows, engaged);
+// Without branches for up to four lymphocytes: how many they are cannot be foreseen. What is added for those that are
+// not there is 0, which changes no sum.
+DEVICE float hits_on(const Place& p, int64_t nx, const Rows& rows, const uint8_t* engaged, const float* strength) {
+    static_assert(8 - AIM_BITS == 3, "a vector holds the strengths of all classes");
+    if (!inside_row(p, nx)) return hits_on(p, rows, engaged, strength);
     alignas(64) static const uint8_t aims[64] = {27, 26, 25, 0,  24, 23, 22, 0, 21, 20, 19, 0, 18, 17, 16, 0, 15, 14,
                                                  13, 0,  12, 11, 10, 0,  9,  8, 7,  0,  6,  5, 4,  0,  3,  2, 1,  0};
     const uint8_t* west = engaged + p.l - 1;
@@ -121,7 +129,16 @@ DEVICE uint32_t aiming_at(const Place& p, int64_t nx, const Rows& rows, const ui
     const __m256i eight = _mm256_setr_epi32(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
     const __m512i all = _mm512_inserti32x4(_mm512_zextsi256_si512(eight), _mm_cvtsi32_si128(b[8]), 2);
     const __m512i aim = _mm512_and_si512(all, _mm512_set1_epi8(AIM_MASK));
-    return three_of_four(_mm512_cmpeq_epi8_mask(aim, _mm512_load_si512(aims)));
+    const uint64_t aiming = _mm512_cmpeq_epi8_mask(aim, _mm512_load_si512(aims)) & 0x777777777u;
+    const int found = __builtin_popcountll(aiming);
+    const __m128i hits = _mm512_castsi512_si128(_mm512_maskz_compress_epi8(aiming, all));
+    const __m256i classes = _mm256_srli_epi32(_mm256_cvtepu8_epi32(hits), AIM_BITS);
+    alignas(32) float s[8];
+    _mm256_store_ps(s, _mm256_maskz_permutexvar_ps(__mmask8(lanes_of(found)), classes, _mm256_loadu_ps(strength)));
+    if (found > 8) return hits_on(p, rows, engaged, strength);
+    float sum = ((s[0] + s[1]) + s[2]) + s[3];
+    for (int k = 4; k < found; ++k) sum = sum + s[k];
+    return sum;
 }
 
 #else
@@ -131,8 +148,8 @@ DEVICE uint32_t seen_around(const Place& p, int64_t, const Rows& rows, const uin
     return seen_around(p, rows, row, bit, res_hot, lost);
 }
 
-DEVICE uint32_t aiming_at(const Place& p, int64_t, const Rows& rows, const uint8_t* engaged) {
-    return aiming_at(p, rows, engaged);
+DEVICE float hits_on(const Place& p, int64_t, const Rows& rows, const uint8_t* engaged, const float* strength) {
+    return hits_on(p, rows, engaged, strength);
 }
 
 #endif

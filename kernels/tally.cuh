@@ -3,10 +3,23 @@
 #include "lists.cuh"
 #include "words.cuh"
 
+// Add n (a difference, modulo 2^32) to the cells that are there, and to the quiescent ones if the cell is one.
+DEVICE void count_there(uint32_t hot, uint32_t n, uint32_t* counts) {
+    count(counts + COUNT_POPULATION * SLOTS + slot(hot), n);
+    if (GET(hot, HOT_CYCLE) == 0u) count(counts + COUNT_QUIESCENT * SLOTS + slot(hot), n);
+}
+
+// Count by how much those who are there differ, when the word of a site changes.
+DEVICE void count_difference(uint32_t before, uint32_t after, uint32_t* counts) {
+    if (((before ^ after) & (255u | HOT_CYCLE_MASK << HOT_CYCLE_SHIFT)) == 0u) return;  // kind, origin, cycle
+    if (before != 0u) count_there(before, ~0u, counts);
+    if (after != 0u) count_there(after, 1u, counts);
+}
+
 #if BLOCK == 1
 // Counts cells in memory that the threads of a block share, and adds the sums to a part at the end.
 #if SHARED_COUNTS
-#define TALLIED (3u * SLOTS)
+#define TALLIED (2u * SLOTS)
 DEVICE uint32_t* tally_of_block() {
     SHARED uint32_t number[TALLIED];
     return number;
@@ -19,7 +32,7 @@ struct Tally {
     }
     METHOD ~Tally() {
         __syncthreads();
-        const uint32_t rows[3] = {COUNT_POPULATION * SLOTS, COUNT_QUIESCENT * SLOTS, COUNT_NICHE * SLOTS};
+        const uint32_t rows[2] = {COUNT_POPULATION * SLOTS, COUNT_QUIESCENT * SLOTS};
         for (uint32_t k = threadIdx.x; k < TALLIED; k += THREADS)
             if (number[k] != 0u) count(counts + rows[k / SLOTS] + k % SLOTS, number[k]);
     }
@@ -27,10 +40,9 @@ struct Tally {
         count(number + slot(hot));
         if (GET(hot, HOT_CYCLE) == 0u) count(number + SLOTS + slot(hot));
     }
-    METHOD void add_in_niche(uint32_t hot) { count(number + 2u * SLOTS + slot(hot)); }
 };
 
-// Add up the parts of each of n counts and clear them: a block has a count for each lane, a share of the parts for each
+// Add up the parts of each of n counts, which may be differences, and clear them: a block has a count for each lane, a share of the parts for each
 // warp.
 DEVICE void collect_parts(int64_t n, uint32_t* counts, int64_t* totals) {
     constexpr uint32_t warps = THREADS / WARP, share = N_PARTS / warps;
@@ -44,7 +56,7 @@ DEVICE void collect_parts(int64_t n, uint32_t* counts, int64_t* totals) {
         if (start + lane < n) {
             for (uint32_t part = 0; part < share; ++part) found[part] = own[part * n];
             for (uint32_t part = 0; part < share; ++part) own[part * n] = 0u;
-            for (uint32_t part = 0; part < share; ++part) sum += found[part];
+            for (uint32_t part = 0; part < share; ++part) sum += int32_t(found[part]);
         }
         sums[warp][lane] = sum;
         __syncthreads();
@@ -59,11 +71,7 @@ DEVICE void collect_parts(int64_t n, uint32_t* counts, int64_t* totals) {
 struct Tally {
     uint32_t* counts;
     METHOD explicit Tally(uint32_t* row) : counts(row) {}
-    METHOD void add(uint32_t hot, int) {
-        count(counts + COUNT_POPULATION * SLOTS + slot(hot));
-        if (GET(hot, HOT_CYCLE) == 0u) count(counts + COUNT_QUIESCENT * SLOTS + slot(hot));
-    }
-    METHOD void add_in_niche(uint32_t hot) { count(counts + COUNT_NICHE * SLOTS + slot(hot)); }
+    METHOD void add(uint32_t hot, int) { count_there(hot, 1u, counts); }
 };
 #endif
 #else
@@ -85,7 +93,6 @@ struct Tally {
     METHOD void add(uint32_t hot, int i) {
         number[i % 2][(hot & 255u) + (GET(hot, HOT_CYCLE) == 0u ? 256u : 0u)] += 1u;
     }
-    METHOD void add_in_niche(uint32_t hot) { count(counts + COUNT_NICHE * SLOTS + slot(hot)); }
 };
 #endif
 

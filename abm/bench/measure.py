@@ -119,6 +119,7 @@ def restore(simulation: Simulation, snapshot: Snapshot) -> None:
     simulation.flux, simulation.last = body.pop("output.flux"), body.pop("last_counts")
     simulation.body.unpack(body)
     simulation.step = snapshot.step
+    simulation.ledger.open()
     simulation.lattice.exchange("tissue", "distance")
 
 

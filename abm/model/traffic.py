@@ -55,6 +55,7 @@ _KIND_MASK = np.uint32(63)
 #: Origin above kind.
 _SLOT_MASK = np.uint32(pack_hot(kind=N_KINDS - 1, origin=N_ORIGINS - 1))
 _CYCLE_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "cycle")
+_CYCLE_MASK = next(np.uint32(((1 << f.bits) - 1) << f.shift) for f in HOT if f.name == "cycle")
 _RESIST_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "resist")
 _EXHAUSTION_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "exhaustion")
 _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
@@ -226,6 +227,12 @@ def not_lodged(lymphocytes: Sequence[Arrival], lodged: NDArray[np.bool_]) -> lis
     group = np.searchsorted(ends, np.flatnonzero(~lodged), side="right")
     missing = np.bincount(group, minlength=len(lymphocytes)).tolist()
     return [(kind, origin, seen, n) for (kind, origin, seen, _), n in zip(lymphocytes, missing, strict=True) if n]
+
+
+def quiescent(hot: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the words of those cells that are quiescent."""
+    chosen: NDArray[np.uint32] = hot[(hot & _CYCLE_MASK) == Cycle.QUIESCENT]
+    return chosen
 
 
 def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:

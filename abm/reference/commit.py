@@ -28,6 +28,7 @@ from abm.reference.lattice import (
     variant_row,
     winners,
 )
+from abm.reference.measure import count_difference
 
 _SLOTS = N_KINDS * N_ORIGINS
 U16 = NDArray[np.uint16]
@@ -128,7 +129,7 @@ def _take_sites(
     """Let cells that won their claim move or divide."""
     total, shift, seed, step, word = random
     h, c = words[0][site], words[1][site]
-    stay_h, stay_c, before = np.zeros_like(h), np.zeros_like(c), h[divides]
+    stay_h, stay_c, before, movers = np.zeros_like(h), np.zeros_like(c), h[divides], h.copy()
     sites, mothers = global_site(site[divides], shift, total), (h[divides], c[divides])
     r = philox(seed, sites, step, word)
     luck = philox(seed, sites, step, mutations.word) if mutations.chance.size else r
@@ -139,6 +140,7 @@ def _take_sites(
     _add(counts, Count.BIRTH, slot_of(before[counted]))
     for after in (stay_h[divides], h[divides]):
         _count_changes(counts, before[counted], after[counted])
+    count_difference(counts, movers[here], np.concatenate([stay_h[here], h[there]]))
     for layer, stays, goes in zip(words, (stay_h, stay_c), (h, c), strict=True):
         layer[site[here]] = stays[here]
         layer[target[there]] = goes[there]
@@ -170,6 +172,7 @@ def _change(
     _count_carried(counts, before[leaves], c[leaves])
     h[gone] = c[gone] = 0
     _count_changes(counts, before[~gone], h[~gone])
+    count_difference(counts, before, h)
     words[0][site], words[1][site] = h, c
 
 

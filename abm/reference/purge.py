@@ -7,6 +7,7 @@ import numpy as np
 from abm.cells import N_KINDS, N_ORIGINS, Count
 from abm.philox import philox
 from abm.reference.lattice import HOT, U32, filled, get, global_site, slot_of
+from abm.reference.measure import count_there
 
 _SLOTS = N_KINDS * N_ORIGINS
 
@@ -35,4 +36,5 @@ def purge(
     site = site[philox(seed, global_site(site, shift, total), step, word)[0] < np.uint32(chance)]
     number = np.bincount(slot_of(cells[site]), minlength=_SLOTS).astype(np.uint32)
     counts.reshape(-1)[Count.DRUG * _SLOTS : (Count.DRUG + 1) * _SLOTS] += number
+    count_there(counts, cells[site], -1)
     cells[site] = cold.reshape(-1)[site] = 0

@@ -169,7 +169,7 @@ def advance(model: Model, lattice: Phases) -> None:
         lattice.sweep(name, sweep_settings(model.fields[name]))
     for layer in ("res", "mot"):
         lattice.fate(layer, 0, 0)
-    lattice.census()
+    lattice.census_niche()
     for substep in range(model.substeps):
         lattice.motile_substep(0, substep)
 

@@ -151,7 +151,7 @@ def test_what_is_metered_is_not_replayed(make_backend: Callable[..., CudaBackend
         for _ in range(STEPS - 6):
             simulation.advance()
     assert Graph.launched == launched
-    assert {"engage", "fate", "commit", "census", "bid", "hop"} <= entries.keys()
+    assert {"engage", "fate", "commit", "census_niche", "bid", "hop"} <= entries.keys()
     assert state_hash(simulation.snapshot()) == expected()
 
 

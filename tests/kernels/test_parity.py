@@ -14,6 +14,7 @@ from abm import cells
 from abm.backends.numpy_backend import NumpyBackend
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
+from abm.ledger import CARRIED
 from abm.messages import CellList, Sparse, longest_list
 from abm.phases import HALO, SCRATCH, Phases
 from abm.streams import Stream
@@ -95,9 +96,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         look(layer, "action", "priority", f"{layer}_hot", f"{layer}_cold")
         reading = Reading(p.tallies)
         seen[f"{layer}/leavers"], seen[f"{layer}/events"] = np.stack(reading.leavers()), reading.counts()
-    p.census()
+    p.census_niche()
     p.census_label()
-    seen["counts"] = Reading(p.tallies).counts()
+    seen["counts"], seen["there"] = Reading(p.tallies).counts(), p.census()
     seen["marks"] = p.marks()
     p.tallies.watch(WATCHED)
     p.census_seen()
@@ -176,13 +177,30 @@ def test_a_list_of_cells_is_bit_identical(backend: Any, filling: float) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(state=states, seed=st.integers(0, 2**64 - 1))
+def test_differences_are_those_of_the_census(backend: Any, state: State, seed: int) -> None:
+    """Also where cells come in from the halo, or send a daughter there."""
+    p = Guarded(backend, state, seed)
+    p.contacts(3, counted=True)
+    before = p.census()
+    for layer in ("res", "mot"):
+        p.fate(layer, 3, 2**32 - 1)
+    p.purge(3, 1 << 31)
+    counted, after = Reading(p.tallies).counts(), p.census()
+    for row in CARRIED:
+        assert before[row].any()
+        np.testing.assert_array_equal(counted[row], after[row] - before[row], err_msg=row.name)
+
+
 def assert_collects(backend: Any) -> None:
     """Check that the counts of all parts are added up and cleared."""
     shape = cells.N_PARTS, cells.N_COUNTS * cells.N_KINDS * cells.N_ORIGINS
     given = np.random.default_rng(1).integers(0, 2**32, shape, dtype=np.uint32)
     counts, totals = backend.to_device(given), backend.alloc(shape[1], np.int64)
     backend.launch("collect", shape[1], counts=counts, totals=totals)
-    np.testing.assert_array_equal(backend.to_host(totals), given.sum(axis=0, dtype=np.int64))
+    signed = given.view(np.int32)  # counts may be differences
+    np.testing.assert_array_equal(backend.to_host(totals), signed.sum(axis=0, dtype=np.int64))
     assert not np.asarray(backend.to_host(counts)).any()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from abm import tallies
+from abm import step, tallies
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import (
     COLD,
@@ -29,7 +29,7 @@ from abm.comm import SerialComm
 from abm.config import Config, load_config
 from abm.domain import Domain
 from abm.errors import ConfigError, LedgerError
-from abm.ledger import check
+from abm.ledger import CARRIED, check
 from abm.messages import Edges
 from abm.model.traffic import Circulation, arrivals_by_slot, not_lodged
 from abm.phases import HALO, bytes_per_site
@@ -104,15 +104,39 @@ def test_the_ledger_names_what_does_not_add_up() -> None:
         check(before, np.zeros_like(before), counts, 5)
 
 
-def test_a_lost_cell_stops_the_run() -> None:
+def test_a_lost_cell_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     sim = Simulation.start(tiny_config(), NumpyBackend())
     sim.advance()
+    sim.snapshot()
     hot = sim.lattice.owned("res_hot")
     where = tuple(np.argwhere(hot != 0)[0])
     hot[where] = 0
     sim.lattice.load("res_hot", hot)
-    with pytest.raises(LedgerError, match="step 1"):
+    with pytest.raises(
+        LedgerError, match=r"before step 1: \d+ cells of .* are on the lattice \(population\), \d+ were carried"
+    ):
+        sim.snapshot()
+    monkeypatch.setattr(step, "AUDITED", 3)
+    sim.advance()
+    sim.advance()
+    with pytest.raises(LedgerError, match="before step 3"):
         sim.advance()
+
+
+def test_who_is_there_is_carried_on_as_it_is_counted(backend: Any) -> None:
+    """All cells and the quiescent, whatever happens to them; also of a patient who is restored."""
+    sim = Simulation.start(tiny_config(), backend)
+    quiescent = set()
+    for _ in range(8):
+        sim.advance()
+        for row in CARRIED:
+            np.testing.assert_array_equal(sim.last[row], sim.lattice.census()[row])
+        quiescent.add(int(sim.last[Count.QUIESCENT].sum()))
+    assert len(quiescent) > 1
+    again = Simulation.restore(tiny_config(), backend, sim.snapshot())
+    for one in (sim, again):
+        one.advance()
+    np.testing.assert_array_equal(sim.last, again.last)
 
 
 def test_a_graft_rounds_to_its_mean() -> None:
