@@ -19,10 +19,10 @@ from abm.config_errors import expectation, model_of
 from abm.config_events import ACTIONS, Timed
 from abm.errors import ConfigError
 from abm.memory import refusal
+from abm.notes import notes
 from abm.run_folder import own_tables
 from abm.scale.machines import Options
 from abm.scale.text import lines
-from abm.setup import notes
 from abm.step import Simulation
 from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table, rule_files
 

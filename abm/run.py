@@ -21,9 +21,10 @@ from abm.config import Config, rules_folder
 from abm.errors import EXIT_CONTINUE, CheckpointError
 from abm.memory import refusal
 from abm.model import body
+from abm.notes import notes
 from abm.progress import Heartbeat, Progress, Stopwatch
 from abm.run_folder import check_free, check_writable, claim, log_file, logger, open_series, read_config
-from abm.setup import make_domain, notes
+from abm.setup import make_domain
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
 from abm.summary import summarise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, fsum, inf
 from pathlib import Path
@@ -18,13 +18,11 @@ from abm.cells import (
     TISSUE_MASK,
     Behaviour,
     Cycle,
-    Flag,
     Kind,
-    Origin,
     Tissue,
 )
 from abm.comm import SerialComm
-from abm.config import Cells, Config, Graft, rules_of
+from abm.config import Config, Graft, rules_of
 from abm.config_events import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
@@ -32,18 +30,16 @@ from abm.harvest import Harvest, read_harvest
 from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.given import MEGAKARYOCYTES
-from abm.model.body.organs import find_donor
 from abm.model.body.residue import StemCells
-from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
 from abm.model.traffic import TRAFFIC_UNITS
-from abm.model.unusual import unusual
+from abm.notes import unseen
 from abm.phases import HALO
 from abm.streams import DRAWS
-from abm.tables import Folder, once, out_of_range, read_table, read_values
+from abm.tables import Folder, once, read_table, read_values
 
 SITE_UM = 10.0
 _MAX_HOP = 0.95
@@ -79,7 +75,7 @@ def load_model(config: Config) -> Model:
     rules = leukaemia.of_patient(load_rules(folder), traffic["open_share"], config)
     tables = Tables.load(folder)
     leukaemia.check(config, has_table=tables.residue is not None)
-    _unseen(config, rules)
+    unseen(config, rules)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -95,55 +91,6 @@ def load_model(config: Config) -> Model:
         harvests=_harvests(config, tables),
         exposure=_exposure(config, tables),
     )
-
-
-def notes(config: Config) -> list[str]:
-    """Return what a user should look at again (numbers outside their ranges, edits without effect), with file and line.
-
-    None of it is an error.
-    """
-    folder = rules_of(config.patch, config.patient.disease)
-    tables, rules = Tables.load(folder), load_rules(folder)
-    doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    found = (*doses, *_unseen(config, rules), *idle)
-    return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
-
-
-def _unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
-    """Return (key, message) for every receptor that sees no resident cell of this patient.
-
-    Raises:
-        ConfigError: its class is not in receptors.csv.
-    """
-    found = []
-    for index, event in enumerate(config.events):
-        if not isinstance(event, Cells) or not event.receptor_class:
-            continue
-        key, receptor = f"events.{index}.receptor", rules.recognition.receptors[event.receptor_class]
-        if not receptor:
-            raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
-        if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
-            found.append(
-                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
-            )
-    return found
-
-
-def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
-    alike = find_donor(tables.donors, config.patient.donor_type).shares_antigens
-    healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
-    shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
-    for index, event in enumerate(config.events):
-        if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
-            yield f"events.{index}.edit.locus", message
-        if (
-            isinstance(event, Graft)
-            and event.edit
-            and event.edit.vcn
-            and not activated_variant(rules.heredity.variants)
-        ):
-            yield f"events.{index}.edit.vcn", f"variants.csv of this patient has no HSC {ACTIVATED}: no copy does harm"
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:

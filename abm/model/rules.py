@@ -28,10 +28,10 @@ from abm.cells import (
     Flag,
     Kind,
     Signal,
-    is_motile,
 )
 from abm.errors import ConfigError
 from abm.model.heredity import Heredity
+from abm.model.histogram import class_words
 from abm.model.recognition import Recognition
 from abm.model.rule_tables import (
     BODY_SIGNALS,
@@ -353,7 +353,7 @@ def _tables(
         "stages": stages,
         "hit_class": hit_class.reshape(-1),
         "strength": strength,
-        "classes": _class_words(kinds),
+        "classes": class_words(kinds),
         "active_form": active_form,
         "fate_next": fate_next.reshape(-1),
         "fate_share": fate_share.reshape(-1),
@@ -367,24 +367,6 @@ def _tables(
         "rule_half": np.array([r.half for r in local], np.float32),
         "escape": escape_table(),
     }
-
-
-def _class_words(kinds: dict[Kind, KindInfo]) -> NDArray[np.uint32]:
-    """Return which histogram classes a cell of each kind adds one to."""
-    words = np.zeros(N_KINDS, np.uint32)
-    for kind, info in kinds.items():
-        member = {
-            "hspc": bool(info.flags >> Flag.HSPC & 1),
-            "leukaemic": bool(info.flags >> Flag.LEUKAEMIC & 1),
-            "resident": not is_motile(kind),
-            "effector": is_motile(kind) and bool(info.flags >> Flag.EFFECTOR & 1),
-            "treg": bool(info.flags >> Flag.TREG & 1),
-            "apc": bool(info.flags >> Flag.APC & 1),
-        }
-        for j, name in enumerate(HISTOGRAM):
-            if member[name]:
-                words[kind] |= np.uint32(1 << (HISTOGRAM_BITS * j))
-    return words
 
 
 def load_rules(folder: Folder) -> Rules:

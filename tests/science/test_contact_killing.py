@@ -1,8 +1,9 @@
 """Lymphocytes among cells they recognise, by the shipped rules: what one of them kills in a day.
 
 The rate is a row of ``behaviours.csv``; whether a run keeps it depends on engagement, exhaustion, rivals of the event
-and the step, so that it is measured. A lymphocyte of the body is several agents on the lattice, each of which kills more
-slowly by that number (``effector_enrichment``). Whom one engages is drawn anew in each step: a contact lasts a step.
+and the step, so that it is measured. A lymphocyte of the body is several agents on the lattice, each of which kills
+more slowly by that number (``effector_enrichment``). Whom one engages is drawn anew in each
+step: a contact lasts a step.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from abm.config import load_config, rules_folder, rules_of
 from abm.errors import ConfigError
 from abm.model.body.drugs import read_drugs
 from abm.model.rules import load_rules
-from abm.setup import load_model, notes
+from abm.notes import notes
+from abm.setup import load_model
 from abm.tables import Amended, Overlay, read_names, read_table, rules_digest
 
 HEADER = "kind,next,share,unit,source,status\n"

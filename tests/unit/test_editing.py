@@ -14,7 +14,8 @@ from abm.config_graft import Edit
 from abm.errors import ConfigError
 from abm.model.body.edited import read_transgenes
 from abm.model.editing import Product, altered_bits, read_editing
-from abm.setup import load_model, notes
+from abm.notes import notes
+from abm.setup import load_model
 from tests.unit.body_case import tables
 from tests.unit.table_case import change, copied
 

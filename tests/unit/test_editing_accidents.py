@@ -14,7 +14,8 @@ from abm.cells import COLD, LOSS_ANTIGENS, Antigen, Kind, Origin, pack_cold, pac
 from abm.config import Config, load_config
 from abm.config_graft import VECTORS, Edit
 from abm.model.editing import Product, activated_variant
-from abm.setup import Model, load_model, notes
+from abm.notes import notes
+from abm.setup import Model, load_model
 from abm.stem_clones import StemClones, StemRates
 from abm.step import Simulation
 from tests.unit.body_case import tables

@@ -53,6 +53,7 @@ FLOORS = (
         "step",
         "setup",
         "harvest",
+        "notes",
         "phases",
         "chains",
         "tallies",
