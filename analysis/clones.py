@@ -21,7 +21,7 @@ from abm.cells import Kind
 from abm.diversity import chao1, shannon, simpson
 
 from .figures import MARROW
-from .read import Run
+from .read import Run, RunError
 
 #: Lineages of the table, by the groups of the marrow figures; stem cells alone come first.
 LINEAGES: dict[str, tuple[str, ...]] = {"stem cells": ("hsc",)} | {
@@ -65,7 +65,10 @@ def _census(run: Run, path: Path) -> Census:
         step = int(file["abm"].attrs["step"])
     marked = (kind != Kind.EMPTY) & (clone != 0)
     number = (origin.astype(np.int64) << _CLONE_BITS) + clone
-    return Census(float(np.interp(step, run.step, run.day)), kind[marked], number[marked], edits[marked] != 0)
+    day = run.day_of(step)
+    if day is None:
+        raise RunError(f"{path}: its day cannot be told: there is no config.toml, and fewer than two records")
+    return Census(day, kind[marked], number[marked], edits[marked] != 0)
 
 
 def rows(found: Sequence[Census]) -> Iterator[tuple[float | str, ...]]:

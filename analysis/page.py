@@ -299,10 +299,8 @@ def _slice(run: Run, plane: slices.Slice) -> str:
 
 
 def _day_of(run: Run, step: int) -> str:
-    if len(run.day) < 2:
-        return ""
-    rate = (run.day[-1] - run.day[0]) / (run.step[-1] - run.step[0])
-    return f"day {run.day[0] + (step - run.step[0]) * rate:.4g}, "
+    day = run.day_of(step)
+    return "" if day is None else f"day {day:.4g}, "
 
 
 def _data(panels: Sequence[Panel]) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from abm.endpoints import Course, Value
 
 Array = NDArray[Any]
+MINUTES_PER_DAY = 1440.0
 
 #: Spellings of units that mean the same, and factors between units of one quantity.
 _SPELLING = {"%": "percent", "share": "fraction", "/uL": "1/uL", "cells/uL": "1/uL", "10^9/L": "1e9/L", "": "1"}
@@ -108,6 +109,16 @@ class Run:
         """Return the first graft of the schedule."""
         grafts = [event for event in self.config.get("events", []) if event.get("action") == "graft"]
         return min(grafts, key=lambda event: event["day"]) if grafts else None
+
+    def day_of(self, step: int) -> float | None:
+        """Return the day after so many steps, between records and behind the last; ``None`` if that cannot be told."""
+        time = self.config.get("time", {})
+        if {"start_day", "step_min"} <= time.keys():
+            return float(time["start_day"] + step * time["step_min"] / MINUTES_PER_DAY)
+        if len(self.day) < 2:
+            return None
+        rate = (self.day[-1] - self.day[0]) / (self.step[-1] - self.step[0])
+        return float(self.day[0] + (step - self.step[0]) * rate)
 
     def course(self) -> Course:
         """Return the run in the form, units and codes that ``abm.endpoints`` works on."""

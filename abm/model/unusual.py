@@ -36,11 +36,11 @@ def unusual(events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]
 
 def _graft(event: Graft, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
     """Tell of doses outside the usual range of the source."""
-    for name, (low, high) in tables.sources[event.source].ranges.items():
+    for name, usual in tables.sources[event.source].ranges.items():
         dose = getattr(event, f"{name}_per_kg")
-        if dose is not None and not low <= dose <= high:
-            message = f"found {dose:g} 1/kg, outside {low:g}-{high:g} for {event.source} (sources.csv)"
-            yield f"{key}.{name}_per_kg", message
+        if dose is not None and not usual.low <= dose <= usual.high:
+            message = f"found {dose:g} 1/kg, outside {usual.low:g}-{usual.high:g} for {event.source}"
+            yield f"{key}.{name}_per_kg", f"{message} (sources.csv: {usual.source})"
 
 
 def _chemo(event: Chemo, key: str, tables: Tables) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from abm.io import write_snapshot
 from abm.state import Snapshot, checkpoint_fields
 from analysis import report
 from analysis.clones import COLUMNS, LINEAGES, censuses, river, rows
-from analysis.read import Run, open_run
+from analysis.read import Run, RunError, open_run
 from tests.unit import made_up_run
 
 EDITED = 1 << EditBit.EDITED
@@ -67,6 +68,19 @@ def test_a_river_holds_every_cell_once(tmp_path: Path) -> None:
     fewer, which = river(found, "stem cells", most=1)
     assert which == [True]
     np.testing.assert_allclose(fewer, [[1 / 3, 0.75], [2 / 3, 0.25]])
+
+
+def test_snapshots_behind_the_last_record_have_their_own_days(tmp_path: Path) -> None:
+    """A run that was ended between records has snapshots later than its series."""
+    run = folder_with(tmp_path, FIRST, SECOND)
+    start = run.config["time"]["start_day"]
+    whole = {"time": {"start_day": start, "step_min": 60}}
+    short = replace(run, step=run.step[:1], day=run.day[:1], config=whole)
+    assert [census.day for census in censuses(short)] == pytest.approx([start, start + 1])
+    bare = replace(run, config={})
+    assert [census.day for census in censuses(bare)] == pytest.approx([start, start + 1])
+    with pytest.raises(RunError, match="its day cannot be told: there is no config.toml"):
+        censuses(replace(short, config={}))
 
 
 def test_the_report_holds_table_and_river(tmp_path: Path) -> None:

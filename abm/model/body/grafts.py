@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from abm.cells import Kind, is_motile
 from abm.tables import RANGE, Folder, Row, read_table
@@ -29,6 +30,14 @@ class Graft:
     enrichment: Mapping[Kind, float]
 
 
+class Usual(NamedTuple):
+    """A usual range, and who says so."""
+
+    low: float
+    high: float
+    source: str
+
+
 @dataclass(frozen=True)
 class Source:
     """How much of a graft is infused, and how it homes.
@@ -42,7 +51,7 @@ class Source:
     """
 
     dose: Mapping[str, float]
-    ranges: Mapping[str, tuple[float, float]]
+    ranges: Mapping[str, Usual]
     seeding: float
     purified_seeding: float
     delay: float
@@ -77,7 +86,7 @@ def _source(rows: Mapping[str, Row]) -> Source:
     """Make one source of its rows by quantity."""
     dose = {name: rows[name].number("value", 0.0 if name == "cd3" else 1e-9) for name in DOSES}
     stated = {name: rows[name] for name in DOSES if all(rows[name].values.get(end) for end in RANGE)}
-    ranges = {name: (row.number("low"), row.number("high")) for name, row in stated.items()}
+    ranges = {name: Usual(row.number("low"), row.number("high"), row.text("source")) for name, row in stated.items()}
     seeding, purified = (rows[name].number("value", 0.0, 1.0) for name in SEEDING)
     return Source(dose, ranges, seeding, purified, rows["delay"].number("value", 0.0, MOST_DELAY_H))
 
