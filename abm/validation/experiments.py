@@ -116,9 +116,9 @@ def _loss(marrow: str, seed: int) -> float | str:
 
 
 def ccr5_rebound(seed: int) -> dict[str, Any]:
-    """Follow the patient of a graft without CCR5 for 20 months, without a lattice; the leukaemia is in remission."""
+    """Follow the patient of a graft without CCR5 for 20 months in steps of 4 h, without a lattice and in remission."""
     path = resources.folder("scenarios") / "ccr5_hiv.toml"
-    config = load_config(path, ["patient.disease=none", "patient.blast_fraction=0"], seed)
+    config = load_config(path, ["patient.disease=none", "patient.blast_fraction=0", "time.step_min=240"], seed)
     return follow(WellMixed(config), config, "well-mixed")
 
 

@@ -173,23 +173,26 @@ def bcr_abl_halving_time_good(run: Run) -> Made:
 REMISSION_BLASTS = 5.0  #: percent of nucleated marrow cells
 REMISSION_COUNTS = {"anc": 1.0, "platelets": 100.0}  #: 1e9/L (ELN response criteria, Dohner, Blood 2017)
 RESPONSE_DAYS = 6 * MONTH  #: from the first dose, in which the best response is sought
+VISIT = 28.0  #: days between looks at marrow and counts: trials have them at the end of every course
 
 
 def _remissions(run: Run) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-    """Return at which records of the first months of treatment blasts are few, and at which counts are back as well."""
+    """Return at which visits of the first months of treatment blasts are few, and at which counts are back as well."""
     began = _first_dose(run)
     share, _ = ends.leukaemic_fraction(run.course().counts)
     if began is None or not np.nansum(share) > 0 or not REMISSION_COUNTS.keys() <= run.body.keys():
         return None
     day = np.asarray(run.day, np.float64) - began
-    few = (day > 0.0) & (day <= RESPONSE_DAYS) & (100.0 * share < REMISSION_BLASTS)
-    back = [in_unit(run.body[name], COUNT) >= least for name, least in REMISSION_COUNTS.items()]
+    visits = np.searchsorted(day, np.arange(VISIT, RESPONSE_DAYS, VISIT))
+    visits = visits[visits < day.size]  # a patient who has died comes no more
+    few = 100.0 * share[visits] < REMISSION_BLASTS
+    back = [in_unit(run.body[name], COUNT)[visits] >= least for name, least in REMISSION_COUNTS.items()]
     return few, few & np.logical_and.reduce(back)
 
 
 @observable("1")
 def composite_remission(run: Run) -> Made:
-    """1 if blasts were below 5 % of the marrow within half a year of treatment, whatever the counts, 0 if not."""
+    """1 if blasts were below 5 % of the marrow at a visit of the first half year, whatever the counts, 0 if not."""
     answer = _remissions(run)
     return None if answer is None else float(answer[0].any())
 

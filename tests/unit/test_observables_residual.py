@@ -95,9 +95,9 @@ def test_twenty_metaphases_miss_a_few_percent(run: Any) -> None:
     assert free.mean() == pytest.approx(0.98**20, abs=0.12)
 
 
-def remission(run: Any, share: float, anc: float, platelets: float) -> tuple[Any, Any]:
-    """Return both kinds of remission of a patient with these blasts and counts from day 50 to 60, worse ones else."""
-    good = (DAYS >= 50.0) & (DAYS < 60.0)
+def remission(run: Any, share: float, anc: float, platelets: float, day: float = 50.0) -> tuple[Any, Any]:
+    """Return both kinds of remission of a patient with these blasts and counts for ten days, worse ones else."""
+    good = (day <= DAYS) & (day > DAYS - 10.0)
     seen = with_share(run, np.where(good, share, 0.5))
     body = {
         name: read.Column(np.where(good, value, 0.2), "1e9/L")
@@ -112,6 +112,11 @@ def test_remission_is_few_blasts_and_complete_if_counts_are_back(run: Any) -> No
     assert remission(run, 0.04, 0.8, 120.0) == (1.0, 0.0)
     assert remission(run, 0.04, 1.2, 90.0) == (1.0, 0.0)
     assert remission(run, 0.06, 1.2, 120.0) == (0.0, 0.0)
+
+
+def test_remission_is_seen_at_the_end_of_a_course(run: Any) -> None:
+    assert remission(run, 0.04, 1.2, 120.0, day=47.0) == (1.0, 1.0)
+    assert remission(run, 0.04, 1.2, 120.0, day=57.0) == (0.0, 0.0)
 
 
 def test_survival_counts_from_the_first_dose(run: Any) -> None:
