@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import tomllib
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from abm.calibration import recorded, relapse
+from abm import cli
+from abm.calibration import recorded, refit, relapse
+from abm.calibration.problem import current, read_problem
 from abm.calibration.recorded import Course
 from abm.calibration.relapse import Cohort
 from abm.calibration.replay import Persons
@@ -103,3 +107,55 @@ def test_a_patient_without_residual_leukaemia_is_refused() -> None:
         recorded.watch(body)
     with pytest.raises(ValueError, match="expected a patient with residual leukaemia"):
         relapse.persons_of(body)
+
+
+PROBLEM = f"""what = "one number in recorded patients"
+species = "human"
+persons = {PERSONS}
+targets = ["O55.aml_sibling"]
+
+[[parameter]]
+name = "kill"
+table = "residue"
+row = {{ name = "lsc_kill" }}
+column = "value"
+low = 0.05
+high = 0.6
+source = "made up"
+status = "assumption"
+"""
+
+
+def test_a_problem_is_solved_in_recorded_patients(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten values of the kill: the one that comes nearest to the published share is told, and what the tables give."""
+    pytest.importorskip("SALib")
+    path = tmp_path / "one.toml"
+    path.write_text(PROBLEM, encoding="utf-8")
+    monkeypatch.setattr(refit, "cohorts", lambda *_: {NAME: cohort})
+    done = CliRunner().invoke(
+        cli.main, ["calibrate", str(path), "--coarse", "10", "--out", str(tmp_path)], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    found = tomllib.loads((tmp_path / "one.result.toml").read_text(encoding="utf-8"))
+    target, problem = found["target"][0], read_problem(path)
+    catalogue = read_catalogue().targets
+    now = relapse.rows({NAME: cohort}, [one for one in catalogue if one.name == target["id"]], {})[0].estimate.value
+    assert target["now"] == pytest.approx(now, abs=1e-3)
+    assert abs(target["best"] - 16.0) <= abs(target["now"] - 16.0)
+    assert 0.05 <= found["parameter"][0]["best"] <= 0.6
+    assert found["parameter"][0]["now"] == current(problem)[0]
+
+
+def test_patients_are_recorded_once(protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = protocol.model_copy(update={"quick": (*protocol.quick, "time.end_day=11")})
+    monkeypatch.setattr("abm.validation.score.needed", lambda *_: [NAME])
+    catalogue = replace(read_catalogue(), protocols={NAME: short})
+    told: list[str] = []
+    (tmp_path / "one.toml").write_text(PROBLEM, encoding="utf-8")
+    problem = read_problem(tmp_path / "one.toml")
+    first, second = (refit.cohorts(problem, [], catalogue, 2, tmp_path, told.append)[NAME] for _ in range(2))
+    assert told == [f"{NAME}: patient 1", f"{NAME}: patient 2"]
+    assert np.array_equal(first.course.cellularity, second.course.cellularity)
+    assert first.persons.place.tolist() == [0, 0, 0, 1, 1, 1]
