@@ -15,7 +15,7 @@ from abm.errors import ConfigError
 if TYPE_CHECKING:
     from abm.calibration.problem import Problem
     from abm.calibration.search import Floats, Search
-    from abm.validation.targets import Target
+    from abm.validation.targets import Catalogue, Target
 
 
 @click.command(
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Examples:
   abm calibrate neutrophils --check          what is free, its range and source, and what it is compared with
   abm calibrate neutrophils                  an hour on 2 cores
+  abm calibrate relapse --seeds 24           relapse and GVHD, in patients that are recorded once
   abm calibrate mine.toml --coarse 500 --fine 20 --seeds 10 --jobs 16
   abm calibrate --expect O11,O27 --seeds 20  what the tables say of these targets when chance is left out
 
@@ -58,7 +59,8 @@ def calibrate(
     """Find which values of the rule tables agree with published targets, by history matching.
 
     Coarse: a design over the stated ranges, by a well-mixed model of the patient. Fine: the points nearest to the
-    targets, on small lattices. Writes OUT/PROBLEM.result.toml.
+    targets, on small lattices. A problem with ``persons`` follows every point in patients that are recorded once.
+    Writes OUT/PROBLEM.result.toml.
     """
     from abm.calibration import search
     from abm.calibration.problem import find, read_problem, targets_of
@@ -83,6 +85,11 @@ def calibrate(
         return
     if importlib.util.find_spec("SALib") is None:
         raise ConfigError("needs the package SALib: pip install 'abm-marrow[calibrate]'", key="abm calibrate")
+    if problem.persons:
+        document = _replay(problem, targets, catalogue, coarse, seeds, out / path.stem)
+        write_bytes(out / f"{path.stem}.result.toml", to_toml(document).encode())
+        click.echo(f"{document['plausible_share']:.0%} of the prior is not ruled out; {out / path.stem}.result.toml")
+        return
     click.echo(f"backend {work.prepare()}", err=True)
     here = search.Search(problem, targets, catalogue, out / path.stem, jobs or os.cpu_count() or 1, Progress())
     document = _run(here, coarse, fine, seeds)
@@ -110,6 +117,32 @@ def _explain(problem: Problem, targets: list[Target]) -> None:
         click.echo(f"{free.name}: {free.low:g} to {free.high:g}, now {now:g}; {free.source} ({free.status})")
     for target in targets:
         click.echo(f"{target.name}: {target.what}, {target.band} {target.unit} ({target.status})")
+
+
+def _replay(
+    problem: Problem, targets: list[Target], catalogue: Catalogue, coarse: int, seeds: int, out: Path
+) -> dict[str, Any]:
+    """Return the result of a design in recorded patients, ready to be written."""
+    import abm
+    from abm.calibration import refit, search
+
+    found = refit.cohorts(problem, targets, catalogue, seeds, out, lambda text: click.echo(text, err=True))
+    points = search.design(problem, coarse)
+    values = refit.values(problem, found, targets, points)
+    implausible, left = refit.judge(points, values, targets)
+    best = values[int(implausible.argmin())]
+    return {
+        "what": problem.what,
+        "made_with": {"version": abm.__version__, "coarse": coarse, "seeds": seeds, "design": search.SEED},
+        "plausible_share": round(left.share, 4),
+        "implausibility_now": round(float(implausible[0]), 2),
+        "implausibility_best": round(float(implausible.min()), 2),
+        "parameter": _parameters(problem, left),
+        "target": [
+            {"id": t.name, "band": list(t.band or ()), "now": round(float(now), 3), "best": round(float(then), 3)}
+            for t, now, then in zip(targets, values[0], best, strict=True)
+        ],
+    }
 
 
 def _run(here: Search, coarse: int, fine: int, seeds: int) -> dict[str, Any]:

@@ -24,6 +24,10 @@ from abm.validation.protocols import checked, part_of
 from abm.validation.targets import Catalogue, Target
 
 SUFFIX = ".toml"
+#: Rule tables whose numbers can be changed in patients that are recorded.
+REPLAYED = ("body", "residue")
+#: What a protocol says whose patients can be recorded.
+FOLLOWED = "patient.residual_leukaemia=true"
 
 
 class Free(Table):
@@ -52,16 +56,18 @@ class Head(Table):
     what: Annotated[str, parameter("", "one line", min_length=1)]
     species: Annotated[Literal["human", "mouse"], parameter("", "whose rule tables")]
     targets: Annotated[tuple[str, ...], parameter("", "targets, as in O27.anc", form="a list of texts", strict=False)]
+    persons: Annotated[int, parameter("1", "persons followed in each recorded patient; 0: by lattice", ge=0)] = 0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Free numbers and the targets that they are compared with, by name."""
+    """Free numbers and the targets that they are compared with, by name; ``persons`` as in the file."""
 
     what: str
     species: str
     targets: tuple[str, ...]
     free: tuple[Free, ...]
+    persons: int = 0
 
 
 def find(name: str) -> Path:
@@ -88,8 +94,12 @@ def read_problem(path: Path) -> Problem:
     whole = Source(source.file, {"parameter": rows}, source.lines)
     free = tuple(checked(Free, part_of(whole, ("parameter", i), Free)) for i in range(len(rows)))
     for index, one in enumerate(free):
+        if head.persons and one.table not in REPLAYED:
+            place = source.place(("parameter", index, "table"))
+            message = f"expected {' or '.join(REPLAYED)} in recorded patients, found {one.table!r}"
+            raise ConfigError(message, file=place, key="table")
         _check_row(head.species, one, source, index)
-    return Problem(head.what, head.species, head.targets, free)
+    return Problem(head.what, head.species, head.targets, free, head.persons)
 
 
 def _check_row(species: str, free: Free, source: Source, index: int) -> None:
@@ -143,17 +153,29 @@ def write_tables(problem: Problem, point: Sequence[float], folder: Path) -> Path
 
 
 def targets_of(problem: Problem, catalogue: Catalogue, path: Path) -> list[Target]:
-    """Return the targets of a problem: single numbers of one cohort each, with a band.
+    """Return the targets of a problem: single numbers of one cohort each, or of any kind in recorded patients.
 
     Raises:
-        ConfigError: one is not there, or is a share, contrast or correlation, which one patient does not have.
+        ConfigError: one is not there, or is a share, contrast or correlation, which one patient does not have; or its
+            patients have no residual leukaemia, so that they cannot be recorded.
     """
     known = {target.name: target for target in catalogue.targets}
     for name in problem.targets:
         if name not in known:
             raise ConfigError(f"expected a target, found {name!r}{did_you_mean(name, known)}", file=path, key="targets")
         target = known[name]
-        if target.not_modelled or target.contrast or target.statistic not in ("mean", "median"):
+        if problem.persons:
+            _check_recorded(target, catalogue, path)
+        elif target.not_modelled or target.contrast or target.statistic not in ("mean", "median"):
             message = f"expected a mean or median of one cohort, found {name}, {target.contrast or target.statistic}"
             raise ConfigError(message, file=path, key="targets")
     return [known[name] for name in problem.targets]
+
+
+def _check_recorded(target: Target, catalogue: Catalogue, path: Path) -> None:
+    """Raise a ConfigError unless the patients of a target can be recorded."""
+    for name in target.cohorts or ("",):
+        protocol = catalogue.protocols.get(name)
+        if protocol is None or not protocol.well_mixed or FOLLOWED not in protocol.set:
+            message = f"expected cohorts without a lattice and with {FOLLOWED}, found {target.name} of {name or 'none'}"
+            raise ConfigError(message, file=path, key="targets")

@@ -73,6 +73,8 @@ def test_shipped_problems_hold_what_stands_in_the_tables(name: str) -> None:
         ('species = "human"', 'species = "dog"', "species"),
         ("high = 0.8", "hgh = 0.8", "hgh: unknown key"),
         ("[[parameter]]", "[parameter]", "expected at least one [[parameter]]"),
+        ('"human"', '"human"\npersons = 3', "expected body or residue in recorded patients, found 'behaviours'"),
+        ('"human"', '"human"\npersons = -1', "persons"),
     ],
 )
 def test_a_wrong_problem_is_one_clear_line(path: Path, old: str, new: str, expected: str) -> None:
@@ -83,6 +85,20 @@ def test_a_wrong_problem_is_one_clear_line(path: Path, old: str, new: str, expec
     assert expected in done.stderr
     assert str(path) in done.stderr
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(("target", "cohort"), [("O26.with", "labelled_volunteer"), ("O47.chronic", "reconstitution")])
+def test_only_patients_with_residual_leukaemia_and_without_a_lattice_are_recorded(
+    path: Path, target: str, cohort: str
+) -> None:
+    text = PROBLEM.replace('"human"', '"human"\npersons = 3').replace("O26.with", target)
+    row = text.index('table = "behaviours"'), text.index("low = 0.4")
+    changed = text[: row[0]] + 'table = "residue"\nrow = { name = "lsc_kill" }\ncolumn = "value"\n' + text[row[1] :]
+    path.write_text(changed, encoding="utf-8")
+    done = CliRunner().invoke(cli.main, ["calibrate", "--check", str(path)])
+    assert done.exit_code == 2
+    assert f"expected cohorts without a lattice and with patient.residual_leukaemia=true, found {target}" in done.stderr
+    assert cohort in done.stderr
 
 
 def test_an_unknown_problem_names_the_nearest() -> None:

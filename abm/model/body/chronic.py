@@ -4,6 +4,9 @@ Two things have to come together: donor T cells that recognise the host and were
 thymus too damaged to delete more of them and to send out regulatory cells. What both make builds up over weeks; disease
 begins by chance at a rate in proportion to it, grows, hurts the thymus again, and heals over years. Its effectors keep
 visiting the marrow, so that it keeps leukaemia down. Fibrosis and B cells are not told apart from the rest.
+
+How many T cells see each antigen counts, as it does for priming: a foreign HLA type brings more antigens, each with T
+cells of its own, and not a faster loss of tolerance.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class ChronicDisease(Packed):
         """Advance by ``step_h`` hours that end on ``day``.
 
         Args:
-            reactive: host-reactive donor T cells that are not yet activated, as far as drugs let them act.
+            reactive: donor T cells of the usual pair that hold as many host-reactive ones as are not yet activated, as
+                far as drugs let them act.
             thymic_function: 0-1.
             step: number of the step, which is that of its draw.
             day: day at the end of the step.

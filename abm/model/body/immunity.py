@@ -15,7 +15,7 @@ from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
 from abm.model.body.given import BLASTS
 from abm.model.body.immune import POOLS
-from abm.model.body.organs import GVH, HVG, Surroundings
+from abm.model.body.organs import GVH, HVG, Surroundings, find_donor
 from abm.model.body.regulation import allowed_growth
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from abm.model.body import Body
     from abm.model.body.edited import Exits
 
+_NOBODY = 1e-9  #: keeps a quotient finite
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
 
 
@@ -109,7 +110,8 @@ def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> N
 
 def _advance_chronic(body: Body, step_h: float) -> None:
     """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
-    reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation"))
+    usual = find_donor(body.tables.donors, body.patient.donor_type).graft_versus_host
+    reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation")) / max(usual, _NOBODY)
     thymus = body.lymphocytes.thymic_function
     body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h)
     if body.chronic.severity > 0.0:

@@ -11,7 +11,7 @@ from copy import copy
 from functools import lru_cache, reduce
 from math import sqrt
 from operator import add
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from abm.exactmath import exp
 
 Floats = NDArray[np.float64]
+
+#: A number, or one for each of many patients.
+Number = TypeVar("Number", float, Floats)
 
 HOURS_PER_DAY = 24.0
 
@@ -28,8 +31,13 @@ def total(values: Iterable[float] | Floats) -> float:
     return float(reduce(add, values.ravel().tolist() if isinstance(values, np.ndarray) else values, 0.0))
 
 
-def runge_kutta(slope: Callable[[list[float]], list[float]], state: list[float], days: float) -> list[float]:
-    """Return ``state`` after one step of the classical method; plain floats: arrays this short cost more."""
+def runge_kutta(
+    slope: Callable[[list[Number]], list[Number]], state: list[Number], days: Number | float
+) -> list[Number]:
+    """Return ``state`` after one step of the classical method; plain floats: arrays this short cost more.
+
+    An array for each number of the state follows many patients at once.
+    """
     k1 = slope(state)
     k2 = slope(along(state, k1, days / 2.0))
     k3 = slope(along(state, k2, days / 2.0))
@@ -38,7 +46,7 @@ def runge_kutta(slope: Callable[[list[float]], list[float]], state: list[float],
     return along(state, mean, days / 6.0)
 
 
-def along(state: list[float], slope: list[float], days: float) -> list[float]:
+def along(state: list[Number], slope: list[Number], days: Number | float) -> list[Number]:
     """Return ``state`` after ``days`` along ``slope``."""
     return [x + dx * days for x, dx in zip(state, slope, strict=True)]
 

@@ -112,6 +112,7 @@ class Residue(Packed):
         log_growth: logarithm of what has become of each, on average, since.
         losses: integral of their loss rate over their growth: 1 / (1 + losses) of the lineages are left.
         resting: resting share.
+        luck: number that decides what is left, 0-1.
     """
 
     STATE = ("phase", "seen", "cells", "log_growth", "losses", "resting")
@@ -119,7 +120,7 @@ class Residue(Packed):
     def __init__(self, stem: StemCells, seed: int, draw: int = 0) -> None:
         """Start with what the patient has; ``seed`` is that of the run, ``draw`` the number that decides."""
         self.stem = stem
-        self._luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256 + draw)[0] / _TWO32
+        self.luck = philox_scalar(seed, 0, 0, Stream.RESIDUE * 256 + draw)[0] / _TWO32
         self.seen = stem.start / stem.per_agent
         self.phase = OVERT if self.seen >= TOO_FEW else RESIDUAL
         self.cells, self.log_growth, self.losses = stem.start, 0.0, 0.0
@@ -242,7 +243,7 @@ class Residue(Packed):
             return mean
         chance = exp(-mean)
         below, n = chance, 0
-        while self._luck >= below and chance > 0.0:
+        while self.luck >= below and chance > 0.0:
             n += 1
             chance = chance * mean / n
             below += chance
