@@ -32,6 +32,7 @@ from abm.harvest import Harvest, read_harvest
 from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.drugs import out_of_range
+from abm.model.body.fratricide import Fratricide
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.organs import find_donor
 from abm.model.body.residue import StemCells
@@ -374,7 +375,9 @@ def make_watch(model: Model) -> Watch:
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
     hidden = leukaemia.hidden(recognition, classes, _subclones(model))
-    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden)
+    lacks = {dose.receptor: dose.lacks for doses in model.schedule for dose in doses if dose.receptor}
+    others = Fratricide.of(recognition, masks, classes, lacks)
+    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden, others)
 
 
 def enrichment(scale: Scale) -> float:

@@ -179,7 +179,7 @@ class Heredity:
         return {
             "mutation_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
             "mutation_chance": np.array(chances, np.uint32),
-            "mutation_gain": np.array([m.gain for m in rows], np.uint16),
+            "mutation_gain": np.array([m.gain for m in rows], np.uint32),
         }
 
 

@@ -145,7 +145,7 @@ class Circulation:
             step: number of the step.
             step_h: its length, hours.
             drug_hazard: death hazard per hour by variant, kind and cycle state, (4, 64, 2), or (1, 64, 2) for all.
-            directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 8).
+            directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 9).
         """
         if not self.hot.size:
             return 0

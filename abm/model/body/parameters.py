@@ -217,6 +217,7 @@ class EngineeredRules:
     engineered_exhaustion: float = _in("1/d")
     engineered_recovery: float = _in("1/d")
     engineered_kill: float = _in("1/d")
+    engineered_culture: float = _in("d")
     engineered_search: float = _in("cells")
     engineered_marrow_entry: float = _in("1/d")
     il6_kills: float = _in("cells/d")
