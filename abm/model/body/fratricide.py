@@ -8,6 +8,7 @@ shows its own antigen does not last until it is given. Pairs meet as everywhere 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,7 @@ class Fratricide:
         seen = (bound[:, _PRODUCT, Origin.PRODUCT] != 0)[:, np.newaxis]
         return cls(hiding, pools, seen & (hiding[:, _PRODUCT, np.newaxis] & bits == 0))
 
-    @property
+    @cached_property
     def possible(self) -> bool:
         """Whether any class sees any T cell."""
         return bool(self.pools.any() or self.products.any())
@@ -89,11 +90,10 @@ def shown(body: Body, row: int) -> Floats:
 
 def seen(body: Body, row: int) -> float:
     """Return the T and NK cells of the body, engineered ones included, that a watched class sees."""
-    watch, found = body.watch, 0.0
-    if watch.fratricide.possible:
-        found = total(body.lymphocytes.pools[: len(TRAVELLERS)] * shown(body, row))
-        for other in np.flatnonzero(watch.fratricide.products[row]).tolist():
-            found += total(body.engineered.cells[ENGINEERED.index(watch.classes[other])])
+    watch = body.watch
+    found = total(body.lymphocytes.pools[: len(TRAVELLERS)] * shown(body, row))
+    for other in np.flatnonzero(watch.fratricide.products[row]).tolist():
+        found += total(body.engineered.cells[ENGINEERED.index(watch.classes[other])])
     return found
 
 

@@ -229,6 +229,14 @@ class EngineeredRules:
 
 
 @dataclass(frozen=True)
+class StemRules:
+    """Stem cells at their true number under treatment (``abm/stem_clones.py``)."""
+
+    genotoxic_divisions: float = _in("1/log10")
+    autograft_founders: float = _in("cells")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
     """Hazards of death.
 
@@ -264,6 +272,7 @@ SECTIONS: tuple[type[Any], ...] = (
     ChronicRules,
     MortalityRules,
     EngineeredRules,
+    StemRules,
 )
 
 

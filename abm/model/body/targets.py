@@ -109,7 +109,7 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
         population: all agents, int64 (N_KINDS, N_ORIGINS).
     """
     met = look(body.watch, seen, population, body.scale.cells_per_agent, body.blood, body.lymphocytes)
-    for row, receptor in enumerate(body.watch.classes):
+    for row, receptor in enumerate(body.watch.classes if body.watch.fratricide.possible else ()):
         met.antigen[ENGINEERED.index(receptor)] += fratricide.seen(body, row)
     return met, Encounter(
         met.antigen,
