@@ -1,7 +1,7 @@
 """What a cell is: kinds, bit fields of the two cell words, tissue labels, antigens, events.
 
 Everything here is a constant. The C++ header that kernels include is generated from
-this module (:func:`cpp_header`), so the bit table exists exactly once.
+this module (:mod:`abm.header`), so the bit table exists exactly once.
 
 Registries are append-only: a code, once released, is never reused, because checkpoints
 and rule tables refer to it.
@@ -112,13 +112,16 @@ class Antigen(IntEnum):
     SELF_MYELIN = 19
     SELF_NUCLEAR = 20
     CD20 = 22
+    CD45 = 23
 
 
 #: Levels at which a cell may show an antigen: 1 to this.
 N_LEVELS = 3
 
 #: Loss bit j of the hot word clears this antigen (knock-out, mutation), and with an HLA class the peptides it presents.
+#: The first is the youngest: the field has grown downwards, so that words without it are what they were.
 LOSS_ANTIGENS: tuple[Antigen, ...] = (
+    Antigen.CD45,
     Antigen.HOST_MINOR_HAEMATOPOIETIC,
     Antigen.HLA_CLASS_I,
     Antigen.CD33,
@@ -152,6 +155,7 @@ class Specificity(IntEnum):
     CAR_CD19_CD123 = 16  # one T cell with receptors for both
     TCR_TRANSGENE = 17
     CAR_CD20 = 18
+    CAR_CD45 = 19
 
 
 #: Receptor classes that a gene brings into a T cell, in the order of the pools of the body.
@@ -162,9 +166,10 @@ ENGINEERED = (
     Specificity.CAR_CD19_CD123,
     Specificity.TCR_TRANSGENE,
     Specificity.CAR_CD20,
+    Specificity.CAR_CD45,
 )
 
-N_SPECIFICITIES = 64
+N_SPECIFICITIES = 32
 #: Sets of receptors that may be lent at a time, each to some kinds of lymphocytes; their rows follow the classes.
 N_LOANS = 3
 #: Antigens by which a cell slows the lymphocyte that engages it, the more the more exhausted that is.
@@ -205,8 +210,8 @@ HOT: tuple[Field, ...] = (
     Field("cycle", 8, 2, "quiescent or cycling (Cycle)"),
     Field("activation", 10, 2, "lymphocyte activation 0-3"),
     Field("exhaustion", 12, 2, "lymphocyte exhaustion 0-3"),
-    Field("specificity", 14, 6, "receptor class (Specificity)"),
-    Field("loss", 20, 8, "antigens lost (LOSS_ANTIGENS)"),
+    Field("specificity", 14, 5, "receptor class (Specificity)"),
+    Field("loss", 19, 9, "antigens lost (LOSS_ANTIGENS)"),
     Field("edits", 28, 4, "heritable edits"),
 )
 
@@ -223,10 +228,10 @@ COLD: tuple[Field, ...] = (
 #: Variants of a cell: the wild type and three that a table names.
 N_VARIANTS = 4
 #: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
-MARKS = {"loss": (0, 8), "variant": (8, N_VARIANTS - 1), "edit": (11, 4)}
-N_MARKS = 15
-#: What a mutation brings, in 16 bits: the loss bits, above them from here on a variant, and another kind.
-GAIN_VARIANT, GAIN_KIND = 8, 10
+MARKS = {"loss": (0, 9), "variant": (9, N_VARIANTS - 1), "edit": (12, 4)}
+N_MARKS = 16
+#: What a mutation brings: the loss bits, above them from here on a variant, and another kind.
+GAIN_VARIANT, GAIN_KIND = 9, 11
 
 
 class Label(IntEnum):
@@ -369,30 +374,3 @@ def _pack(fields: tuple[Field, ...], values: dict[str, int]) -> int:
             raise ValueError(msg)
         word |= int(value) << field.shift
     return word
-
-
-def cpp_header() -> str:
-    """Return the C++ constants and bit-field accessors that all kernels share."""
-    lines = ["// Generated from abm/cells.py. Do not edit."]
-    for prefix, fields in (("HOT", HOT), ("COLD", COLD)):
-        for f in fields:
-            name = f"{prefix}_{f.name.upper()}"
-            lines.append(f"#define {name}_SHIFT {f.shift}u")
-            lines.append(f"#define {name}_MASK {(1 << f.bits) - 1}u")
-    for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label, EditBit):
-        prefix = enum.__name__.upper()
-        lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
-    sizes = ("N_KINDS", "N_ORIGINS", "N_BEHAVIOURS", "N_HAZARDS", "N_COUNTS", "N_PARTS", "N_VARIANTS", "N_MARKS")
-    plain = (*sizes, "FIRST_MOTILE", "GAIN_VARIANT", "GAIN_KIND", "TISSUE_MASK", "NICHE_MASK", "HISTOGRAM_BITS")
-    constants = {name: globals()[name] for name in plain} | {
-        "N_LOSSES": len(LOSS_ANTIGENS),
-        **{f"MARK_{name.upper()}": place for name, (place, _) in MARKS.items()},
-        "BRAKES": f"{BRAKES}u",
-        "SITE_BITS": SITE_BITS,
-        "NOWHERE": f"int64_t({NOWHERE})",
-        "STROMA_SHIFT": STROMA_BIT.bit_length() - 1,
-        "LEUKAEMIC_SHIFT": HISTOGRAM_BITS * HISTOGRAM.index("leukaemic"),
-        **{f"HISTOGRAM_{name.upper()}": j for j, name in enumerate(HISTOGRAM)},
-    }
-    lines += [f"#define {name} {value}" for name, value in constants.items()]
-    return "\n".join(lines) + "\n"

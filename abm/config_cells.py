@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from abm.cells import ENGINEERED, Specificity
-from abm.config_table import Table, parameter
+from abm.cells import ENGINEERED, LOSS_ANTIGENS, Specificity
+from abm.config_table import Table, each_once, parameter
 from abm.tables import did_you_mean
 
 #: Products of unmodified donor cells, rows of grafts.csv: all lymphocytes, or regulatory T cells alone.
@@ -38,6 +38,12 @@ class Product(Table):
         parameter("1/kg", "engineered T cells per recipient weight; absent: as products.csv", gt=0, le=1e10),
     ] = None
 
+    lacks: Annotated[
+        tuple[str, ...],
+        parameter("", "engineered T cells: antigens that an edit took from them, such as CD45",
+                  form="a list of antigens", strict=False),
+    ] = ()  # fmt: skip
+
     @field_validator("product")
     @classmethod
     def _known_product(cls, value: str, info: ValidationInfo) -> str:
@@ -54,9 +60,14 @@ class Product(Table):
             raise ValueError("a receptor class of engineered T cells", did_you_mean(value, names))
         return value
 
+    @field_validator("lacks")
+    @classmethod
+    def _known_antigens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return each_once(value, [antigen.name for antigen in LOSS_ANTIGENS], "antigens with a loss bit")
+
     @model_validator(mode="after")
     def _fitting_keys(self) -> Self:
-        keys = ("cd3_per_kg", "receptor", "cells_per_kg")
+        keys = ("cd3_per_kg", "receptor", "cells_per_kg", "lacks")
         donor = self.product in DONOR_CELLS
         needed, foreign = (keys[0], keys[1:]) if donor else (keys[1], (keys[0], "if_blast_fraction"))
         given = [key for key in (*keys, "if_blast_fraction") if getattr(self, key)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ValidationInfo, field_validator, model_validator
 
 from abm.cells import LOSS_ANTIGENS
-from abm.config_table import Table, parameter
+from abm.config_table import Table, each_once, parameter
 from abm.tables import did_you_mean
 
 #: What can be edited besides the genes of antigens: a gene is added, or an enhancer disrupted (of BCL11A, for example).
@@ -117,14 +117,7 @@ class Edit(Table):
     @classmethod
     def _known_loci(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         known = [antigen.name for antigen in LOSS_ANTIGENS if antigen.name != info.data.get("locus")]
-        for name in value:
-            if name not in known:
-                msg = "antigens with a loss bit, other than the locus"
-                raise ValueError(msg, f"; it holds {name}{did_you_mean(name, known)}")
-        if len(set(value)) < len(value):
-            msg = "each antigen once"
-            raise ValueError(msg)
-        return value
+        return each_once(value, known, "antigens with a loss bit, other than the locus")
 
     @field_validator("receptor")
     @classmethod

@@ -171,6 +171,14 @@ class Patient(Infected, Exposed, Leukaemic):
     preexisting_mutants: Annotated[
         float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
     ] = 1.0
+    hsc_variants: Annotated[
+        dict[str, float],
+        parameter(
+            "1",
+            "shares of stem cells that are a variant of variants.csv at the start, in place of those of mutations.csv",
+            form="a table of shares by name, such as { tp53 = 0.1 }",
+        ),
+    ] = {}
     engineered_fitness: Annotated[
         float, parameter("1", "division rate of engineered T cells over the usual one", gt=0, le=10)
     ] = 1.0
@@ -183,6 +191,14 @@ class Patient(Infected, Exposed, Leukaemic):
     def _needs_sclerosis(cls, value: float, info: ValidationInfo) -> float:
         if value != 1.0 and info.data.get("disease") != "ms":
             msg = '1 for a patient without multiple sclerosis (or disease = "ms")'
+            raise ValueError(msg)
+        return value
+
+    @field_validator("hsc_variants")
+    @classmethod
+    def _are_shares(cls, value: dict[str, float]) -> dict[str, float]:
+        if any(not 0.0 < share <= 1.0 for share in value.values()) or sum(value.values()) > 1.0:
+            msg = f"shares > 0 that add up to at most 1; found {', '.join(f'{k} {v:g}' for k, v in value.items())}"
             raise ValueError(msg)
         return value
 

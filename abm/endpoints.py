@@ -80,6 +80,7 @@ class Course(NamedTuple):
             rows hold sums since the record before.
         graft_day: day of the first graft; ``None`` without one.
         graft_source: "marrow", "blood" or "cord".
+        clonal: whether the patient has clonal haematopoiesis: a leukaemia is then a new one, and no relapse.
     """
 
     day: Floats
@@ -87,6 +88,7 @@ class Course(NamedTuple):
     counts: Ints
     graft_day: float | None = None
     graft_source: str = "marrow"
+    clonal: bool = False
 
     @property
     def since_graft(self) -> Floats:
@@ -278,6 +280,9 @@ def _leukaemia(course: Course) -> dict[str, Value]:
         found[f"mrd_limit_log10_{name}"] = -log10(cells) if cells else None
         found[f"mrd_flow_{name}"] = flow_result(share, cells)
     disease, relapse = disease_course(day, fraction, nucleated)
+    found["neoplasm_day"] = relapse if course.clonal else None
+    if course.clonal:
+        disease, relapse = "none" if relapse is None else "new leukaemia", None
     kills = course.counts[:, Count.KILL, list(LEUKAEMIC)].sum(axis=(1, 2))
     return found | {"disease": disease, "relapse_day": relapse, "gvl_kills": int(kills[day > 0].sum())}
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from abm import cells, resources, streams
+from abm import header, resources, streams
 
 #: C++ types a signature may use.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -220,7 +220,7 @@ def _included(path: Path, number: int, name: str, done: set[str]) -> str:
     back = f'#line {number + 1} "{path.name}"\n'
     if name == GENERATED:
         done.add(name)
-        return f'#line 1 "{name}"\n' + cells.cpp_header() + streams.cpp_header() + back
+        return f'#line 1 "{name}"\n' + header.cpp_header() + streams.cpp_header() + back
     for base in (path.parent, resources.folder("kernels")):
         if (base / name).is_file():
             return _inline(base / name, done) + back

@@ -38,12 +38,14 @@ class Outcome:
     survives: bool
 
 
-#: By name. GRFS: alive without acute GVHD of grade III-IV, moderate chronic GVHD or relapse (Holtan, Blood 2015).
+#: By name. A new neoplasm comes of clonal haematopoiesis, therapy-related after treatment. GRFS: alive without acute
+#: GVHD of grade III-IV, moderate chronic GVHD or relapse (Holtan, Blood 2015).
 OUTCOMES: Mapping[str, Outcome] = {
     "os": Outcome("overall survival", survives=True),
     "rfs": Outcome("relapse-free survival", survives=True),
     "grfs": Outcome("GVHD-free, relapse-free survival", survives=True),
     "relapse": Outcome("relapse, death its rival", survives=False),
+    "neoplasm": Outcome("new myeloid neoplasm, death its rival", survives=False),
     "nrm": Outcome("non-relapse mortality, relapse its rival", survives=False),
     "acute_2_4": Outcome("acute GVHD II-IV, death its rival", survives=False),
     "chronic": Outcome("chronic GVHD, death its rival", survives=False),
@@ -61,6 +63,7 @@ def times(found: Mapping[str, Value]) -> dict[str, Time]:
         "rfs": first(end, min(death, relapse)),
         "grfs": first(end, min(death, relapse, severe, chronic)),
         "relapse": first(end, relapse, death),
+        "neoplasm": first(end, _day(found, "neoplasm_day", inf), death),
         "nrm": first(end, death, relapse),
         "acute_2_4": first(end, _day(found, "gvhd_grade2_onset_day", inf), death),
         "chronic": first(end, _day(found, "chronic_gvhd_onset_day", inf), death),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from abm.cells import (
     ENGINEERED,
+    GAIN_VARIANT,
     N_KINDS,
     N_ORIGINS,
     NICHE_MASK,
@@ -29,6 +30,7 @@ from abm.errors import CheckpointError, ConfigError
 from abm.harvest import Harvest, read_harvest
 from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
+from abm.model.body.fratricide import Fratricide
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.residue import StemCells
 from abm.model.heredity import Subclone
@@ -39,7 +41,7 @@ from abm.model.traffic import TRAFFIC_UNITS
 from abm.notes import unseen
 from abm.phases import HALO
 from abm.streams import DRAWS
-from abm.tables import Folder, once, read_table, read_values
+from abm.tables import Folder, did_you_mean, once, read_table, read_values
 
 SITE_UM = 10.0
 _MAX_HOP = 0.95
@@ -76,6 +78,7 @@ def load_model(config: Config) -> Model:
     tables = Tables.load(folder)
     leukaemia.check(config, has_table=tables.residue is not None)
     unseen(config, rules)
+    _check_variants(config, rules)
     substeps = _substeps(config, rules)
     return Model(
         config=config,
@@ -251,14 +254,26 @@ def make_start(model: Model, census: Census) -> Start:
         quiescent_lsc=model.traffic["quiescent_lsc"],
         blast_stages=model.rules.kinds[Kind.BLAST].stages - int(Kind.BLAST in model.rules.fates),
         blast_stage_ratio=model.traffic["blast_stage_ratio"],
-        subclones=_subclones(model),
+        subclones=subclones(model),
     )
 
 
-def _subclones(model: Model) -> tuple[Subclone, ...]:
+def subclones(model: Model) -> tuple[Subclone, ...]:
     """Return what shares of cells have lost an antigen or are a variant at the start in this patient."""
-    factor = model.config.patient.preexisting_mutants
-    return tuple(s._replace(share=min(s.share * factor, 1.0)) for s in model.rules.heredity.subclones)
+    factor, own = model.config.patient.preexisting_mutants, model.config.patient.hsc_variants
+    found = [s._replace(share=min(s.share * factor, 1.0)) for s in model.rules.heredity.subclones]
+    names = model.rules.heredity.variants.names
+    stated = [Subclone(Kind.HSC, share, names[Kind.HSC, name] << GAIN_VARIANT) for name, share in own.items()]
+    return tuple([s for s in found if not own or s.kind is not Kind.HSC] + stated)
+
+
+def _check_variants(config: Config, rules: Rules) -> None:
+    """Refuse variants of stem cells that the tables do not name."""
+    known = [name for kind, name in rules.heredity.variants.names if kind is Kind.HSC]
+    for name in config.patient.hsc_variants:
+        if name not in known:
+            message = f"expected a variant of HSC in variants.csv, found {name}{did_you_mean(name, known)}"
+            raise config.error(f"patient.hsc_variants.{name}", message)
 
 
 def occupied(model: Model, census: Census) -> float:
@@ -323,8 +338,10 @@ def make_watch(model: Model) -> Watch:
     names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
-    hidden = leukaemia.hidden(recognition, classes, _subclones(model))
-    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden)
+    hidden = leukaemia.hidden(recognition, classes, subclones(model))
+    lacks = {dose.receptor: dose.lacks for doses in model.schedule for dose in doses if dose.receptor}
+    others = Fratricide.of(recognition, masks, classes, lacks)
+    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden, others)
 
 
 def enrichment(scale: Scale) -> float:

@@ -229,6 +229,8 @@ class Simulation:
                 self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
             elif dose.kind == "graft":
                 self.circulation.infuse(giving.graft_agents(self.body, dose), dose.origin, step, index)
+                if self.config.patient.donor == "autologous":
+                    self.circulation.vary(setup.subclones(self.model), before, step, index)
             if dose.edit is not None:
                 variant = activated_variant(self.model.rules.heredity.variants)
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)

@@ -131,7 +131,8 @@ class Run:
         body = {name: in_unit(column, UNITS.get(name), name) for name, column in self.body.items()}
         graft = self.graft() or {"day": None, "source": "marrow"}
         day = np.asarray(self.day, dtype=np.float64)
-        return Course(day, body, self._current_codes(), graft["day"], graft["source"])
+        clonal = self.config.get("patient", {}).get("disease") == "chip"
+        return Course(day, body, self._current_codes(), graft["day"], graft["source"], clonal)
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""

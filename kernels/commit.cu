@@ -24,7 +24,7 @@ struct Fates {
 struct Mutations {
     const int32_t* start;
     const uint32_t* chance;
-    const uint16_t* gain;
+    const uint32_t* gain;
 };
 
 // Turn into another kind, at its first stage.
@@ -113,7 +113,7 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
                int64_t shift, uint64_t seed, uint32_t step, uint32_t word, uint32_t mutation, int64_t begin,
                int64_t end, int64_t room, const uint8_t* action, const uint32_t* priority, const uint32_t* flags,
                const uint8_t* stages, const uint32_t* renew, const uint8_t* fate_next, const uint32_t* fate_share,
-               const int32_t* mutation_start, const uint32_t* mutation_chance, const uint16_t* mutation_gain,
+               const int32_t* mutation_start, const uint32_t* mutation_chance, const uint32_t* mutation_gain,
                const uint8_t* active_form, const uint8_t* chosen, uint32_t* hot, uint32_t* cold, uint32_t* counts,
                int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};

@@ -99,7 +99,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
              const uint32_t* cold, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
              const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
              const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
-             const uint32_t* rated, const float* directed, const uint8_t* aimed, uint32_t highest,
+             const uint32_t* rated, const float* directed, const uint16_t* aimed, uint32_t highest,
              const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
              const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
              const float* escape, uint8_t* action, uint32_t* priority) {

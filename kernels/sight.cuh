@@ -10,9 +10,7 @@
 
 // What is left of the antigens in the mask when the cell has lost what its word says.
 DEVICE uint32_t not_lost(uint32_t mask, uint32_t hot, const uint32_t* losses) {
-    const uint32_t loss = GET(hot, HOT_LOSS);
-    for (uint32_t j = 0; loss >> j; ++j)
-        if ((loss >> j) & 1u) mask &= ~losses[j];
+    for (uint32_t left = GET(hot, HOT_LOSS); left != 0u; left &= left - 1u) mask &= ~losses[lowest_bit(left)];
     return mask;
 }
 

@@ -133,6 +133,11 @@ def _of_version_5(old: Snapshot) -> Snapshot:
     return old
 
 
+def without_ninth_loss(old: Snapshot) -> Snapshot:
+    """Version 6 had eight loss bits; that below them was the highest bit of the receptor class, which none had set."""
+    return old
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -149,4 +154,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     3: _of_version_3,
     4: _of_version_4,
     5: _of_version_5,
+    6: without_ninth_loss,
 }

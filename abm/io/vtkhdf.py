@@ -53,7 +53,8 @@ def cell_data(snap: Snapshot) -> dict[str, Array]:
         data[f"{prefix}kind"] = kind
         data[f"{prefix}origin"] = np.where(kind == Kind.EMPTY, NO_CELL, _bits(hot, "origin")).astype(np.uint8)
         data[f"{prefix}clone"] = _bits(cold, "clone").astype(np.uint16)
-        data |= {f"{prefix}{name}": _bits(hot, name).astype(np.uint8) for name in ("loss", "edits")}
+        data[f"{prefix}loss"] = _bits(hot, "loss").astype(np.uint16)
+        data[f"{prefix}edits"] = _bits(hot, "edits").astype(np.uint8)
     return data
 
 

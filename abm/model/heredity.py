@@ -38,6 +38,8 @@ from abm.tables import RANGE, Folder, Row, once, read_names, read_table
 Floats = NDArray[np.float64]
 ANY_LEUKAEMIC = "ANY_LEUKAEMIC"
 WILD_TYPE, ANY = "wild_type", "any"
+#: What stands for radiation among the drugs that a variant may answer to otherwise.
+RADIATION = "radiation"
 _BEHAVIOURS = tuple(b.name for b in Behaviour if b is not Behaviour.DRUG)
 _UNITS = {"division": "1/division", "start": "fraction"}
 _CHANCES = 4294967296.0
@@ -67,7 +69,7 @@ class Variants:
     Attributes:
         names: number of a variant by kind and name.
         factor: of each behaviour by variant and row of the rate table, shape (4, 128, N_BEHAVIOURS); 1 if not stated.
-        drugs: of the kill by a drug, by its name, variant, kind and cycle state, shape (4, 64, 2).
+        drugs: of the kill by a drug or by radiation, by its name, variant, kind and cycle state, shape (4, 64, 2).
     """
 
     names: Mapping[tuple[Kind, str], int]
@@ -85,7 +87,7 @@ def read_variants(folder: Folder, kinds: Mapping[Kind, KindInfo]) -> Variants:
     names: dict[tuple[Kind, str], int] = {}
     factor = np.ones((N_VARIANTS, N_KINDS * 2, N_BEHAVIOURS))
     drugs: dict[str, Floats] = {}
-    known = read_names(folder / "drugs.csv")
+    known = [*read_names(folder / "drugs.csv"), RADIATION]
     seen: set[tuple[Kind, int, int, str]] = set()
     columns = ("kind", "cycle", "variant", "name", "target", "factor")
     for row in read_table(folder / "variants.csv", columns, RANGE, key=("kind",)):
@@ -179,7 +181,7 @@ class Heredity:
         return {
             "mutation_start": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
             "mutation_chance": np.array(chances, np.uint32),
-            "mutation_gain": np.array([m.gain for m in rows], np.uint16),
+            "mutation_gain": np.array([m.gain for m in rows], np.uint32),
         }
 
 

@@ -107,7 +107,7 @@ class Recognition:
         return table.reshape(N_LEVELS, -1)
 
     def losses(self) -> NDArray[np.uint32]:
-        """Return the antigens that each loss bit takes away, uint32 (8,): an HLA class takes its peptides with it."""
+        """Return the antigens that each loss bit takes away, uint32 (9,): an HLA class takes its peptides with it."""
         masks = np.zeros(len(LOSS_ANTIGENS), np.uint32)
         for j, lost in enumerate(LOSS_ANTIGENS):
             if self.antigens[lost].can_be_lost:
@@ -116,7 +116,7 @@ class Recognition:
         return masks
 
     def sees(self, masks: NDArray[np.uint32], is_apc: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Return who sees whom by receptor class and lowest byte of the target's hot word, uint8 (64 * 256,).
+        """Return who sees whom by receptor class and lowest byte of the target's hot word, uint8 (32 * 256,).
 
         Bit 0: effectors do, bit 1: other lymphocytes do, which need an antigen-presenting cell (``is_apc`` by kind).
         """
@@ -136,7 +136,7 @@ class Recognition:
 
         Returns:
             The class by receptor class, kind and level seen, then by affinity lent, kind and level, uint8
-            (64 + len(lent), 64, 4); strengths, float32 (HIT_CLASSES,).
+            (32 + len(lent), 64, 4); strengths, float32 (HIT_CLASSES,).
         """
         by_kind = np.zeros(N_KINDS)
         by_kind[list(strength)] = list(strength.values())

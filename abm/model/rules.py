@@ -57,7 +57,7 @@ N_LOSSES = len(LOSS_ANTIGENS)
 _HAZARD_BITS = (1 << np.arange(N_HAZARDS)).astype(np.float32)
 _LOSS_BITS = 1 << np.arange(N_LOSSES)
 #: What no drug does that looks at antigens.
-_NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zeros(N_KINDS * 2, np.uint8)
+_NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zeros(N_KINDS * 2, np.uint16)
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
@@ -76,8 +76,8 @@ class StepRates(NamedTuple):
             matter.
         renew: thresholds of RENEW by variant, uint32 (4 * 128,).
         rated: which behaviours have a rate, a bit each, by variant, uint32 (4 * 128,).
-        directed: hazard per step by drugs that spare cells with a loss bit, by that bit, float32 (128 * 8,).
-        aimed: loss bits by which any of these spares a cell, uint8 (128,).
+        directed: hazard per step by drugs that spare cells with a loss bit, by that bit, float32 (128 * 9,).
+        aimed: loss bits by which any of these spares a cell, uint16 (128,).
     """
 
     rates: NDArray[np.float32]
@@ -85,7 +85,7 @@ class StepRates(NamedTuple):
     renew: NDArray[np.uint32]
     rated: NDArray[np.uint32]
     directed: NDArray[np.float32]
-    aimed: NDArray[np.uint8]
+    aimed: NDArray[np.uint16]
 
     @property
     def wild(self) -> NDArray[np.float32]:
@@ -172,7 +172,7 @@ class Rules:
             drug_hazard: extra death hazard per hour by drug and radiation, by kind and cycle state, shape (64, 2), or
                 by variant as well, shape (4, 64, 2).
             step_h: length of the step, hours.
-            directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 8).
+            directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 9).
         """
         multipliers = self._responses.multipliers(signals)
         asked = (step_h, *(x.tobytes() for x in (multipliers, drug_hazard, directed) if x is not None))
@@ -216,7 +216,7 @@ class Rules:
             spare = directed.reshape(-1, N_LOSSES) * step_h
             highest = highest.copy()
             highest[..., Behaviour.DRUG] += spare.sum(axis=1)
-            of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint8)
+            of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint16)
         rated = ((highest > 0.0).astype(np.float32) @ _HAZARD_BITS).astype(np.uint32)
         rates = _of_all(rate.astype(np.float32))
         return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)

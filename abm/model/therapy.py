@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from abm.cells import Kind, Origin
+from abm.cells import LOSS_ANTIGENS, Antigen, Kind, Origin, pack_hot
 from abm.config_events import (
     Antibody,
     Art,
@@ -105,6 +105,7 @@ class _Plan:
     stopped: frozenset[str] = frozenset()  # drugs that a later event ends
     entries: list[_Entry] = field(default_factory=list)
     edits: dict[str, Edit] = field(default_factory=dict)  # by donor: what their cells carry must be one thing
+    lacks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by receptor, likewise
 
     def add(self, event: Timed, key: str) -> None:
         """Add one event; ``key`` is its place in the scenario."""
@@ -227,7 +228,13 @@ class _Plan:
             raise self.error(f"{key}.product", message)
         per_kg = event.cells_per_kg or self.tables.products[event.product].dose
         cells = per_kg * self.patient.weight_kg
-        return Dose("cells", event.product, cd3=cells, origin=Origin.PRODUCT, receptor=event.receptor_class)
+        if (before := self.lacks.setdefault(event.receptor, event.lacks)) != event.lacks:
+            expected = f"{list(before)} as in the earlier product with {event.receptor}"
+            message = f"expected {expected}, found {list(event.lacks)}"
+            raise self.error(f"{key}.lacks", message)
+        lost = pack_hot(loss=sum(1 << LOSS_ANTIGENS.index(Antigen[name]) for name in event.lacks))
+        product = Dose("cells", event.product, cd3=cells, origin=Origin.PRODUCT, receptor=event.receptor_class)
+        return replace(product, lacks=lost)
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""

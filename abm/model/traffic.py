@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from abm import exactmath
 from abm.cells import (
     COLD,
+    GAIN_VARIANT,
     HOT,
     N_KINDS,
     N_ORIGINS,
@@ -26,6 +27,7 @@ from abm.cells import (
     pack_hot,
 )
 from abm.model.editing import Product
+from abm.model.heredity import Subclone
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
@@ -48,6 +50,9 @@ TRAFFIC_UNITS = {
     "active_hsc": "cells",
     "open_share": "fraction",
 }
+_WORDS = 1 << 32
+#: Draw of ``Stream.HARVEST`` that decides which of a patient's own cells are what a share of them is.
+OWN_VARIANTS = 8
 #: A cell tries at most so many sites in a step.
 MOST_TRIALS = (1 << 63 - SITE_BITS) - 1
 Arrival = tuple[Kind, Origin, Specificity, int]
@@ -122,6 +127,25 @@ class Circulation:
         carried = np.uint32(loss) << _LOSS_SHIFT
         return int((self.hot & (_KIND_MASK | carried) == np.uint32(kind) | carried).sum())
 
+    def vary(self, subclones: Sequence[Subclone], first: int, step: int, index: int) -> None:
+        """Let a graft's cells, from the one with number ``first`` on, be what a share of the patient's own are.
+
+        Args:
+            subclones: what shares of the kinds have; a cell has at most one of them.
+            first: number of the first cell.
+            step: number of the step.
+            index: number of the graft among those of this step.
+        """
+        hot, cold = self.hot[first:], self.cold[first:]
+        r = philox(self.seed, np.arange(hot.size) + (index << 32), step, Stream.HARVEST * 256 + OWN_VARIANTS)[0]
+        below: dict[Kind, float] = {}
+        for kind, share, gain in subclones:
+            low = below.get(kind, 0.0)
+            below[kind] = low + share
+            has = (hot & _KIND_MASK == kind) & (r >= low * _WORDS) & (r < below[kind] * _WORDS)
+            hot[has] |= np.uint32(gain & ((1 << GAIN_VARIANT) - 1)) << _LOSS_SHIFT
+            cold[has] |= np.uint32(gain >> GAIN_VARIANT & (N_VARIANTS - 1)) << _RESIST_SHIFT
+
     def edit(self, product: Product, first: int) -> None:
         """Edit the cells from the one with number ``first`` on, as they were before they were given."""
         hot, cold = product(self.hot[first:], self.cold[first:])
@@ -146,7 +170,7 @@ class Circulation:
             step: number of the step.
             step_h: its length, hours.
             drug_hazard: death hazard per hour by variant, kind and cycle state, (4, 64, 2), or (1, 64, 2) for all.
-            directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 8).
+            directed: the same by drugs that spare cells with a loss bit, by that bit, shape (64, 2, 9).
         """
         if not self.hot.size:
             return 0

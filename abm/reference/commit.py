@@ -31,7 +31,6 @@ from abm.reference.lattice import (
 from abm.reference.measure import count_difference
 
 _SLOTS = N_KINDS * N_ORIGINS
-U16 = NDArray[np.uint16]
 
 
 class _Fates(NamedTuple):
@@ -50,7 +49,7 @@ class _Mutations(NamedTuple):
     word: int
     start: NDArray[np.int32]
     chance: U32
-    gain: U16
+    gain: U32
     flags: U32
 
 
@@ -80,7 +79,7 @@ def commit(
     fate_share: U32,
     mutation_start: NDArray[np.int32],
     mutation_chance: U32,
-    mutation_gain: U16,
+    mutation_gain: U32,
     active_form: U8,
     chosen: U8,
     hot: U32,
@@ -232,7 +231,7 @@ def _mutated(daughters: tuple[U32, U32], mothers: tuple[U32, U32], draw: U32, mu
         gains = open_ & (row == owner) & (draw < mutations.chance[k])
         gain = int(mutations.gain[k])
         kind, variant = gain >> GAIN_KIND, (gain >> GAIN_VARIANT) & (N_VARIANTS - 1)
-        h[gains] |= np.uint32(gain & 0xFF) << HOT["loss"][0]
+        h[gains] |= np.uint32(gain & ((1 << GAIN_VARIANT) - 1)) << HOT["loss"][0]
         if kind:  # begins as its wild type
             h[gains], c[gains] = _become(
                 h[gains], c[gains], np.full(int(gains.sum()), kind, np.uint32), mutations.flags

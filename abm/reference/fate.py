@@ -88,7 +88,7 @@ def fate(
     rates: F32,
     rated: U32,
     directed: F32,
-    aimed: U8,
+    aimed: NDArray[np.uint16],
     highest: int,
     ceiling: U32,
     rule_start: NDArray[np.int32],

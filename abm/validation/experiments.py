@@ -23,7 +23,7 @@ from abm.setup import SITE_UM, load_model
 from abm.stem_clones import StemClones, StemRates
 from abm.step import Simulation
 from abm.validation.following import follow
-from abm.validation.lives import chip_life
+from abm.validation.lives import autograft_life, chip_life
 from abm.well_mixed import WellMixed
 
 _SIDE = 48  #: sites along each edge
@@ -139,6 +139,8 @@ EXPERIMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
     "serial_transfer": serial_transfer,
     "ccr5_rebound": ccr5_rebound,
     "chip_life": chip_life,
+    "autograft_life": partial(autograft_life, clone=False),
+    "autograft_clone": partial(autograft_life, clone=True),
     "gammaretroviral_leukaemia": partial(vector_leukaemia, "gammaretroviral"),
     "lentiviral_leukaemia": partial(vector_leukaemia, "lentiviral"),
 }

@@ -136,5 +136,5 @@ def _mutations(rng: np.random.Generator) -> dict[str, Array]:
     return {
         "mutation_start": start,
         "mutation_chance": np.concatenate(chance).astype(np.uint32),
-        "mutation_gain": (rng.integers(0, 2**10, kind.size) | kind << cells.GAIN_KIND).astype(np.uint16),
+        "mutation_gain": (rng.integers(0, 1 << cells.GAIN_KIND, kind.size) | kind << cells.GAIN_KIND).astype(np.uint32),
     }

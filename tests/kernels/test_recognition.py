@@ -148,9 +148,10 @@ def every_loan(backend: Any) -> None:
     """
     antigens = np.zeros((cells.N_ORIGINS, cells.N_KINDS), np.uint32)
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
-    for antigen in Antigen:
-        antigens[:, 1 + antigen] = receptors[1 + antigen] = 1 << antigen
-    classes = range(2 + max(Antigen))
+    for place, antigen in enumerate(Antigen, start=1):
+        antigens[:, place] = receptors[place] = 1 << antigen
+    classes = range(1 + len(Antigen))
+    assert Kind.DENDRITIC not in classes
     cases = list(product(classes, classes[1:], [Origin.HOST], LOSSES))
     own = {Kind.CD8_EFFECTOR: receptors, Kind.CD8_MEMORY: np.zeros_like(receptors)}
     for antigen in Antigen:

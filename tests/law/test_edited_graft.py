@@ -23,7 +23,7 @@ DRUGS = [event for event in TINY["events"] if event["action"] == "tbi"]  # type:
 SHIFT = {field.name: np.uint32(field.shift) for field in HOT}
 EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
 BOTH = EDITED | np.uint32(pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen.CD33)))
-CARRIED = np.uint32(pack_hot(loss=0xFF, edits=0xF))
+CARRIED = np.uint32(pack_hot(loss=(1 << len(LOSS_ANTIGENS)) - 1, edits=0xF))
 
 
 def edited_config(**edit: object) -> Config:

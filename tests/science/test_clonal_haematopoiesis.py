@@ -48,8 +48,7 @@ def grown(variant: int, cells: int, years: float, seed: int) -> float:
     """Return the size of a clone after some years, in a marrow that does not mutate."""
     quiet = StemRates(rates().leave, rates().divide, ())
     marrow = StemClones(quiet, STEM_CELLS, seed)
-    marrow.size, marrow.variant = np.array([STEM_CELLS - cells, cells]), np.array([0, variant])
-    marrow.born = np.zeros(2)
+    marrow.begin(variant, cells)
     for _ in range(round(years / STEP_A)):
         marrow.advance(STEP_A)
     return float(marrow.size[marrow.variant == variant].sum())

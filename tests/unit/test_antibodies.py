@@ -214,7 +214,7 @@ def test_state_survives_packing() -> None:
     [
         ("gemtuzumab,half_life,-,51.3,h", "gemtuzumab,turnover,CD33,0.2,1/h", "turnover of gemtuzumab stands twice"),
         ("nivolumab,volume,-,6.8,L,label,recalled\n", "", "nivolumab lacks volume: nothing is known of its kinetics"),
-        ("half_occupancy,CD33", "half_occupancy,CD34", "unknown name 'CD34' (did you mean CD33?)"),
+        ("half_occupancy,CD33", "half_occupancy,CD32", "unknown name 'CD32' (did you mean CD33?)"),
         ("half_occupancy,CD33", "half_occupancy,CD19", "gemtuzumab has one target; found CD19, CD33"),
         ("half_life,-,51.3,h", "half_life,-,0,h", "expected a number >= 1e-09, found '0'"),
         ("lends,CD4_MEMORY,1", "lends,CD4_MEMORY,0.5", "lends has one affinity; found 2"),

@@ -59,7 +59,7 @@ def edits(hot: NDArray[np.uint32], bit: EditBit) -> NDArray[np.bool_]:
 
 
 def losses(hot: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    return hot >> SHIFT["loss"] & np.uint32(0xFF)
+    return hot >> SHIFT["loss"] & np.uint32((1 << len(LOSS_ANTIGENS)) - 1)
 
 
 def within(found: NDArray[np.bool_], share: float) -> bool:
@@ -163,8 +163,8 @@ def test_seed_and_graft_decide_who_is_edited() -> None:
             r"case.toml:10: events\[0\].edit.efficiency: expected a number >= 0 and <= 1, found 1.2",
         ),
         (
-            '{ locus = "CD34", efficiency = 0.5 }',
-            r"edit.locus: expected an antigen with a loss bit, TRANSGENE or ENHANCER, found .CD34. \(did you mean CD33",
+            '{ locus = "CD32", efficiency = 0.5 }',
+            r"edit.locus: expected an antigen with a loss bit, TRANSGENE or ENHANCER, found .CD32. \(did you mean CD33",
         ),
         ('{ locus = "CD33" }', "edit: expected exactly one of efficiency, vcn; found none"),
         (
@@ -194,8 +194,8 @@ def test_seed_and_graft_decide_who_is_edited() -> None:
             "edit: expected vector and activation with vcn only",
         ),
         (
-            '{ locus = "CD33", efficiency = 0.5, also = ["CD45"] }',
-            r"edit.also: expected antigens with a loss bit, other than the locus, found .*; it holds CD45",
+            '{ locus = "CD33", efficiency = 0.5, also = ["CD20"] }',
+            r"edit.also: expected antigens with a loss bit, other than the locus, found .*; it holds CD20",
         ),
         (
             '{ locus = "CD33", efficiency = 0.5, also = ["CD33"] }',

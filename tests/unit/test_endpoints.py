@@ -150,6 +150,18 @@ def test_course_of_the_disease(edges, disease, day):
     assert (found["disease"], found["relapse_day"]) == (disease, day)
 
 
+@pytest.mark.parametrize(("edges", "disease", "day"), [
+    ([(-10, 0.0)], "none", None),
+    ([(-10, 0.0), (40, 0.02)], "none", None),
+    ([(-10, 0.0), (50, 0.03), (70, 0.05), (80, 0.6)], "new leukaemia", 70),
+])  # fmt: skip
+def test_a_leukaemia_of_clonal_haematopoiesis_is_a_new_one(edges, disease, day):
+    run = leukaemia(*edges)._replace(clonal=True)
+    found = ends.endpoints(run)
+    assert (found["disease"], found["relapse_day"], found["neoplasm_day"]) == (disease, None, day)
+    assert ends.endpoints(run._replace(clonal=False))["neoplasm_day"] is None
+
+
 def test_an_empty_marrow_is_not_evaluable():
     found = ends.endpoints(leukaemia((-10, 0.4), (0, 0.0), (20, 0.5), cells=100))
     assert (found["disease"], found["relapse_day"]) == ("persistent", None)

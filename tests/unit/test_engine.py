@@ -21,7 +21,6 @@ from abm.cells import (
     Kind,
     Origin,
     Specificity,
-    cpp_header,
     pack_cold,
     pack_hot,
 )
@@ -29,6 +28,7 @@ from abm.comm import SerialComm
 from abm.config import Config, load_config
 from abm.domain import Domain
 from abm.errors import ConfigError, LedgerError
+from abm.header import cpp_header
 from abm.ledger import CARRIED, check
 from abm.messages import Edges
 from abm.model.traffic import Circulation, arrivals_by_slot, not_lodged

@@ -18,6 +18,7 @@ FLOORS = (
         "__init__",
         "cells",
         "diversity",
+        "header",
         "streams",
         "philox",
         "exactmath",

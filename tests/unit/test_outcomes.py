@@ -85,6 +85,7 @@ def test_times_of_one_patient() -> None:
     assert times(found) == {
         "os": (90.0, EVENT), "rfs": (60.0, EVENT), "grfs": (30.0, EVENT), "relapse": (60.0, EVENT),
         "nrm": (60.0, RIVAL), "acute_2_4": (90.0, RIVAL), "chronic": (90.0, RIVAL),
+        "neoplasm": (90.0, RIVAL),
     }  # fmt: skip
     assert times({"end_day": 50.0, "disease": "persistent"})["rfs"] == (0.0, EVENT)
 
@@ -146,3 +147,12 @@ def test_causes_of_death_are_counted() -> None:
     assert "died of: infection 2" in lines
     assert "grafts: engrafted 1" in lines
     assert "33 %" in next(line for line in lines if line.startswith("overall survival"))
+
+
+def test_a_new_neoplasm_has_death_as_its_rival() -> None:
+    found = [{"end_day": 900.0, "neoplasm_day": 400.0}, {"end_day": 300.0, "death_day": 300.0}, {"end_day": 900.0}]
+    each = [times(one)["neoplasm"] for one in found]
+    assert each == [Time(400.0, EVENT), Time(300.0, RIVAL), Time(900.0, CENSORED)]
+    assert curve(each, survives=False)[-1].share == pytest.approx(1 / 3)
+    assert times(found[0])["relapse"].status == CENSORED
+    assert any(line.startswith("new myeloid neoplasm, death its rival") for line in table([dict(one) for one in found]))

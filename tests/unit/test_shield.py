@@ -60,16 +60,31 @@ def test_the_edited_share_rises_under_a_drug_against_the_antigen(backend: Any) -
 
 
 @pytest.mark.parametrize(
-    ("receptor", "antigen", "showing"),
-    [("CAR_CD33", Antigen.CD33, SHOWING), ("CAR_CD19_CD123", Antigen.CD123, (Kind.GMP,))],
+    ("product", "antigen", "showing", "spared"),
+    [
+        ({"receptor": "CAR_CD33"}, Antigen.CD33, SHOWING, SPARED),
+        ({"receptor": "CAR_CD19_CD123"}, Antigen.CD123, (Kind.GMP,), SPARED),
+        (  # more targets
+            {"receptor": "CAR_CD45", "lacks": ["CD45"], "cells_per_kg": 2e9},
+            Antigen.CD45,
+            (*SHOWING, Kind.CMP, Kind.PRE_B),
+            (Kind.RETICULOCYTE,),
+        ),
+    ],
 )
 def test_the_edited_share_rises_under_t_cells_against_the_antigen(
-    receptor: str, antigen: Antigen, showing: tuple[Kind, ...]
+    product: dict[str, object], antigen: Antigen, showing: tuple[Kind, ...], spared: tuple[Kind, ...]
 ) -> None:
     """The share of a partly edited marrow rises by itself; who shows the antigen is a row of a table."""
-    sim = half_edited(choose("auto")[0], MANY | {"receptor": receptor}, antigen=antigen)
+    sim = half_edited(choose("auto")[0], MANY | product, antigen=antigen)
     assert share(sim, showing, antigen)[0] > 2 / 3  # half of the others are gone
-    assert 0.4 < share(sim, SPARED, antigen)[0] < 0.6
+    assert 0.4 < share(sim, spared, antigen)[0] < 0.6
+
+
+def test_t_cells_that_show_their_own_antigen_are_gone_before_they_are_given() -> None:
+    sim = half_edited(choose("auto")[0], MANY | {"receptor": "CAR_CD45"}, antigen=Antigen.CD45)
+    assert sim.observables()["engineered_body"] == 0.0
+    assert 0.35 < share(sim, SHOWING, Antigen.CD45)[0] < 0.65
 
 
 def test_a_shield_against_a_drug_for_another_antigen_is_data_alone(tmp_path: Path) -> None:

@@ -293,7 +293,7 @@ class Body:
         return cells or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:
-        """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 8).
+        """Return the death hazard per hour by antibodies that spare cells without an antigen, shape (64, 2, 9).
 
         The last axis says which loss bit spares a cell; ``None``: there is no such hazard.
         """

@@ -45,6 +45,7 @@ class Dose:
         nucleated: nucleated cells of such a graft, times the share that can lodge.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         receptor: class of the receptor that a gene has brought into them.
+        lacks: loss bits that they carry, as they stand in the hot word.
         origin: whose cells a graft or product holds.
         edit: how the stem and progenitor cells of a graft are edited; None: not at all.
         ccr5_null: share of the cells of a graft without functional CCR5.
@@ -64,5 +65,6 @@ class Dose:
     nucleated: float = 0.0
     edit: Edit | None = None
     receptor: Specificity = Specificity.NONE
+    lacks: int = 0
     ccr5_null: float = 0.0
     if_blast_fraction: float = 0.0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
+from abm.model.heredity import RADIATION
 from abm.tables import RANGE, Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
@@ -217,7 +218,8 @@ class Drugs(Packed):
             drugs: by name.
             radiation: what radiation does.
             division: division rate at homeostasis (1/d) by kind, where known.
-            variants: factor of the kill of variants by the name of the drug, shape (4, 64, 2), where it is not 1.
+            variants: factor of the kill of variants by the name of the drug, or by radiation, shape (4, 64, 2), where
+                it is not 1.
             sensitivity: factor of the kill of leukaemic cells.
         """
         self._sensitivity = sensitivity
@@ -314,11 +316,16 @@ class Drugs(Packed):
         for drug, exposure in self.exposures(step_h):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
             kill = by_class[self._drug_class] * self._passage[drug.name]
-            table = table + (kill * self._variants[drug.name] if drug.name in self._variants else kill[None])
+            table = table + self._of_variants(drug.name, kill)
         if self.radiation.any():
-            table = table + self.kills(step_h)[1][self._radiation_class]
+            table = table + self._of_variants(RADIATION, self.kills(step_h)[1][self._radiation_class])
         table[:, LEUKAEMIC] *= self._sensitivity
         return np.where(self._drug_class >= 0, table, 0.0)
+
+    def _of_variants(self, name: str, kill: Floats) -> Floats:
+        """Return the kill of each variant, the wild type first, or that of all in one, shape (4 or 1, N_KINDS, 2)."""
+        factor = self._variants.get(name)
+        return kill[np.newaxis] if factor is None else kill * factor
 
     def injury(self, step_h: float) -> float:
         """Return the conditioning injury added in the coming step."""

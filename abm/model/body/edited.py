@@ -120,6 +120,20 @@ class Edited(Packed):
         lost = pack_hot(loss=1 << LOSS_ANTIGENS.index(antigen))
         return {o: float(self.thymus[COMPLETE, -1, o]) for o, bits in enumerate(self.bits) if int(bits) & lost}
 
+    def spare(self, share: Floats, chance: float, kept: Floats) -> None:
+        """Let the shares of the first pools follow when cells that are not completely edited die with this chance.
+
+        Args:
+            share: of each pool that can be killed, by origin, shape (pools, N_ORIGINS); all of it: no edit protects.
+            chance: with which a cell that can be killed dies.
+            kept: share of each pool that is left, likewise.
+        """
+        n, differ = len(share), (share > 0.0) & (share < 1.0)
+        some, complete = (self.pools[which, :n] for which in (ANY, COMPLETE))
+        partly = np.maximum(some - complete, 0.0) * np.where(differ, 1.0 - chance, 1.0)
+        left = np.where(differ, kept, 1.0)
+        self.pools[COMPLETE, :n], self.pools[ANY, :n] = _share(complete, left), _share(complete + partly, left)
+
     def purge(self, kill: float, blood: Blood, lymphocytes: Lymphocytes) -> None:
         """Let this share of the cells die that carry a safety switch: all that are completely edited have it."""
         carriers = np.array([float(int(bits) & _SWITCH != 0) for bits in self.bits])

@@ -10,6 +10,7 @@ The pools count the whole body, marrow included; as with alloreactive effectors 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +24,8 @@ from abm.model.body.parameters import EngineeredRules
 from abm.model.body.products import EFFECTOR, EXHAUSTED, MEMORY, NAIVE, Product
 
 N_CLASSES, N_STATES = len(ENGINEERED), 4
+#: Classes that every checkpoint holds; younger ones only with cells, so that a state without them is what it was.
+N_STORED = 6
 #: Effectors of the lattice by lineage, in the order of ``Engineered.waiting``.
 LINEAGES = (Kind.CD8_EFFECTOR, Kind.CD4_EFFECTOR)
 
@@ -86,6 +89,20 @@ class Engineered(Packed):
     def helpers(self) -> float:
         """CD4 cells among them."""
         return total(share * total(cells) for share, cells in zip(self.cd4.tolist(), self.cells, strict=True))
+
+    def pack(self) -> dict[str, Floats]:
+        """Return all state by name; of the classes behind the first ``N_STORED`` only up to the last with cells."""
+        held = np.flatnonzero(self.cells.any(axis=1) | self.waiting.any(axis=1) | (self.cd4 != 0.0))
+        rows = max([N_STORED, *(held + 1).tolist()])
+        return {name: array[:rows] if array.ndim else array for name, array in super().pack().items()}
+
+    def unpack(self, arrays: Mapping[str, Floats]) -> None:
+        """Take over the state that :meth:`pack` returned."""
+        whole = dict(arrays)
+        for name in ("cells", "cd4", "waiting"):
+            missing = max(N_CLASSES - len(whole[name]), 0)
+            whole[name] = np.concatenate([whole[name], np.zeros((missing, *np.shape(whole[name])[1:]))])
+        super().unpack(whole)
 
     def infuse(self, receptor: Specificity, product: Product, cells: float) -> None:
         """Put a product into the pools of its class."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_ORIGINS, Kind
-from abm.model.body import families, hiv_course
+from abm.model.body import families, fratricide, hiv_course
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
@@ -60,7 +60,7 @@ def give(body: Body, dose: Dose) -> None:
     elif dose.plan is not None:
         body.treatment.plan(body.drugs.index(dose.name), dose.amount, dose.plan)
     elif dose.receptor:
-        body.engineered.infuse(dose.receptor, body.tables.products[dose.name], dose.cd3)
+        fratricide.infuse(body, dose.receptor, dose.name, dose.cd3)
     elif dose.kind in ("graft", "cells"):
         infuse(body, dose)
 

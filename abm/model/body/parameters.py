@@ -217,6 +217,7 @@ class EngineeredRules:
     engineered_exhaustion: float = _in("1/d")
     engineered_recovery: float = _in("1/d")
     engineered_kill: float = _in("1/d")
+    engineered_culture: float = _in("d")
     engineered_search: float = _in("cells")
     engineered_marrow_entry: float = _in("1/d")
     il6_kills: float = _in("cells/d")
@@ -225,6 +226,14 @@ class EngineeredRules:
     il6_grade_2: float = _in("fold")
     il6_grade_3: float = _in("fold")
     il6_grade_4: float = _in("fold")
+
+
+@dataclass(frozen=True)
+class StemRules:
+    """Stem cells at their true number under treatment (``abm/stem_clones.py``)."""
+
+    genotoxic_divisions: float = _in("1/log10")
+    autograft_founders: float = _in("cells")
 
 
 @dataclass(frozen=True)
@@ -263,6 +272,7 @@ SECTIONS: tuple[type[Any], ...] = (
     ChronicRules,
     MortalityRules,
     EngineeredRules,
+    StemRules,
 )
 
 

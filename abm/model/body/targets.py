@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Specificity
 from abm.exactmath import exp
+from abm.model.body import fratricide
 from abm.model.body.blood import Blood
 from abm.model.body.engineered import Encounter
+from abm.model.body.fratricide import Fratricide
 from abm.model.body.immune import INDEX, Lymphocytes
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, total
 
@@ -40,6 +42,7 @@ class Watch:
         antigens: in the order of the other rows: those with which cells take in a drug that is given.
         lost: loss bits of a cell that none of the classes sees; 0 if no loss hides from all of them.
         unseen: share of leukaemic cells that have these at the start.
+        fratricide: which lymphocytes the classes see.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -47,6 +50,7 @@ class Watch:
     antigens: tuple[Antigen, ...] = ()
     lost: int = 0
     unseen: float = 0.0
+    fratricide: Fratricide = Fratricide()
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
         population: all agents, int64 (N_KINDS, N_ORIGINS).
     """
     met = look(body.watch, seen, population, body.scale.cells_per_agent, body.blood, body.lymphocytes)
+    for row, receptor in enumerate(body.watch.classes if body.watch.fratricide.possible else ()):
+        met.antigen[ENGINEERED.index(receptor)] += fratricide.seen(body, row)
     return met, Encounter(
         met.antigen,
         body.cytokines.il7(body.relative_t_cells),
@@ -117,5 +123,7 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
 def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
     """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow."""
     met, around = meet(body, seen, population)
-    strike(met, body.engineered.hazard(around), step_h / HOURS_PER_DAY, body.blood, body.lymphocytes)
+    hazard, days = body.engineered.hazard(around), step_h / HOURS_PER_DAY
+    strike(met, hazard, days, body.blood, body.lymphocytes)
+    fratricide.strike(body, hazard, days)
     body.engineered.advance(around, step_h)
