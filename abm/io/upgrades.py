@@ -133,6 +133,11 @@ def _of_version_5(old: Snapshot) -> Snapshot:
     return old
 
 
+def without_stroma(old: Snapshot) -> Snapshot:
+    """Version 6 did not follow the stroma of the marrow: it is taken as whole."""
+    return replace(old, body=old.body | {"stroma.intact": np.array(1.0)})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -149,4 +154,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     3: _of_version_3,
     4: _of_version_4,
     5: _of_version_5,
+    6: without_stroma,
 }

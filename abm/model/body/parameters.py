@@ -228,6 +228,14 @@ class EngineeredRules:
 
 
 @dataclass(frozen=True)
+class StromaRules:
+    """What conditioning leaves of the stroma of the marrow, and how soon it comes back."""
+
+    stroma_injury: float = _in("1")
+    stroma_recovery: float = _in("d")
+
+
+@dataclass(frozen=True)
 class MortalityRules:
     """Hazards of death.
 
@@ -261,6 +269,7 @@ SECTIONS: tuple[type[Any], ...] = (
     LymphocyteRules,
     OrganRules,
     ChronicRules,
+    StromaRules,
     MortalityRules,
     EngineeredRules,
 )
