@@ -118,6 +118,10 @@ class Graft(Timed):
             form="a table of numbers of cells by kind, such as { hsc = 200 }",
         ),
     ] = None
+    potency: Annotated[
+        float,
+        parameter("1", "cells that engraft, over those usual for its CD34+ or nucleated cells", gt=0, le=100),
+    ] = 1.0
     marrow_of: MarrowOf = ""
     edit: Annotated[
         Edit | None,

@@ -168,6 +168,11 @@ class Patient(Infected, Exposed, Leukaemic):
     gvhd_susceptibility: Annotated[
         float, parameter("1", "rate at which alloreactive T cells kill tissue, over the usual one", gt=0, le=100)
     ] = 1.0
+    t_cells: Annotated[float, parameter("1", "T cells at the start, over those of a healthy adult", gt=0, le=10)] = 1.0
+    stroma_tenderness: Annotated[
+        float,
+        parameter("1", "stroma of the marrow that conditioning kills, in logarithms, over the usual", ge=0, le=100),
+    ] = 1.0
     preexisting_mutants: Annotated[
         float, parameter("1", "mutant shares of cells at the start, over those of mutations.csv", ge=0, le=1e6)
     ] = 1.0

@@ -26,8 +26,9 @@ from abm.model.body.parameters import ChronicRules, MortalityRules, OrganRules, 
 from abm.validation import cases, score
 from abm.validation.cases import Case
 from abm.validation.patient import Result
+from abm.validation.protocols import Protocol
 from abm.validation.score import Row
-from abm.validation.targets import Protocol, Target, registry
+from abm.validation.targets import Target, registry
 from abm.well_mixed import WellMixed
 
 Told = Callable[[str], None]

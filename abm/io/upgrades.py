@@ -133,9 +133,12 @@ def _of_version_5(old: Snapshot) -> Snapshot:
     return old
 
 
-def without_ninth_loss(old: Snapshot) -> Snapshot:
-    """Version 6 had eight loss bits; that below them was the highest bit of the receptor class, which none had set."""
-    return old
+def _of_version_6(old: Snapshot) -> Snapshot:
+    """Version 6 did not follow the stroma of the marrow: it is taken as whole.
+
+    It had eight loss bits; that below them was the highest bit of the receptor class, which none had set.
+    """
+    return replace(old, body=old.body | {"stroma.intact": np.array(1.0)})
 
 
 def _with_rows(counts: Array) -> Array:
@@ -154,5 +157,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     3: _of_version_3,
     4: _of_version_4,
     5: _of_version_5,
-    6: without_ninth_loss,
+    6: _of_version_6,
 }

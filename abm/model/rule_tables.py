@@ -33,6 +33,7 @@ BODY_SIGNALS: dict[str, float] = {
     "niche_vacancy": 1.0,
     "inflammation_body": 0.0,
     "cni": 0.0,
+    "stroma": 1.0,
 }
 ANY_RESIDENT = "ANY_RESIDENT"
 N_FATES = 4

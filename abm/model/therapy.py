@@ -182,12 +182,12 @@ class _Plan:
             )
         source = self.tables.sources[event.source]
         cd34, cd3 = _dose_per_kg(event, source)
-        weight = self.patient.weight_kg
+        weight, seeding = self.patient.weight_kg, source.seeding * event.potency
         if event.marrow_of:
-            nucleated = (event.nucleated_per_kg or source.dose["nucleated"]) * weight * source.seeding
+            nucleated = (event.nucleated_per_kg or source.dose["nucleated"]) * weight * seeding
             content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
         else:
-            content = {"cd34": cd34 * weight * source.seeding, "cells": self._purified(event, key)}
+            content = {"cd34": cd34 * weight * seeding, "cells": self._purified(event, key)}
         content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
         stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)

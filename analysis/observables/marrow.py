@@ -13,15 +13,16 @@ from abm.cells import TISSUE_MASK, Kind, Tissue
 from ..read import Run
 from .registry import PERCENT, Floats, Made, observable, per_day, percent
 
-#: What a microscopist counts as what in an aspirate. CFU-E look like proerythroblasts, other progenitors like blasts.
+#: What a microscopist counts as what in an aspirate. CFU-E look like proerythroblasts, other progenitors like blasts,
+#: but stem cells like small lymphocytes (van Bekkum, Blood 1971); most precursors of monocytes are promonocytes.
 GRANULOPOIESIS = (
     "myeloblast", "promyelocyte", "myelocyte", "metamyelocyte", "neutrophil", "eosinophil_myelocyte", "eosinophil",
 )  # fmt: skip
 ERYTHROBLASTS = ("cfu_e", "proerythroblast", "polychromatic", "orthochromatic")
-BLASTS = ("hsc", "mpp", "cmp", "mep", "gmp", "bfu_e", "mkp", "myeloblast", "monoblast", "lsc", "blast")
+BLASTS = ("mpp", "cmp", "mep", "gmp", "bfu_e", "mkp", "myeloblast", "lsc", "blast")
 MEGAKARYOCYTES = ("megakaryocyte", "platelet_forming_mk")
 LYMPHOCYTES = (
-    "clp", "pro_b", "pre_b", "immature_b", "nk_progenitor", "thymus_seeding",
+    "hsc", "clp", "pro_b", "pre_b", "immature_b", "nk_progenitor", "thymus_seeding",
     "cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk",
 )  # fmt: skip
 #: Kinds that may come to the patch from the blood: what they gain beyond their births and transitions are arrivals.
@@ -49,7 +50,7 @@ def erythroblasts(run: Run) -> Made:
 
 @observable(PERCENT, curve=True)
 def marrow_blasts(run: Run) -> Made:
-    """Cells that look like blasts: progenitors, myeloblasts, monoblasts, leukaemic cells."""
+    """Cells that look like blasts: progenitors, myeloblasts, leukaemic cells."""
     return _share(run, BLASTS)
 
 
@@ -61,7 +62,7 @@ def promyelocytes(run: Run) -> Made:
 
 @observable(PERCENT, curve=True)
 def marrow_lymphocytes(run: Run) -> Made:
-    """T, B and NK cells and their precursors, of nucleated marrow cells."""
+    """T, B and NK cells and their precursors, and stem cells, which look alike, of nucleated marrow cells."""
     return _share(run, LYMPHOCYTES)
 
 

@@ -351,6 +351,7 @@ def test_an_output_path_that_is_a_file(tmp_path: Path, make_snapshot: Make) -> N
 LACKING = {
     2: (("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn"), 13),
     3: (("antibodies.", "exhaustion.", "allo.exhausted", "infections.", "chronic.", "engineered."), 19),
+    6: (("stroma.",), 1),
 }
 
 
@@ -359,7 +360,8 @@ def older(body: dict[str, Any], version: int) -> dict[str, Any]:
     lacking = tuple(name for v, (names, _) in LACKING.items() if v >= version for name in names)
     old = {k: v for k, v in body.items() if not k.startswith(lacking)}
     assert len(old) == len(body) - sum(n for v, (_, n) in LACKING.items() if v >= version)
-    old |= {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
+    if version <= 3:
+        old |= {"treatment.order": np.zeros(5), "treatment.since": np.array(np.inf)}
     return old | ({"mortality.exposure": np.full(3, 0.25)} if version == 3 else {})
 
 
@@ -383,7 +385,7 @@ def test_residual_leukaemia_of_version_5_keeps_its_t_cells() -> None:
     whole = patient.snapshot()
     old = {k: v for k, v in whole.body.items() if not k.startswith("restricted.")} | {"residue.memory": np.array(3e5)}
     old["allo.effectors"] = np.array([2e6, 1e4])
-    new = reader.UPGRADERS[5](replace(whole, body=old))
+    new = reader.UPGRADERS[6](reader.UPGRADERS[5](replace(whole, body=old)))
     assert {k: v.shape for k, v in new.body.items()} == {k: v.shape for k, v in whole.body.items()}
     restored = Simulation.restore(patient.config, patient.backend, new).body.restricted
     assert restored is not None

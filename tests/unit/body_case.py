@@ -28,6 +28,8 @@ class Person:
     alloreactivity: float = 1.0
     autoreactivity: float = 1.0
     gvhd_susceptibility: float = 1.0
+    t_cells: float = 1.0
+    stroma_tenderness: float = 1.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0

@@ -59,3 +59,19 @@ def test_tissue_without_susceptibility_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"case.toml:2: patient.gvhd_susceptibility: expected a number > 0") as caught:
         load(tmp_path, "gvhd_susceptibility = 0")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("stroma_tenderness", "-1", "expected a number >= 0 and <= 100, found -1"),
+        ("stroma_tendernes", "1", "unknown key (did you mean stroma_tenderness?)"),
+        ("t_cells", "0", "expected a number > 0 and <= 10, found 0"),
+        ("t_cells", '"few"', 'expected a number > 0 and <= 10, found "few"'),
+    ],
+)
+def test_a_patient_before_the_graft_that_cannot_be(tmp_path: Path, key: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"{key} = {value}")
+    assert caught.value.exit_code == 2
+    assert str(caught.value) == f"{tmp_path}/case.toml:2: patient.{key}: {said}"

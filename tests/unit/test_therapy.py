@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from abm.cells import Kind, Origin, Specificity
 from abm.config_events import Cells, Chemo, Drug, Gcsf, Graft, Label, Stop, Tbi, Timed, Treat
@@ -114,6 +115,18 @@ def test_stem_cells_of_a_slow_source_arrive_later_and_fewer(name: str) -> None:
     assert list(found) == [240, later]
     assert (found[240][0].cd34, found[240][0].cd3) == (0.0, pytest.approx(7e5))
     assert (found[later][0].cd34, found[later][0].cd3) == (pytest.approx(7e7 * source.seeding), 0.0)
+
+
+def test_a_potent_graft_brings_more_stem_cells_and_no_more_t_cells() -> None:
+    usual, twice = (schedule(Graft(day=0, action="graft", source="blood", potency=p)) for p in (1.0, 2.0))
+    (stem, t), (more, same) = stem_and_t_cells(usual), stem_and_t_cells(twice)
+    assert (more, same) == (pytest.approx(2.0 * stem), t)
+
+
+@pytest.mark.parametrize("potency", [0.0, -1.0, 1e3])
+def test_a_graft_without_potency_is_refused(potency: float) -> None:
+    with pytest.raises(ValidationError, match="potency"):
+        Graft(day=0, action="graft", source="blood", potency=potency)
 
 
 @pytest.mark.parametrize("name", ["marrow", "edited"])

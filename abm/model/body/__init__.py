@@ -40,7 +40,7 @@ from abm.model.body.engineered import Engineered
 from abm.model.body.exhaustion import Exhaustion
 from abm.model.body.given import BLASTS, PRODUCTION, Patient, Scale, Tables, daily_production
 from abm.model.body.hiv import Exposure
-from abm.model.body.immune import POOLS, Arrival, Lymphocytes
+from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
 from abm.model.body.numerics import Floats, Packed
@@ -53,10 +53,12 @@ from abm.model.body.parameters import (
     LymphocyteRules,
     MortalityRules,
     OrganRules,
+    StromaRules,
     section,
 )
 from abm.model.body.repertoire import CLASSES, OWN, Share, draw_classes
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.stroma import Stroma
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
 from abm.philox import Ahead
@@ -66,6 +68,9 @@ __all__ = [
     "OBSERVABLES", "Arrival", "Body", "Dose", "Exposure", "Patient", "Scale", "Tables", "Watch", "daily_production",
 ]  # fmt: skip
 
+#: Parts that every body has, by attribute.
+PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
+         "lymphocytes", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 
@@ -112,6 +117,7 @@ class Body:
         self.patient = patient
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
+        self.stroma = Stroma(section(StromaRules, tables.values, weight), patient.stroma_tenderness)
         self._start_immunity(patient, seed)
         self.residue, self.restricted = residue.start(self), restricted.start(self)
         self.watch = watch or Watch()
@@ -135,7 +141,7 @@ class Body:
         self.allo = Alloimmunity(organ_rules, self.donor, scale.cells_per_agent, patient.gvhd_susceptibility)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
         host_t = self.lymphocytes.relative_t_cells * self.lymphocytes.reference_t_cells
-        self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft
+        self.allo.precursors[HVG] = host_t * self.donor.host_versus_graft * patient.t_cells
         self.engineered = Engineered(
             section(EngineeredRules, tables.values, weight),
             patient.engineered_fitness,
@@ -146,6 +152,7 @@ class Body:
         self.repertoires |= dict.fromkeys((Origin.DONOR, Origin.DONOR2, Origin.PRODUCT), foreign)
         self.virus_specific = {virus: threats.shares_of(self.repertoires, virus) for virus in threats.VIRUSES}
         self.usual_defence = threats.defenders(self)
+        self.lymphocytes.pools[: len(T_CELLS)] *= patient.t_cells
         self.disease = start_disease(
             tables.autoimmune,
             tables.values,
@@ -196,6 +203,7 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         escape.follow(self, counts[Count.POPULATION], seen, step_h)
+        self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
         labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
@@ -263,6 +271,7 @@ class Body:
             "il7": self.cytokines.il7(self.relative_t_cells),
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
+            "stroma": self.stroma.intact,
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
@@ -358,23 +367,7 @@ class Body:
             part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
     def _parts(self) -> list[tuple[Packed, str]]:
-        parts = (
-            "blood",
-            "cytokines",
-            "drugs",
-            "antibodies",
-            "exhaustion",
-            "treatment",
-            "infections",
-            "mortality",
-            "clones",
-            "lymphocytes",
-            "allo",
-            "chronic",
-            "engineered",
-            "edited",
-        )
-        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in parts]
+        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in PARTS]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
         own = ("residue", "restricted", "escaped")
         found += [(part, name) for name in own if (part := getattr(self, name)) is not None]

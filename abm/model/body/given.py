@@ -76,6 +76,14 @@ class Patient(Protocol):
         """Rate at which alloreactive T cells kill this patient's tissue, relative to the usual one."""
 
     @property
+    def t_cells(self) -> float:
+        """T cells at the start, relative to a healthy adult."""
+
+    @property
+    def stroma_tenderness(self) -> float:
+        """Stroma of the marrow that conditioning kills, in logarithms, relative to the usual patient."""
+
+    @property
     def cmv_carrier(self) -> bool:
         """Whether the patient carries latent cytomegalovirus."""
 

@@ -51,6 +51,7 @@ def survive_drugs(body: Body, step_h: float) -> None:
     injury = body.drugs.injury(step_h)
     if injury > 0.0:
         body.allo.injure(injury)
+        body.stroma.injure(injury)
         body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_injury * injury)
 
 

@@ -229,6 +229,14 @@ class EngineeredRules:
 
 
 @dataclass(frozen=True)
+class StromaRules:
+    """What conditioning leaves of the stroma of the marrow, and how soon it comes back."""
+
+    stroma_injury: float = _in("1")
+    stroma_recovery: float = _in("d")
+
+
+@dataclass(frozen=True)
 class StemRules:
     """Stem cells at their true number under treatment (``abm/stem_clones.py``)."""
 
@@ -270,6 +278,7 @@ SECTIONS: tuple[type[Any], ...] = (
     LymphocyteRules,
     OrganRules,
     ChronicRules,
+    StromaRules,
     MortalityRules,
     EngineeredRules,
     StemRules,
