@@ -7,6 +7,7 @@ dC1 = (2 a1 s - 1) p1 C1;  dC2 = 2 (1 - a1 s) p1 C1 + (2 a2 s - 1) p2 C2;  dC3 =
 from __future__ import annotations
 
 from itertools import pairwise
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ A2 = A1 * (1 + P1 * C1 / (P2 * C2))
 DOSES = (1e6, 4e6, 16e6)  #: stem cells per kg
 STEM = 800  #: agents that stand for C1
 EDGE, STEP_H, DAYS, REPLICATES = 72, 1.0, 45, 5
+LEAVE = 48.0  #: neutrophils for the blood, per day
 MOVE = 6.0  #: per day, so that the daughters of a cell do not stand in each other's way
 
 
@@ -50,6 +52,27 @@ def engraftment_day(dose: float) -> float:
     return float(found.t_events[0][0])
 
 
+def by_step(dose: float) -> float:
+    """Return the same of the model in steps of the lattice: difference equations, and a step until a cell leaves."""
+    step, stem, progenitor, marrow, mature = STEP_H / 24, dose, 0.0, 0.0, C3
+    day, fallen, kept = 0.0, False, exp(-D3 * step)
+    while not (fallen and mature / C3 * ANC >= ENGRAFTED):
+        s = 1 / (1 + FEEDBACK * mature / C3)
+        first, second, leaving = P1 * step * stem, P2 * step * progenitor, marrow * min(LEAVE * step, 1)
+        stem += (2 * A1 * s - 1) * first
+        progenitor += 2 * (1 - A1 * s) * first + (2 * A2 * s - 1) * second
+        marrow += 2 * (1 - A2 * s) * second - leaving
+        mature = mature * kept + leaving * (1 - kept) / (D3 * step)
+        day, fallen = day + step, fallen or mature / C3 * ANC < ENGRAFTED
+    return day
+
+
+def test_steps_of_an_hour_delay_the_model_by_hours() -> None:
+    """Growth at a rate g is slower by g^2 / 2 times the step: 1 % of the days."""
+    for dose in DOSES:
+        assert 0.0 < by_step(dose) - engraftment_day(dose) < 0.3
+
+
 def test_a_doubling_of_the_dose_saves_two_days() -> None:
     """About 2.1 days for each doubling over the doses of the clinic, as published with the model."""
     days = [engraftment_day(dose) for dose in (1e6, 2e6, 4e6, 8e6, 16e6)]
@@ -69,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, rate, renew in (("MPP", P1, A1), ("GMP", P2, A2)):
         rules.rate(kind, DIVIDE=rate, RENEW=renew / (1 + FEEDBACK), MOVE=MOVE)
         rules.response(kind, "RENEW", "gcsf", far, half)
-    rules.rate("NEUTROPHIL", EGRESS=48.0)
+    rules.rate("NEUTROPHIL", EGRESS=LEAVE)
     rules.value("body", gcsf_clearance=4.0, gcsf_clearance_per_anc=4.0 / ANC, anc=ANC)
     rules.value("body", neutrophil_production=D3 * ANC * 1e9 * 5.0 * 2.0)  # blood of 5 L, as much again at the walls
     return rules.write(tmp_path_factory.mktemp("graft_dose"))
@@ -96,7 +119,7 @@ def days(folder: Path) -> NDArray[np.float64]:
 
 @pytest.mark.slow
 def test_the_lattice_engrafts_when_the_model_does(days: NDArray[np.float64]) -> None:
-    agree(days, [engraftment_day(dose) for dose in DOSES])
+    agree(days, [by_step(dose) for dose in DOSES])
 
 
 @pytest.mark.slow
