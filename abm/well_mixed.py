@@ -171,7 +171,7 @@ class WellMixed:
         hazard[..., _MATURE] *= active
         hazard[..., _DIVIDE] *= active * room
         total = hazard.sum(axis=2, keepdims=True)
-        share = hazard * np.where(total > 0.0, -np.expm1(-total) / np.where(total > 0.0, total, 1.0), 0.0)
+        share = hazard / np.maximum(total, 1.0)
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
         again = renew[_CYCLING, None]
         cells, label = self.pool, self.label
@@ -266,8 +266,7 @@ class WellMixed:
 
 def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Floats, tuple[Floats, Floats]]:
     """Return how many act, and how many leave and die, when at most one of these events happens in a step."""
-    total = act + leave + drug
-    share = (1.0 - exp(-total)) / total if total > 0.0 else 0.0
+    share = 1.0 / max(act + leave + drug, 1.0)
     return cells * (act * share), (cells * (leave * share), cells * (drug * share))
 
 

@@ -5,6 +5,8 @@
 #include "words.cuh"
 
 #define COUNT_OF(histogram, k) float(((histogram) >> (HISTOGRAM_BITS * (k))) & 31u)
+#define BEFORE_MOVES 0x80000000u  // of the priority of a claim: that of a daughter
+#define ALL_BUT_CERTAIN 0.99999994f  // the largest below 1: 2^32 times 1 is no uint32_t
 
 // s^p / (half^p + s^p); half_p is half^p already.
 DEVICE float hill(float s, float half_p, uint32_t power) {
@@ -14,17 +16,9 @@ DEVICE float hill(float s, float half_p, uint32_t power) {
     return sp / (half_p + sp);
 }
 
-// 1 - exp(-x) by linear interpolation in a table with 256 steps per unit, 0 <= x < 16.
-DEVICE float escape_probability(float x, const float* escape) {
-    const float scaled = (x < 15.99f ? x : 15.99f) * 256.0f;
-    const int32_t index = int32_t(scaled);
-    const float low = escape[index];
-    return low + ((escape[index + 1] - low) * (scaled - float(index)));
-}
-
-// Whether the number drawn is below the probability of an event of this hazard.
-DEVICE bool comes_about(uint32_t drawn, float hazard, const float* escape) {
-    return hazard > 0.0f && drawn < uint32_t(escape_probability(hazard, escape) * 4294967296.0f);
+// Whether an event of this hazard per step comes about: the hazard is its probability, as long as it is below 1.
+DEVICE bool comes_about(uint32_t drawn, float hazard) {
+    return drawn < uint32_t((hazard < 1.0f ? hazard : ALL_BUT_CERTAIN) * 4294967296.0f);
 }
 
 // Directions (bit d) in which an empty site of this layer lies; `want` restricts the tissue byte.
@@ -59,12 +53,12 @@ DEVICE uint32_t bound_of(uint32_t hot, bool touched, const uint32_t* ceiling) {
     return ceiling[rate_row(hot) + (touched ? N_KINDS * 2u : 0u)];
 }
 
-// Hazard by drugs that spare cells which have lost an antigen; hazards: by loss bit, aimed: bits that have one.
-DEVICE float directed_at(uint32_t hot, const float* hazards, uint32_t aimed) {
-    float sum = 0.0f;
+// Chance to die by drugs that spare cells which have lost an antigen; chances: by loss bit, aimed: bits that have one.
+DEVICE float directed_at(uint32_t hot, const float* chances, uint32_t aimed) {
+    float dies = 0.0f;
     for (uint32_t left = aimed & ~GET(hot, HOT_LOSS); left != 0u; left &= left - 1u)
-        sum = sum + hazards[lowest_bit(left)];
-    return sum;
+        dies = dies + ((1.0f - dies) * chances[lowest_bit(left)]);
+    return dies;
 }
 
 // What tells of most cells that they have no event.
@@ -85,8 +79,12 @@ DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uin
     return kept;
 }
 
-// Choose at most one event per cell from its competing hazards (per step). A move takes no other event's turn, however
-// long the step is: a cell moves only if nothing else happens to it.
+// Choose at most one event per cell from its competing hazards (per step). The probability of an event is its hazard,
+// not 1 - exp(-hazard): the wait for it, counted in steps, is 1 / hazard on average, as in continuous time, so that
+// neither chains of stages nor steady states depend on the step, and what grows at a rate g does so at g - g^2 / 2 (per
+// step). One of at most one event a step would else wait half a step too long every time. Deaths by drug are chances.
+// A move takes no other event's turn, however long the step is: a cell moves only if nothing else happens to it, and
+// leaves a site that a daughter claims to her.
 // A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
 // holds upper bounds of the probability of an event (x 2^32) for every row of the rate tables, whatever the variant,
 // without and with a touch;
@@ -102,7 +100,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
              const uint32_t* rated, const float* directed, const uint16_t* aimed, uint32_t highest,
              const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
              const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
-             const float* escape, uint8_t* action, uint32_t* priority) {
+             uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
     FOR_EACH_BLOCK_IN_PART_WHERE(
         gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE), (Glimpse{hot[l], touched[l]}),
@@ -141,11 +139,15 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
             float h[N_HAZARDS];
             for (uint32_t left = set; left != 0u; left &= left - 1u)
                 h[lowest_bit(left)] = rates[own * N_BEHAVIOURS + lowest_bit(left)];
-            if (aimed[row] != 0u)
-                h[BEHAVIOUR_DRUG] = h[BEHAVIOUR_DRUG] + directed_at(cell, directed + row * N_LOSSES, aimed[row]);
             if (is_struck) rows.turn_to(p);
             const float hits = is_struck ? hits_on(p, nx, rows, engaged, strength) : 0.0f;
             if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
+            if (aimed[row] != 0u) {  // only what outlives the step has other events in it
+                const float dies = directed_at(cell, directed + row * N_LOSSES, aimed[row]), drug = h[BEHAVIOUR_DRUG];
+                for (uint32_t left = set; left != 0u; left &= left - 1u)
+                    h[lowest_bit(left)] = h[lowest_bit(left)] * (1.0f - dies);
+                h[BEHAVIOUR_DRUG] = drug + ((1.0f - drug) * dies);
+            }
 
             for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
                 const uint32_t b = rule_behaviour[k];
@@ -173,9 +175,9 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
             float hazard = 0.0f;
             for (uint32_t left = fates; left != 0u; left &= left - 1u) hazard = hazard + h[lowest_bit(left)];
             uint32_t event = EVENT_MOVE;
-            if (comes_about(drawn, hazard, escape))
+            if (comes_about(drawn, hazard))
                 event = event_at((float(r[1][i] >> 8) * (1.0f / 16777216.0f)) * hazard, fates, h);
-            else if (fates == set || !comes_about(drawn, hazard + h[BEHAVIOUR_MOVE], escape))
+            else if (fates == set || !comes_about(drawn, hazard + h[BEHAVIOUR_MOVE]))
                 continue;
             if (event != EVENT_DIVIDE && event != EVENT_MOVE) {
                 action[l] = uint8_t(event);
@@ -188,7 +190,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
                 if (niches != 0u) open = niches;
             }
             action[l] = claiming(event, pick_bit(open, r[2][i]));
-            priority[l] = r[3][i];
+            priority[l] = event == EVENT_DIVIDE ? r[3][i] | BEFORE_MOVES : r[3][i] & ~BEFORE_MOVES;
         }
     }
 }

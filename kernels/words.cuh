@@ -35,7 +35,7 @@ DEVICE uint32_t action_event(uint32_t action) { return action & 15u; }
 DEVICE uint32_t action_direction(uint32_t action) { return (action >> 4) & 7u; }
 DEVICE uint8_t claiming(uint32_t event, uint32_t direction) { return uint8_t(CLAIMING | event | (direction << 4)); }
 
-// Claims are a strict order: random 32 bits, then the global site.
+// Claims are a strict order: priority (random bits, those of daughters above all others), then the global site.
 DEVICE bool stronger(uint32_t priority_a, uint64_t site_a, uint32_t priority_b, uint64_t site_b) {
     return priority_a > priority_b || (priority_a == priority_b && site_a > site_b);
 }

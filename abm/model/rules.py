@@ -48,11 +48,9 @@ from abm.model.rule_tables import (
 )
 from abm.tables import Folder
 
-__all__ = ["BODY_SIGNALS", "ESCAPE_STEPS", "Rules", "StepRates", "escape_table", "load_rules"]
+__all__ = ["BODY_SIGNALS", "Rules", "StepRates", "load_rules"]
 
 HOURS_PER_DAY = 24.0
-#: Table of 1 - exp(-x): 256 steps per unit, up to 16.
-ESCAPE_STEPS, ESCAPE_MAX = 256, 16
 N_LOSSES = len(LOSS_ANTIGENS)
 _HAZARD_BITS = (1 << np.arange(N_HAZARDS)).astype(np.float32)
 _LOSS_BITS = 1 << np.arange(N_LOSSES)
@@ -61,22 +59,21 @@ _NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zer
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
-_FAINT, _CERTAIN = 1e-4, 100.0  # hazards of a step that spare all others, and none
-#: Events that share a step with death by drugs; a move shares it with nothing.
-_RIVALS = [b for b in range(N_HAZARDS) if b not in (Behaviour.DRUG, Behaviour.MOVE)]
+_RIVALS = [b for b in range(N_HAZARDS) if b != Behaviour.DRUG]
 
 
 class StepRates(NamedTuple):
     """What the kernels of one step need.
 
     Attributes:
-        rates: hazards per step by variant, float32 (4 * 128 * N_BEHAVIOURS,).
+        rates: hazards per step by variant, float32 (4 * 128 * N_BEHAVIOURS,): the rate of an event times the length of
+            the step, which is its probability as long as those of a cell add up to less than 1; the chance of death by
+            drugs, and of all else what is left to those that outlive it.
         ceiling: upper bound of the event probability, in 2^-32, uint32 (256,), whatever the variant: for cells that
-            nobody touches, then for those that are struck or engaged. It only saves work: the last bits of exp do not
-            matter.
+            nobody touches, then for those that are struck or engaged. It only saves work.
         renew: thresholds of RENEW by variant, uint32 (4 * 128,).
         rated: which behaviours have a rate, a bit each, by variant, uint32 (4 * 128,).
-        directed: hazard per step by drugs that spare cells with a loss bit, by that bit, float32 (128 * 9,).
+        directed: chance in a step to die by drugs that spare cells with a loss bit, by that bit, float32 (128 * 9,).
         aimed: loss bits by which any of these spares a cell, uint16 (128,).
     """
 
@@ -207,13 +204,14 @@ class Rules:
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
-        if by_drug.any():  # the factors are 1 without
-            rate[..., _RIVALS] *= _outliving(by_drug)[..., None]
+        if by_drug.any():
+            by_drug = _killed(by_drug)
+            rate[..., _RIVALS] *= 1.0 - by_drug[..., None]
         rate[..., Behaviour.DRUG] = by_drug
         rate[..., Behaviour.RENEW] = 0.0
         highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
         if directed is not None:
-            spare = directed.reshape(-1, N_LOSSES) * step_h
+            spare = _killed(directed.reshape(-1, N_LOSSES) * step_h)
             highest = highest.copy()
             highest[..., Behaviour.DRUG] += spare.sum(axis=1)
             of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint16)
@@ -229,7 +227,7 @@ class Rules:
     def _ceiling(self, hazard: NDArray[np.float64]) -> NDArray[np.uint32]:
         """Return the bounds of the event probability from the largest hazards per step by variant and row."""
         bound = np.einsum("vrb,trb->tvr", hazard, self.largest_response).max(axis=1).reshape(-1) * _ROUND_UP
-        ceiling = np.minimum((1.0 - np.exp(-bound)) * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
+        ceiling = np.minimum(bound * _ROUND_UP * 4294967296.0 + 4096.0, 4294967295.0)
         ceiling[bound == 0.0] = 0.0
         found: NDArray[np.uint32] = ceiling.astype(np.uint32)
         return found
@@ -268,15 +266,15 @@ class Rules:
         return np.array([k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)])
 
 
-def _outliving(killed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by what the other hazards of a step are multiplied so that only cells which outlive it have their events.
+def _killed(hazard: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of cells that do not outlive a hazard by drug or radiation of the whole step: 1 - exp(-x).
 
-    x / (exp(x) - 1) at a hazard x by drug or radiation. As mere rivals the other events would save their cells: in the
-    hour of a lethal dose one cell in a hundred would divide instead of dying.
+    A dose may kill nearly all cells in an hour. Other events come about in what is left of them: as mere rivals of such
+    a death they would save their cells, one in a hundred of which would divide instead of dying.
     """
-    hazards = np.clip(killed, _FAINT, _CERTAIN).ravel().tolist()
-    factor = {x: x / (exactmath.exp(x) - 1.0) if x > _FAINT else 1.0 for x in set(hazards)}
-    return np.array([factor[x] for x in hazards]).reshape(killed.shape)
+    hazards = hazard.ravel().tolist()
+    share = {x: 1.0 - exactmath.exp(-x) for x in set(hazards)}
+    return np.array([share[x] for x in hazards]).reshape(hazard.shape)
 
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:
@@ -287,12 +285,6 @@ def _of_all(table: NDArray[Any]) -> NDArray[Any]:
 def _bits(chosen: NDArray[np.bool_]) -> int:
     """Return a set of numbers as an integer: bit k if element k is set."""
     return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
-
-
-def escape_table() -> NDArray[np.float32]:
-    """Return 1 - exp(-x) at x = 0, 1/256, ..., 16 and one entry more."""
-    n = ESCAPE_STEPS * ESCAPE_MAX + 2
-    return np.array([1.0 - exactmath.exp(-j / ESCAPE_STEPS) for j in range(n)], np.float32)
 
 
 def _counting(kinds: dict[Kind, KindInfo], local: list[Local]) -> NDArray[np.bool_]:
@@ -365,7 +357,6 @@ def _tables(
         "rule_power": np.array([r.power for r in local], np.uint8),
         "rule_gain": np.array([r.gain for r in local], np.float32),
         "rule_half": np.array([r.half for r in local], np.float32),
-        "escape": escape_table(),
     }
 
 

@@ -49,6 +49,8 @@ from abm.reference.lattice import (
 )
 from abm.streams import GATE
 
+_BEFORE_MOVES = np.uint32(0x80000000)  # of the priority of a claim: that of a daughter
+_ALL_BUT_CERTAIN = np.float32(0.99999994)  # the largest below 1: 2^32 times 1 is no 32-bit number
 _COUNT_SIGNALS = {
     Signal.N_HSPC: "hspc",
     Signal.N_LEUKAEMIC: "leukaemic",
@@ -97,7 +99,6 @@ def fate(
     rule_power: U8,
     rule_gain: F32,
     rule_half: F32,
-    escape: F32,
     action: U8,
     priority: U32,
 ) -> None:
@@ -114,21 +115,22 @@ def fate(
     hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, box, engaged.reshape(-1), strength)
     own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
-    h[Behaviour.DRUG] += _directed_at(cell, row, directed)
+    _let_die(h, _directed_at(cell, row, directed))
     signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
-    acts, event, r2, r3 = _choose(h, draws, escape)
+    acts, event, r2, r3 = _choose(h, draws)
     aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, box)
     _note(site[acts], event, aim, r3, (action.reshape(-1), priority.reshape(-1)))
 
 
 def _note(site: I64, event: U32, aim: tuple[Bool, I64], r: U32, to: tuple[U8, U32]) -> None:
-    """Write what cells do; those that need a site and have an open one claim it with a random priority."""
+    """Write what cells do; those that need a site and have an open one claim it by lot, daughters before moves."""
     (open_, direction), (action, priority) = aim, to
     claim = (event == Event.DIVIDE) | (event == Event.MOVE)
     claimed = np.where(open_, claiming(event, direction), 0)  # no open site: the cell is crowded out and waits
     action[site] = np.where(claim, claimed, event)
-    priority[site[claim & open_]] = r[claim & open_]
+    before_moves = np.where(event == Event.DIVIDE, r | _BEFORE_MOVES, r & ~_BEFORE_MOVES)
+    priority[site[claim & open_]] = before_moves[claim & open_]
 
 
 def _aim(site: I64, r: U32, hot: U32, tissue: U8, flags: U32, box: Box) -> tuple[Bool, I64]:
@@ -218,12 +220,19 @@ def _base_hazards(rates: F32, row: I64, hits: F32, is_engaged: Bool, is_ripe: Bo
 
 
 def _directed_at(cell: U32, row: I64, directed: F32) -> F32:
-    """Return the hazard by drugs that spare cells which have lost an antigen, by their loss bits."""
-    hazard, loss = np.zeros(cell.shape, np.float32), get(cell, HOT["loss"])
+    """Return the chance to die by drugs that spare cells which have lost an antigen, by their loss bits."""
+    dies, loss = np.zeros(cell.shape, np.float32), get(cell, HOT["loss"])
     for j, by_bit in enumerate(directed.reshape(-1, len(LOSS_ANTIGENS)).T):
         spared = ((loss >> np.uint32(j)) & np.uint32(1)).astype(bool)
-        hazard += np.where(spared, np.float32(0.0), by_bit[row])
-    return hazard
+        dies += (np.float32(1.0) - dies) * np.where(spared, np.float32(0.0), by_bit[row])
+    return dies
+
+
+def _let_die(h: F32, dies: F32) -> None:
+    """Add this chance of death to that by other drugs; only what outlives the step has other events in it."""
+    drug = h[Behaviour.DRUG].copy()
+    h *= np.float32(1.0) - dies
+    h[Behaviour.DRUG] = drug + ((np.float32(1.0) - drug) * dies)
 
 
 def _hill(s: F32, half_p: np.float32, power: int) -> F32:
@@ -233,14 +242,6 @@ def _hill(s: F32, half_p: np.float32, power: int) -> F32:
     if power == 4:
         sp = sp * sp
     return sp / (half_p + sp)
-
-
-def _escape_probability(x: F32, escape: F32) -> F32:
-    """Return 1 - exp(-x) by linear interpolation in a table with 256 steps per unit."""
-    scaled = np.where(x < np.float32(15.99), x, np.float32(15.99)) * np.float32(256.0)
-    index = scaled.astype(np.int32)
-    low = escape[index]
-    return low + ((escape[index + 1] - low) * (scaled - index.astype(np.float32)))
 
 
 def _open_directions(site: I64, hot: U32, tissue: U8, box: Box, want: int) -> U32:
@@ -272,14 +273,14 @@ def _candidates(
     return site[may[acts]], (drawn[acts], r[1][acts], r[2][acts], r[3][acts])
 
 
-def _choose(h: F32, r: tuple[U32, U32, U32, U32], escape: F32) -> tuple[I64, U32, U32, U32]:
+def _choose(h: F32, r: tuple[U32, U32, U32, U32]) -> tuple[I64, U32, U32, U32]:
     """Draw which cells act (their indices) and what they do; the last two random words are returned."""
     hazard = np.zeros(h.shape[1], np.float32)
     for b in range(N_HAZARDS):
         if b != Behaviour.MOVE:
             hazard += h[b]
-    fated = _comes_about(r[0], hazard, escape)
-    acts = np.flatnonzero(fated | _comes_about(r[0], hazard + h[Behaviour.MOVE], escape))
+    fated = _comes_about(r[0], hazard)
+    acts = np.flatnonzero(fated | _comes_about(r[0], hazard + h[Behaviour.MOVE]))
     r1, r2, r3, fated = r[1][acts], r[2][acts], r[3][acts], fated[acts]
     pick = ((r1 >> np.uint32(8)).astype(np.float32) * np.float32(1.0 / 16777216.0)) * hazard[acts]
     fates = h[:, acts]
@@ -287,10 +288,10 @@ def _choose(h: F32, r: tuple[U32, U32, U32, U32], escape: F32) -> tuple[I64, U32
     return acts, np.where(fated, _event_at(fates, pick), np.uint32(Event.MOVE)), r2, r3
 
 
-def _comes_about(drawn: U32, hazard: F32, escape: F32) -> Bool:
-    """Return where the number drawn is below the probability of an event of this hazard."""
-    chance = _escape_probability(hazard, escape) * np.float32(4294967296.0)
-    return np.asarray((hazard > 0) & (drawn < chance.astype(np.uint32)))
+def _comes_about(drawn: U32, hazard: F32) -> Bool:
+    """Return where an event of this hazard comes about: its probability, as long as it is below 1."""
+    chance = np.where(hazard < np.float32(1.0), hazard, _ALL_BUT_CERTAIN) * np.float32(4294967296.0)
+    return np.asarray(drawn < chance.astype(np.uint32))
 
 
 def _event_at(h: F32, pick: F32) -> U32:

@@ -158,7 +158,7 @@ def pick_set_bit(bits: U32, r: U32, n_bits: int) -> I64:
 
 
 def stronger(priority_a: U32, site_a: I64, priority_b: U32, site_b: I64) -> Bool:
-    """Return whether claim a beats claim b: random 32 bits, then the global site."""
+    """Return whether claim a beats claim b: by priority, then the global site."""
     wins: Bool = (priority_a > priority_b) | ((priority_a == priority_b) & (site_a > site_b))
     return wins
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +143,6 @@ def deliver(sim: Simulation, kind: Kind, exits_per_day: float) -> None:
     nominal = dict(scale.exit_cells)
     nominal[kind] = sim.body.blood.rules.neutrophil_production / exits_per_day
     sim.scale = sim.body.scale = replace(scale, exit_cells=nominal)
-
-
-def chance(rate: float, step_h: float, rivals: float = 0.0) -> float:
-    """Return the chance of an event in a step, at a rate per day, when events at rates ``rivals`` compete with it."""
-    whole = rate + rivals
-    return rate / whole * (1.0 - exp(-whole * step_h / 24.0))
 
 
 def agree(samples: Sequence[Any], expected: Any, errors: float = 4.0) -> None:  # noqa: ANN401 - numbers or arrays

@@ -6,7 +6,7 @@ Theory: Galton-Watson process, e.g. Kimmel & Axelrod, Branching Processes in Bio
 from __future__ import annotations
 
 import shutil
-from math import exp, sqrt
+from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +35,8 @@ class Process(NamedTuple):
 
     @classmethod
     def of_rates(cls, step_h: float) -> Process:
-        """Return the chances when at most one of both events happens in a step; moves take no turn of theirs."""
-        hazard = (DIVIDE + DIE) * step_h / 24
-        share = (1 - exp(-hazard)) / (DIVIDE + DIE)
-        return cls(DIVIDE * share, DIE * share)
+        """Return the chances of a step; moves take no turn of theirs."""
+        return cls(DIVIDE * step_h / 24, DIE * step_h / 24)
 
     def extinct(self, steps: int) -> float:
         """Return the probability that a founder has no descendants: iterate the generating function at 0."""
@@ -64,7 +62,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     table = folder / "marrow_lite" / "behaviours.csv"
     text = table.read_text(encoding="utf-8")
     for behaviour, rate in (("DIE", DIE), ("DIVIDE", DIVIDE)):
-        text = text.replace(f"MPP,any,{behaviour},0.24243245", f"MPP,any,{behaviour},{rate}")
+        text = text.replace(f"MPP,any,{behaviour},0.24", f"MPP,any,{behaviour},{rate}")
     table.write_text(f"{text}MPP,any,MOVE,{MOVE},1/day,definition of the test,assumption\n", encoding="utf-8")
     config = load_config(folder / "marrow_lite.toml", [f"patch.shape=[{EDGE},{EDGE},{EDGE}]"])
     sim = bare_patch(config, choose("auto")[0])

@@ -16,7 +16,7 @@ from abm.cells import MARKS, NICHE_SINUSOIDAL, Count, Cycle, Kind, pack_cold, pa
 from abm.config import Config
 from abm.setup import load_model
 from abm.stem_clones import Gain, StemClones, StemRates
-from tests.science.bare_marrow import SOURCE, Rules, agree, chance, put, start
+from tests.science.bare_marrow import SOURCE, Rules, agree, put, start
 
 pytestmark = pytest.mark.science
 
@@ -161,10 +161,9 @@ def test_a_faster_variant_gains_ground_on_the_lattice(tmp_path: Path) -> None:
     What enters a niche is a daughter (beta of them for d that left theirs) or a cell that comes back.
     """
     found = [competition(tmp_path, seed) for seed in range(10)]
-    leave, divide = (chance(*of) * 24 / STEP_H for of in ((DETACH, STEP_H, BETA), (BETA, STEP_H, DETACH)))
     share = begin = MARKED / (BOX // APART) ** 3
     for _ in range(round(DAYS * 24 / STEP_H)):
-        faster, others = (leave + FACTOR * divide) * share, (leave + divide) * (1 - share)
-        share += STEP_H / 24 * leave * (faster / (faster + others) - share)
+        faster, others = (DETACH + FACTOR * BETA) * share, (DETACH + BETA) * (1 - share)
+        share += STEP_H / 24 * DETACH * (faster / (faster + others) - share)
     assert share - begin > 0.2
     agree(found, share)

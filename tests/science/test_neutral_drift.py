@@ -15,7 +15,7 @@ from scipy.sparse.linalg import expm_multiply
 
 from abm.cells import NICHE_SINUSOIDAL, Count, Cycle, Kind, Origin, Tissue, pack_hot
 from abm.step import Simulation
-from tests.science.bare_marrow import Rules, agree, chance, put, start
+from tests.science.bare_marrow import Rules, agree, put, start
 
 pytestmark = pytest.mark.science
 
@@ -96,7 +96,7 @@ def test_clone_sizes_in_a_closed_niche_vary_as_the_process_on_its_graph(tmp_path
     sim, sites = closed(tmp_path, death, marked, seed=11)
     for _ in range(steps):
         sim.advance()
-    mean, variance = drift_on_a_cube(marked, steps * chance(death, STEP_H, DIVIDE))
+    mean, variance = drift_on_a_cube(marked, steps * death * STEP_H / 24)
     found = share(sim, sites) * CELLS
     agree(found, mean)
     agree((found - mean) ** 2, variance)
@@ -116,8 +116,7 @@ def test_clones_in_niches_that_share_the_blood_drift_as_in_a_moran_process(tmp_p
     rules.write(tmp_path)
     days = 12
     found = np.array([shared(tmp_path, days, seed) for seed in range(40)])
-    leave, divide = (chance(*rates) * 24 / STEP_H for rates in ((DETACH, STEP_H, BETA), (BETA, STEP_H, DETACH)))
-    replaced = leave * divide / (leave + divide)
+    replaced = DETACH * BETA / (DETACH + BETA)
     held = found[:, 1].mean()
     agree(found[:, 0], 1 - (1 - 1 / held) * np.exp(-2 * replaced * days / held))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from abm.cells import Cycle, Kind, pack_cold, pack_hot
-from tests.science.bare_marrow import Rules, agree, chance, deliver, put, start
+from tests.science.bare_marrow import Rules, agree, deliver, put, start
 
 pytestmark = pytest.mark.science
 
@@ -115,11 +115,9 @@ def test_responses_can_state_a_power_law(exponent: float) -> None:
 def make_rules(model: Model, folder: Path) -> Path:
     """Write the model as rule tables: GMP proliferate, metamyelocytes (two stages) and neutrophils mature and leave."""
     per_day = 24 * model.k
-    # what moves and divisions take from the chance of a step is given back
-    busy, calm = (per_day / (chance(per_day, STEP_H, others) * 24 / STEP_H) for others in (per_day, 0.0))
     rules = Rules().kind("GMP", 1, "METAMYELOCYTE").kind("METAMYELOCYTE", 2, "NEUTROPHIL").kind("NEUTROPHIL", 0)
-    rules.rate("GMP", DIVIDE=per_day * busy * (1 - 1e-6), RENEW=1.0, MATURE=per_day * busy, MOVE=MOVE)
-    rules.rate("METAMYELOCYTE", MATURE=per_day * calm, MOVE=MOVE).rate("NEUTROPHIL", EGRESS=per_day * calm, MOVE=MOVE)
+    rules.rate("GMP", DIVIDE=per_day * (1 - 1e-6), RENEW=1.0, MATURE=per_day, MOVE=MOVE)
+    rules.rate("METAMYELOCYTE", MATURE=per_day, MOVE=MOVE).rate("NEUTROPHIL", EGRESS=per_day, MOVE=MOVE)
     steps = (("GMP", "MATURE"), ("METAMYELOCYTE", "MATURE"), ("NEUTROPHIL", "EGRESS"))
     for kind, behaviour, exponent in (("GMP", "DIVIDE", model.gamma), *((*step, model.beta) for step in steps)):
         for maximum, half in power_law(exponent) if exponent else ():
@@ -128,7 +126,7 @@ def make_rules(model: Model, folder: Path) -> Path:
     rules.value("body", anc=model.base, neutrophil_production=24 * model.clearance * pool)
     rules.value("body", gcsf_clearance=model.ke, gcsf_clearance_per_anc=model.k_anc)
     kill = model.k * SLOPE * AREA / log(10)
-    rules.drug("docetaxel", half_life=DRUG_HALF_LIFE_H, phase_reference=per_day * busy, progenitor=kill * busy)
+    rules.drug("docetaxel", half_life=DRUG_HALF_LIFE_H, phase_reference=per_day, progenitor=kill)
     return rules.write(folder)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from abm.cells import NICHE_SINUSOIDAL, Count, Cycle, Kind, Origin, pack_hot
-from tests.science.bare_marrow import Rules, agree, chance, put, start
+from tests.science.bare_marrow import Rules, agree, put, start
 
 pytestmark = pytest.mark.science
 
@@ -50,8 +50,7 @@ def occupancy() -> float:
 def by_step(cells: Cells, step_h: float, days: float) -> list[Cells]:
     """Return the state at every step: the paper's equations with the chances that a step of the lattice gives them."""
     found, day_h = [cells], step_h / 24
-    leave, dies = chance(DETACH, step_h, BETA), 1 - exp(-DELTA * day_h)
-    divides, enters = chance(BETA, step_h, DETACH), chance(LEAVE, step_h, BETA)
+    leave, divides, enters, dies = DETACH * day_h, BETA * day_h, LEAVE * day_h, 1 - exp(-DELTA * day_h)
     for _ in range(round(days / day_h)):
         niche, beside, blood = found[-1]
         empty = (NICHES - niche.sum()) / SITES

@@ -66,11 +66,11 @@ def test_amplified_ligand_holds_fresh_effectors_too_until_pd1_is_blocked() -> No
     assert RULES.brake_fresh == 0.0 < lymphoma.brake_fresh
 
 
-def test_the_chance_in_a_step_adds_up_over_a_day() -> None:
+def test_a_level_takes_as_long_in_steps_of_any_length() -> None:
     for step_h in (1.0, 6.0):
         tire, rest = Exhaustion(RULES).tiring(0.0, step_h) / ONE
-        assert 1 - (1 - tire) ** (24 / step_h) == pytest.approx(1 - float(np.exp(-RULES.tiring)), rel=1e-6)
-        assert 1 - (1 - rest) ** (24 / step_h) == pytest.approx(1 - float(np.exp(-RULES.recovery)), rel=1e-6)
+        assert step_h / 24 / tire == pytest.approx(1 / RULES.tiring, rel=1e-6)
+        assert step_h / 24 / rest == pytest.approx(1 / RULES.recovery, rel=1e-6)
 
 
 def test_arrivals_are_as_tired_as_the_body() -> None:

@@ -20,7 +20,7 @@ from abm.cells import (
 )
 from abm.errors import ConfigError
 from abm.model.meanfield import homeostasis
-from abm.model.rules import BODY_SIGNALS, ESCAPE_STEPS, Rules, escape_table, load_rules
+from abm.model.rules import BODY_SIGNALS, Rules, load_rules
 from tests.unit.table_case import FOLDER, change, copied
 
 NO_DRUG = np.zeros((64, 2))
@@ -65,24 +65,25 @@ def test_the_ceiling_bounds_what_any_neighbourhood_can_do() -> None:
     hazards = step.wild[:, : Behaviour.KILL].astype(float).sum(axis=1)
     hazards += step.wild[:, Behaviour.EGRESS : Behaviour.ACTIVATE].sum(axis=1)
     for ceiling in step.ceiling.reshape(2, -1):
-        assert (ceiling >= (1 - np.exp(-hazards)) * 2**32 - 1).all()
+        assert (ceiling >= np.minimum(hazards, 1 - 2**-24) * 2**32).all()
     untouched, touched = step.ceiling.reshape(2, -1)
     assert (untouched <= touched).all()
     assert touched[Kind.BLAST * 2] > untouched[Kind.BLAST * 2]  # it may be killed
 
 
 @pytest.mark.parametrize("killed", [1e-3, 0.5, 2.0, 8.0])
-def test_only_what_outlives_a_dose_divides(killed: float) -> None:
+@pytest.mark.parametrize("step_h", [0.5, 1.0, 4.0])
+def test_a_dose_leaves_what_it_should_and_only_that_divides(killed: float, step_h: float) -> None:
     """Daughters come of survivors only, however large the kill: as competing hazards alone do not have it."""
     rules, row = Rules.load(FOLDER / "human"), 2 * Kind.MYELOCYTE + 1
-    divided = rules.rates(dict(BODY_SIGNALS), NO_DRUG, 1.0).wild[row, Behaviour.DIVIDE]
-    hazards = rules.rates(dict(BODY_SIGNALS), NO_DRUG + killed, 1.0).wild[row].astype(float)
-    hazards[[Behaviour.KILL, Behaviour.MOVE, Behaviour.RENEW]] = 0.0  # nobody strikes; a move has no turn with them
-    acts = -np.expm1(-hazards.sum())
-    share = hazards * acts / hazards.sum()
-    came = (1 - acts + 2 * share[Behaviour.DIVIDE]) / np.exp(-killed)
-    assert share[Behaviour.DIVIDE] == pytest.approx(divided * np.exp(-killed), rel=0.03)
-    assert 1.0 < came < 1.0 + 2.0 * divided
+    before = rules.rates(dict(BODY_SIGNALS), NO_DRUG, step_h).wild[row].astype(float)
+    after = rules.rates(dict(BODY_SIGNALS), NO_DRUG + killed / step_h, step_h).wild[row].astype(float)
+    survives = np.exp(-killed)
+    assert after[Behaviour.DRUG] == pytest.approx(1 - survives, rel=1e-6)
+    others = [b for b in range(Behaviour.RENEW) if b != Behaviour.DRUG]
+    np.testing.assert_allclose(after[others], before[others] * survives, rtol=1e-6)
+    after[[Behaviour.KILL, Behaviour.MOVE]] = 0.0  # nobody strikes; a move has no turn with them
+    assert after.sum() < 1.0
 
 
 def test_a_kind_without_rates_has_no_ceiling() -> None:
@@ -107,12 +108,6 @@ def test_neighbours_are_counted_only_where_a_rule_sees_them() -> None:
     attacked[Kind.CD8_EFFECTOR, 1] = 1  # regulatory cells blunt it
     assert rules.needs_histogram(leukaemic)
     assert rules.needs_histogram(attacked)
-
-
-def test_escape_table_is_one_minus_exp() -> None:
-    table = escape_table()
-    x = np.arange(table.size) / ESCAPE_STEPS
-    np.testing.assert_allclose(table, 1 - np.exp(-x), atol=1e-7)
 
 
 def test_antigens_depend_on_whose_cell_it_is() -> None:

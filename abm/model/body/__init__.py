@@ -264,7 +264,7 @@ class Body:
     def signals(self) -> dict[str, float]:
         """Return body signals: folds over baseline (1 at homeostasis) and 0-1 scalars (0 at homeostasis)."""
         return {
-            "gcsf": self.cytokines.gcsf + self.cytokines.gcsf_drug,
+            "gcsf": self.cytokines.gcsf_ahead(self.step_h),
             "epo": self.cytokines.epo,
             "tpo": self.cytokines.tpo,
             "flt3l": self.cytokines.flt3l(self.cellularity),

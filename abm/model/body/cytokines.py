@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abm.exactmath import LN2, exp, log
-from abm.model.body.numerics import Packed
+from abm.model.body.numerics import Packed, mean_survival
 from abm.model.body.parameters import CytokineRules
 
 
@@ -69,6 +69,13 @@ class Cytokines(Packed):
     def inject_gcsf(self, ug_per_kg: float) -> None:
         """Give G-CSF: the area under its curve is proportional to the dose."""
         self.gcsf_drug += ug_per_kg * self.rules.gcsf_drug_area * LN2 / self.rules.gcsf_drug_half_life
+
+    def gcsf_ahead(self, step_h: float) -> float:
+        """Return G-CSF of either source, fold, that acts in the coming step: of the injected one the mean.
+
+        Its half-life is a few steps only: with the level at their start, the area under the curve would grow with them.
+        """
+        return self.gcsf + self.gcsf_drug * mean_survival(LN2 / self.rules.gcsf_drug_half_life * step_h)
 
     @property
     def reticulocyte_shift(self) -> float:

@@ -116,7 +116,7 @@ class Exhaustion(Packed):
         """Return the chance to tire while engaged and to recover at rest in a step (x 2^-32), uint32 (2,)."""
         days = step_h / HOURS_PER_DAY
         rates = self._tiring(pd1_blocked), self.rules.recovery
-        return _thresholds([1.0 - exp(-rate * days) for rate in rates])
+        return _thresholds([min(rate * days, 1.0) for rate in rates])
 
     def _tiring(self, pd1_blocked: float) -> float:
         return self.rules.tiring * (1.0 - self.rules.pd1_tiring * pd1_blocked)
