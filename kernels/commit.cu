@@ -104,9 +104,9 @@ DEVICE void count_carried(const Cell& cell, uint32_t* counts) {
         count(counts + COUNT_ALTERED_EGRESS * SLOTS + slot(cell.hot));
 }
 
-// Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events, and the differences they make
-// in who is there, are counted in counts[part][count][kind][origin]. Only sites from `begin` to `end` are written and counted: cells beyond them may
-// come in or send a daughter.
+// Each acting cell changes, leaves, moves, divides or, if it loses its claim, stays; events, and the differences they
+// make in who is there, are counted in counts[part][count][kind][origin]. Only sites from `begin` to `end` are written
+// and counted: cells beyond them may come in or send a daughter.
 // Cells of the chosen kinds that leave the lattice are listed with site and words in any order, up to `room`; n_leavers
 // is their full number. Used for rare stem cells, whose identity the blood must keep.
 KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total,

@@ -1,5 +1,5 @@
-// Phase 7: exact integer counts of who is there. Events, and by how much they change who is there, are counted where they
-// happen (commit.cu); `census` is where such an account begins, and what it is compared with.
+// Phase 7: exact integer counts of who is there. Events, and by how much they change who is there, are counted where
+// they happen (commit.cu); `census` is where such an account begins, and what it is compared with.
 #include "lattice.cuh"
 #include "tally.cuh"
 #include "words.cuh"

@@ -42,8 +42,8 @@ struct Tally {
     }
 };
 
-// Add up the parts of each of n counts, which may be differences, and clear them: a block has a count for each lane, a share of the parts for each
-// warp.
+// Add up the parts of each of n counts, which may be differences, and clear them: a block has a count for each lane, a
+// share of the parts for each warp.
 DEVICE void collect_parts(int64_t n, uint32_t* counts, int64_t* totals) {
     constexpr uint32_t warps = THREADS / WARP, share = N_PARTS / warps;
     static_assert(N_PARTS % warps == 0u, "each warp takes as many parts");
