@@ -14,12 +14,14 @@ from abm.cells import ENGINEERED, LOSS_ANTIGENS, N_KINDS, N_ORIGINS, Antigen, Ki
 from abm.config import Config, load_config
 from abm.errors import ConfigError
 from abm.io import state_hash
+from abm.io.upgrades import UPGRADERS
 from abm.model.body import Body, Watch, fratricide
 from abm.model.body.edited import ANY, COMPLETE
 from abm.model.body.engineered import N_STORED
 from abm.model.body.fratricide import Fratricide
 from abm.model.body.immune import INDEX, TRAVELLERS
 from abm.setup import load_model
+from abm.state import Snapshot
 from abm.step import Simulation
 from tests.unit.body_case import make_body
 
@@ -136,6 +138,22 @@ def test_a_state_without_the_youngest_receptors_is_what_it_was() -> None:
     torn = body.pack() | {"engineered.cells": np.zeros((len(ENGINEERED) + 1, 4))}
     with pytest.raises(ValueError, match="cells has shape"):
         again.unpack(torn)
+
+
+def test_words_of_format_6_mean_what_they_meant() -> None:
+    """Eight loss bits from bit 20 on, and below them a receptor class of six bits, of which none had the highest."""
+    place = {antigen: 20 + j for j, antigen in enumerate(LOSS_ANTIGENS[1:])}
+    for antigen, bit in place.items():
+        assert pack_hot(loss=1 << LOSS_ANTIGENS.index(antigen)) == 1 << bit
+    assert pack_hot(loss=1) == 1 << 19
+    for specificity in Specificity:
+        assert pack_hot(specificity=specificity) == specificity << 14
+    old = make_body()
+    fratricide.infuse(old, Specificity.CAR_CD19, "car_t", 1e8)
+    read = UPGRADERS[6](Snapshot(0, (1, 1, 1), 0, 1, {}, old.pack(), {}))
+    body = make_body()
+    body.unpack(read.body)
+    assert body.engineered.total == old.engineered.total == pytest.approx(1e8)
 
 
 SCENARIO = """
