@@ -19,6 +19,8 @@ def scenario_path(text: str) -> Path:
     path = Path(text)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise ConfigError("no such scenario: this is a folder; expected a TOML file or a shipped scenario", file=path)
     folder = resources.folder("scenarios")
     shipped = folder / f"{path.name.removesuffix('.toml')}.toml"
     if str(path.parent) in (".", "scenarios") and shipped.is_file():

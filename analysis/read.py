@@ -232,14 +232,20 @@ def _code(names: Mapping[str, int], name: str, what: str) -> int:
 
 def _config_text(path: Path, attributes: Mapping[str, Any]) -> str:
     file = path / "config.toml"
-    return file.read_text(encoding="utf-8") if file.is_file() else str(attributes.get("config", ""))
+    if not file.is_file():
+        return str(attributes.get("config", ""))
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        msg = f"{file}: not UTF-8 text: it is damaged"
+        raise RunError(msg) from None
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        msg = f"{path / 'config.toml'}: {problem}"
+        msg = f"{path / 'config.toml'}: not valid TOML: {problem}"
         raise RunError(msg) from problem
 
 

@@ -107,6 +107,19 @@ def test_not_a_run(tmp_path):
     assert read.main([str(tmp_path)]) == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[time\n", "not valid TOML: "), (b'title = "\xff\xfe"\n', "not UTF-8 text: it is damaged")],
+)
+def test_a_damaged_configuration_is_one_line(tmp_path, content, said):
+    place = make_run(tmp_path / "a", every_h=24, last_day=5)
+    (place / "config.toml").write_bytes(content)
+    with pytest.raises(read.RunError) as caught:
+        read.open_run(place)
+    assert str(caught.value).startswith(f"{place / 'config.toml'}: {said}")
+    assert "\n" not in str(caught.value)
+
+
 def test_tables_for_other_programs(run, tmp_path):
     read.write_tidy(run, tmp_path / "tidy.csv")
     read.write_wide(run, tmp_path / "wide.csv")

@@ -152,6 +152,7 @@ def test_scenarios_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert done.exit_code == 2
         assert done.stderr.startswith(f"error: {text}: no such scenario")
     assert "did you mean aml_hsct?" in abm("check", "aml_hstc").stderr
+    assert "this is a folder; expected a TOML file or a shipped scenario" in abm("check", ".").stderr
 
 
 def test_help_teaches() -> None:
