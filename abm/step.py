@@ -146,7 +146,8 @@ class Simulation:
         lattice.meet(t, self.sweeps, counted=counted, tires=self._any_effectors(seeking))
         arrived = self.homing.end()
         present = self.last[Count.POPULATION] + arrived
-        signals, drugs = self.body.signals() | self._marrow_signals(), self.body.variant_hazards()
+        signals = self.body.signals() | self._marrow_signals()
+        drugs = self.body.variant_hazards(self.model.rules.pace(signals) if self.body.drugs.acting else None)
         directed = self.body.directed_hazards()
         rates = self.model.rules.rates(signals, drugs, self.config.step_h, directed)
         if rates is not self.rates:

@@ -131,7 +131,7 @@ class WellMixed:
         held = float(self.stem[:, :2].sum())
         vacancy = (1.0 - held / NICHES) / (1.0 - self.model.traffic["niche_occupancy"])
         signals = self.body.signals() | {"niche_vacancy": vacancy}
-        drugs = self.body.drug_hazards()
+        drugs = self.body.variant_hazards(self.model.rules.pace(signals))[0]
         rates = self.model.rules.rates(signals, drugs, step_h)
         table = rates.wild.astype(np.float64)
         renew = rates.renew[: N_KINDS * 2] / 4294967295.0

@@ -86,6 +86,20 @@ class Responses:
         for place, which in self._rounds:
             flat[place] *= multipliers[which]
 
+    def pace(self, signals: Mapping[str, float], base: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how many times faster each kind in cycle divides at these signals, shape (64,).
+
+        Cells that divide no more but mature copy their DNA, if they do, as they mature.
+
+        Args:
+            signals: body signals by name.
+            base: rates at homeostasis, shape (128, N_BEHAVIOURS).
+        """
+        factor = np.ones_like(base)
+        self.multiply(factor, self.multipliers(signals))
+        divide, mature = factor[1::2, Behaviour.DIVIDE], factor[1::2, Behaviour.MATURE]
+        return np.where(base[1::2, Behaviour.DIVIDE] > 0.0, divide, mature)
+
     def _answer(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
         value = self._raised(np.array([signals[name] for name in self._names]))
         return 1.0 + self._rise * (value / (self._half + value))

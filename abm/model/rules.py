@@ -178,6 +178,10 @@ class Rules:
             self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
         return self._remembered[asked]
 
+    def pace(self, signals: dict[str, float]) -> NDArray[np.float64]:
+        """Return how many times faster cells in cycle divide at these body signals, by kind, shape (64,)."""
+        return self._responses.pace(signals, self.base)
+
     @cached_property
     def _responses(self) -> Responses:
         return Responses(self.responses)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm.cells import Cycle, Kind, Origin, is_motile
+from abm.cells import N_KINDS, Behaviour, Cycle, Kind, Origin, is_motile
 from abm.errors import ConfigError
 from abm.model.body import Dose
 from abm.model.body.drugs import (
@@ -26,6 +26,8 @@ from abm.model.body.immune import INDEX, T_CELLS
 from abm.model.body.numerics import total
 from abm.model.body.organs import GVH, read_donors
 from abm.model.body.parameters import read_body
+from abm.model.rule_tables import BODY_SIGNALS
+from abm.model.rules import load_rules
 from abm.tables import out_of_range
 from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import FOLDER, change, copied
@@ -249,8 +251,8 @@ def test_wrong_tables_are_named(tmp_path: Path) -> None:
         ("drugs.csv", out_of_range, "progenitor,3.5,3,4", "progenitor,3.5,x,4", "low: expected a number"),
         ("drugs.csv", read_drugs, "phase_reference,1", "phase_reference,0", "expected a number >= 1e-09"),
         ("drugs.csv", read_drugs, "phase_reference,1,,,1/d", "phase_reference,1,,,1/h", "unknown name '1/h'"),
-        ("drugs.csv", read_drugs, "methotrexate,megakaryocyte,0.35", "methotrexate,megakaryocyte,-1", "number >= 0"),
-        ("drugs.csv", read_drugs, "megakaryocyte,0.35,,,log10", "megakaryocyte,0.35,,,1/h", "unknown name '1/h'"),
+        ("drugs.csv", read_drugs, "methotrexate,megakaryocyte,0.17", "methotrexate,megakaryocyte,-1", "number >= 0"),
+        ("drugs.csv", read_drugs, "megakaryocyte,0.17,,,log10", "megakaryocyte,0.35,,,1/h", "unknown name '1/h'"),
         ("drugs.csv", read_drugs, "value,low,high,unit", "value,lo,high,unit", "did you mean low"),
         ("grafts.csv", read_grafts, "blood,HSC,0.02", "blood,HSC,0.03", "add up to"),
         ("grafts.csv", read_grafts, "blood,HSC,", "blood,HSK,", "did you mean HSC"),
@@ -332,6 +334,36 @@ def test_a_drug_of_one_phase_kills_as_often_as_cells_pass_it() -> None:
         assert log10[Kind.MEGAKARYOCYTE, 0] == pytest.approx(0.0 if scales else 0.3)
         hsc = found.drugs[name].log10_kill[DRUG_TARGETS.index("hsc_cycling")]
         assert log10[Kind.HSC, 1] == pytest.approx(hsc)
+
+
+def test_cells_that_are_driven_to_divide_pass_the_phase_of_a_drug_more_often() -> None:
+    found = tables()
+    drugs = Drugs(found.drugs, found.radiation, {Kind.GMP: 0.5})
+    pace = np.ones(N_KINDS)
+    pace[[Kind.GMP, Kind.MEGAKARYOCYTE, Kind.HSC, Kind.NEUTROPHIL]] = 3.0
+    for name, times in (("cytarabine", 3.0), ("busulfan", 1.0)):
+        drugs.remaining[:] = 0.0
+        drugs.give(name, 1.0)
+        usual, driven = drugs.variant_kills(1e4)[0], drugs.variant_kills(1e4, pace)[0]
+        assert driven[Kind.GMP, 1] == pytest.approx(times * usual[Kind.GMP, 1])
+        assert driven[Kind.MEGAKARYOCYTE, 1] == pytest.approx(times * usual[Kind.MEGAKARYOCYTE, 1])
+        unchanged = np.delete(driven - usual, [Kind.GMP, Kind.MEGAKARYOCYTE], axis=0)
+        assert (unchanged == 0.0).all()  # stem cells, whose kill by cycle is a number of its own, and mature cells too
+
+
+def test_the_pace_of_division_follows_the_growth_factors() -> None:
+    rules = load_rules(FOLDER / "human")
+    usual = dict(BODY_SIGNALS)
+    assert rules.pace(usual) == pytest.approx(1.0)
+    driven = rules.pace(usual | {"flt3l": 20.0, "gcsf": 100.0, "tpo": 20.0})
+    rates = rules.rates(usual | {"flt3l": 20.0, "gcsf": 100.0, "tpo": 20.0}, np.zeros((N_KINDS, 2)), 1.0).wild
+    before = rules.rates(usual, np.zeros((N_KINDS, 2)), 1.0).wild
+    for kind, behaviour in ((Kind.MPP, Behaviour.DIVIDE), (Kind.MYELOBLAST, Behaviour.DIVIDE),
+                            (Kind.MKP, Behaviour.DIVIDE), (Kind.MEGAKARYOCYTE, Behaviour.MATURE)):  # fmt: skip
+        faster = float(rates[kind * 2 + 1, behaviour] / before[kind * 2 + 1, behaviour])
+        assert driven[kind] == pytest.approx(faster, rel=1e-6)
+        assert faster > 1.3
+    assert driven[Kind.PRE_B] == 1.0
 
 
 def test_megakaryocytes_die_of_what_acts_on_dna_that_is_copied_and_not_of_spindle_poisons_or_busulfan() -> None:

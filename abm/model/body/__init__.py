@@ -288,11 +288,11 @@ class Body:
             table[rows] += self.antibodies.hazards()[rows, :, -1]
         return table
 
-    def variant_hazards(self) -> Floats:
-        """Return the same for each variant of a cell, the wild type first, (4, 64, 2); (1, 64, 2): all alike."""
+    def variant_hazards(self, pace: Floats | None = None) -> Floats:
+        """Return the same by variant, wild type first, (4, 64, 2); (1, 64, 2): alike. ``pace``: of division, (64,)."""
         table = np.zeros((1, N_KINDS, 2))
         if self.step_h > 0.0 and self.drugs.acting:
-            table = self.drugs.variant_kills(self.step_h) / self.step_h
+            table = self.drugs.variant_kills(self.step_h, pace) / self.step_h
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
 
     @property

@@ -237,6 +237,7 @@ class Drugs(Packed):
             self.resistant[target] = rule.share
         self._drug_class = _classes(drug_target, DRUG_TARGETS)
         self._passage = {drug.name: _passage(drug, self._drug_class, division or {}) for drug in self.drugs}
+        self._paced = self._drug_class == DRUG_TARGETS.index("progenitor")
         self._radiation_class = _classes(radiation_target, RADIATION_TARGETS)
 
     def give(self, name: str, courses: float) -> None:
@@ -310,12 +311,20 @@ class Drugs(Packed):
         kills: Floats = self.variant_kills(step_h)[0]
         return kills
 
-    def variant_kills(self, step_h: float) -> Floats:
-        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS or 1, N_KINDS, 2)."""
+    def variant_kills(self, step_h: float, pace: Floats | None = None) -> Floats:
+        """Return the same for each variant of a cell, the wild type first, shape (N_VARIANTS or 1, N_KINDS, 2).
+
+        Args:
+            step_h: length of the step, hours.
+            pace: how fast every kind divides now over homeostasis, shape (N_KINDS,): progenitors that are driven to
+                divide pass more often through the phase in which a drug acts; ``None``: as at homeostasis.
+        """
         table = np.zeros((1, *self._drug_class.shape))
         for drug, exposure in self.exposures(step_h):
             by_class = np.array(drug.log10_kill) * (LN10 * exposure)
             kill = by_class[self._drug_class] * self._passage[drug.name]
+            if pace is not None and drug.phase_reference > 0.0:
+                kill = np.where(self._paced, kill * pace[:, None], kill)
             table = table + self._of_variants(drug.name, kill)
         if self.radiation.any():
             table = table + self._of_variants(RADIATION, self.kills(step_h)[1][self._radiation_class])
