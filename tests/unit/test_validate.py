@@ -216,7 +216,7 @@ def test_page_shows_bands_curves_and_reasons(tmp_path: Path, asked: list[Case]) 
     assert page.count('class="patient"') == 3 + 1, "three curves and the legend"
     assert page.count('class="band"') == 2 + 1
     assert page.count("<h2>Patch and step</h2>") == 1, "as shipped"
-    assert page.count("steps of half the length: ") == 3
+    assert page.count("steps of half the length: ") == 4
     for words in (
         "nobody has written it",
         "3 patients are too few for a band this narrow; about ",
