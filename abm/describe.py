@@ -173,6 +173,9 @@ def _toml(value: object) -> str:
     """Return a value as TOML on one line."""
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        pairs = ", ".join(tomli_w.dumps({key: item}).strip() for key, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     return "absent" if value is None else tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
 
 

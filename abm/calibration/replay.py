@@ -291,22 +291,18 @@ class Replay:
         room = (1.0 - (1.0 - who.open_share) * cube * cube) * np.maximum(1.0 - self.share_if_left, 0.0)
         divide = who.divide * room
 
-        def slope(y: list[Floats]) -> list[Floats]:
-            return [
-                2.0 * who.renew * divide * y[1] - (who.wake + who.die) * y[0],
-                who.wake * y[0] - (divide + who.die) * y[1],
-            ]
-
         shares = [share / before for share in after]
-        grown = runge_kutta(slope, shares, self.days)
-        cycling, lost = (shares[1] + grown[1]) / 2.0, 1.0 - who.renew
-        self._pass(np.log(grown[0] + grown[1]), (divide * cycling * lost * lost + who.die) * self.days)
-        self.asleep = grown[0] / (grown[0] + grown[1])
+        rates = (-(who.wake + who.die), 2.0 * who.renew * divide, who.wake, -(divide + who.die))
+        grown = _pair(shares, rates, self.days)
+        growth = grown[0] + grown[1]
+        cycling, lost = (shares[1] + grown[1] / growth) / 2.0, 1.0 - who.renew
+        self._pass(np.log(growth), (divide * cycling * lost * lost + who.die) * self.days)
+        self.asleep = grown[0] / growth
         self.cells = np.where(self.lineages < _NONE, 0.0, self.cells)
 
     def _pass(self, growth: Floats, deaths: Floats | None) -> None:
         size = np.abs(growth)
-        mean = np.where(size < 1e-5, 1.0 - size / 2.0 + size * size / 6.0, -np.expm1(-size) / np.maximum(size, _TINY))
+        mean = _mean_survival(size)
         mean = np.where(growth > 0.0, mean, mean * np.exp(np.minimum(-growth, _MOST)))
         lost = np.exp(np.minimum(-self.log_growth, _MOST)) * mean * (-growth if deaths is None else deaths)
         there = self.cells > 0.0
@@ -358,3 +354,18 @@ class Replay:
             term = term * x / n
             found = found + chance * fewer
         return np.where(certain, (mean * size >= least) & (mean > 0.0), found)
+
+
+def _pair(state: list[Floats], rates: tuple[Floats, Floats, Floats, Floats], days: float) -> list[Floats]:
+    """As ``numerics.pair``, likewise."""
+    a, b, c, d = rates
+    apart = np.sqrt((a - d) * (a - d) + 4.0 * b * c)
+    slow = (a + d + apart) / 2.0
+    turned, end, (x, y) = days * _mean_survival(apart * days), np.exp(slow * days), state
+    return [end * (x + turned * ((a - slow) * x + b * y)), end * (y + turned * (c * x + (d - slow) * y))]
+
+
+def _mean_survival(exponent: Floats) -> Floats:
+    """As ``numerics.mean_survival``, likewise."""
+    small = 1.0 - exponent / 2.0 + exponent * exponent / 6.0
+    return np.where(exponent < 1e-5, small, -np.expm1(-exponent) / np.maximum(exponent, _TINY))

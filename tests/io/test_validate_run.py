@@ -40,7 +40,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
     grafted |= {"infections_after_graft", "viral_reactivation"}
-    lives = {name for name in targets.registry() if name.startswith("chip_")} | {"vector_leukaemia"}
+    lives = {name for name in targets.registry() if name.startswith(("chip_", "tmn_"))} | {"vector_leukaemia"}
     chains = {"motility_ratio", "competitive_loss", "serial_transfers"}
     leukaemic = {"relapse", "leukaemia_doubling_time", "blasts_at_cytopenia"}
     ill = {name for name in targets.registry() if name.startswith(("bcr_abl_slope", "bcr_abl_halving", "hiv_", "ms_"))}

@@ -43,4 +43,5 @@ def test_it_runs_five_steps(path: Path) -> None:
     assert sim.last[Count.POPULATION].sum() == sim.n_agents
     values = np.array(list(sim.observables().values()))
     assert np.isfinite(values[values != np.inf]).all()
-    assert abs(sim.n_agents - before) < 0.2 * before
+    longest = max(0.2, 0.3 * 5 * config.step_h / 24.0)  # in steps of 4 h a leukaemia has most of a day to grow
+    assert abs(sim.n_agents - before) < longest * before
