@@ -88,7 +88,7 @@ def test_lymphoid_tumours_show_what_engineered_cells_see(tmp_path: Path, disease
     for kind in (Kind.LSC, Kind.BLAST):
         shown = sum(1 << antigen for antigen in recognition.shown(kind, Origin.HOST, donor_is_self=True))
         found = {s.name for s in ENGINEERED if int(recognition.receptors[s]) & shown}
-        assert {name for name in found if name.startswith("CAR_")} == seen_by
+        assert {name for name in found if name.startswith("CAR_")} == seen_by | {"CAR_CD45"}  # on all blood cells
 
 
 def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_path: Path) -> None:

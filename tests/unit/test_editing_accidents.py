@@ -133,7 +133,7 @@ def test_clones_come_to_dominate_after_gammaretroviral_vectors_and_not_after_len
     assert 8 <= dominated <= 19
     assert sum(marrow.share(1) > 0.2 for marrow in lenti) <= 1
     for marrow in gamma:
-        assert marrow.size.sum() + len(marrow.transformed) == 100_000
+        assert 100_000 - len(marrow.transformed) <= marrow.size.sum() <= 100_000  # their niches are taken within a step
         assert (marrow.variant[1:] == 1).all()
         if marrow.share(1) > 0.2:  # one clone or a few, where there had been 10,000
             assert simpson_of(marrow) < 0.97

@@ -34,7 +34,7 @@ from abm.setup import load_model
 from tests.unit.body_case import Person, counts, make_body, tables
 
 STEM = StemCells(
-    wake=0.5, divide=0.6, renew=0.66, die=0.005, resting=0.3, open_share=0.55, per_agent=4e4, full=1e7, start=100.0
+    wake=0.495, divide=0.593, renew=0.66, die=0.005, resting=0.3, open_share=0.55, per_agent=4e4, full=1e7, start=100.0
 )
 NO_KILL = (0.0, 0.0)
 HUMAN = resources.folder("scenarios") / "rules" / "human"

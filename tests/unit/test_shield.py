@@ -17,7 +17,7 @@ from tests.unit.table_case import FOLDER
 SHOWING = (Kind.GMP, Kind.MYELOBLAST, Kind.PROMYELOCYTE, Kind.MYELOCYTE)
 SPARED = (Kind.PROERYTHROBLAST, Kind.POLYCHROMATIC)
 DRUG = {"day": 0.0, "action": "antibody", "drug": "gemtuzumab", "dose_mg_per_m2": 9.0}
-MANY = {"day": 0.0, "action": "cells", "product": "car_t", "cells_per_kg": 1e9}  # no time for them to grow
+MANY = {"day": 0.0, "action": "cells", "product": "car_t", "cells_per_kg": 2e9}  # no time for them to grow
 
 
 def loss_bit(antigen: Antigen) -> np.uint32:

@@ -74,7 +74,7 @@ def test_a_dose_leaves_with_its_half_life() -> None:
 def test_both_drugs_together_leave_least_and_the_resistant_share_rises() -> None:
     alone, venetoclax, both = (treated(*given) for given in ((AZACITIDINE,), (VENETOCLAX,), (AZACITIDINE, VENETOCLAX)))
     assert leukaemic(both) < 0.7 * min(leukaemic(alone), leukaemic(venetoclax))
-    assert venetoclax.record().values["variant_2"] > 0.5  # from a fifth at the start
+    assert venetoclax.record().values["variant_2"] > 0.4  # from a fifth at the start
 
 
 def test_only_aml_with_mutated_ras_has_the_subclone_at_the_start() -> None:
