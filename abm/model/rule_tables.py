@@ -190,12 +190,15 @@ class Local(NamedTuple):
 
 
 def read_responses(path: TableFile, kinds: dict[Kind, KindInfo]) -> tuple[list[Response], list[Local]]:
-    """Return the responses to body signals and those to local signals."""
+    """Return the responses to body signals and those to local signals.
+
+    Several to one signal multiply, as a power law needs (Oustaloup's approximation); the same one twice is a slip.
+    """
     body: list[Response] = []
     local: list[Local] = []
     columns = ("kind", "cycle", "behaviour", "signal", "direction", "max", "half", "power")
     key = ("kind", "cycle", "behaviour", "signal")
-    for row in once(read_table(path, columns, key=key), key):
+    for row in once(read_table(path, columns, key=key), (*key, "max", "half")):
         rows = tuple(r for k in _which(row, kinds) for r in _rows(k, row.choice("cycle", CYCLES)))
         behaviour = Behaviour[row.choice("behaviour", _BEHAVIOURS)]
         signal = row.choice("signal", [*BODY_SIGNALS, *_SIGNALS])
