@@ -188,7 +188,7 @@ def test_shipped_numbers_lie_in_their_ranges() -> None:
         ("mutations.csv", "when", "ANY_LEUKAEMIC,any,CD33,division,"),
         ("origins.csv", "antigen", "HOST,any,"),
         ("receptors.csv", "antigen", "CAR_CD33,"),
-        ("responses.csv", "signal", "HSC,"),
+        ("responses.csv", "half", "HSC,"),
     ],
 )
 def test_a_row_that_stands_twice_is_an_error(tmp_path: Path, table: str, column: str, row: str) -> None:
