@@ -5,7 +5,7 @@
 #include "words.cuh"
 
 #define COUNT_OF(histogram, k) float(((histogram) >> (HISTOGRAM_BITS * (k))) & 31u)
-#define BEFORE_MOVES 0x80000000u  // of the priority of a claim: that of a daughter
+#define BEFORE_MOVES 0x80000000u     // of the priority of a claim: that of a daughter
 #define ALL_BUT_CERTAIN 0.99999994f  // the largest below 1: 2^32 times 1 is no uint32_t
 
 // s^p / (half^p + s^p); half_p is half^p already.
