@@ -62,7 +62,12 @@ def test_a_larger_dose_of_docetaxel_lowers_the_nadir() -> None:
     assert lowest[0] > 1.5 * lowest[-1]
 
 
-@pytest.mark.xfail(strict=True, reason="day 10 in nine of eleven patients: half a day before the band (O27 is near)")
+@pytest.mark.xfail(
+    strict=True,
+    reason="a known miss: the shipped autograft takes on day 10 (nine of eleven seeds), half a day before the range "
+    "published; answers to G-CSF and progenitors of the graft, fitted apart, are too much together "
+    "(docs/calibration.md, O27.anc)",
+)
 def test_an_autograft_with_gcsf_takes_in_twelve_days() -> None:
     """ANC 0.5e9/L on day 12.1-12.6 (10.5-13.5): series of 195 patients (PMC6369085)."""
     days = [recovery(course("auto_hsct", "time.end_day=30", seed=seed), "anc", 0.5) for seed in (1, 2, 3)]
