@@ -24,7 +24,12 @@ pytestmark = pytest.mark.science
 Floats = NDArray[np.float64]
 SCENARIO = {"human": "homeostasis.toml", "mouse": "homeostasis_mouse.toml"}
 COUNTS = ("anc", "platelets", "hb")
-FACTORS = ("gcsf", "epo", "tpo")
+#: Kind that leaves for the blood, and the range of what is left of its output without the factor.
+WITHOUT = {
+    "epo": (Kind.RETICULOCYTE, 0.0, 0.1),
+    "tpo": (Kind.PLATELET_FORMING_MK, 0.1, 0.3),
+    "gcsf": (Kind.NEUTROPHIL, 0.1, 0.35),
+}
 
 
 def scenario(species: str, days: int, *changes: str) -> Config:
@@ -49,7 +54,7 @@ def test_averages_of_the_start_are_a_steady_state(species: str) -> None:
 
 @pytest.mark.parametrize("species", SCENARIO)
 def test_divisions_find_the_room_that_the_start_reckons_with(species: str) -> None:
-    """By lineage, weighed by attempts, once kin stand together; what is left is that a small patch fills and empties."""
+    """By lineage, weighed by attempts, once kin stand together; a small patch fills and empties, which is left."""
     sim = Simulation.start(scenario(species, 60, "patch.shape=[48,48,48]"), choose("auto")[0])
     attempts, births = np.zeros(N_KINDS), np.zeros(N_KINDS)
     rate = sim.model.rules.base[1::2, Behaviour.DIVIDE] * sim.config.step_h / 24.0
@@ -90,3 +95,18 @@ def test_transfused_to_a_high_haemoglobin_the_marrow_makes_hardly_any_red_cells(
     assert output[1] < 0.75
     assert output[2] == pytest.approx(1.0, abs=0.05)
     assert output[3] > 2.0
+
+
+@pytest.mark.parametrize("species", SCENARIO)
+@pytest.mark.parametrize("factor", WITHOUT)
+def test_without_its_growth_factor_a_line_makes_few_cells(species: str, factor: str) -> None:
+    """As in mice without it (Lieschke, Blood 1994; Gurney, Science 1994) and after transfusion."""
+    kind, least, most = WITHOUT[factor]
+    with_it, without = (WellMixed(scenario(species, 60, "time.step_min=240")) for _ in range(2))
+    while not without.over:
+        setattr(without.body.cytokines, factor, 0.0)
+        for patient in (with_it, without):
+            patient.flux[...] = 0.0
+            patient.advance()
+    left = without.flux[Count.EGRESS, kind].sum() / with_it.flux[Count.EGRESS, kind].sum()
+    assert least <= left < most
