@@ -107,7 +107,7 @@ def test_counts_do_not_drift(years: Years, name: str) -> None:
 
 @pytest.mark.parametrize("name", NORMAL["human"])
 def test_counts_stay_normal(years: Years, species: str, name: str) -> None:
-    """The mean of every year; and nine days of ten, but that the few megakaryocytes of a patch this small make waves."""
+    """The mean of every year; nine days of ten, but that the few megakaryocytes of so small a patch make waves."""
     low, high = NORMAL[species][name]
     by_year = years.daily[name][: YEARS * YEAR_D].reshape(YEARS, YEAR_D).mean(axis=1)
     assert low < by_year.min()
