@@ -112,7 +112,7 @@ KERNEL(bid_mustered)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t l
             const int found = list_bits(left, list, [&](int64_t w) {
                 const int64_t rest = at.plane - w * 64;
                 const int width = rest < 64 ? int(rest) : 64;
-                PREFETCH(floor + (w + WORDS) * 64);
+                PREFETCH(floor + at.plane + (w + WORDS) * 64);
                 return masked_bits(floor + w * 64, STANDS, width) & ~masked_bits(floor + w * 64, HOLDS, width);
             });
             philox_listed(seed, global + uint64_t(site_0), step, word, list, found, r);
@@ -197,7 +197,10 @@ KERNEL(hop_mustered)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t l
             Bids& bids = two[turn];
             bids.z = left.z;
             bids.site = left.begin * 64;
-            bids.n = list_bits(left, bids.list, [&](int64_t w) { return bidders[left.z * at.words + w]; });
+            bids.n = list_bits(left, bids.list, [&](int64_t w) {
+                if ((w & 7) == 0) PREFETCH(bidders + (left.z + 1) * at.words + w + WORDS);
+                return bidders[left.z * at.words + w];
+            });
             philox_listed(seed, global_site(left.z * at.plane, shift, total) + uint64_t(bids.site), step, word,
                           bids.list, bids.n, bids.r);
             for (int i = 0; i < bids.n; ++i) {

@@ -18,7 +18,8 @@ STANDS, BARRED, HOLDS = np.uint8(31), np.uint8(32), np.uint8(64)
 
 def muster(n: int, *, first: int, mot_hot: U32, tissue: U8, engaged: U8, stand: U8) -> None:
     """Note who stands where."""
-    hot, label, held = (array.reshape(-1)[first : first + n] for array in (mot_hot, tissue, engaged))
+    hot = mot_hot.reshape(-1)[first : first + n]
+    label, held = (array.reshape(-1)[first : first + n] for array in (tissue, engaged))
     kind = np.where(hot == 0, 0, kind_of(hot) - (FIRST_MOTILE - 1)).astype(np.uint8)
     barred = np.where((label & TISSUE_MASK) == Tissue.MARROW, np.uint8(0), BARRED)
     stand.reshape(-1)[first : first + n] = kind | barred | np.where(held == 0, np.uint8(0), HOLDS)
