@@ -124,7 +124,8 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
         fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
-        if (found != 0) {  // where none acts the next block has few or none
+        // where none acts the next block has few or none
+        if (found != 0) {
             fetch_above(b, hot, width);
             fetch_above(b, cold, width);
         }
