@@ -121,7 +121,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
             fetch_above(b, tissue, width);
             fetch_above(b, engaged, width);
             fetch(distance + b.l + AHEAD, width);
-            fetch(tissue + b.l + AHEAD, width);
+            fetch(tissue + b.l + AHEAD, width);  // where planes are large, what was fetched from above has gone again
             fetch(hot + b.l + AHEAD, width);
         }
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
