@@ -166,18 +166,6 @@ template <typename T> static T atomicMax(T* at, T value) {
     *at = std::max(old, value);
     return old;
 }
-template <typename T> static T atomicOr(T* at, T bits) {
-    fibres::atomic();
-    const T old = *at;
-    *at |= bits;
-    return old;
-}
-template <typename T> static T atomicAnd(T* at, T bits) {
-    fibres::atomic();
-    const T old = *at;
-    *at &= bits;
-    return old;
-}
 static void __threadfence() {}
 static int __ffs(int bits) { return __builtin_ffs(bits); }
 static int __popc(unsigned bits) { return __builtin_popcount(bits); }
