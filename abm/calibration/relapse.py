@@ -25,6 +25,7 @@ from abm.model.body.organs import find_donor
 from abm.model.body.parameters import ChronicRules, MortalityRules, OrganRules, section
 from abm.validation import cases, score
 from abm.validation.cases import Case
+from abm.validation.draws import draw
 from abm.validation.patient import Result
 from abm.validation.protocols import Protocol
 from abm.validation.score import Row
@@ -118,7 +119,7 @@ def persons_of(body: Body) -> Persons:
 def _drawn(own: Persons, case: Case, protocol: Protocol, number: int, place: int) -> Persons:
     """Return person ``number`` in a recorded patient; number 0 is the recorded one."""
     old, seed = dict(case.drawn), case.seed + _PERSON * number
-    new = {key: cases.draw(prior, key, seed) for key, prior in protocol.priors.items() if key in old}
+    new = {key: draw(prior, key, seed) for key, prior in protocol.priors.items() if key in old}
     frequency, blasts, doubling, sensitivity, restricted, reactive = (
         new[key] / old[key] if key in old else 1.0 for key in (f"patient.{name}" for name in SHARED)
     )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from abm import kernel, resources
 from abm.config import Config, load_config, rules_folder, rules_of
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.tables import Overlay, did_you_mean, rules_digest
-from abm.validation.protocols import PROTOCOLS, Prior, Protocol
+from abm.validation.draws import draw
+from abm.validation.protocols import PROTOCOLS, Protocol
 
 #: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
 _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py",
@@ -27,7 +26,6 @@ _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py"
 #: Of these packages left out above, what decides results all the same.
 _INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py", "validation/lives.py")
 _MEASURED_BY = "observables/*.py"
-_TRIES = 1000
 #: Processor time of an experiment, s: to tell how long it takes, and to begin with the longest.
 _EXPERIMENT_S = 20.0
 
@@ -50,7 +48,7 @@ class Price(NamedTuple):
     def of(self, config: Config) -> float:
         """Return what a patient takes, s."""
         hours = config.time.step_min / 60
-        step_s = self.step_s + self.hour_s * hours + self.site_s * math.prod(config.patch.shape)
+        step_s = self.step_s + self.hour_s * hours + self.site_s * prod(config.patch.shape)
         return config.n_steps * (step_s + self.record_s * hours / config.output.series_h)
 
 
@@ -164,28 +162,6 @@ def resolve(override: str, events: Sequence[Mapping[str, Any]]) -> str:
             return f"events.{index}.{'.'.join(parts[2:])}{equals}{value}"
     names = {str(event.get(what)) for event in events for what in ("action", "drug") if event.get(what)}
     raise ConfigError(f"no such event{did_you_mean(parts[1], names)}", key=key)
-
-
-def draw(prior: Prior, key: str, seed: int) -> float:
-    """Return the value of one parameter of one patient.
-
-    It depends on seed and parameter only: patient 7 is the same person in every protocol, so that arms are compared
-    in the same patients. Values beyond the limits are drawn again.
-    """
-    stream = int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "little")
-    random = np.random.Generator(np.random.Philox(key=stream))
-    low, high = prior.limits
-    centre, spread = prior.centre or 0.0, prior.spread or 0.0
-    for _ in range(_TRIES):
-        if prior.distribution == "uniform":
-            value = float(random.uniform(low, high))
-        elif prior.distribution == "normal":
-            value = float(random.normal(centre, spread))
-        else:
-            value = math.exp(float(random.normal(math.log(centre), spread)))
-        if low <= value <= high:
-            return float(f"{value:.4g}")
-    raise ConfigError(f"next to no draw lies inside the limits {low:g} to {high:g}", file=PROTOCOLS, key=key)
 
 
 @cache

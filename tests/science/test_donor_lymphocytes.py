@@ -11,7 +11,7 @@ import pytest
 from abm.exactmath import LN2, exp
 from abm.model.body.organs import GVH, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
-from abm.validation.cases import draw
+from abm.validation.draws import draw
 from abm.validation.targets import read_catalogue
 from tests.unit.body_case import tables
 

@@ -206,5 +206,11 @@ class Cluster:
     def finish(self, job: str, seconds: float) -> list[dict[str, str]]:
         """Wait for the end of a job, or of all tasks of an array; return the facts of each."""
         over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
-        until(lambda: all(f["JobState"] in over for f in self.facts(job)), seconds, f"the end of job {job}")
+        try:
+            until(lambda: all(f["JobState"] in over for f in self.facts(job)), seconds, f"the end of job {job}")
+        except TimeoutError as error:
+            nodes = self.call("sinfo", "--noheader", "--Node", "--format=%N %T %E").stdout
+            found = [f"{f['JobState']} ({f.get('Reason')}) on {f.get('NodeList')}" for f in self.facts(job)]
+            msg = f"{error}: {', '.join(found)}; nodes: {'; '.join(nodes.splitlines())}"
+            raise TimeoutError(msg) from None
         return self.facts(job)

@@ -15,7 +15,7 @@ from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.validation import cases, experiments, patient, score, targets
 from abm.validation import statistics as stats
-from abm.validation.protocols import Prior, Protocol
+from abm.validation.protocols import Protocol
 from tests.unit.validation_case import adults, write
 
 
@@ -40,20 +40,6 @@ def test_a_patient_is_the_same_person_in_every_protocol(protocols: dict[str, Pro
     assert [case.drawn for case in cases.cases("other", other, quick=False, seeds=4)] == [
         case.drawn for case in adults(4, protocols=protocols)
     ]
-
-
-def test_lognormal_prior_has_its_median() -> None:
-    prior = Prior(distribution="lognormal", centre=5e6, spread=0.5, limits=(1e5, 1e8), source="x", status="read")
-    drawn = np.array([cases.draw(prior, "key", seed) for seed in range(400)])
-    # the median of 400 has an error of 1.25 * 0.5 / sqrt(400) in ln
-    assert np.log(np.median(drawn) / 5e6) == pytest.approx(0, abs=0.1)
-    assert np.log(drawn).std() == pytest.approx(0.5, abs=0.06)
-
-
-def test_limits_that_cannot_be_met_are_told() -> None:
-    prior = Prior(distribution="normal", centre=0, spread=1, limits=(50, 60), source="x", status="read")
-    with pytest.raises(ConfigError, match="next to no draw lies inside the limits 50 to 60"):
-        cases.draw(prior, "key", 1)
 
 
 def test_the_key_follows_all_that_decides_a_result(
@@ -83,7 +69,7 @@ def test_the_digest_of_the_code_knows_whatever_a_patient_runs_through() -> None:
         imported = {name for text in texts for name in re.findall(r"from abm\.validation\.(\w+) import", text)}
         new = imported - found
     # what these decide stands in the key itself: the overrides, and what was drawn
-    assert {f"validation/{name}.py" for name in found - {"cases", "protocols"}} == set(cases._INSIDE)
+    assert {f"validation/{name}.py" for name in found - {"cases", "draws", "protocols"}} == set(cases._INSIDE)
 
 
 def test_the_key_of_an_experiment_follows_the_scenarios_it_runs(
