@@ -338,10 +338,14 @@ def make_watch(model: Model) -> Watch:
     names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
-    hidden = leukaemia.hidden(recognition, classes, subclones(model))
+    lost, unseen = leukaemia.hidden(recognition, classes, subclones(model))
+    spared = 0
+    if model.config.patient.residual_leukaemia and not classes:
+        given_drugs = {dose.name for doses in model.schedule for dose in doses if dose.kind == "drug"}
+        spared, unseen = leukaemia.spared(model.rules.heredity.variants, given_drugs, subclones(model))
     lacks = {dose.receptor: dose.lacks for doses in model.schedule for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
-    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden, others)
+    return Watch(classes, np.array(shown) if classes else None, antigens, lost, unseen, others, spared)
 
 
 def enrichment(scale: Scale) -> float:
