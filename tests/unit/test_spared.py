@@ -42,7 +42,8 @@ def test_which_variant_a_drug_spares(drugs: set[str], expected: tuple[int, float
 def test_it_is_followed_where_residual_leukaemia_is() -> None:
     settings = ["patient.residual_leukaemia=true", "patient.preexisting_mutants=10"]
     watch = make_watch(load_model(load_config(FLT3, settings)))
-    assert (watch.spared, watch.unseen) == (RAS, pytest.approx(1e-5))
+    assert watch.spared == RAS
+    assert watch.unseen == pytest.approx(1e-5)
     assert make_watch(load_model(load_config(FLT3, ["patient.residual_leukaemia=false"]))).spared == 0
 
 
