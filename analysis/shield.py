@@ -57,7 +57,7 @@ def draw(folder: Path, out: Path, patients: Sequence[int]) -> None:
     for cohort, arm, line in HALF:
         days, values = curve(folder, cohort, patients[2], "altered_neutrophils")
         axes[2].plot(days, values, line, label=arm)
-    axes[2].set(title="neutrophils without CD33, %, half of the alleles cut", ylim=(0, 101))
+    axes[2].set(title="half edited: neutrophils without CD33, %", ylim=(0, 101))
     for axis in axes:
         axis.axvline(INFUSION, color="0.8", linewidth=0.8)
         axis.set(xlabel="day", xlim=(FROM, None))
