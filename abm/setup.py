@@ -349,11 +349,15 @@ def make_watch(model: Model) -> Watch:
     names = {dose.name for dose in doses if dose.kind in ("antibody", "infusion")}
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
-    hidden = leukaemia.hidden(recognition, classes, subclones(model))
+    lost, unseen = leukaemia.hidden(recognition, classes, subclones(model))
+    spared = 0
+    if model.config.patient.residual_leukaemia and not classes:
+        taken = {dose.name for dose in doses if dose.kind == "drug"}
+        spared, unseen = leukaemia.spared(model.rules.heredity.variants, taken, subclones(model))
     lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
-    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden, others, promoters)
+    return Watch(classes, np.array(shown) if classes else None, antigens, lost, unseen, others, promoters, spared)
 
 
 def enrichment(scale: Scale) -> float:

@@ -186,6 +186,7 @@ class Body:
         doses: Sequence[Dose],
         draw: int | None = None,
         seen: NDArray[np.int64] | None = None,
+        spared: int = 0,
     ) -> None:
         """Advance by one step of the lattice.
 
@@ -200,12 +201,13 @@ class Body:
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
             seen: residents that each watched receptor class sees, and that show each watched antigen, int64
                 (classes + antigens, 64, 4); ``None``: nobody looked.
+            spared: agents that are leukaemic stem cells of the watched variant.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
-        escape.follow(self, counts[Count.POPULATION], seen, step_h)
+        escape.follow(self, counts[Count.POPULATION], seen, step_h, spared)
         self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
@@ -307,7 +309,7 @@ class Body:
     @property
     def looks(self) -> bool:
         """Whether it matters in the coming step who shows what is watched."""
-        cells = self.armed or self.escaped is not None
+        cells = self.armed or (self.escaped is not None and not self.watch.spared)
         return cells or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:

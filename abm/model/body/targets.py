@@ -42,9 +42,10 @@ class Watch:
         shown: whether a cell that has lost nothing is seen, bool (classes, N_KINDS, N_ORIGINS).
         antigens: in the order of the other rows: those with which cells take in a drug that is given.
         lost: loss bits of a cell that none of the classes sees; 0 if no loss hides from all of them.
-        unseen: share of leukaemic cells that have these at the start.
+        unseen: share of leukaemic stem cells that have these, or are the spared variant, at the start.
         fratricide: which lymphocytes the classes see.
         promoters: lineage in which the progeny of an edited graft shows an added receptor, by its origin.
+        spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -54,6 +55,7 @@ class Watch:
     unseen: float = 0.0
     fratricide: Fratricide = Fratricide()
     promoters: Mapping[Origin, str] = field(default_factory=dict)
+    spared: int = 0
 
 
 @dataclass(frozen=True)
