@@ -234,8 +234,10 @@ def test_effectors_arrive_in_proportion_at_any_patch_size(cells_per_agent: float
 
 
 def test_effectors_that_leave_the_lattice_become_memory_by_as_many_cells_as_they_stand_for() -> None:
-    for donor in ("sibling", "twin"):
+    """Alloreactive ones are denser on the lattice than in life; those of a twin, or without a graft, are not."""
+    for donor, grafted, whole in (("sibling", 1.0, False), ("twin", 1.0, True), ("sibling", 0.0, True)):
         body = make_body(Person(donor=donor))
+        body.grafted = grafted
         table = counts(body, 1.0)
         table[Count.EGRESS, Kind.CD8_EFFECTOR, Origin.DONOR] = 3
         table[Count.EGRESS, Kind.CD4_EFFECTOR, Origin.DONOR] = 2
@@ -244,7 +246,8 @@ def test_effectors_that_leave_the_lattice_become_memory_by_as_many_cells_as_they
         body.advance(1.0, 1.0, table, ())
         assert body.allo.effectors[GVH] == 0.0
         found = {kind: body.lymphocytes.pools[INDEX[kind]] for kind in T_CELLS}
-        per_effector = CELLS_PER_AGENT / body.allo.rules.effector_enrichment
+        rules = body.allo.rules
+        per_effector = CELLS_PER_AGENT * rules.effector_survivors / (1.0 if whole else rules.effector_enrichment)
         assert found[Kind.CD8_NAIVE][Origin.DONOR] == pytest.approx(3 * CELLS_PER_AGENT, rel=1e-3)
         assert found[Kind.CD8_MEMORY][Origin.DONOR] == pytest.approx(3 * per_effector, rel=1e-3)
         assert found[Kind.CD4_MEMORY][Origin.DONOR] == pytest.approx(2 * per_effector, rel=1e-3)

@@ -61,8 +61,7 @@ def survive_drugs(body: Body, step_h: float) -> None:
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
     """Return lymphocytes that left the lattice; engineered ones never left their pools.
 
-    Effectors that leave outlive their response and become memory. They are denser on the lattice than in life, where
-    each of them strikes less often for that: an agent of theirs is fewer cells.
+    Of the effectors that leave some outlive their response and become memory.
     """
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
@@ -70,12 +69,22 @@ def take_back(body: Body, counts: NDArray[np.int64]) -> None:
         if whose is not Origin.PRODUCT:
             per_agent = body.scale.cells_per_agent
             if found in RETURNS:
-                per_agent = per_agent / body.allo.rules.effector_enrichment
+                per_agent = cells_per_effector(body, whose) * body.allo.rules.effector_survivors
             n = int(counts[Count.EGRESS, found, whose]) * per_agent
             pool = body.lymphocytes.add(found, whose, n)
             if some_edited:
                 edited = [int(counts[row, found, whose]) * per_agent for row in EDITED_ROWS]
                 body.edited.join(found, whose, n, edited, pool)
+
+
+def cells_per_effector(body: Body, origin: Origin) -> float:
+    """Return the cells for which an effector agent that leaves the lattice stands.
+
+    Alloreactive ones are denser on the lattice than in life. Those that came of memory cells of the pools, under an
+    engager, are not: what has entered as a whole agent leaves as one.
+    """
+    enriched = body.grafted and body.allo.reactive(origin)
+    return body.scale.cells_per_agent / (body.allo.rules.effector_enrichment if enriched else 1.0)
 
 
 def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float) -> None:

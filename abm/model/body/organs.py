@@ -280,6 +280,10 @@ class Alloimmunity(Packed):
             grades.append(GRADES[organ][stage - 1] if stage else 0)
         return max(grades)
 
+    def reactive(self, origin: Origin) -> bool:
+        """Whether T cells of ``origin`` hold cells that recognise the other side."""
+        return (self.donor.host_versus_graft if origin is Origin.HOST else self.donor.graft_versus_host) > 0.0
+
     def queue(self, step_h: float, entry_per_day: float, lasting: float = 0.0) -> None:
         """Let the step's share of the effectors head for the marrow, those ``lasting`` of chronic GVHD among them."""
         per_agent = self._cells_per_agent / self.rules.effector_enrichment

@@ -157,6 +157,7 @@ class OrganRules:
     family_share: float = _in("1")
     effector_capacity: float = _in("cells")
     effector_enrichment: float = _in("1")
+    effector_survivors: float = _in("1")
     exhausted_share: float = _in("1")
     exhausted_loss: float = _in("1/d")
     reinvigoration: float = _in("1/d")
