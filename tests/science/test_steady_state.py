@@ -53,6 +53,20 @@ def test_averages_of_the_start_are_a_steady_state(species: str) -> None:
 
 
 @pytest.mark.parametrize("species", SCENARIO)
+def test_a_patch_begins_where_it_stays(species: str) -> None:
+    """On the lattice, chance included, counts of the first month stay near those of the start."""
+    sim, daily = Simulation.start(scenario(species, 30, "patch.shape=[64,64,64]"), choose("auto")[0]), []
+    usual = sim.body.observables()
+    while not sim.over:
+        sim.advance()
+        if sim.step % 24 == 0:
+            daily.append([sim.observables()[name] for name in COUNTS])
+    for name, counts in zip(COUNTS, np.array(daily).T, strict=True):
+        assert counts.mean() == pytest.approx(usual[name], rel=0.05 if name == "hb" else 0.1), name
+        np.testing.assert_allclose(counts.reshape(-1, 5).mean(axis=1), usual[name], rtol=0.2, err_msg=name)
+
+
+@pytest.mark.parametrize("species", SCENARIO)
 def test_divisions_find_the_room_that_the_start_reckons_with(species: str) -> None:
     """By lineage, weighed by attempts, once kin stand together; a small patch fills and empties, which is left."""
     sim = Simulation.start(scenario(species, 60, "patch.shape=[48,48,48]"), choose("auto")[0])
