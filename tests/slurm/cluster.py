@@ -53,9 +53,10 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 NODES = ("n1", "n2")
 START_S, STOP_S = 20.0, 15.0
+PATIENCE_S = 180.0  #: for what takes seconds on a machine with nothing else to do
 
 
-def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
     """Wait for a condition.
 
     Raises:
@@ -101,11 +102,11 @@ class Cluster:
             munge = ["--foreground", "--force", f"--key-file={self.folder}/key", f"--socket={self.folder}/munge.sock"]
             files = [f"--{name}-file={self.folder}/munged.{name}" for name in ("pid", "log", "seed")]
             self._start("munged", *munge, *files)
-            until((self.folder / "munge.sock").exists, START_S, "munged")
+            until((self.folder / "munge.sock").exists, "munged", START_S)
             self._start("slurmctld", "-D", "-c")
             for node in NODES:
                 self._start("slurmd", "-D", "-N", node)
-            until(self._is_idle, START_S, "two idle nodes")
+            until(self._is_idle, "two idle nodes", START_S)
         except BaseException as error:
             logs = "".join(f"\n== {log.name}\n{Path(log.name).read_text()}" for _, log in self.started)
             self.__exit__()
@@ -167,7 +168,7 @@ class Cluster:
         for which in (["--state=PENDING"], []):
             self.call("scancel", *which, "--user", getpass.getuser(), check=False)
         with suppress(TimeoutError):
-            until(lambda: not self.call("squeue", "--noheader", check=False).stdout.strip(), STOP_S, "jobs to end")
+            until(lambda: not self.call("squeue", "--noheader", check=False).stdout.strip(), "jobs to end", STOP_S)
 
     def _clean_memory(self) -> None:
         """Remove what killed ranks of these jobs left in shared memory: what is new, and mapped by nobody."""
@@ -203,11 +204,11 @@ class Cluster:
         """Return the state of a job such as ``RUNNING``."""
         return self.facts(job)[0]["JobState"]
 
-    def finish(self, job: str, seconds: float) -> list[dict[str, str]]:
+    def finish(self, job: str) -> list[dict[str, str]]:
         """Wait for the end of a job, or of all tasks of an array; return the facts of each."""
         over = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
         try:
-            until(lambda: all(f["JobState"] in over for f in self.facts(job)), seconds, f"the end of job {job}")
+            until(lambda: all(f["JobState"] in over for f in self.facts(job)), f"the end of job {job}")
         except TimeoutError as error:
             nodes = self.call("sinfo", "--noheader", "--Node", "--format=%N %T %E").stdout
             found = [f"{f['JobState']} ({f.get('Reason')}) on {f.get('NodeList')}" for f in self.facts(job)]

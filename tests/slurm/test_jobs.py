@@ -34,11 +34,11 @@ def final_hash(folder: Path, job: str) -> str:
 @pytest.mark.mpi
 def test_ranks_on_two_nodes_give_the_hash_of_one(slurm: Cluster, folder: Path, undisturbed: str) -> None:
     job = slurm.sbatch("--nodes=2", "--ntasks=4", script("run"), *QUIET, cwd=folder)
-    (facts,) = slurm.finish(job, 60)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["NumNodes"], facts["NumTasks"]) == ("COMPLETED", "2", "4"), log(folder, job)
     assert final_hash(folder, job) == undisturbed
     again = slurm.sbatch("--ntasks=1", script("run"), *QUIET, cwd=folder)
-    (facts,) = slurm.finish(again, 30)
+    (facts,) = slurm.finish(again)
     assert facts["JobState"] == "COMPLETED"
     assert "run holds a run, which is continued" in log(folder, again)
     assert final_hash(folder, again) == undisturbed
@@ -49,8 +49,8 @@ def test_arrays_of_seeds_and_of_lines(slurm: Cluster, folder: Path, undisturbed:
     (folder / "lines.txt").write_text(lines, encoding="utf-8")
     seeds = slurm.sbatch("--array=7,8", script("array"), "case.toml", "seeds", cwd=folder)
     sweep = slurm.sbatch("--array=1-3", script("array"), "case.toml", "sweep", "lines.txt", cwd=folder)
-    assert {facts["JobState"] for facts in slurm.finish(seeds, 60)} == {"COMPLETED"}
-    ends = {facts["ArrayTaskId"]: facts["ExitCode"] for facts in slurm.finish(sweep, 60)}
+    assert {facts["JobState"] for facts in slurm.finish(seeds)} == {"COMPLETED"}
+    ends = {facts["ArrayTaskId"]: facts["ExitCode"] for facts in slurm.finish(sweep)}
     assert ends == {"1": "0:0", "2": "0:0", "3": "2:0"}
     assert "error: lines.txt has no line 3" in log(folder, f"{sweep}_3")
     assert final_hash(folder, f"{seeds}_7") == final_hash(folder, f"{sweep}_1") == undisturbed
@@ -65,14 +65,16 @@ def test_arrays_of_seeds_and_of_lines(slurm: Cluster, folder: Path, undisturbed:
 def test_a_warning_ends_in_a_checkpoint_and_a_new_start(
     slurm: Cluster, folder: Path, undisturbed: str, moment: str
 ) -> None:
+    (folder / "site.sh").write_text(
+        'touch "$SLURM_SUBMIT_DIR/ready"\n', encoding="utf-8"
+    )  # read once signals are minded
     job = slurm.sbatch("--nodes=2", "--ntasks=2", script("requeue"), *QUIET, cwd=folder, **SLOW)
-    until(lambda: slurm.state(job) == "RUNNING", 10, "the start of the job")
-    until((folder / f"abm-{job}.log").exists, 10, "the start of the script")
-    time.sleep(1.0)  # on a busy machine the script has not yet said what it does with signals
+    until(lambda: slurm.state(job) == "RUNNING", "the start of the job")
+    until((folder / "ready").exists, "the start of the script")
     if moment == "while it runs":
-        until((folder / "run" / "heartbeat.json").exists, 30, "the first step")
+        until((folder / "run" / "heartbeat.json").exists, "the first step")
     slurm.call("scancel", "--batch", "--signal=USR1", job)
-    (facts,) = slurm.finish(job, 60)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), log(folder, job)
     assert "stopped by SIGUSR1" in log(folder, job)
     assert final_hash(folder, job) == undisturbed
@@ -82,9 +84,9 @@ def test_a_task_of_an_array_requeues_itself_alone(slurm: Cluster, folder: Path, 
     # of the last task, SLURM_JOB_ID is the number of the array
     array = ("--array=6,7", "--output=abm-%A_%a.log")
     job = slurm.sbatch(*array, "--ntasks=1", script("requeue"), *QUIET, cwd=folder, **SLOW)
-    until((folder / "run" / "7" / "heartbeat.json").exists, 30, "the first step")
+    until((folder / "run" / "7" / "heartbeat.json").exists, "the first step")
     slurm.call("scancel", "--batch", "--signal=USR1", f"{job}_7")
-    restarts = {facts["ArrayTaskId"]: (facts["JobState"], facts["Restarts"]) for facts in slurm.finish(job, 60)}
+    restarts = {facts["ArrayTaskId"]: (facts["JobState"], facts["Restarts"]) for facts in slurm.finish(job)}
     assert restarts == {"6": ("COMPLETED", "0"), "7": ("COMPLETED", "1")}
     assert f"job {job}_7 goes back into the queue" in log(folder, f"{job}_7")
     assert final_hash(folder, f"{job}_7") == undisturbed != final_hash(folder, f"{job}_6")
@@ -93,9 +95,9 @@ def test_a_task_of_an_array_requeues_itself_alone(slurm: Cluster, folder: Path, 
 @pytest.mark.mpi
 def test_a_cancelled_job_leaves_a_checkpoint_and_stays_away(slurm: Cluster, folder: Path) -> None:
     job = slurm.sbatch("--ntasks=2", script("requeue"), *QUIET, cwd=folder, **SLOW)
-    until((folder / "run" / "heartbeat.json").exists, 30, "the first step")
+    until((folder / "run" / "heartbeat.json").exists, "the first step")
     slurm.call("scancel", job)
-    (facts,) = slurm.finish(job, 30)
+    (facts,) = slurm.finish(job)
     time.sleep(1)
     assert slurm.state(job) == "CANCELLED"
     assert facts["Restarts"] == "0"
@@ -105,7 +107,7 @@ def test_a_cancelled_job_leaves_a_checkpoint_and_stays_away(slurm: Cluster, fold
 @pytest.mark.parametrize("name", ["run", "requeue"])
 def test_an_error_is_the_end_of_a_job(slurm: Cluster, folder: Path, name: str) -> None:
     job = slurm.sbatch("--ntasks=1", script(name), *QUIET, "--set", "patch.shap=[8,8,8]", cwd=folder)
-    (facts,) = slurm.finish(job, 30)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "2:0", "0")
     errors = [line for line in log(folder, job).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -116,7 +118,7 @@ def test_an_error_is_the_end_of_a_job(slurm: Cluster, folder: Path, name: str) -
 @pytest.mark.mpi
 def test_a_wrong_launch_is_an_error_and_not_four_runs(slurm: Cluster, folder: Path) -> None:
     job = slurm.sbatch("--ntasks=4", script("run"), *QUIET, cwd=folder, SLURM_MPI_TYPE="none")
-    (facts,) = slurm.finish(job, 30)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["ExitCode"]) == ("FAILED", "2:0"), log(folder, job)
     assert "launched as 4 ranks, but MPI" in log(folder, job)
     assert not (folder / "run").exists()
@@ -128,7 +130,7 @@ def test_a_rank_that_dies_does_not_leave_the_others_waiting(slurm: Cluster, fold
     assert "--wait=60" in text
     (folder / "hasty.sbatch").write_text(text.replace("--wait=60", "--wait=3"), encoding="utf-8")
     job = slurm.sbatch("--ntasks=2", "hasty.sbatch", *QUIET, cwd=folder, TEST_VICTIM="1")
-    (facts,) = slurm.finish(job, 40)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["ExitCode"]) == ("FAILED", "137:0"), log(folder, job)
 
 
@@ -138,10 +140,10 @@ def test_a_job_that_was_killed_starts_again_on_the_same_node(slurm: Cluster, fol
     (folder / "hasty.sbatch").write_text(text, encoding="utf-8")
     where = ("--nodes=1", "--nodelist=n1", "--ntasks=2")
     job = slurm.sbatch(*where, "hasty.sbatch", *QUIET, cwd=folder, TEST_VICTIM="1")
-    (facts,) = slurm.finish(job, 40)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["ExitCode"]) == ("FAILED", "137:0"), log(folder, job)
     slurm.call("scontrol", "requeue", job)  # as an administrator may, or SLURM after a failure
-    (facts,) = slurm.finish(job, 40)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), log(folder, job)
     assert final_hash(folder, job) == undisturbed
 
@@ -154,7 +156,7 @@ def test_each_rank_has_a_gpu_of_its_own(slurm: Cluster, folder: Path) -> None:
     (folder / "seen").mkdir()
     where = ("--nodes=2", "--ntasks=4", "--cpus-per-task=1", "--mem-per-cpu=500M")
     job = slurm.sbatch(*where, "host.sbatch", *QUIET, cwd=folder, TEST_NOTE_GPUS=str(folder / "seen"))
-    (facts,) = slurm.finish(job, 60)
+    (facts,) = slurm.finish(job)
     assert facts["JobState"] == "COMPLETED", log(folder, job)
     seen = sorted(path.read_text(encoding="utf-8") for path in (folder / "seen").iterdir())
     assert seen == ["n1 0", "n1 1", "n2 0", "n2 1"]
@@ -165,7 +167,7 @@ def test_what_submit_sends_runs(slurm: Cluster, folder: Path, undisturbed: str) 
     wishes = ("--ranks", "2", "--out", "run", "--time", "0:10:00", "--mem", "400M", "--partition", "main")
     done = slurm.call("abm", "submit", "case.toml", *wishes, "--go", cwd=folder)
     job = done.stdout.split()[-1]
-    (facts,) = slurm.finish(job, 60)
+    (facts,) = slurm.finish(job)
     assert (facts["JobState"], facts["NumTasks"]) == ("COMPLETED", "2"), log(folder, f"run-{job}")
     assert facts["TimeLimit"] == "00:10:00"
     assert final_hash(folder, f"run-{job}") == undisturbed
