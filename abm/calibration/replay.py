@@ -195,7 +195,7 @@ class Replay:
                 (host_apc - apc) / r.apc_turnover,
                 -started,
                 started * progeny + effectors * (growth - r.effector_death) + awoken * r.reinvigorated_yield,
-                started,
+                started + (awoken * r.reinvigorated_yield - effectors * r.effector_death) / r.effector_burst,
                 effectors * (r.effector_death * r.exhausted_share) - exhausted * r.exhausted_loss - awoken,
                 *(k * kill * h - r.tissue_repair * x for k, h, x in zip(organ_kill, intact, immune, strict=True)),
                 *(-r.tissue_repair * x for x in injury),
@@ -234,7 +234,8 @@ class Replay:
             ended = organs.effector_death * effectors
             growth = self._growth(signal, effectors, primed * organs.effector_burst) * allowed
             kept = rules.memory_share * ended + (now["memory_growth"] - rules.memory_loss) * memory
-            return [-started, started * progeny + effectors * growth - ended, started, kept]
+            spent = ended / organs.effector_burst
+            return [-started, started * progeny + effectors * growth - ended, started - spent, kept]
 
         self.restricted = np.array(runge_kutta(slope, list(self.restricted), self.days))
 

@@ -233,17 +233,22 @@ def test_effectors_arrive_in_proportion_at_any_patch_size(cells_per_agent: float
     assert arrived == pytest.approx(expected, abs=2.0, rel=0.01)
 
 
-def test_effectors_of_the_lattice_come_back_as_memory_where_none_can_be_alloreactive() -> None:
-    for donor, reactive in (("sibling", True), ("twin", False)):
+def test_effectors_that_leave_the_lattice_become_memory_by_as_many_cells_as_they_stand_for() -> None:
+    for donor in ("sibling", "twin"):
         body = make_body(Person(donor=donor))
         table = counts(body, 1.0)
         table[Count.EGRESS, Kind.CD8_EFFECTOR, Origin.DONOR] = 3
         table[Count.EGRESS, Kind.CD4_EFFECTOR, Origin.DONOR] = 2
+        table[Count.EGRESS, Kind.CD8_NAIVE, Origin.DONOR] = 3
+        table[Count.EGRESS, Kind.CD8_EFFECTOR, Origin.PRODUCT] = 5  # never left its pool
         body.advance(1.0, 1.0, table, ())
         assert body.allo.effectors[GVH] == 0.0
-        memory = body.lymphocytes.pools[INDEX[Kind.CD8_MEMORY], Origin.DONOR]
-        assert bool(memory > 0) is not reactive
-        assert body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.DONOR] > 0
+        found = {kind: body.lymphocytes.pools[INDEX[kind]] for kind in T_CELLS}
+        per_effector = CELLS_PER_AGENT / body.allo.rules.effector_enrichment
+        assert found[Kind.CD8_NAIVE][Origin.DONOR] == pytest.approx(3 * CELLS_PER_AGENT, rel=1e-3)
+        assert found[Kind.CD8_MEMORY][Origin.DONOR] == pytest.approx(3 * per_effector, rel=1e-3)
+        assert found[Kind.CD4_MEMORY][Origin.DONOR] == pytest.approx(2 * per_effector, rel=1e-3)
+        assert not any(pool[Origin.PRODUCT] for pool in found.values())
 
 
 def test_twin_graft_never_becomes_alloreactive() -> None:

@@ -104,7 +104,7 @@ def test_those_that_come_back_change_the_share_of_their_pool(body: Body) -> None
     row = INDEX[Kind.CD4_MEMORY]
     body.lymphocytes.pools[row, Origin.DONOR] = 1e9
     body.edited.pools[:, row, Origin.DONOR] = 0.2, 0.1
-    n = round(1e9 / body.scale.cells_per_agent)
+    n = round(1e9 / body.scale.cells_per_agent * body.allo.rules.effector_enrichment)
     back = np.zeros((N_COUNTS, 64, 4), np.int64)
     for count, cells in ((Count.EGRESS, n), (Count.EDITED_EGRESS, n), (Count.ALTERED_EGRESS, n // 2)):
         back[count, Kind.CD4_EFFECTOR, Origin.DONOR] = cells  # an effector comes back as a memory cell

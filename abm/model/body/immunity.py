@@ -14,7 +14,7 @@ from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
 from abm.model.body.given import BLASTS
-from abm.model.body.immune import POOLS
+from abm.model.body.immune import POOLS, RETURNS
 from abm.model.body.organs import GVH, HVG, Surroundings, find_donor
 from abm.model.body.regulation import allowed_growth
 
@@ -56,15 +56,22 @@ def survive_drugs(body: Body, step_h: float) -> None:
 
 
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
-    """Return lymphocytes that left the lattice; alloreactive and engineered ones never left their pools."""
+    """Return lymphocytes that left the lattice; engineered ones never left their pools.
+
+    Effectors that leave outlive their response and become memory. They are denser on the lattice than in life, where
+    each of them strikes less often for that: an agent of theirs is fewer cells.
+    """
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-        if whose is not Origin.PRODUCT and (found is not Kind.CD8_EFFECTOR or not body.allo.reactive(whose)):
-            n = int(counts[Count.EGRESS, found, whose]) * body.scale.cells_per_agent
+        if whose is not Origin.PRODUCT:
+            per_agent = body.scale.cells_per_agent
+            if found in RETURNS:
+                per_agent = per_agent / body.allo.rules.effector_enrichment
+            n = int(counts[Count.EGRESS, found, whose]) * per_agent
             pool = body.lymphocytes.add(found, whose, n)
             if some_edited:
-                edited = [int(counts[row, found, whose]) * body.scale.cells_per_agent for row in EDITED_ROWS]
+                edited = [int(counts[row, found, whose]) * per_agent for row in EDITED_ROWS]
                 body.edited.join(found, whose, n, edited, pool)
 
 

@@ -119,7 +119,7 @@ class Alloimmunity(Packed):
         host_apc: host antigen-presenting cells relative to a healthy body.
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
         effectors: activated ones in the whole body, likewise.
-        primed: cells activated so far, likewise; each gives a burst of limited size.
+        primed: cells activated so far, likewise; each gives a burst of limited size, and is spent as that dies.
         exhausted: those of the effectors that outlived their response but act no more, likewise.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
@@ -213,21 +213,14 @@ class Alloimmunity(Packed):
         bursts = (r.effector_burst, r.rejection_burst)
         growth = [self.growth(signals[d], effectors[d], primed[d] * bursts[d]) * allowed[d] for d in (GVH, HVG)]
         progeny = (self.progeny(seen[GVH], allowed[GVH]), 1.0)
+        again, ended = [cells * r.reinvigorated_yield for cells in awoken], [x * r.effector_death for x in effectors]
         return [
             inflamed - r.injury_decay * inflammation,
             (around.host_apc - host_apc) / r.apc_turnover,
             *(-cells for cells in started),
-            *(
-                started[d] * progeny[d]
-                + effectors[d] * (growth[d] - r.effector_death)
-                + awoken[d] * r.reinvigorated_yield
-                for d in (GVH, HVG)
-            ),
-            *started,
-            *(
-                effectors[d] * (r.effector_death * r.exhausted_share) - exhausted[d] * r.exhausted_loss - awoken[d]
-                for d in (GVH, HVG)
-            ),
+            *(started[d] * progeny[d] + effectors[d] * growth[d] - ended[d] + again[d] for d in (GVH, HVG)),
+            *(started[d] + (again[d] - ended[d]) / bursts[d] for d in (GVH, HVG)),
+            *(ended[d] * r.exhausted_share - exhausted[d] * r.exhausted_loss - awoken[d] for d in (GVH, HVG)),
             *(k * kill * h - r.tissue_repair * x for k, h, x in zip(self._organ_kill, intact, immune, strict=True)),
             *(-r.tissue_repair * x for x in injury),
         ]
@@ -249,7 +242,11 @@ class Alloimmunity(Packed):
         return 1.0 + (self.rules.programmed_burst - 1.0) * danger * allowed
 
     def growth(self, signal: float, effectors: float, most: float) -> float:
-        """Return the growth rate of effectors per day, as far as the body and their burst (``most``) have room."""
+        """Return the growth rate of effectors per day, as far as the body and their burst have room.
+
+        ``most`` is what the burst may still come to, those that live included: who dies makes no room in it, so that a
+        response contracts although its antigen is still there, down to what newly primed cells make.
+        """
         r = self.rules
         room = 1.0 - effectors / r.effector_capacity - effectors / max(most, _ONE_CELL)
         return signal * r.effector_growth * max(room, 0.0)
@@ -282,11 +279,6 @@ class Alloimmunity(Packed):
             stage = len([limit for limit in self._stage_losses[organ] if loss >= limit])
             grades.append(GRADES[organ][stage - 1] if stage else 0)
         return max(grades)
-
-    def reactive(self, origin: Origin) -> bool:
-        """Whether T cells of ``origin`` hold cells that recognise the other side."""
-        share = {Origin.HOST: self.donor.host_versus_graft, Origin.DONOR: self.donor.graft_versus_host}
-        return share.get(origin, 0.0) > 0.0
 
     def queue(self, step_h: float, entry_per_day: float, lasting: float = 0.0) -> None:
         """Let the step's share of the effectors head for the marrow, those ``lasting`` of chronic GVHD among them."""

@@ -26,7 +26,7 @@ class RestrictedTCells(Packed):
     Attributes:
         precursors: not yet activated.
         effectors: activated.
-        primed: activated so far; each gives a burst of limited size.
+        primed: activated so far; each gives a burst of limited size, and is spent as that dies.
         memory: left of those that have ended their response.
     """
 
@@ -80,7 +80,7 @@ class RestrictedTCells(Packed):
                 started * progeny
                 + effectors * allo.growth(signal, effectors, primed * organs.effector_burst) * allowed
                 - ended,
-                started,
+                started - ended / organs.effector_burst,
                 rules.memory_share * ended + (memory_growth - rules.memory_loss) * memory,
             ]
 
