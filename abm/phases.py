@@ -196,10 +196,12 @@ class Phases:
 
     def walk(self, step: int, substeps: int) -> None:
         """Phase 6: all sub-steps of the random walk."""
+        mustered = self.backend.musters and substeps > 1  # one sub-step does not pay for the muster
+        do = self.mustered_substep if mustered else self.motile_substep
 
         def work(now: int) -> None:
             for substep in range(substeps):
-                self.motile_substep(now, substep)
+                do(now, substep)
 
         self._repeat(work, step, substeps, exchanges=True)
 
@@ -288,6 +290,36 @@ class Phases:
     def _hop(self, substep: int) -> list[Stage]:
         bid = self._draw("bid", HOP_CHAIN["hop"], Stream.HOP, draw=substep)
         return [bid, Stage("hop", 1, self.bounds, behind=HOP_CHAIN["hop"])]
+
+    def mustered_substep(self, step: int, substep: int) -> None:
+        """Do the same by what sub-step 0 notes of each site and the others keep up to date (``kernels/walk.cu``)."""
+        self.exchange(motile_depth=sum(HOP_CHAIN.values()))
+        if substep == 0:
+            self._chain(self._muster)()
+        elif not self.domain.ring:
+            self._muster_halo()
+        self._chain(self._mustered, substep)(step=step)
+
+    @cached_property
+    def mustered(self) -> dict[str, Any]:
+        """What this form of the walk has of its own: a byte of each site, and bits in words of each plane."""
+        shape = self.domain.local_shape[0], -(-self.domain.plane // 64)
+        return {"stand": self.arrays["action"], "bidders": self.backend.alloc(shape, np.uint64)}
+
+    def _muster(self) -> list[Stage]:
+        return [Stage("muster", sum(HOP_CHAIN.values()), self.mustered)]
+
+    def _muster_halo(self) -> None:
+        """Muster those planes again that an exchange writes."""
+        depth, plane, domain = sum(HOP_CHAIN.values()), self.domain.plane, self.domain
+        launch = self._chain(self._muster).launches[0]
+        for z in (domain.halo - depth, domain.halo + domain.n_owned):
+            launch(depth * plane, first=z * plane)
+
+    def _mustered(self, substep: int) -> list[Stage]:
+        bid = self._draw("bid_mustered", HOP_CHAIN["hop"], Stream.HOP, draw=substep, **self.mustered)
+        hop = self._draw("hop_mustered", 1, Stream.HOP, draw=substep, **self.bounds, **self.mustered)
+        return [bid, hop._replace(behind=HOP_CHAIN["hop"])]
 
     # -- cells from the blood
 

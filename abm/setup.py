@@ -37,7 +37,8 @@ from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
-from abm.model.traffic import TRAFFIC_UNITS
+from abm.model.surroundings import LocalAnswers
+from abm.model.traffic import TRAFFIC_UNITS, open_shares
 from abm.notes import unseen
 from abm.phases import HALO
 from abm.streams import DRAWS
@@ -62,6 +63,8 @@ class Model:
     fields: dict[str, dict[str, float]]
     tables: Tables
     schedule: therapy.Schedule
+    local_answers: LocalAnswers
+    open_share: NDArray[np.float64]
     homeostasis: Homeostasis
     hop: NDArray[np.uint32]
     substeps: int
@@ -80,15 +83,19 @@ def load_model(config: Config) -> Model:
     unseen(config, rules)
     _check_variants(config, rules)
     substeps = _substeps(config, rules)
+    places = read_values(folder / "tissue.csv", tissue.UNITS)
+    local, room = LocalAnswers.of(rules, places), open_shares(rules, traffic)
     return Model(
         config=config,
         rules=rules,
         traffic=traffic,
-        tissue=read_values(folder / "tissue.csv", tissue.UNITS),
+        tissue=places,
         fields=_read_fields(folder),
         tables=tables,
         schedule=_schedule(config, tables),
-        homeostasis=homeostasis(rules, traffic["commit_share"], traffic["open_share"]),
+        local_answers=local,
+        open_share=room,
+        homeostasis=homeostasis(rules, traffic["commit_share"], room, local.by_distance),
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
         harvests=_harvests(config, tables),

@@ -24,7 +24,7 @@ from abm.model.editing import Product
 from abm.model.heredity import RADIATION
 from abm.model.rule_tables import BODY_SIGNALS
 from abm.model.rules import Rules
-from abm.well_mixed import local_answers
+from abm.model.surroundings import stem_answers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,7 +69,7 @@ class StemRates:
         """
         signals = dict(BODY_SIGNALS) | {"inflammation_body": inflammation}
         table = _rates(rules, signals)
-        _, in_niche, _ = local_answers(config, rules)
+        in_niche, _ = stem_answers(rules)
         empty = (
             inf if occupancy == 1.0 else _dividing(_rates(rules, signals | {"niche_vacancy": 1 / (1 - occupancy)}))[0]
         )

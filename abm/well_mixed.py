@@ -26,11 +26,8 @@ from abm.cells import (
     Kind,
     Label,
     Origin,
-    Signal,
 )
 from abm.config import Config
-from abm.domain import Domain
-from abm.errors import ConfigError
 from abm.io.series import Record
 from abm.model import labels
 from abm.model.body import Body, Dose, Scale, giving, targets
@@ -38,14 +35,11 @@ from abm.model.body.immunity import DONORS, HOSTS
 from abm.model.body.numerics import HOURS_PER_DAY
 from abm.model.body.organs import GVH, HVG
 from abm.model.meanfield import MAX_STAGES
-from abm.model.rules import Rules, StepRates
-from abm.phases import HALO
+from abm.model.rules import StepRates
 
 Floats = NDArray[np.float64]
 #: Niches of the imagined patch: so many that rounding to whole agents does not matter.
 NICHES = 1_000_000
-#: Sites along each edge of the tissue that distances to a sinusoid are taken from.
-SAMPLE = 32
 _DIVIDE, _MATURE, _EGRESS, _SWITCH = Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.EGRESS, Behaviour.SWITCH
 _CYCLING = np.arange(N_KINDS) * 2 + 1  # row of the rate table of a kind in cycle
 
@@ -70,7 +64,7 @@ class WellMixed:
         self.config, self.model = config, setup.load_model(config)
         if self.model.harvests:
             raise config.error("events", "expected no marrow_of: a well-mixed patient takes no cells of a checkpoint")
-        rules, traffic = self.model.rules, self.model.traffic
+        rules = self.model.rules
         self.niches_per_site = self.model.tissue["niche_density"] * setup.SITE_UM**3 * 1e-9
         census = setup.Census(NICHES, round(NICHES / self.niches_per_site))
         scale = setup.make_scale(self.model, census)
@@ -90,7 +84,7 @@ class WellMixed:
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
         self.last = self._standing(np.zeros(self.flux.shape, np.int64))
         self.sites = census.marrow
-        self.full = 1.0 - traffic["open_share"]
+        self.full = 1.0 - self.model.open_share
         self.reference = self.cells / census.marrow
         self.kinds = np.array([*rules.fates])
         self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
@@ -98,7 +92,7 @@ class WellMixed:
         for row, options in enumerate(rules.fates.values()):
             for following, part in options:
                 self.fates[row, following] += part
-        self.distance, self.at_niche, self.beside = local_answers(config, rules)
+        self.distance, self.at_niche, self.beside = self.model.local_answers
 
     @property
     def cells(self) -> float:
@@ -160,7 +154,7 @@ class WellMixed:
         counts[Count.QUIESCENT, Kind.HSC] = np.rint(self.stem[:, 0])
         return counts
 
-    def _commit(self, table: Floats, renew: Floats, room: float, counts: Floats) -> None:
+    def _commit(self, table: Floats, renew: Floats, room: Floats, counts: Floats) -> None:
         """Let resident cells die, leave, mature and divide, at most one event each in a step."""
         rules = self.model.rules
         stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(N_KINDS)])
@@ -169,7 +163,7 @@ class WellMixed:
         hazard[..., [Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE]] = 0.0
         hazard[..., _EGRESS] *= self.distance[:, None]
         hazard[..., _MATURE] *= active
-        hazard[..., _DIVIDE] *= active * room
+        hazard[..., _DIVIDE] *= active * room[:, None]
         total = hazard.sum(axis=2, keepdims=True)
         share = hazard / np.maximum(total, 1.0)
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
@@ -192,13 +186,13 @@ class WellMixed:
         arrived[:, :, 0] = flux[:, self.kinds, self.stages - 1] @ self.fates
         return arrived
 
-    def _move_stem_cells(self, table: Floats, room: float, counts: Floats) -> None:
+    def _move_stem_cells(self, table: Floats, room: Floats, counts: Floats) -> None:
         """Let stem cells wake, divide, leave their niche, commit beside it or go into the blood."""
         rest, awake = table[Kind.HSC * 2], table[Kind.HSC * 2 + 1]
         leave = awake[_EGRESS] * self.at_niche
         resting, cycling, beside, _ = self.stem.T
         woken, slept = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
-        divided, gone = _events(cycling, awake[_DIVIDE] * room, leave, awake[Behaviour.DRUG])
+        divided, gone = _events(cycling, awake[_DIVIDE] * room[Kind.HSC], leave, awake[Behaviour.DRUG])
         matured, left = _events(beside, awake[_MATURE], awake[_EGRESS] * self.beside, awake[Behaviour.DRUG])
         out = slept[0] + gone[0] + left[0]
         self.stem[:, 0] += divided - woken - slept[0] - slept[1]
@@ -268,27 +262,3 @@ def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Float
     """Return how many act, and how many leave and die, when at most one of these events happens in a step."""
     share = 1.0 / max(act + leave + drug, 1.0)
     return cells * (act * share), (cells * (leave * share), cells * (drug * share))
-
-
-def local_answers(config: Config, rules: Rules) -> tuple[Floats, float, float]:
-    """Return the mean answer of EGRESS to distance by kind, and that of stem cells in and beside a niche."""
-    domain = Domain((SAMPLE,) * 3, HALO, 0, 1, False)
-    planes = setup.make_tissue(setup.load_model(config), domain)
-    near = planes.distance[planes.label == 0].astype(np.float64)
-    if not near.size:
-        raise ConfigError("expected marrow in the tissue", file=str(config.patch.species))
-    distance, beside, at_niche = np.ones(N_KINDS), 1.0, 1.0
-    tables, start = rules.tables, rules.tables["rule_start"]
-    for kind in rules.kinds:
-        for i in range(int(start[kind * 2 + 1]), int(start[kind * 2 + 2])):
-            signal, power = Signal(int(tables["rule_signal"][i])), int(tables["rule_power"][i])
-            gain, half = float(tables["rule_gain"][i]), float(tables["rule_half"][i])
-            if tables["rule_behaviour"][i] != _EGRESS:
-                continue
-            if signal is Signal.SINUSOID_DISTANCE:
-                distance[kind] = float((1.0 + gain * near**power / (half + near**power)).mean())
-            elif kind is Kind.HSC and signal is Signal.NICHE:
-                at_niche *= 1.0 + gain / (half + 1.0)
-            elif kind is Kind.HSC and signal is Signal.CXCL12:  # relative to its mean
-                beside *= 1.0 + gain / (half + 1.0)
-    return distance, at_niche * beside, beside

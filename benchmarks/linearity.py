@@ -4,8 +4,9 @@
     python -m benchmarks.linearity --quick          the first two
     python -m benchmarks.linearity --workload marrow-lite
 
-All shapes are timed over the same steps of the patient; a shape is started anew for each of the repeats, and shapes
-take turns, so that a change of the machine's load meets all of them.
+All shapes are timed over the same steps of the same patient. They stand side by side in memory and take turns of a few
+steps each, so that a change of the machine's load meets all of them; shapes are compared turn by turn, and the median
+of these ratios counts. A turn of the small shapes is that of several patients one after the other.
 """
 
 from __future__ import annotations
@@ -24,61 +25,75 @@ from typing import Any
 from abm import resources
 from abm.backends import choose
 from abm.bench import machine, results
-from abm.bench.workloads import WORKLOADS, find
+from abm.bench.workloads import WORKLOADS, Workload, find
 from abm.config import load_config
 from abm.errors import AbmError
+from abm.step import Simulation
 
 Shape = tuple[int, int, int]
 Row = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results"
 SHAPES: tuple[Shape, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 512, 512))
-#: Steps that are timed after one that is not; a small lattice repeats its start until so many sites were advanced.
-STEPS, SITES = 6, 1 << 24
+#: Steps that are timed in a turn, after one that is not; sites that a turn of the smaller shapes advances, at least.
+STEPS, SITES = 5, 1 << 23
 
 
-def time_of_a_site(name: str, shape: Shape, backend: Any) -> list[float]:  # noqa: ANN401 - any backend
-    """Return the time per site-update, ns, of one or more patients of a shape over the same steps."""
-    workload = find(name)
+def start(workload: Workload, shape: Shape, backend: Any) -> list[Simulation]:  # noqa: ANN401 - any backend
+    """Return as many patients of a shape as a turn needs, before their first step."""
     config = load_config(resources.folder("scenarios") / workload.scenario, [f"patch.shape={list(shape)}"])
-    found = []
-    for _ in range(max(1, SITES // math.prod(shape) // STEPS)):
-        simulation = workload.start(config, backend)
-        workload.step(simulation)
-        gc.collect()
-        backend.sync()
-        began = time.perf_counter()
-        for _ in range(STEPS):
-            workload.step(simulation)
-        backend.sync()
-        found.append((time.perf_counter() - began) / STEPS / config.n_sites * 1e9)
-        del simulation
-    return found
+    return [workload.start(config, backend) for _ in range(max(1, SITES // math.prod(shape) // STEPS))]
 
 
-def measure(name: str, shapes: Sequence[Shape], backend: Any, repeats: int) -> list[Row]:  # noqa: ANN401
-    """Return one row per shape: median and range of the time per site-update."""
+def time_of_a_site(workload: Workload, patient: Simulation) -> float:
+    """Return the time per site-update, ns, over the next steps of a patient but the first."""
+    workload.step(patient)
+    gc.collect()
+    patient.backend.sync()
+    began = time.perf_counter()
+    for _ in range(STEPS):
+        workload.step(patient)
+    patient.backend.sync()
+    return (time.perf_counter() - began) / STEPS / patient.n_sites * 1e9
+
+
+def measure(name: str, shapes: Sequence[Shape], backend: Any, turns: int) -> list[Row]:  # noqa: ANN401
+    """Return one row per shape: median and range of the time per site-update, and over the cheapest shape."""
+    workload = find(name)
+    patients = {}
+    for shape in shapes:
+        patients[shape] = start(workload, shape, backend)
+        say(f"started: {len(patients[shape])} x {written(shape)}")
     times: dict[Shape, list[float]] = {shape: [] for shape in shapes}
-    for number in range(repeats):
-        for shape in shapes:
-            times[shape] += time_of_a_site(name, shape, backend)
-            say(f"{number + 1} of {repeats}: {written(shape)}: {times[shape][-1]:.1f} ns")
+    for turn in range(turns):
+        for shape, found in times.items():
+            found.append(statistics.median(time_of_a_site(workload, patient) for patient in patients[shape]))
+        say(f"turn {turn + 1} of {turns}: {', '.join(f'{found[-1]:.1f}' for found in times.values())} ns")
+    return compare(times)
+
+
+def compare(times: dict[Shape, list[float]]) -> list[Row]:
+    """Return one row per shape from its times turn by turn; the cheapest shape has the least median."""
+    cheapest = times[min(times, key=lambda shape: statistics.median(times[shape]))]
     return [
         {
             "shape": list(shape),
             "ns_per_site_update": round(statistics.median(found), 3),
             "range": [round(min(found), 3), round(max(found), 3)],
+            "over_cheapest": round(statistics.median(a / b - 1.0 for a, b in zip(found, cheapest, strict=True)), 4),
+            "turns": [round(value, 3) for value in found],
         }
         for shape, found in times.items()
     ]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a table, each against the cheapest."""
-    least = min(row["ns_per_site_update"] for row in rows)
+    """Return the rows as a table."""
     lines = ["| sites | ns per site-update | range | over the cheapest |", "|---|---|---|---|"]
     for row in rows:
         value, (low, high) = row["ns_per_site_update"], row["range"]
-        lines.append(f"| {written(row['shape'])} | {value:.1f} | {low:.1f} - {high:.1f} | {value / least - 1:+.0%} |")
+        lines.append(
+            f"| {written(row['shape'])} | {value:.1f} | {low:.1f} - {high:.1f} | {row['over_cheapest']:+.0%} |"
+        )
     return "\n".join(lines)
 
 
@@ -100,7 +115,7 @@ def main() -> None:
         "--workload", choices=[n for n, w in WORKLOADS.items() if not w.burn_in], default="homeostasis-256"
     )
     parser.add_argument("--backend", choices=("host", "numpy", "cuda"), default="host")
-    parser.add_argument("--repeats", type=int, default=3, help="default 3")
+    parser.add_argument("--turns", type=int, default=9, help="default 9")
     parser.add_argument("--quick", action="store_true", help="only the two smallest")
     arguments = parser.parse_args()
     backend, _ = choose(arguments.backend)
@@ -110,7 +125,7 @@ def main() -> None:
         "backend": backend.detail,
     }
     made["linearity"] = measure(
-        arguments.workload, SHAPES[:2] if arguments.quick else SHAPES, backend, max(arguments.repeats, 1)
+        arguments.workload, SHAPES[:2] if arguments.quick else SHAPES, backend, max(arguments.turns, 1)
     )
     print(table(made["linearity"]))
     path = RESULTS / f"{made['date'][:10]}-linearity-{arguments.workload}.json"

@@ -118,14 +118,16 @@ KERNEL(commit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
                int64_t* n_leavers, int64_t* leaver_site, uint32_t* leaver_words) {
     const Fates fates = {flags, stages, renew, fate_next, fate_share};
     const Mutations mutations = {mutation_start, mutation_chance, mutation_gain};
+    bool idle = false;  // whether none acts in the block before: then the next has few or none
     FOR_EACH_BLOCK_IN_PART_WHERE(, action[l], seen != 0u, , uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b,
                                  width, n, first, ny, nx) {
         uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
         fetch(action + b.l + 2 * b.above + AHEAD, width);  // rivals for a site in the plane above
-        fetch_above(b, hot, width);
-        fetch_above(b, cold, width);
+        if (!idle) fetch_above(b, hot, width);
+        if (!idle) fetch_above(b, cold, width);
         const int found = list_filled(action + b.l, width, list);
+        idle = found == 0;
         const bool here = b.l >= begin && b.l < end;
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], ny, nx);

@@ -15,6 +15,8 @@
 #define BLOCK 1
 #define ROOM 1
 #define LANES 1
+#define WORDS 1
+#define LISTED 64
 #define UNROLL_10 _Pragma("unroll")
 #define PREFETCH(address) (void)(address)
 #define AHEAD 0

@@ -102,6 +102,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
              const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
              uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
+    const bool far = ny * nx >= 1 << 16;  // sites of a plane: more than the caches hold until the next one
+    bool idle = false;                    // whether the block before has no candidate: then the next has few or none
     FOR_EACH_BLOCK_IN_PART_WHERE(
         gates.share(seed, global_site(l, shift, total), step, word + DRAW_GATE), (Glimpse{hot[l], touched[l]}),
         seen.hot != 0u && gates.at(seed, global_site(l, shift, total), step, word + DRAW_GATE) <=
@@ -115,13 +117,19 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
         for (int j = 0; j < width; ++j) action[b.l + j] = EVENT_NONE;
         fetch(touched + b.l + AHEAD, width);
         // what a candidate will need when the draws are done
-        fetch(cold + b.l + AHEAD, width);
+        if (!idle) fetch(cold + b.l + AHEAD, width);
         fetch_above(b, hot, width);
-        fetch_above(b, tissue, width);
-        fetch_above(b, engaged, width);
+        if (!idle) fetch_above(b, tissue, width);
+        if (!idle) fetch_above(b, engaged, width);
+        if (far) {  // what was fetched a plane ago
+            fetch(distance + b.l + AHEAD, width);
+            fetch(tissue + b.l + AHEAD, width);
+            fetch(hot + b.l + AHEAD, width);
+        }
         const uint8_t* gate = gates.of(seed, site, step, word + DRAW_GATE, width);
         int found = list_gated(hot + b.l, touched + b.l, gate, uint8_t(highest >> 24), width, list);
         found = keep_gated(found, gate, hot + b.l, touched + b.l, ceiling, list);
+        idle = found == 0;
         philox_listed(seed, site, step, word, list, found, r);
         for (int i = 0; i < found; ++i) {
             const Place p = lane(b, list[i], ny, nx);

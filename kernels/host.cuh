@@ -11,7 +11,9 @@
 #define BLOCK 256
 #define ROOM (BLOCK + 64)
 #define LANES 8
-#define GROUPS 24  // a block touches at most BLOCK / GATE + 1; whole groups of LANES
+#define WORDS 64    // of 64 sites, a bit each: a stretch whose sites are listed together,
+#define LISTED 256  // unless they are more
+#define GROUPS 24   // a block touches at most BLOCK / GATE + 1; whole groups of LANES
 #define UNROLL_10 _Pragma("GCC unroll 10")
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define PREFETCH(address) __builtin_prefetch(address)

@@ -13,15 +13,28 @@ DEVICE uint32_t nth_bit(uint32_t bits, uint32_t k) { return lowest_bit(_pdep_u32
 // Bit j for each j below the width, at most 64.
 DEVICE uint64_t lanes_of(int width) { return width >= 64 ? ~uint64_t(0) : (uint64_t(1) << width) - 1u; }
 
+// The numbers of the bits of a word.
+alignas(64) static const uint8_t numbers_[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                                 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                                 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                                 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+
 // Append `start` + the numbers of the set bits; what the list holds beyond them is overwritten.
 DEVICE int append(uint64_t set, int start, uint8_t* list, int found) {
-    alignas(64) static const uint8_t numbers[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-                                                    32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
-                                                    48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
-    const __m512i numbered = _mm512_add_epi8(_mm512_load_si512(numbers), _mm512_set1_epi8(char(start)));
+    const __m512i numbered = _mm512_add_epi8(_mm512_load_si512(numbers_), _mm512_set1_epi8(char(start)));
     _mm512_storeu_si512(list + found, _mm512_maskz_compress_epi8(set, numbered));
     return found + __builtin_popcountll(set);
+}
+
+DEVICE int append(uint64_t set, int start, uint16_t* list, int found) {
+    for (int half = 0; half < 64; half += 32) {
+        const __mmask32 own = __mmask32(set >> half);
+        const __m512i plain = _mm512_cvtepu8_epi16(_mm256_load_si256((const __m256i*)(numbers_ + half)));
+        const __m512i numbered = _mm512_add_epi16(plain, _mm512_set1_epi16(int16_t(start)));
+        _mm512_storeu_si512(list + found, _mm512_maskz_compress_epi16(own, numbered));
+        found += __builtin_popcount(own);
+    }
+    return found;
 }
 
 // Put 16 bytes into a quarter of 64.
@@ -42,6 +55,11 @@ DEVICE uint64_t filled_bits(const uint32_t* words, uint64_t lanes) {
         set |= uint64_t(_mm512_test_epi32_mask(values, values)) << j;
     }
     return set;
+}
+
+// Bit j for each of up to 64 bytes of which a bit of the mask is set.
+DEVICE uint64_t masked_bits(const uint8_t* bytes, uint8_t mask, int width) {
+    return _mm512_test_epi8_mask(_mm512_maskz_loadu_epi8(lanes_of(width), bytes), _mm512_set1_epi8(char(mask)));
 }
 
 DEVICE int list_filled(const uint8_t* bytes, int width, uint8_t* list) {
@@ -74,15 +92,22 @@ DEVICE int list_gated(const uint32_t* words, const uint8_t* touched, const uint8
     return found;
 }
 
+DEVICE __m512i eight_of(const uint8_t* numbers) {
+    return _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)numbers));
+}
+DEVICE __m512i eight_of(const uint16_t* numbers) {
+    return _mm512_cvtepu16_epi64(_mm_loadu_si128((const __m128i*)numbers));
+}
+
 // Words of 64 bits whose upper halves do not matter: the multiplication ignores them. Not inlined, or the keys of all
 // rounds would be made before the loops around it and kept in memory.
-APART void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const uint8_t* list, int n,
-                         uint32_t out[4][BLOCK]) {
+template <typename Number, int ROOM_OF_EACH>
+APART void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const Number* list, int n,
+                         uint32_t (*out)[ROOM_OF_EACH]) {
     const __m512i m0 = _mm512_set1_epi64(0xD2511F53u), m1 = _mm512_set1_epi64(0xCD9E8D57u);
     const __m512i w0 = _mm512_set1_epi64(0x9E3779B9u), w1 = _mm512_set1_epi64(0xBB67AE85u);
     for (int j = 0; j < n; j += 8) {
-        const __m512i at = _mm512_add_epi64(_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)(list + j))),
-                                            _mm512_set1_epi64(int64_t(site)));
+        const __m512i at = _mm512_add_epi64(eight_of(list + j), _mm512_set1_epi64(int64_t(site)));
         __m512i c0 = at, c1 = _mm512_srli_epi64(at, 32), c2 = _mm512_set1_epi64(step), c3 = _mm512_set1_epi64(word);
         __m512i k0 = _mm512_set1_epi64(int64_t(seed)), k1 = _mm512_set1_epi64(int64_t(seed >> 32));
         UNROLL_10 for (int round = 0; round < 10; ++round) {
@@ -115,6 +140,21 @@ DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint
 }
 
 #else
+
+// Bit j for each of up to 64 bytes of which a bit of the mask is set.
+DEVICE uint64_t masked_bits(const uint8_t* bytes, uint8_t mask, int width) {
+    uint64_t set = 0;
+    for (int j = 0; j < width; ++j) set |= uint64_t((bytes[j] & mask) != 0u) << j;
+    return set;
+}
+
+// Append `start` + the numbers of the set bits.
+DEVICE int append(uint64_t set, int start, uint16_t* list, int found) {
+    for (int half = 0; half < 64; half += 32)
+        for (uint32_t left = uint32_t(set >> half); left != 0u; left &= left - 1u)
+            list[found++] = uint16_t(start + half + int(lowest_bit(left)));
+    return found;
+}
 
 // Words of a table by kind of cell.
 DEVICE void of_kinds(const uint32_t* table, const uint32_t* hot, int width, uint32_t* words) {
@@ -160,10 +200,11 @@ DEVICE int list_gated(const uint32_t* words, const uint8_t* touched, const uint8
 }
 
 // The random words of several sites of a block (philox.cuh), out[k][j] for site number j of the list; site = global
-// site of the block. Groups of LANES become vectors; what lies beyond the end of the list is drawn too and means
-// nothing.
-DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const uint8_t* list, int n,
-                          uint32_t out[4][BLOCK]) {
+// site of the first of the block. Groups of LANES become vectors; what lies beyond the end of the list is drawn too and
+// means nothing.
+template <typename Number, int ROOM_OF_EACH>
+DEVICE void philox_listed(uint64_t seed, uint64_t site, uint32_t step, uint32_t word, const Number* list, int n,
+                          uint32_t (*out)[ROOM_OF_EACH]) {
     uint32_t lanes[LANES];
     for (int start = 0; start < n; start += LANES) {
         for (int j = 0; j < LANES; ++j) lanes[j] = list[start + j];

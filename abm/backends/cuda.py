@@ -39,6 +39,7 @@ class CudaBackend:
 
     name = "cuda"
     rings = False  # the kernels can, as emulated; no device has run it yet
+    musters = False  # likewise
 
     def __init__(self, folder: Path | None = None) -> None:
         """Compile the kernels of ``folder`` (default: the shipped ones); CuPy caches the result on disk.

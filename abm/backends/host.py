@@ -56,6 +56,7 @@ class HostBackend(NumpyArrays):
 
     name = "host"
     rings = True
+    musters = True
 
     def __init__(self, folder: Path | None = None, extra_flags: Sequence[str] = ()) -> None:
         """Load the library from the cache, or compile it.

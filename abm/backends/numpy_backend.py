@@ -90,6 +90,7 @@ class NumpyBackend(NumpyArrays):
 
     name = "numpy"
     rings = False  # with some planes at a time what is at the other end is not there
+    musters = False  # packing bits takes longer than what it saves
     detail = "NumPy, one thread"
 
     def __init__(self, folder: Path | None = None, package: str = "abm.reference") -> None:

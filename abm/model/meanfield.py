@@ -43,14 +43,24 @@ class Homeostasis:
         return fsum(self.pool.ravel().tolist())
 
 
-def homeostasis(rules: Rules, commit_share: float, open_share: float = 1.0) -> Homeostasis:
+def homeostasis(
+    rules: Rules,
+    commit_share: float,
+    open_share: NDArray[np.float64] | None = None,
+    leaving: NDArray[np.float64] | None = None,
+) -> Homeostasis:
     """Solve the chain of kinds from the HSC downwards.
 
     Args:
         rules: rule tables.
         commit_share: share of surplus HSC daughters that commit (the others are lost in the blood).
-        open_share: share of divisions that find an open neighbour; crowding slows, it does not lose cells.
+        open_share: share of divisions that find an open neighbour, by kind, shape (64,); crowding slows, it does not
+            lose cells. ``None``: all do.
+        leaving: mean answer of EGRESS to the distance from a sinusoid, likewise. ``None``: all lie next to one.
     """
+    rates = rules.base[1::2].copy()
+    rates[:, Behaviour.DIVIDE] *= 1.0 if open_share is None else open_share
+    rates[:, Behaviour.EGRESS] *= 1.0 if leaving is None else leaving
     pool = np.zeros((N_KINDS, MAX_STAGES))
     exits, cycling = np.zeros(N_KINDS), np.zeros(N_KINDS)
     influx = dict.fromkeys(rules.kinds, 0.0)
@@ -61,8 +71,7 @@ def homeostasis(rules: Rules, commit_share: float, open_share: float = 1.0) -> H
     for following, share in rules.fates[Kind.HSC]:
         influx[following] += division * cycling[Kind.HSC] * commit_share * share
     for kind in _downstream(rules):
-        row = rules.base[kind * 2 + 1].copy()
-        row[Behaviour.DIVIDE] *= open_share
+        row = rates[kind]
         out, pool[kind] = _pass_through(rules.kinds[kind].stages, influx[kind], row, kind in rules.fates)
         cycling[kind] = float(row[Behaviour.DIVIDE] > 0)
         exits[kind] = row[Behaviour.EGRESS] * fsum(pool[kind].tolist())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,11 +28,14 @@ from abm.cells import (
 )
 from abm.model.editing import Product
 from abm.model.heredity import Subclone
+from abm.model.rules import Rules
 from abm.philox import philox, philox_scalar
 from abm.streams import Stream
 
 #: Kinds whose leavers stay in the blood with their identity and may come back.
 STEM_KINDS = (Kind.HSC, Kind.LSC)
+#: Lineages whose share of divisions that find room is told apart, as kin of cells that divide fast crowd each other.
+OPEN_LINEAGES = ("stem", "progenitor", "neutrophil", "eosinophil", "monocyte", "erythroid", "megakaryocyte", "b_cell")
 #: What traffic.csv must hold: unit by name.
 TRAFFIC_UNITS = {
     "hsc_trials": "1/h",
@@ -49,7 +52,7 @@ TRAFFIC_UNITS = {
     "marrow_cells": "cells",
     "active_hsc": "cells",
     "open_share": "fraction",
-}
+} | {f"open_share_{lineage}": "fraction" for lineage in OPEN_LINEAGES}
 _WORDS = 1 << 32
 #: Draw of ``Stream.HARVEST`` that decides which of a patient's own cells are what a share of them is.
 OWN_VARIANTS = 8
@@ -263,3 +266,11 @@ def arrivals_by_slot(hot: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return how many cells of each kind and origin settled, int64 (64, 4)."""
     counts = np.bincount(hot & _SLOT_MASK, minlength=N_ORIGINS * N_KINDS)
     return np.ascontiguousarray(counts.reshape(N_ORIGINS, N_KINDS).T, np.int64)
+
+
+def open_shares(rules: Rules, values: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return the share of divisions that find room in a healthy marrow, by kind, shape (64,)."""
+    shares = np.full(N_KINDS, values["open_share"])
+    for lineage in OPEN_LINEAGES:
+        shares[rules.lineage(lineage)] = values[f"open_share_{lineage}"]
+    return shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,9 @@ class Guarded(Phases):
             whole = backend.to_device(host)
             self.guards[name] = whole
             self.arrays[name] = whole[GUARD : GUARD + n].reshape(array.shape)
+        bits = self.mustered["bidders"]
+        self.guards["bidders"] = whole = backend.to_device(np.full(bits.size + 2 * GUARD, 0xA5, np.uint64))
+        self.mustered["bidders"] = whole[GUARD : GUARD + bits.size].reshape(bits.shape)
         self.set_constants(state.tables)
 
     def launch(self, *stages: Stage, **scalars: int) -> None:
@@ -112,6 +116,13 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     look("bid", "action", "priority")
     p.launch(Stage("hop", 1, p.bounds))
     look("hop", "mot_hot", "mot_cold")
+    p.launch(*p._muster())
+    look("muster", "action")
+    bid, hop = p._mustered(1)
+    p.launch(bid, step=step)
+    seen["bidders"] = np.array(backend.to_host(p.mustered["bidders"]))
+    p.launch(hop, step=step)
+    look("walk", "action", "mot_hot", "mot_cold")
     return seen, p.intact()
 
 
@@ -147,6 +158,34 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any, form: Callable[[State]
     for name in ("res/events", "mot/events", "counts", "seen"):
         assert whole[name].any()
         np.testing.assert_array_equal(whole[name], sum(p[name] for p in parts))
+
+
+def walked(backend: Any, state: State, seed: int, *, mustered: bool) -> tuple[list[np.ndarray], bool]:
+    """Return the motile layer after some sub-steps among lymphocytes of which some are engaged."""
+    p = Guarded(backend, state, seed)
+    p.exchange("tissue")
+    p.exchange("res_hot", motile_depth=HALO)
+    p.contacts(2, counted=True)
+    for substep in range(4):
+        (p.mustered_substep if mustered else p.motile_substep)(2, substep)
+    return [p.owned(name) for name in ("mot_hot", "mot_cold", "engaged")], p.intact()
+
+
+@pytest.mark.parametrize("filling", [0.1, 0.6, 0.95])
+@pytest.mark.parametrize("form", ["halo", "ring", "closed"])
+def test_the_walk_is_the_same_with_and_without_a_muster(backend: Any, form: str, filling: float) -> None:
+    state = random_state((9, 7, 11), 4, filling, RULES, 0, 1)
+    if form == "closed":
+        state = replace(state, domain=replace(state.domain, closed=True))
+    state = ring(state) if form == "ring" else state
+    expected, intact = walked(NumpyBackend(), state, 5, mustered=False)
+    assert intact
+    assert expected[2].any()
+    assert (expected[0] != state.arrays["mot_hot"][HALO:-HALO]).any()
+    found, intact = walked(backend, state, 5, mustered=True)
+    assert intact
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def run_list(backend: Any, state: State) -> tuple[list[np.ndarray], bool]:

@@ -16,7 +16,7 @@ from abm import cli
 from abm.backends.numpy_backend import NumpyBackend
 from abm.bench import measure, results, session
 from abm.errors import ConfigError
-from benchmarks import merge, render, same_state, versus
+from benchmarks import linearity, merge, render, same_state, versus
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "gpu": None, "omp_num_threads": None, "load_at_start": 0.1}
@@ -297,3 +297,20 @@ def test_the_gpu_script_says_what_it_would_do(tmp_path: Path) -> None:
 def test_the_gpu_script_refuses_nonsense(arguments: list[str], environment: dict[str, str], expected: str) -> None:
     done = gpu_script(*arguments, **environment)
     assert (done.returncode, done.stderr) == (2, f"{expected}\n")
+
+
+def test_shapes_are_compared_turn_by_turn() -> None:
+    """A machine that is slow in some turns does not decide which shape is dear."""
+    small, large = (8, 8, 8), (16, 16, 16)
+    rows = linearity.compare({small: [1.0, 1.0, 4.0, 4.0, 4.0], large: [1.5, 1.2, 4.8, 4.8, 4.8]})
+    assert [row["over_cheapest"] for row in rows] == [0.0, 0.2]
+    assert [row["ns_per_site_update"] for row in rows] == [4.0, 4.8]
+    assert "| 16 x 16 x 16 | 4.8 | 1.2 - 4.8 | +20% |" in linearity.table(rows)
+
+
+def test_shapes_take_turns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(linearity, "SITES", 2 * linearity.STEPS * 16**3)
+    rows = linearity.measure("homeostasis-256", [(16, 16, 16), (16, 16, 24)], NumpyBackend(), 2)
+    assert "started: 2 x 16 x 16 x 16" in capsys.readouterr().err
+    assert [row["shape"] for row in rows] == [[16, 16, 16], [16, 16, 24]]
+    assert all(len(row["turns"]) == 2 and min(row["turns"]) > 0.0 for row in rows)

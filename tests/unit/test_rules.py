@@ -201,9 +201,16 @@ def test_homeostasis_conserves_flux() -> None:
     loss = row[Behaviour.DIVIDE] * (1 - 2 * row[Behaviour.RENEW])
     assert pool[0] * loss == pytest.approx(influx)
     assert pool[1] * loss == pytest.approx(pool[0] * gain)
-    slow = homeostasis(rules, 0.6, 0.5)
-    np.testing.assert_allclose(slow.exits[Kind.NEUTROPHIL], state.exits[Kind.NEUTROPHIL])
-    assert slow.pool[Kind.MYELOCYTE].sum() == pytest.approx(2 * state.pool[Kind.MYELOCYTE].sum())
+
+
+def test_crowding_and_distance_keep_cells_longer() -> None:
+    rules, half = Rules.load(FOLDER / "human"), np.full(64, 0.5)
+    state, crowded = homeostasis(rules, 0.6), homeostasis(rules, 0.6, open_share=half)
+    stay, slow = (x.pool[Kind.EOSINOPHIL_MYELOCYTE].sum() / x.exits[Kind.EOSINOPHIL] for x in (state, crowded))
+    assert slow == pytest.approx(2 * stay)
+    far = homeostasis(rules, 0.6, leaving=half)
+    assert far.pool[Kind.RETICULOCYTE].sum() == pytest.approx(2 * state.pool[Kind.RETICULOCYTE].sum())
+    assert far.exits[Kind.RETICULOCYTE] == pytest.approx(state.exits[Kind.RETICULOCYTE])
 
 
 @pytest.mark.parametrize(
