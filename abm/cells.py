@@ -61,6 +61,7 @@ class Kind(IntEnum):
     CD4_MEMORY = 45
     TREG = 46
     NK = 47
+    MACROPHAGE = 48  # from blood monocytes, with a receptor that a gene has added
 
 
 FIRST_MOTILE = 40

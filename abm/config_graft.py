@@ -103,6 +103,10 @@ class Edit(Table):
             "", "receptor class that the transgene gives to the progeny: a name in the rule table transgenes.csv"
         ),
     ] = ""
+    lineage: Annotated[
+        Literal["lymphoid", "myeloid", "all"],
+        parameter("", "progeny in which the promoter of the receptor works: lymphoid, myeloid or all"),
+    ] = "lymphoid"
     switch: Annotated[bool, parameter("", "whether the transgene holds a safety switch")] = False
 
     @field_validator("locus")

@@ -192,11 +192,11 @@ def _blood(course: Course) -> dict[str, Value]:
     supported = transfusion_supported(course)
     anc = recovery(course, "anc", ANC_RECOVERED)
     platelets = recovery(course, "platelets", PLATELETS_RECOVERED, supported)
-    found: dict[str, Value] = {}
+    stable = recovery(course, "platelets", PLATELETS_STABLE, supported)
+    found: dict[str, Value] = {"platelet_50_recovery": stable.status, "platelet_50_day": stable.day}
     for name, result in (("anc", anc), ("platelet", platelets)):
         found |= {f"{name}_recovery": result.status, f"{name}_recovery_day": result.day}
         found |= {f"{name}_nadir": result.nadir, f"{name}_nadir_day": result.nadir_day}
-    found["platelet_50_day"] = recovery(course, "platelets", PLATELETS_STABLE, supported).day
     found["neutropenia_days"] = _neutropenia_days(course)
     for name in ("platelet_transfusions", "red_cell_transfusions"):
         found[name] = round(float(course.body[name][-1])) if name in course.body else None

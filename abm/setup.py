@@ -20,6 +20,7 @@ from abm.cells import (
     Behaviour,
     Cycle,
     Kind,
+    Specificity,
     Tissue,
 )
 from abm.comm import SerialComm
@@ -337,18 +338,26 @@ def _followed(model: Model, marrow_cells: float, cells_per_agent: float) -> Stem
 
 def make_watch(model: Model) -> Watch:
     """Return the receptor classes that the schedule brings, which kinds show what they see, and antigens of drugs."""
-    given = {dose.receptor for doses in model.schedule for dose in doses if dose.receptor}
+    doses = [dose for doses in model.schedule for dose in doses]
+    edits = {dose.origin: dose.edit for dose in doses if dose.edit is not None and dose.edit.receptor}
+    engulf = {Specificity[edit.receptor] for edit in edits.values() if edit.lineage != "lymphoid"}
+    given = engulf | {dose.receptor for dose in doses if dose.receptor}
     classes = tuple(receptor for receptor in ENGINEERED if receptor in given)
     recognition, donor = model.rules.recognition, model.tables.donors[model.config.patient.donor_type]
     masks = recognition.masks(model.rules.kinds, donor.shares_antigens)[0].reshape(N_ORIGINS, N_KINDS).T
     shown = [masks & recognition.receptors[receptor] != 0 for receptor in classes]
-    names = {dose.name for doses in model.schedule for dose in doses if dose.kind in ("antibody", "infusion")}
+    names = {dose.name for dose in doses if dose.kind in ("antibody", "infusion")}
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
-    hidden = leukaemia.hidden(recognition, classes, subclones(model))
-    lacks = {dose.receptor: dose.lacks for doses in model.schedule for dose in doses if dose.receptor}
+    lost, unseen = leukaemia.hidden(recognition, classes, subclones(model))
+    spared = 0
+    if model.config.patient.residual_leukaemia and not classes:
+        taken = {dose.name for dose in doses if dose.kind == "drug"}
+        spared, unseen = leukaemia.spared(model.rules.heredity.variants, taken, subclones(model))
+    lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
-    return Watch(classes, np.array(shown) if classes else None, antigens, *hidden, others)
+    promoters = {origin: edit.lineage for origin, edit in edits.items()}
+    return Watch(classes, np.array(shown) if classes else None, antigens, lost, unseen, others, promoters, spared)
 
 
 def enrichment(scale: Scale) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, observe, phases, setup
-from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
+from abm.cells import MARKS, N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
@@ -164,9 +164,10 @@ class Simulation:
             self.circulation.add(*reading.leavers())
         self.ledger.enter(self.last[Count.POPULATION], arrived, self.homing.resting, counts, t)
         seen = reading.seen() if watched else None
-        self._advance_body(t, counts, doses, seen)  # acts from t + 1 on
+        spared = self._spared()
+        self._advance_body(t, counts, doses, seen, spared)  # acts from t + 1 on
         self._give_stem_cells(doses, t)
-        self._show_residue(t, counts, seen)
+        self._show_residue(t, counts, seen, spared)
         self._give_labels(doses, t, rates)
         self.circulation.clear(t, self.config.step_h, drugs, directed)
         self.last = counts
@@ -194,14 +195,26 @@ class Simulation:
 
     # -- blood and marrow
 
+    def _spared(self) -> int:
+        """Return the leukaemic stem cells of the variant that is followed below one agent."""
+        variant = self.body.watch.spared
+        if not variant or self.body.escaped is None:
+            return 0
+        return int(self.lattice.marks()[MARKS["variant"][0] + variant - 1, Kind.LSC].sum())
+
     def _advance_body(
-        self, step: int, counts: NDArray[np.int64], doses: tuple[Dose, ...], seen: NDArray[np.int64] | None
+        self,
+        step: int,
+        counts: NDArray[np.int64],
+        doses: tuple[Dose, ...],
+        seen: NDArray[np.int64] | None,
+        spared: int,
     ) -> None:
         """Advance the body on rank 0 and tell all others."""
         if self.comm.rank == 0:
             may_die = self.config.patient.may_die
             draw = philox_scalar(self.config.seed, 0, step, Stream.DEATH * 256)[0] if may_die else None
-            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw, seen)
+            self.body.advance(self.config.step_h, self.config.day(step + 1), counts, doses, draw, seen, spared)
         if self.comm.size > 1:
             self.body.unpack(self.comm.share(self.body.pack()))
 
@@ -237,17 +250,19 @@ class Simulation:
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)
                 self.circulation.edit(product, before)
 
-    def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None) -> None:
+    def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None, spared: int) -> None:
         """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
-        body, lost, blood = self.body, self.body.watch.lost, self.circulation
-        hidden = escape.agents(body, counts[Count.POPULATION], seen) + (blood.number(Kind.LSC, lost) if lost else 0)
+        body, lost, variant, blood = self.body, self.body.watch.lost, self.body.watch.spared, self.circulation
+        hidden = spared if variant else escape.agents(body, counts[Count.POPULATION], seen)
+        if lost or variant:
+            hidden += blood.number(Kind.LSC, lost, variant or None)
         there = int(counts[Count.POPULATION, Kind.LSC].sum()) + blood.number(Kind.LSC)
-        for index, (residue, agents, loss) in enumerate(
-            ((body.residue, there - hidden, 0), (body.escaped, hidden, lost))
+        for index, (residue, agents, loss, kind) in enumerate(
+            ((body.residue, there - hidden, 0, 0), (body.escaped, hidden, lost, variant))
         ):
             if residue is not None:
                 missing = int(residue.agents) - agents
-                blood.infuse({Kind.LSC: float(max(missing, 0))}, Origin.HOST, step, index, loss)
+                blood.infuse({Kind.LSC: float(max(missing, 0))}, Origin.HOST, step, index, loss, kind)
 
     def _throw_switches(self, doses: tuple[Dose, ...], step: int) -> None:
         """Let cells die at once that carry a safety switch; those of the body die at the end of the step."""

@@ -16,7 +16,7 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
     rows = [
         ("Neutrophils >= 0.5e9/L", _recovery_text(found, "anc", 2)),
         ("Platelets >= 20e9/L, untransfused", _recovery_text(found, "platelet", 0)),
-        ("Platelets >= 50e9/L, untransfused", _day(found["platelet_50_day"])),
+        ("Platelets >= 50e9/L, untransfused", _recovered(found["platelet_50_recovery"], found["platelet_50_day"])),
         ("Days of neutropenia < 0.5e9/L", _text(found["neutropenia_days"])),
         ("Platelet / red-cell transfusions", transfusions),
         *_death_rows(found),
@@ -49,11 +49,15 @@ def mrd_text(found: Mapping[str, Value], moment: str) -> str:
     return f"{blasts:.3g} %" + ("" if level > -1 else f" (10^{level:.1f}), flow: {found[f'mrd_flow_{moment}']}")
 
 
+def _recovered(status: Value, day: Value) -> str:
+    return _day(day) if status == "recovered" else _text(status)
+
+
 def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:
-    status, nadir = found[f"{name}_recovery"], found[f"{name}_nadir"]
+    nadir = found[f"{name}_nadir"]
     if not isinstance(nadir, float):
         return "-"
-    first = _day(found[f"{name}_recovery_day"]) if status == "recovered" else status
+    first = _recovered(found[f"{name}_recovery"], found[f"{name}_recovery_day"])
     depth = f"{nadir:.{decimals}f}" if nadir >= 10.0**-decimals else f"< {10.0**-decimals:g}"
     return f"{first} (nadir {depth}e9/L on {_day(found[f'{name}_nadir_day'])})"
 

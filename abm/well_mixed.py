@@ -235,10 +235,10 @@ class WellMixed:
 
     def _strike(self, step_h: float) -> None:
         """Let marrow cells that engineered T cells see die as fast as those outside it."""
-        shown, engineered, seen = self.body.watch.shown, self.body.engineered, self._seen()
-        if seen is None or shown is None or not engineered.present:
+        shown, seen = self.body.watch.shown, self._seen()
+        if seen is None or shown is None or not self.body.armed:
             return
-        hazard = engineered.hazard(targets.meet(self.body, seen, self.last[Count.POPULATION])[1])
+        hazard = targets.hazards(self.body, targets.meet(self.body, seen, self.last[Count.POPULATION])[1])
         rate = sum(hazard[ENGINEERED.index(c)] * sees for c, sees in zip(self.body.watch.classes, shown, strict=True))
         survival = np.exp(-np.asarray(rate).T * (step_h / HOURS_PER_DAY))
         self.pool *= survival[..., np.newaxis]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import LOSS_ANTIGENS, Antigen, Behaviour, Flag, Kind, Specificity
+from abm.cells import GAIN_VARIANT, LOSS_ANTIGENS, N_VARIANTS, Antigen, Behaviour, Flag, Kind, Specificity
 from abm.config_events import Antibody
 from abm.exactmath import LN2
 from abm.model.body.residue import StemCells
-from abm.model.heredity import Subclone
+from abm.model.heredity import Subclone, Variants
 from abm.model.recognition import Recognition
 from abm.model.rules import Rules
 
@@ -127,3 +127,23 @@ def hidden(
         share *= 1.0 if bits & bit else min(found[bit], 1.0)
         bits |= bit
     return bits, share if bits else 0.0
+
+
+def spared(variants: Variants, drugs: Set[str], subclones: Sequence[Subclone]) -> tuple[int, float]:
+    """Return the variant of leukaemic stem cells that a run's drugs spare, and its share at the start.
+
+    Of several the commonest; (0, 0.0) if no drug of these acts less on any that is there at the start.
+    """
+    found = {
+        subclone.gain >> GAIN_VARIANT & (N_VARIANTS - 1): subclone.share
+        for subclone in subclones
+        if subclone.kind is Kind.LSC
+    }
+    less = [
+        (share, variant)
+        for variant, share in found.items()
+        if variant
+        and any(variants.drugs[drug][variant, Kind.LSC].min() < 1.0 for drug in variants.drugs.keys() & drugs)
+    ]
+    share, variant = max(less, default=(0.0, 0))
+    return variant, share

@@ -100,7 +100,9 @@ class Circulation:
         """Let cells enter the blood."""
         self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold])
 
-    def infuse(self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0, loss: int = 0) -> int:
+    def infuse(
+        self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0, loss: int = 0, variant: int = 0
+    ) -> int:
         """Put a graft into the blood; expected numbers are rounded at random. Returns the number of agents.
 
         Args:
@@ -109,6 +111,7 @@ class Circulation:
             step: number of the step.
             index: number of the graft among those of this step.
             loss: loss bits that the cells carry.
+            variant: which variant they are.
         """
         before = self.hot.size
         for kind, expected in sorted(agents.items()):
@@ -121,14 +124,17 @@ class Circulation:
             cycle = Cycle.QUIESCENT if kind is Kind.HSC else Cycle.CYCLING
             self.add(
                 np.full(n, pack_hot(kind=kind, origin=origin, cycle=cycle, loss=loss), np.uint32),
-                (clones >> np.uint32(16)) << _CLONE_SHIFT,
+                ((clones >> np.uint32(16)) << _CLONE_SHIFT) | (np.uint32(variant) << _RESIST_SHIFT),
             )
         return self.hot.size - before
 
-    def number(self, kind: Kind, loss: int = 0) -> int:
-        """Return how many cells of a kind circulate, of those that carry these loss bits."""
+    def number(self, kind: Kind, loss: int = 0, variant: int | None = None) -> int:
+        """Return how many cells of a kind circulate, of those that carry these loss bits and are of a variant."""
         carried = np.uint32(loss) << _LOSS_SHIFT
-        return int((self.hot & (_KIND_MASK | carried) == np.uint32(kind) | carried).sum())
+        chosen = self.hot & (_KIND_MASK | carried) == np.uint32(kind) | carried
+        if variant is not None:
+            chosen &= self.cold >> _RESIST_SHIFT == variant
+        return int(chosen.sum())
 
     def vary(self, subclones: Sequence[Subclone], first: int, step: int, index: int) -> None:
         """Let a graft's cells, from the one with number ``first`` on, be what a share of the patient's own are.

@@ -49,7 +49,7 @@ def platelets_held_day(run: Run) -> Made:
 @observable(DAY)
 def platelet_50_day(run: Run) -> Made:
     """First of 3 successive days with untransfused platelets >= 50e9/L."""
-    return _recovery(run, "platelet_50_day", "platelet_recovery")
+    return _recovery(run, "platelet_50_day", "platelet_50_recovery")
 
 
 @observable("1")

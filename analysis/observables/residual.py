@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from abm import endpoints as ends
 
 from ..read import Run, in_unit
-from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, percent
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, percent, smooth
 
 
 class Assay(NamedTuple):
@@ -174,6 +174,8 @@ REMISSION_BLASTS = 5.0  #: percent of nucleated marrow cells
 REMISSION_COUNTS = {"anc": 1.0, "platelets": 100.0}  #: 1e9/L (ELN response criteria, Dohner, Blood 2017)
 RESPONSE_DAYS = 6 * MONTH  #: from the first dose, in which the best response is sought
 VISIT = 28.0  #: days between looks at marrow and counts: trials have them at the end of every course
+#: Days over which counts are averaged: those of a patch with few progenitors scatter by half from week to week.
+STEADY = 28.0
 
 
 def _remissions(run: Run) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
@@ -186,7 +188,8 @@ def _remissions(run: Run) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
     visits = np.searchsorted(day, np.arange(VISIT, RESPONSE_DAYS, VISIT))
     visits = visits[visits < day.size]  # a patient who has died comes no more
     few = 100.0 * share[visits] < REMISSION_BLASTS
-    back = [in_unit(run.body[name], COUNT)[visits] >= least for name, least in REMISSION_COUNTS.items()]
+    counts = {name: smooth(day, in_unit(run.body[name], COUNT), STEADY) for name in REMISSION_COUNTS}
+    back = [counts[name][visits] >= least for name, least in REMISSION_COUNTS.items()]
     return few, few & np.logical_and.reduce(back)
 
 

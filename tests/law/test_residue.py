@@ -93,3 +93,29 @@ def test_what_escapes_comes_to_the_patch_without_the_antigen() -> None:
         circulating = sim.circulation.hot[(sim.circulation.hot & np.uint32(63)) == Kind.LSC]
         came += int(((circulating & lost) != 0).sum())
     assert came > 0
+
+
+# ------------------------------------------------------------------------------- escape from a drug
+
+SPARED = PATIENT | {"disease": "aml_flt3", "blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
+DRUG = {"day": -1.9, "action": "chemo", "drug": "gilteritinib", "dose_mg": 480}
+
+
+def resistant() -> Config:
+    """Return a patient whose resistant leukaemia, a fiftieth at the start, grows within days under a drug."""
+    return tiny_config(patient=SPARED, events=[*EVENTS, DRUG])
+
+
+@pytest.fixture(scope="module")
+def spared() -> dict[int, str]:
+    """Hashes of the NumPy trajectory at some steps."""
+    return hashes(resistant(), NumpyBackend())
+
+
+def test_backends_agree_on_resistance(backend: Any, spared: dict[int, str]) -> None:
+    assert hashes(resistant(), backend) == spared
+
+
+@pytest.mark.parametrize("at", [7, 61])
+def test_restart_of_resistance(backend: Any, spared: dict[int, str], tmp_path: Path, at: int) -> None:
+    assert hash_after_restart(resistant(), backend, tmp_path, at) == spared[STEPS]

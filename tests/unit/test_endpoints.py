@@ -82,6 +82,17 @@ def test_transfused_platelets_are_a_nadir_although_never_below():
     assert (found["platelet_recovery"], found["platelet_recovery_day"]) == ("recovered", 17)
 
 
+@pytest.mark.parametrize(("nadir", "after", "status", "said"), [
+    (60.0, 60.0, "never below", "never below"), (35.0, 60.0, "recovered", "day +18"),
+    (35.0, 35.0, "not recovered", "not recovered"),
+])  # fmt: skip
+def test_platelets_that_never_fell_below_50_are_not_waited_for(nadir, after, status, said):
+    found = ends.endpoints(course(platelets=steps((-10, 150.0), (4, nadir), (18, after))))
+    assert found["platelet_50_recovery"] == status
+    assert found["platelet_50_day"] == (18 if status == "recovered" else None)
+    assert dict(summarise(found))["Platelets >= 50e9/L, untransfused"] == said
+
+
 def test_transfusions_before_the_run_do_not_count_as_support():
     found = ends.endpoints(
         course(platelets=steps((-10, 150.0), (4, 8.0), (11, 25.0)), platelet_transfusions=steps((-10, 3)))

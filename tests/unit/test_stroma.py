@@ -73,6 +73,20 @@ def test_half_of_it_is_nearly_enough_and_a_tenth_is_not() -> None:
     assert division(0.1, Kind.PROERYTHROBLAST) == division(1.0, Kind.PROERYTHROBLAST)
 
 
+def test_b_precursors_die_sooner_where_stroma_is_lost() -> None:
+    """Of those that would become B cells less than half do beside what conditioning leaves of it, later nearly all."""
+    rules, output = Rules.load(FOLDER / "human"), {}
+    for intact in (0.65, 0.95, 1.0):
+        rates = rules.rates(BODY_SIGNALS | {"stroma": intact}, np.zeros((64, 2)), 1.0).wild
+        through = 1.0
+        for kind in (Kind.PRO_B, Kind.PRE_B):
+            divide, die = (float(rates[2 * kind + 1, b]) for b in (Behaviour.DIVIDE, Behaviour.DIE))
+            through *= (divide / (divide + die)) ** rules.kinds[kind].stages
+        output[intact] = through
+    assert output[0.65] < 0.45 * output[1.0]
+    assert 0.8 * output[1.0] < output[0.95] < output[1.0]
+
+
 def test_it_is_state_of_the_patient() -> None:
     body, other = make_body(), make_body()
     body.stroma.injure(0.8)

@@ -20,6 +20,7 @@ from abm.model.body import (
     giving,
     hiv_course,
     immunity,
+    phagocytes,
     receptors,
     report,
     residue,
@@ -56,6 +57,7 @@ from abm.model.body.parameters import (
     StromaRules,
     section,
 )
+from abm.model.body.phagocytes import Phagocytes
 from abm.model.body.repertoire import CLASSES, OWN, Share, draw_classes
 from abm.model.body.report import OBSERVABLES
 from abm.model.body.stroma import Stroma
@@ -118,10 +120,11 @@ class Body:
         mortality_rules = section(MortalityRules, tables.values, weight)
         self.mortality = Mortality(mortality_rules, self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.stroma = Stroma(section(StromaRules, tables.values, weight), patient.stroma_tenderness)
+        self.watch = watch or Watch()
         self._start_immunity(patient, seed)
         self.residue, self.restricted = residue.start(self), restricted.start(self)
-        self.watch = watch or Watch()
         self.escaped = escape.start(self)
+        self.phagocytes = Phagocytes.of(self)
         self.turn = 0.0
         self.day = 0.0
         self.step_h = 0.0
@@ -136,7 +139,7 @@ class Body:
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
-        self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes)
+        self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes, self.watch.promoters)
         organ_rules = section(OrganRules, tables.values, weight)
         self.allo = Alloimmunity(organ_rules, self.donor, scale.cells_per_agent, patient.gvhd_susceptibility)
         self.chronic = ChronicDisease(section(ChronicRules, tables.values, weight), seed)
@@ -183,6 +186,7 @@ class Body:
         doses: Sequence[Dose],
         draw: int | None = None,
         seen: NDArray[np.int64] | None = None,
+        spared: int = 0,
     ) -> None:
         """Advance by one step of the lattice.
 
@@ -197,12 +201,13 @@ class Body:
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
             seen: residents that each watched receptor class sees, and that show each watched antigen, int64
                 (classes + antigens, 64, 4); ``None``: nobody looked.
+            spared: agents that are leukaemic stem cells of the watched variant.
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
-        escape.follow(self, counts[Count.POPULATION], seen, step_h)
+        escape.follow(self, counts[Count.POPULATION], seen, step_h, spared)
         self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
@@ -214,7 +219,8 @@ class Body:
         )
         immunity.take_back(self, counts)
         immunity.advance(self, exits, edited, counts[Count.POPULATION], step_h)
-        if seen is not None and self.engineered.present:
+        phagocytes.advance(self, step_h)
+        if seen is not None and self.armed:
             targets.encounter(self, seen, counts[Count.POPULATION], step_h)
         self.drugs.pass_step(step_h)
         engagement.advance(self, population, step_h, seen)
@@ -296,9 +302,14 @@ class Body:
         return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
 
     @property
+    def armed(self) -> bool:
+        """Whether the body holds cells with an added receptor whose targets are counted."""
+        return self.engineered.present or (self.phagocytes is not None and self.edited.present)
+
+    @property
     def looks(self) -> bool:
         """Whether it matters in the coming step who shows what is watched."""
-        cells = self.engineered.present or self.escaped is not None
+        cells = self.armed or (self.escaped is not None and not self.watch.spared)
         return cells or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:
@@ -313,7 +324,10 @@ class Body:
         shares = partial(receptors.shares, self, alloreactive=receptors.alloreactive(self))
         leaving = draw_classes(self.lymphocytes.depart(), shares, self._classes, int(self.turn))
         self.turn += 1.0
-        return [*leaving, *self.allo.depart(), *self.engineered.depart()]
+        found = [*leaving, *self.allo.depart(), *self.engineered.depart()]
+        if self.phagocytes is not None:
+            found += self.phagocytes.depart(self.edited.myeloid_receptors())
+        return found
 
     def draw_ahead(self) -> None:
         """Draw what the next arrivals will need; the host has time for it while a device is at work."""
@@ -337,7 +351,7 @@ class Body:
         for kind, origin, specificity, agents in turned_away:
             if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
-            elif origin is not Origin.PRODUCT:
+            elif origin is not Origin.PRODUCT and kind is not Kind.MACROPHAGE:
                 self.allo.wait_again(origin, specificity, agents)
 
     # -------------------------------------------------------------------------------------------------- reporting
@@ -369,7 +383,7 @@ class Body:
     def _parts(self) -> list[tuple[Packed, str]]:
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in PARTS]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-        own = ("residue", "restricted", "escaped")
+        own = ("residue", "restricted", "escaped", "phagocytes")
         found += [(part, name) for name in own if (part := getattr(self, name)) is not None]
         if self.disease is not None:
             found.append((self.disease, "disease"))

@@ -109,6 +109,12 @@ class Blood(Packed):
         after = renewed(np.array(pools), np.array(entering), leaving)
         self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
 
+    def monocytes_leaving(self, step_h: float) -> Floats:
+        """Return the monocytes that leave the blood for the tissues in a step, by origin, shape (N_ORIGINS,)."""
+        rate = self.rules.monocyte_production / self._monocyte_pool  # the pool is made up for in the step
+        leaving: Floats = self.monocytes[:N_ORIGINS] * (rate * step_h / HOURS_PER_DAY)
+        return leaving
+
     def used_platelets(self, step_h: float) -> float:
         """Return the share of platelets that is used up in half a step, so many a day whatever their number."""
         days = step_h / HOURS_PER_DAY

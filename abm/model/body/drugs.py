@@ -35,7 +35,7 @@ NEVER_ZERO = ("reference_dose", "half_life", "reference_doses", "phase_reference
 LEUKAEMIC = (Kind.LSC, Kind.BLAST)
 #: Kinds that divide no more: spared by drugs that kill in cycle (megakaryocytes still copy their DNA).
 MATURING = (Kind.METAMYELOCYTE, Kind.NEUTROPHIL, Kind.EOSINOPHIL, Kind.MONOCYTE, Kind.ORTHOCHROMATIC,
-            Kind.RETICULOCYTE, Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC)  # fmt: skip
+            Kind.RETICULOCYTE, Kind.PLATELET_FORMING_MK, Kind.IMMATURE_B, Kind.DENDRITIC, Kind.MACROPHAGE)  # fmt: skip
 NAIVE = (Kind.CD8_NAIVE, Kind.CD4_NAIVE)
 LN10 = log(10.0)
 _TRACE = 1e-12  #: share of a course below which a drug is gone
@@ -45,7 +45,7 @@ _NOBODY = 1e-300  #: surviving share that no number of cells tells from none
 def drug_target(kind: Kind, cycle: Cycle) -> str:
     """Return the class of a cell as drugs see it."""
     state = "cycling" if cycle is Cycle.CYCLING else "quiescent"
-    if is_motile(kind):
+    if is_motile(kind) and kind not in MATURING:
         return "t_cycling" if cycle is Cycle.CYCLING else "t_resting"
     if kind in LEUKAEMIC:
         return f"leukaemia_{state}"
@@ -56,7 +56,7 @@ def drug_target(kind: Kind, cycle: Cycle) -> str:
 
 def radiation_target(kind: Kind, cycle: Cycle) -> str:
     """Return the class of a cell as radiation sees it; B cells count as naive lymphocytes once in the blood."""
-    if is_motile(kind):
+    if is_motile(kind) and kind not in MATURING:
         return "lymphocyte_naive" if kind in NAIVE else "lymphocyte_memory"
     if kind is Kind.MEGAKARYOCYTE:  # doubles its DNA without a division: no mitotic death (Ebbe & Stohlman, Blood 1970)
         return "maturing"

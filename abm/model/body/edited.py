@@ -7,7 +7,7 @@ changes no share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +26,10 @@ from abm.tables import Folder, read_table
 #: Pools whose edited share is followed.
 BLOOD = ("neutrophils", "monocytes", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells")
 LYMPHOID = ("pools", "thymus")
+#: Blood cells that may show an added receptor, with their place in ``Blood``.
+MYELOID = {Kind.MONOCYTE: "monocytes", Kind.NEUTROPHIL: "neutrophils"}
+#: Kinds in which the promoter of a receptor works, by the name that a scenario gives it.
+LINEAGES = {"lymphoid": TRAVELLERS, "myeloid": (*MYELOID,), "all": (*TRAVELLERS, *MYELOID)}
 #: What a share is of: cells with at least one edited allele, cells whose edit is complete.
 ANY, COMPLETE = 0, 1
 _EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
@@ -42,11 +46,11 @@ T = TypeVar("T", Blood, Lymphocytes)
 
 
 def read_transgenes(folder: Folder) -> dict[Specificity, dict[Kind, float]]:
-    """Return which pools show the receptor of a transgene, from ``transgenes.csv``."""
+    """Return which cells show the receptor of a transgene, from ``transgenes.csv``."""
     found: dict[Specificity, dict[Kind, float]] = {}
     for row in read_table(folder / "transgenes.csv", ("specificity", "kind", "share")):
         specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
-        kind = Kind[row.choice("kind", [kind.name for kind in TRAVELLERS])]
+        kind = Kind[row.choice("kind", [kind.name for kind in LINEAGES["all"]])]
         row.choice("unit", ["1"])
         if kind in found.setdefault(specificity, {}):
             raise row.error("kind", f"{kind.name} of {specificity.name} stands twice")
@@ -65,13 +69,23 @@ class Edited(Packed):
 
     STATE = ("bits", "receptor", *BLOOD, *LYMPHOID)
 
-    def __init__(self, transgenes: Transgenes, seed: int, blood: Blood, lymphocytes: Lymphocytes) -> None:
-        """Begin without edited cells."""
+    def __init__(
+        self,
+        transgenes: Transgenes,
+        seed: int,
+        blood: Blood,
+        lymphocytes: Lymphocytes,
+        promoters: Mapping[Origin, str] | None = None,
+    ) -> None:
+        """Begin without edited cells; ``promoters``: lineage in which the receptor of an origin is shown (lymphoid)."""
         self._transgenes, self._seed = transgenes, seed
+        self._promoters = dict(promoters or {})
         self.bits: Floats = np.zeros(N_ORIGINS)
         self.receptor: Floats = np.zeros(N_ORIGINS)
         self.pools: Floats
         self.thymus: Floats
+        self.neutrophils: Floats
+        self.monocytes: Floats
         for part, names in ((blood, BLOOD), (lymphocytes, LYMPHOID)):
             for name in names:
                 setattr(self, name, np.zeros((2, *np.shape(getattr(part, name)))))
@@ -136,7 +150,7 @@ class Edited(Packed):
 
     def purge(self, kill: float, blood: Blood, lymphocytes: Lymphocytes) -> None:
         """Let this share of the cells die that carry a safety switch: all that are completely edited have it."""
-        carriers = np.array([float(int(bits) & _SWITCH != 0) for bits in self.bits])
+        carriers = self.switched()
         for part, names in ((blood, BLOOD), (lymphocytes, LYMPHOID)):
             for name in names:
                 whole, shares = getattr(part, name), getattr(self, name)
@@ -148,9 +162,33 @@ class Edited(Packed):
         """Return the receptor class of a transgene and the share of a pool that shows it."""
         if not self.receptor[origin]:
             return Specificity.NONE, 0.0
-        receptor = Specificity(int(self.receptor[origin]))
-        share = self._transgenes.get(receptor, {}).get(kind, 0.0)
+        receptor, share = self._shown(kind, origin)
         return receptor, share * float(self.pools[COMPLETE, INDEX[kind], origin]) if share else 0.0
+
+    def _shown(self, kind: Kind, origin: Origin) -> tuple[Specificity, float]:
+        """Return the receptor class of an origin and the share of the carriers of a kind that show it."""
+        receptor = Specificity(int(self.receptor[origin]))
+        works = kind in LINEAGES[self._promoters.get(origin, "lymphoid")]
+        return receptor, self._transgenes.get(receptor, {}).get(kind, 0.0) if works else 0.0
+
+    def shown_by(self, kinds: Iterable[Kind]) -> bool:
+        """Whether a graft of the run makes cells of any of these kinds show an added receptor."""
+        return any(kind in LINEAGES[lineage] for kind in kinds for lineage in self._promoters.values())
+
+    def showing(self, kind: Kind) -> Floats:
+        """Return the share of a kind of ``MYELOID`` in the blood that shows the added receptor, by origin, (4,)."""
+        shown = np.array([self._shown(kind, origin)[1] for origin in Origin])
+        complete: Floats = getattr(self, MYELOID[kind])[COMPLETE, :N_ORIGINS]
+        return shown * complete
+
+    def myeloid_receptors(self) -> list[Specificity]:
+        """Return the receptor class that myeloid cells of each origin show; ``NONE``: they show none."""
+        found = [[self._shown(kind, origin) for kind in MYELOID] for origin in Origin]
+        return [max((r for r, share in kinds if share > 0.0), default=Specificity.NONE) for kinds in found]
+
+    def switched(self) -> Floats:
+        """Return whether completely edited cells of an origin carry a safety switch, 0 or 1, shape (N_ORIGINS,)."""
+        return np.array([float(int(bits) & _SWITCH != 0) for bits in self.bits])
 
     def of_cells(self, arrivals: Sequence[Arrival], turn: int) -> Words:
         """Return the bits that each lymphocyte of the arrivals carries, in their order, shape (cells,)."""
@@ -166,6 +204,8 @@ class Edited(Packed):
 
     def _bits_of(self, kind: Kind, origin: Origin, specificity: Specificity, word: Words) -> Words:
         """Return the bits of cells of one class: all that show the receptor of the transgene carry it."""
+        if kind is Kind.MACROPHAGE:  # nobody else comes as one
+            return np.full(word.shape, np.uint32(int(self.bits[origin])) | _EDITED, np.uint32)
         row = INDEX[RETURNS.get(kind, kind)]
         some, complete = (float(self.pools[which, row, origin]) for which in (ANY, COMPLETE))
         receptor, shown = self.expressing(POOLS[row], origin)

@@ -1,8 +1,9 @@
-"""Leukaemia below one agent under engineered T cells: who has lost what they bind is not seen, and grows on.
+"""Leukaemia below one agent that escapes treatment: not seen by engineered T cells, or spared by a drug.
 
 Stem cells that lack every antigen of the receptors given are followed beside all others, by the same equations and
 rates (:mod:`abm.model.body.residue`); no engineered T cell kills them. The others are killed at the rate of all that
-show the antigen outside the marrow. Those that lack it were there before treatment, at the shares of ``mutations.csv``.
+show the antigen outside the marrow. In a run without such cells those are followed that are a variant on which a drug
+acts less. Either were there before treatment, at the shares of ``mutations.csv``.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ DRAW = 1
 
 
 def start(body: Body) -> residue.Residue | None:
-    """Return the stem cells that no receptor of the run will see; ``None`` if leukaemia or T cells are not followed."""
+    """Return the stem cells that no receptor of the run will see, or that are spared; ``None``: none is followed."""
     stem, rules = body.scale.leukaemia, body.tables.residue
-    if stem is None or rules is None or not body.watch.classes:
+    if stem is None or rules is None or not (body.watch.classes or body.watch.spared):
         return None
     return residue.Residue(replace(stem, start=stem.start * body.watch.unseen), body.seed, DRAW)
 
@@ -50,26 +51,33 @@ def directed(body: Body, population: NDArray[np.int64], seen: NDArray[np.int64] 
     return float(sum(hazard[ENGINEERED.index(c)] for c, yes in zip(body.watch.classes, sees, strict=True) if yes))
 
 
-def follow(body: Body, population: NDArray[np.int64], seen: NDArray[np.int64] | None, step_h: float) -> None:
-    """Let residual leukaemia live through a step: what is seen, and what is not.
+def follow(
+    body: Body, population: NDArray[np.int64], seen: NDArray[np.int64] | None, step_h: float, spared: int = 0
+) -> None:
+    """Let residual leukaemia live through a step: what treatment reaches, and what it does not.
 
     Args:
         body: the body.
         population: all agents, int64 (N_KINDS, N_ORIGINS).
         seen: residents that each watched class sees, int64 (classes, 64, N_ORIGINS); ``None``: nobody looked.
         step_h: hours.
+        spared: stem-cell agents of the variant that is followed.
     """
-    unseen = agents(body, population, seen)
+    unseen = spared if body.watch.spared else agents(body, population, seen)
     residue.follow(body, population, step_h, unseen, directed(body, population, seen))
     rules = body.tables.residue
     if body.escaped is not None and rules is not None:
         body.escaped.lead(unseen)
-        body.escaped.advance(residue.kills(body, rules, step_h), body.cellularity, step_h / HOURS_PER_DAY)
+        kills = residue.kills(body, rules, step_h, body.watch.spared)
+        body.escaped.advance(kills, body.cellularity, step_h / HOURS_PER_DAY)
 
 
 #: What is measured of it: unit and meaning by name; 0 in patients in whom it is not followed.
 OBSERVABLES: dict[str, tuple[str, str]] = {
-    "escaped_stem_cells": ("cells", "of them those that lack what the engineered T cells of the run bind"),
+    "escaped_stem_cells": (
+        "cells",
+        "of them those that treatment does not reach: without what engineered T cells bind, or a resistant variant",
+    ),
     "escape_risk": ("fraction", "probability that such cells are left in somebody with this course"),
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_ORIGINS, Kind
-from abm.model.body import families, fratricide, hiv_course
+from abm.model.body import families, fratricide, hiv_course, phagocytes
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
@@ -83,6 +83,7 @@ def _purge(body: Body, kill: float) -> None:
     """Let this share of the cells die that carry a safety switch."""
     before = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
     body.edited.purge(kill, body.blood, body.lymphocytes)
+    phagocytes.purge(body, kill)
     left = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
     for origin, (some, whole) in enumerate(zip(left, before, strict=True)):
         if body.disease is not None and some < whole:

@@ -46,6 +46,9 @@ def survive_drugs(body: Body, step_h: float) -> None:
             body.restricted.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+    if body.phagocytes is not None:
+        maturing = float(by_drug[DRUG_TARGETS.index("maturing")] + by_radiation[RADIATION_TARGETS.index("maturing")])
+        body.phagocytes.survive(exp(-maturing))
     if body.disease is not None:
         body.disease.survive(by_drug, exp(-resting - memory))
     injury = body.drugs.injury(step_h)

@@ -229,6 +229,18 @@ class EngineeredRules:
 
 
 @dataclass(frozen=True)
+class PhagocyteRules:
+    """Myeloid cells with an added receptor."""
+
+    macrophage_share: float = _in("1")
+    macrophage_life: float = _in("d")
+    macrophage_marrow_share: float = _in("1")
+    macrophage_kill: float = _in("1/d")
+    neutrophil_kill: float = _in("1/d")
+    phagocyte_search: float = _in("cells")
+
+
+@dataclass(frozen=True)
 class StromaRules:
     """What conditioning leaves of the stroma of the marrow, and how soon it comes back."""
 
@@ -281,6 +293,7 @@ SECTIONS: tuple[type[Any], ...] = (
     StromaRules,
     MortalityRules,
     EngineeredRules,
+    PhagocyteRules,
     StemRules,
 )
 

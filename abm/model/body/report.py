@@ -129,6 +129,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "engineered_t": (_COUNT, "engineered T cells in blood"),
     "engineered_body": ("cells", "engineered T cells of the whole body"),
     "engineered_exhausted": ("fraction", "exhausted share of engineered effectors"),
+    "macrophages": ("cells", "macrophages of the whole body with a receptor that a gene has added"),
     "il6": ("fold", f"interleukin 6 by engineered T cells, {_FOLD}"),
     "crs_grade": ("1", "cytokine release, grade 0-4 of this moment"),
     "cellularity": ("1", "resident marrow cells relative to homeostasis"),
@@ -241,6 +242,7 @@ def _engineered(body: Body) -> dict[str, float]:
         "engineered_t": body.blood.concentration(np.array([in_blood])),
         "engineered_body": cells.total,
         "engineered_exhausted": cells.exhausted_share(),
+        "macrophages": total(body.phagocytes.macrophages) if body.phagocytes is not None else 0.0,
         "il6": cells.il6,
         "crs_grade": float(cells.grade()),
     }

@@ -262,16 +262,29 @@ def share(body: Body) -> float:
     return min(residue.left / residue.stem.full, 1.0) if residue is not None and residue.phase == RESIDUAL else 0.0
 
 
-def kills(body: Body, rules: ResidueRules, step_h: float) -> tuple[float, float]:
-    """Return -ln(survival) of resting and cycling stem cells in a step, by drugs, radiation and donor T cells."""
+def kills(body: Body, rules: ResidueRules, step_h: float, variant: int = 0) -> tuple[float, float]:
+    """Return -ln(survival) of resting and cycling stem cells in a step, by drugs, radiation and donor T cells.
+
+    ``variant``: which of ``variants.csv`` they are; 0 is the wild type.
+    """
     of_all_tissue = float(body.allo.effectors[GVH]) * body.donor.ubiquitous_share
     restricted = 0.0 if body.restricted is None else body.restricted.watching
     watching = of_all_tissue + body.chronic.effectors + restricted
     able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
     rate = able * rules.lsc_kill * watching / (rules.lsc_kill_half + watching)
-    by_drug = body.drug_hazards((Kind.LSC,))[Kind.LSC] * step_h
+    by_drug = _by_drug(body, variant) * step_h
     resting, cycling = (float(by_drug[cycle]) + rate * step_h / HOURS_PER_DAY for cycle in Cycle)
     return resting, cycling
+
+
+def _by_drug(body: Body, variant: int) -> NDArray[np.float64]:
+    """Return the death hazard per hour of resting and cycling stem cells of a variant by drugs and radiation."""
+    if not variant:
+        wild: NDArray[np.float64] = body.drug_hazards((Kind.LSC,))[Kind.LSC]
+        return wild
+    hazards = body.variant_hazards()
+    of_it: NDArray[np.float64] = hazards[variant if len(hazards) > 1 else 0, Kind.LSC]
+    return of_it
 
 
 def follow(body: Body, population: NDArray[np.int64], step_h: float, unseen: int = 0, directed: float = 0.0) -> None:
@@ -281,7 +294,7 @@ def follow(body: Body, population: NDArray[np.int64], step_h: float, unseen: int
         body: the body.
         population: all agents, int64 (N_KINDS, N_ORIGINS).
         step_h: hours.
-        unseen: stem-cell agents that are followed elsewhere, because no engineered T cell sees them.
+        unseen: stem-cell agents that are followed elsewhere, because treatment does not reach them.
         directed: rate at which engineered T cells kill the others, 1/d.
     """
     residue, rules = body.residue, body.tables.residue

@@ -6,15 +6,16 @@ that kind and origin: of B cells, monocytes, granulocytes and blasts the same sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Specificity
+from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Origin, Specificity
 from abm.exactmath import exp
-from abm.model.body import fratricide
+from abm.model.body import fratricide, phagocytes
 from abm.model.body.blood import Blood
 from abm.model.body.engineered import Encounter
 from abm.model.body.fratricide import Fratricide
@@ -41,8 +42,10 @@ class Watch:
         shown: whether a cell that has lost nothing is seen, bool (classes, N_KINDS, N_ORIGINS).
         antigens: in the order of the other rows: those with which cells take in a drug that is given.
         lost: loss bits of a cell that none of the classes sees; 0 if no loss hides from all of them.
-        unseen: share of leukaemic cells that have these at the start.
+        unseen: share of leukaemic stem cells that have these, or are the spared variant, at the start.
         fratricide: which lymphocytes the classes see.
+        promoters: lineage in which the progeny of an edited graft shows an added receptor, by its origin.
+        spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -51,6 +54,8 @@ class Watch:
     lost: int = 0
     unseen: float = 0.0
     fratricide: Fratricide = Fratricide()
+    promoters: Mapping[Origin, str] = field(default_factory=dict)
+    spared: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,15 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
     )
 
 
+def hazards(body: Body, around: Encounter) -> Floats:
+    """Return the rate at which a cell that shows the antigen of a class is killed, 1/d, shape (N_CLASSES,)."""
+    return body.engineered.hazard(around) + phagocytes.hazard(body, around.antigen)
+
+
 def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
     """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow."""
     met, around = meet(body, seen, population)
-    hazard, days = body.engineered.hazard(around), step_h / HOURS_PER_DAY
+    hazard, days = hazards(body, around), step_h / HOURS_PER_DAY
     strike(met, hazard, days, body.blood, body.lymphocytes)
     fratricide.strike(body, hazard, days)
     body.engineered.advance(around, step_h)
