@@ -128,6 +128,7 @@ class Replay:
         left = self.left / self.persons.full
         return {
             "relapse_risk": self.risk,
+            "residual_stem_cells": self.left,
             "residual_share": left,
             "residual_if_left": self.share_if_left,
             "overt_risk": self.overt_risk if last else np.zeros(left.shape),

@@ -106,7 +106,7 @@ class Plan:
         if row.result != "undecided":
             return _UNSETTLED
         looked_at = all(now[name] for name in row.target.cohorts)
-        if isinf(self._needed(row)) or (looked_at and not row.estimate.n):
+        if isinf(self._needed(row)):  # but not where the first patients give no value: the next ones may
             return _OUT_OF_REACH
         return _STRONGEST - row.target.weight + _STRONGEST * looked_at
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from math import inf
+
+import numpy as np
 
 from ..read import Run, in_unit
-from .registry import COUNT, PERCENT, Made, observable, per_day
+from .registry import COUNT, DAY, PERCENT, Floats, Made, observable, per_day
 
 REFERENCE_KG = 70.0  #: body weight to which productions refer
+UNIT_OF_PLATELETS = 3e11  #: cells of an apheresis unit, at least: by definition
 
 
 def _body(run: Run, name: str, unit: str) -> Made:
@@ -41,13 +45,20 @@ for _name, _key, _unit, _stored, _doc in (
     _register_body(_name, _key, _unit, _stored, _doc)
 
 
-def _production(run: Run, kind: str) -> Made:
-    """Return cells that leave the marrow per day and 70 kg, shape (T,)."""
+def _made(run: Run, kind: str) -> Floats | None:
+    """Return cells that have left the marrow since the record before, per 70 kg, shape (T,)."""
     weights = json.loads(run.provenance.get("exit_cells", "{}"))
     if kind not in weights:
         return None
     patient = float(run.config.get("patient", {}).get("weight_kg", REFERENCE_KG))
-    return per_day(run, run.events("egress", kind)) * (float(weights[kind]) * REFERENCE_KG / patient)
+    made: Floats = run.events("egress", kind) * (float(weights[kind]) * REFERENCE_KG / patient)
+    return made
+
+
+def _production(run: Run, kind: str) -> Made:
+    """Return cells that leave the marrow per day and 70 kg, shape (T,)."""
+    made = _made(run, kind)
+    return None if made is None else per_day(run, made)
 
 
 @observable("cells/d", curve=True)
@@ -66,6 +77,16 @@ def red_cell_production(run: Run) -> Made:
 def platelet_production(run: Run) -> Made:
     """Platelets that enter the blood per day and 70 kg."""
     return _production(run, "platelet_forming_mk")
+
+
+@observable(DAY)
+def platelet_output_day(run: Run) -> Made:
+    """Day since the graft by which the marrow has made 3e11 platelets per 70 kg, as many as a transfused unit holds."""
+    made, day = _made(run, "platelet_forming_mk"), run.course().since_graft
+    if made is None or run.graft() is None:
+        return None
+    total = np.cumsum(np.where(day > 0, made, 0.0))
+    return float(np.interp(UNIT_OF_PLATELETS, total, day)) if total[-1] >= UNIT_OF_PLATELETS else inf
 
 
 @observable(PERCENT, curve=True)

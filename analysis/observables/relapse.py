@@ -3,6 +3,9 @@
 Whether leukaemia comes back is chance once few stem cells are left. Its probability follows from the course (the
 body's ``relapse_risk``), so that it is averaged over patients rather than counted. *Probability* is that of a patient
 who does not die of anything else (1 - Kaplan-Meier in papers of its time), *incidence* counts who dies first as free.
+
+Papers follow their patients for three to five years. In runs that end sooner leukaemia that still falls is followed on
+(:func:`_risk_at_the_end`); leukaemia that grows will have come back by then.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from abm import endpoints as ends
 from ..read import Run
 from .immunity import ACUTE_UNTIL
 from .registry import DAY, PERCENT, Floats, Made, observable
-from .residual import FLOW, found
+from .residual import FLOW, MONTH, found
 
+FOLLOW_UP = 36 * MONTH  #: days from the graft until which leukaemia that falls goes on to fall
 NEEDED = ("relapse_risk", "residual_share", "residual_if_left", "survival")
 
 
@@ -47,7 +51,30 @@ def _fate(run: Run) -> Fate | None:
     if not after.any():
         return None
     back, came = _first_overt(possible, after), _first_overt(real, after)
-    return Fate(float(risk[back]), float(survival[back]), float(survival[came]))
+    relapse = float(risk[back]) if back >= 0 else _risk_at_the_end(run, float(run.day[-1]) - float(graft["day"]))
+    return Fate(relapse, float(survival[back]), float(survival[came]))
+
+
+def _risk_at_the_end(run: Run, followed: float) -> float:
+    """Return the probability that leukaemia is left after ``FOLLOW_UP``, in a run that ends ``followed`` days after it.
+
+    T cells that hold a residue down kill the last of it in months. Cells that die more often than they divide fall as
+    they did in the last month; of lineages no more are left than cells, and no more than there are now.
+    """
+    risk, possible = (np.asarray(run.body[name].values, np.float64) for name in ("relapse_risk", "residual_if_left"))
+    now, ahead = float(risk[-1]), FOLLOW_UP - followed
+    cells, share = (
+        np.asarray(run.body[name].values, np.float64) if name in run.body else np.zeros(1)
+        for name in ("residual_stem_cells", "residual_share")
+    )
+    day = np.asarray(run.day, np.float64)
+    then = int(np.searchsorted(day, day[-1] - MONTH))
+    before, last = (float(risk[i] * possible[i]) for i in (then, -1))  # mean share, of those without any as well
+    if ahead <= 0.0 or share[0] <= 0.0 or not 0.0 < last < before:
+        return now
+    fall = float(np.log(before / last)) / float(day[-1] - day[then])
+    left = last * float(cells[0] / share[0]) * float(np.exp(-fall * ahead))
+    return min(now, 1.0 - float(np.exp(-left)))
 
 
 def _first_overt(share: Floats, after: NDArray[np.bool_]) -> int:

@@ -43,12 +43,14 @@ def recovery(found: dict[str, np.ndarray], name: str, threshold: float) -> float
 
 def test_docetaxel_leaves_a_neutropenia_of_a_week_and_the_platelets() -> None:
     """Nadir 0.5 (0.2-1.2) e9/L, back to 1.5e9/L by day 15-20; the day of the nadir is late (8 (6-10) in patients)."""
-    found = course("chemo_docetaxel", "time.start_day=-4", "time.end_day=30")
-    after = found["day"] > 0
-    assert 0.2 <= found["anc"][after].min() <= 1.2
-    assert 7 <= found["day"][after][found["anc"][after].argmin()] <= 12
-    assert 13 <= recovery(found, "anc", 1.5) <= 20
-    assert found["platelets"][after].min() > 75
+    patients = [course("chemo_docetaxel", "time.start_day=-4", "time.end_day=30", seed=seed) for seed in (1, 2, 3)]
+    after = patients[0]["day"] > 0
+    anc = [found["anc"][after] for found in patients]
+    assert 0.2 <= np.median([count.min() for count in anc]) <= 1.2
+    assert 7 <= np.median([patients[0]["day"][after][count.argmin()] for count in anc]) <= 12
+    assert 15 <= np.median([recovery(found, "anc", 1.5) for found in patients]) <= 20
+    platelets = np.mean([found["platelets"] for found in patients], axis=0)  # few of their cells on a patch
+    assert platelets[after].min() > 75
 
 
 def test_a_larger_dose_of_docetaxel_lowers_the_nadir() -> None:
@@ -62,12 +64,6 @@ def test_a_larger_dose_of_docetaxel_lowers_the_nadir() -> None:
     assert lowest[0] > 1.5 * lowest[-1]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a known miss: the shipped autograft takes on day 10 (nine of eleven seeds), half a day before the range "
-    "published; answers to G-CSF and progenitors of the graft, fitted apart, are too much together "
-    "(docs/calibration.md, O27.anc)",
-)
 def test_an_autograft_with_gcsf_takes_in_twelve_days() -> None:
     """ANC 0.5e9/L on day 12.1-12.6 (10.5-13.5): series of 195 patients (PMC6369085)."""
     days = [recovery(course("auto_hsct", "time.end_day=30", seed=seed), "anc", 0.5) for seed in (1, 2, 3)]

@@ -107,12 +107,12 @@ def test_counts_do_not_drift(years: Years, name: str) -> None:
 
 @pytest.mark.parametrize("name", NORMAL["human"])
 def test_counts_stay_normal(years: Years, species: str, name: str) -> None:
-    """The mean of every year; nine days of ten, but that the few megakaryocytes of so small a patch make waves."""
+    """The mean of every year; four days of five, but that the few megakaryocytes of so small a patch make waves."""
     low, high = NORMAL[species][name]
     by_year = years.daily[name][: YEARS * YEAR_D].reshape(YEARS, YEAR_D).mean(axis=1)
     assert low < by_year.min()
     assert by_year.max() < high
-    assert np.mean((years.daily[name] > low) & (years.daily[name] < high)) > (0.65 if name == "platelets" else 0.9)
+    assert np.mean((years.daily[name] > low) & (years.daily[name] < high)) > (0.6 if name == "platelets" else 0.8)
 
 
 def replacement(years: Years) -> float:

@@ -157,6 +157,22 @@ def test_production_is_per_day_and_70_kg(run: Any) -> None:
     assert MADE["neutrophil_production"].make(told)[1:] == pytest.approx([4e10, 1.2e11])
 
 
+def test_platelets_made_since_the_graft_count_to_a_unit(run: Any) -> None:
+    """2e11 in each half day from day 0: 3e11 after 0.75 days; those of the record at day 0 came before the graft."""
+    made = with_counts(run, egress={"platelet_forming_mk": [9, 2, 2]})
+    assert MADE["platelet_output_day"].make(made) is None, "an ordinary run does not say what an agent stands for"
+    told, few = (
+        dataclasses.replace(
+            made, provenance={**run.provenance, "exit_cells": json.dumps({"platelet_forming_mk": each})}
+        )
+        for each in (1e11, 1e10)
+    )
+    assert MADE["platelet_output_day"].make(told) == pytest.approx(0.75)
+    assert MADE["platelet_output_day"].make(few) == np.inf
+    bare = dataclasses.replace(told, config={**run.config, "events": []})
+    assert MADE["platelet_output_day"].make(bare) is None, "no graft"
+
+
 def test_donors_are_told_apart(run: Any) -> None:
     assert last(run, "first_donor") == last(run, "donor_myeloid"), "one donor"
     second = run.body["donor_myeloid"]._replace(values=np.full(len(run.day), 0.25))

@@ -65,6 +65,30 @@ def test_a_relapse_that_lymphocytes_end_was_one(run: Any) -> None:
     assert made("relapse_probability", course(run, residual_if_left=1e-4)) == pytest.approx(30.0)
 
 
+@pytest.mark.parametrize(
+    ("per_day", "stem_cells", "expected"),
+    [
+        (0.02, 1e6, 30.0),  # grows
+        (-0.05, 1e6, 0.0),  # 30 cells on average: gone in three years
+        (-0.005, 1e5, 100.0 * (1.0 - np.exp(-3.0 * np.exp(-0.005 * (36 * 30.4375 - 200.0))))),
+        (-0.005, 1e9, 30.0),  # falls, but too slowly
+    ],
+)
+def test_leukaemia_that_still_falls_is_followed_on(
+    run: Any, per_day: float, stem_cells: float, expected: float
+) -> None:
+    """``stem_cells`` would fill the marrow; at the end of the run a share of 1e-4 is left of it where any is."""
+    if_left = np.where(DAYS < 100.0, 1e-3, 1e-4 * np.exp(per_day * (DAYS - DAYS[-1])))
+    seen = course(run, residual_if_left=if_left, residual_stem_cells=np.where(DAYS < 0.0, 1e-4 * stem_cells, 0.0))
+    assert made("relapse_probability", seen) == pytest.approx(expected, abs=1e-6)
+
+
+def test_follow_up_that_is_over_is_not_followed_on(run: Any) -> None:
+    curves = {"residual_if_left": 1e-4 * np.exp(-0.05 * (DAYS - 200.0)), "residual_stem_cells": 1e2}
+    seen = dataclasses.replace(course(run, **curves), day=DAYS + 1000.0)
+    assert made("relapse_probability", seen) == pytest.approx(30.0)
+
+
 def test_slow_leukaemia_relapses_once_it_shows(run: Any) -> None:
     assert made("overt_relapse_probability", course(run)) == pytest.approx(20.0)
 

@@ -87,9 +87,14 @@ def test_rows_out_of_reach_come_last() -> None:
     assert plan(100.0, a=1.0, b=1.0).grown([far, weak], {"a": 0, "b": 12}) == {"a": 6, "b": 12}
 
 
-def test_a_row_that_no_patient_reaches_is_out_of_reach() -> None:
+def test_a_row_whose_first_patients_give_nothing_grows_like_others() -> None:
+    """Platelets that never fell have no day of recovery; those of the next patients may."""
     nothing, weak = row("O01", "a", 3), row("O02", "b", 1)
-    assert plan(100.0, a=1.0, b=1.0).grown([nothing, weak], {"a": 3, "b": 0}) == {"a": 3, "b": 3}
+    shared = plan(100.0, a=1.0, b=1.0)
+    assert shared.grown([nothing, weak], {"a": 3, "b": 0}) == {"a": 3, "b": 3}, "first looks come first"
+    wide = row("O02", "b", 2, n=3, ci=(1.0, 9.0))
+    assert shared.grown([nothing, wide], {"a": 3, "b": 3}) == {"a": 6, "b": 3}, "before weaker rows"
+    assert shared.grown([nothing], {"a": 12}) == {"a": 12}, "no further than the whole cohort"
 
 
 def test_an_undecided_row_says_how_many_would_do() -> None:
