@@ -45,7 +45,7 @@ def without_infusion(*changes: str) -> dict[str, float]:
 
 
 def test_donor_lymphocytes_clear_a_relapse_and_cost_gvhd() -> None:
-    treated, untreated = course("time.end_day=130"), without_infusion("time.end_day=130")
+    treated, untreated = course("time.end_day=170"), without_infusion("time.end_day=170")
     assert untreated["kills"] == untreated["grade"] == 0
     assert treated["leukaemia"] < 0.1 * untreated["leukaemia"]
     assert treated["kills"] > 1000
@@ -53,7 +53,7 @@ def test_donor_lymphocytes_clear_a_relapse_and_cost_gvhd() -> None:
 
 
 def test_lymphocytes_of_a_twin_do_nothing() -> None:
-    treated = course("time.end_day=100", 'patient.donor="twin"')
+    treated = course("time.end_day=120", 'patient.donor="twin"')
     assert treated["kills"] == treated["grade"] == 0
     assert treated["leukaemia"] > 5_000
 
