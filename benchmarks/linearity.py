@@ -4,16 +4,16 @@
     python -m benchmarks.linearity --quick          the first two
     python -m benchmarks.linearity --workload marrow-lite
 
-All shapes are timed over the same steps of the same patient. They stand side by side in memory and take turns of a few
-steps each, so that a change of the machine's load meets all of them; shapes are compared turn by turn, and the median
-of these ratios counts. A turn of the small shapes is that of several patients one after the other.
+One patient of each shape stands in memory and they take turns, so that a change of the machine's load meets all of
+them; shapes are compared turn by turn, and the median of these ratios counts. In a turn each advances about as many
+sites, a small patient by more steps than a large one; the first of them are not timed, as they find the caches full of
+another's cells. Healthy marrow is at its steady state, so that it does not matter which steps they are.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import math
 import os
 import statistics
 import sys
@@ -34,26 +34,28 @@ Shape = tuple[int, int, int]
 Row = dict[str, Any]
 RESULTS = Path(__file__).resolve().parent / "results"
 SHAPES: tuple[Shape, ...] = ((64, 64, 64), (128, 128, 128), (256, 256, 256), (256, 512, 512))
-#: Steps that are timed in a turn, after one that is not; sites that a turn of the smaller shapes advances, at least.
-STEPS, SITES = 5, 1 << 23
+#: Steps that are timed in a turn, at least; site-updates of a turn, at least; one step in so many is not timed before.
+STEPS, SITES, WARM = 5, 1 << 23, 5
 
 
-def start(workload: Workload, shape: Shape, backend: Any) -> list[Simulation]:  # noqa: ANN401 - any backend
-    """Return as many patients of a shape as a turn needs, before their first step."""
+def start(workload: Workload, shape: Shape, backend: Any) -> Simulation:  # noqa: ANN401 - any backend
+    """Return a patient of a shape before the first step."""
     config = load_config(resources.folder("scenarios") / workload.scenario, [f"patch.shape={list(shape)}"])
-    return [workload.start(config, backend) for _ in range(max(1, SITES // math.prod(shape) // STEPS))]
+    return workload.start(config, backend)
 
 
 def time_of_a_site(workload: Workload, patient: Simulation) -> float:
-    """Return the time per site-update, ns, over the next steps of a patient but the first."""
-    workload.step(patient)
+    """Return the time per site-update, ns, over the next steps of a patient but the first ones."""
+    steps = max(STEPS, SITES // patient.n_sites)
     gc.collect()
-    patient.backend.sync()
-    began = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(steps // WARM):
         workload.step(patient)
     patient.backend.sync()
-    return (time.perf_counter() - began) / STEPS / patient.n_sites * 1e9
+    began = time.perf_counter()
+    for _ in range(steps):
+        workload.step(patient)
+    patient.backend.sync()
+    return (time.perf_counter() - began) / steps / patient.n_sites * 1e9
 
 
 def measure(name: str, shapes: Sequence[Shape], backend: Any, turns: int) -> list[Row]:  # noqa: ANN401
@@ -62,11 +64,11 @@ def measure(name: str, shapes: Sequence[Shape], backend: Any, turns: int) -> lis
     patients = {}
     for shape in shapes:
         patients[shape] = start(workload, shape, backend)
-        say(f"started: {len(patients[shape])} x {written(shape)}")
+        say(f"started: {written(shape)}")
     times: dict[Shape, list[float]] = {shape: [] for shape in shapes}
     for turn in range(turns):
         for shape, found in times.items():
-            found.append(statistics.median(time_of_a_site(workload, patient) for patient in patients[shape]))
+            found.append(time_of_a_site(workload, patients[shape]))
         say(f"turn {turn + 1} of {turns}: {', '.join(f'{found[-1]:.1f}' for found in times.values())} ns")
     return compare(times)
 
