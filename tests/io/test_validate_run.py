@@ -34,7 +34,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
         "anc_nadir_day",
         "days_below_1",
     }
-    grafted = {"anc_engraftment_day", "platelet_engraftment_day", "platelet_50_day"}
+    grafted = {"anc_engraftment_day", "platelet_engraftment_day", "platelet_50_day", "platelet_output_day"}
     grafted |= {"primary_graft_failure", "graft_lost"}
     grafted |= {f"{name}_normal_day" for name in ("nk", "cd8", "b", "cd4")} | {"subsets_in_order"}
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}

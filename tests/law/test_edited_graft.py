@@ -15,7 +15,7 @@ from abm.io import read_checkpoint, state_hash, write_checkpoint
 from abm.step import Simulation
 from tests.tiny import TINY, tiny_config
 
-STEPS = 96
+STEPS = 108
 GRAFT = {"day": -2.0, "action": "graft", "source": "blood", "cd34_per_kg": 1e9, "cd3_per_kg": 2e9}
 SWITCH = {"locus": "TRANSGENE", "vcn": 1.0, "switch": True}
 THROWN = {"day": 1.5, "action": "switch"}
@@ -27,7 +27,7 @@ CARRIED = np.uint32(pack_hot(loss=(1 << len(LOSS_ANTIGENS)) - 1, edits=0xF))
 
 
 def edited_config(**edit: object) -> Config:
-    """The tiny patient with an edited graft, the cells of which lodge after 60 hours."""
+    """The tiny patient with an edited graft, the cells of which divide after 66 hours."""
     return tiny_config(events=[*DRUGS, GRAFT | {"edit": {"locus": "CD33", "efficiency": 0.7} | edit}])
 
 

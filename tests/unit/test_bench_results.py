@@ -311,6 +311,6 @@ def test_shapes_are_compared_turn_by_turn() -> None:
 def test_shapes_take_turns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(linearity, "SITES", 2 * linearity.STEPS * 16**3)
     rows = linearity.measure("homeostasis-256", [(16, 16, 16), (16, 16, 24)], NumpyBackend(), 2)
-    assert "started: 2 x 16 x 16 x 16" in capsys.readouterr().err
+    assert "started: 24 x 16 x 16" in capsys.readouterr().err
     assert [row["shape"] for row in rows] == [[16, 16, 16], [16, 16, 24]]
     assert all(len(row["turns"]) == 2 and min(row["turns"]) > 0.0 for row in rows)
