@@ -70,4 +70,9 @@ def draw(folder: Path, out: Path, patients: Sequence[int]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 6:
         sys.exit("usage: python -m analysis.shield VALIDATION OUT.svg PATIENT PATIENT PATIENT")
-    draw(Path(sys.argv[1]), Path(sys.argv[2]), [int(word) for word in sys.argv[3:]])
+    try:
+        draw(Path(sys.argv[1]), Path(sys.argv[2]), [int(word) for word in sys.argv[3:]])
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error}: no such result; simulate more patients of that cohort (abm validate --seeds)")
+    except ValueError as error:
+        sys.exit(f"error: patients are numbers: {error}")

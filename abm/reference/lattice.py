@@ -167,6 +167,11 @@ def stronger(priority_a: U32, site_a: I64, priority_b: U32, site_b: I64) -> Bool
 CLAIMING = np.uint8(0x80)
 
 
+def drawn_direction(draw: U32) -> I64:
+    """Return the one of six directions that a draw of 32 bits chooses."""
+    return ((draw.astype(np.uint64) * np.uint64(6)) >> np.uint64(32)).astype(np.int64)
+
+
 def claiming(event: U32, direction: I64) -> U8:
     """Return the action bytes of cells that claim the site in their direction."""
     return (np.uint32(CLAIMING) | event | (direction.astype(np.uint32) << np.uint32(4))).astype(np.uint8)

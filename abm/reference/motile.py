@@ -6,7 +6,18 @@ import numpy as np
 
 from abm.cells import TISSUE_MASK, Event, Tissue
 from abm.philox import philox
-from abm.reference.lattice import U8, U32, Box, claiming, filled, global_site, kind_of, neighbour, winners
+from abm.reference.lattice import (
+    U8,
+    U32,
+    Box,
+    claiming,
+    drawn_direction,
+    filled,
+    global_site,
+    kind_of,
+    neighbour,
+    winners,
+)
 
 
 def bid(
@@ -37,7 +48,7 @@ def bid(
     r = philox(seed, global_site(site, shift, total), step, word)
     tries = r[0] < hop[kind_of(hot[site])]
     site, direction, strength = site[tries], r[1][tries], r[2][tries]
-    d = ((direction.astype(np.uint64) * np.uint64(6)) >> np.uint64(32)).astype(np.int64)
+    d = drawn_direction(direction)
     target = neighbour(site, d, Box(ny, nx, low, high))
     is_open = (hot[target] == 0) & ((tissue.reshape(-1)[target] & TISSUE_MASK) == Tissue.MARROW)
     site, d, strength = site[is_open], d[is_open], strength[is_open]

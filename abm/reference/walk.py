@@ -7,7 +7,18 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, TISSUE_MASK, Event, Tissue
 from abm.philox import philox
-from abm.reference.lattice import I64, U8, U32, Bool, Box, claiming, global_site, kind_of, neighbour, winners
+from abm.reference.lattice import (
+    U8,
+    U32,
+    Bool,
+    Box,
+    claiming,
+    drawn_direction,
+    global_site,
+    kind_of,
+    neighbour,
+    winners,
+)
 
 U64 = NDArray[np.uint64]
 
@@ -48,7 +59,7 @@ def bid_mustered(
     site = np.flatnonzero(((window & STANDS) != 0) & ((window & HOLDS) == 0)).astype(np.int64) + first
     r = philox(seed, global_site(site, shift, total), step, word)
     tries = r[0] < hop[(byte[site] & STANDS).astype(np.int64) + (FIRST_MOTILE - 1)]
-    site, direction = site[tries], _direction(r[1][tries])
+    site, direction = site[tries], drawn_direction(r[1][tries])
     is_open = (byte[neighbour(site, direction, Box(ny, nx, low, high))] & (STANDS | BARRED)) == 0
     bids = np.zeros(n, np.bool_)
     bids[site[is_open] - first] = True
@@ -80,7 +91,7 @@ def hop_mustered(
     rivals = np.flatnonzero(_bits(bidders, box.plane)).astype(np.int64)
     r = philox(seed, global_site(rivals, shift, total), step, word)
     action, priority = np.zeros(size, np.uint8), np.zeros(size, np.uint32)
-    action[rivals] = claiming(np.full(rivals.shape, Event.MOVE, np.uint32), _direction(r[1]))
+    action[rivals] = claiming(np.full(rivals.shape, Event.MOVE, np.uint32), drawn_direction(r[1]))
     priority[rivals] = r[2]
     site = rivals[(rivals >= first) & (rivals < first + n)]
     target, wins = winners(site, begin, end, box, total, shift, action, priority)
@@ -92,10 +103,6 @@ def hop_mustered(
     for layer in (mot_hot.reshape(-1), mot_cold.reshape(-1)):
         layer[target[there]] = layer[site[there]]
         layer[here] = 0
-
-
-def _direction(r: U32) -> I64:
-    return ((r.astype(np.uint64) * np.uint64(6)) >> np.uint64(32)).astype(np.int64)
 
 
 def _bits(words: U64, plane: int) -> Bool:

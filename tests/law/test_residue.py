@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,34 +59,39 @@ def test_residual_leukaemia_comes_back_to_the_patch() -> None:
     assert sim.last[Count.POPULATION, Kind.LSC].sum() > least
 
 
-# ------------------------------------------------------------------------------- escape from engineered T cells
+# ------------------------------------------------------------- escape from engineered T cells, and from a drug
 
-ESCAPED = PATIENT | {"disease": "all", "blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
-CELLS = {"day": -1.9, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 1e8}
-
-
-def treated() -> Config:
-    """Return a patient whose leukaemia without CD19, a fiftieth at the start, grows within days while T cells kill."""
-    return tiny_config(patient=ESCAPED, events=[*EVENTS, CELLS])
+ESCAPED = PATIENT | {"blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
+TREATMENT: dict[str, dict[str, object]] = {
+    "all": {"day": -1.9, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 1e8},
+    "aml_flt3": {"day": -1.9, "action": "chemo", "drug": "gilteritinib", "dose_mg": 480},
+}
 
 
-@pytest.fixture(scope="module")
-def escaped() -> dict[int, str]:
-    """Hashes of the NumPy trajectory at some steps."""
-    return hashes(treated(), NumpyBackend())
+def treated(disease: str) -> Config:
+    """Return a patient of whose leukaemia a fiftieth is out of reach of the treatment, and grows within days."""
+    return tiny_config(patient=ESCAPED | {"disease": disease}, events=[*EVENTS, TREATMENT[disease]])
 
 
-def test_backends_agree_on_an_escape(backend: Any, escaped: dict[int, str]) -> None:
-    assert hashes(treated(), backend) == escaped
+@cache
+def escaped(disease: str) -> dict[int, str]:
+    """Return hashes of the NumPy trajectory at some steps."""
+    return hashes(treated(disease), NumpyBackend())
 
 
+@pytest.mark.parametrize("disease", TREATMENT)
+def test_backends_agree_on_an_escape(backend: Any, disease: str) -> None:
+    assert hashes(treated(disease), backend) == escaped(disease)
+
+
+@pytest.mark.parametrize("disease", TREATMENT)
 @pytest.mark.parametrize("at", [7, 61])
-def test_restart_of_an_escape(backend: Any, escaped: dict[int, str], tmp_path: Path, at: int) -> None:
-    assert hash_after_restart(treated(), backend, tmp_path, at) == escaped[STEPS]
+def test_restart_of_an_escape(backend: Any, disease: str, tmp_path: Path, at: int) -> None:
+    assert hash_after_restart(treated(disease), backend, tmp_path, at) == escaped(disease)[STEPS]
 
 
 def test_what_escapes_comes_to_the_patch_without_the_antigen() -> None:
-    sim = Simulation.start(treated(), NumpyBackend())
+    sim = Simulation.start(treated("all"), NumpyBackend())
     lost, came = np.uint32(pack_hot(loss=sim.body.watch.lost)), 0
     assert lost
     for _ in range(STEPS):
@@ -93,29 +99,3 @@ def test_what_escapes_comes_to_the_patch_without_the_antigen() -> None:
         circulating = sim.circulation.hot[(sim.circulation.hot & np.uint32(63)) == Kind.LSC]
         came += int(((circulating & lost) != 0).sum())
     assert came > 0
-
-
-# ------------------------------------------------------------------------------- escape from a drug
-
-SPARED = PATIENT | {"disease": "aml_flt3", "blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
-DRUG = {"day": -1.9, "action": "chemo", "drug": "gilteritinib", "dose_mg": 480}
-
-
-def resistant() -> Config:
-    """Return a patient whose resistant leukaemia, a fiftieth at the start, grows within days under a drug."""
-    return tiny_config(patient=SPARED, events=[*EVENTS, DRUG])
-
-
-@pytest.fixture(scope="module")
-def spared() -> dict[int, str]:
-    """Hashes of the NumPy trajectory at some steps."""
-    return hashes(resistant(), NumpyBackend())
-
-
-def test_backends_agree_on_resistance(backend: Any, spared: dict[int, str]) -> None:
-    assert hashes(resistant(), backend) == spared
-
-
-@pytest.mark.parametrize("at", [7, 61])
-def test_restart_of_resistance(backend: Any, spared: dict[int, str], tmp_path: Path, at: int) -> None:
-    assert hash_after_restart(resistant(), backend, tmp_path, at) == spared[STEPS]

@@ -85,7 +85,7 @@ class Phagocytes(Packed):
 
 
 def advance(body: Body, step_h: float) -> None:
-    """Let monocytes of a body that carry the receptor turn into macrophages, and drugs kill these."""
+    """Let monocytes of a body that carry the receptor turn into macrophages."""
     if body.phagocytes is None:
         return
     leaving = body.blood.monocytes_leaving(step_h)
