@@ -198,21 +198,12 @@ class Rules:
         step_h: float,
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
-        rate = self.base.copy()
-        self._responses.multiply(rate, multipliers)
         variants = self.heredity.variants
-        rate = rate * variants.factor if variants.differ else rate[None]
-        renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
-        renew[..., self._certain] = 0xFFFFFFFF
-        rate *= step_h / HOURS_PER_DAY
+        rate, renew = self._hazards(multipliers, step_h, variants.factor if variants.differ else None)
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
-        if by_drug.any():
-            by_drug = _killed(by_drug)
-            rate[..., _RIVALS] *= 1.0 - by_drug[..., None]
-        rate[..., Behaviour.DRUG] = by_drug
-        rate[..., Behaviour.RENEW] = 0.0
+        _kill(rate, by_drug)
         highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
         if directed is not None:
             spare = _killed(directed.reshape(-1, N_LOSSES) * step_h)
@@ -222,6 +213,29 @@ class Rules:
         rated = ((highest > 0.0).astype(np.float32) @ _HAZARD_BITS).astype(np.uint32)
         rates = _of_all(rate.astype(np.float32))
         return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)
+
+    def _hazards(
+        self, multipliers: NDArray[np.float64], step_h: float, factor: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+        """Return hazards per step without drugs and thresholds of RENEW by variant, as far as ``factor`` tells them."""
+        rate = self.base.copy()
+        self._responses.multiply(rate, multipliers)
+        rate = rate[None] if factor is None else rate * factor
+        renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
+        renew[..., self._certain] = 0xFFFFFFFF
+        rate *= step_h / HOURS_PER_DAY
+        return rate, renew
+
+    def wild(
+        self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """Return what :meth:`rates` says of the wild type: hazards per step (128, N_BEHAVIOURS), thresholds (128,).
+
+        Nothing else is worked out: no bounds, which only kernels need.
+        """
+        rate, renew = self._hazards(self._responses.multipliers(signals), step_h, None)
+        _kill(rate, drug_hazard.reshape(1, N_KINDS * 2) * step_h)
+        return rate[0].astype(np.float32), renew[0]
 
     @cached_property
     def _certain(self) -> NDArray[np.bool_]:
@@ -279,6 +293,15 @@ def _killed(hazard: NDArray[np.float64]) -> NDArray[np.float64]:
     hazards = hazard.ravel().tolist()
     share = {x: 1.0 - exactmath.exp(-x) for x in set(hazards)}
     return np.array([share[x] for x in hazards]).reshape(hazard.shape)
+
+
+def _kill(rate: NDArray[np.float64], by_drug: NDArray[np.float64]) -> None:
+    """Let drugs act on hazards per step, in place: they come first, all else befalls those that outlive them."""
+    if by_drug.any():
+        by_drug = _killed(by_drug)
+        rate[..., _RIVALS] *= 1.0 - by_drug[..., None]
+    rate[..., Behaviour.DRUG] = by_drug
+    rate[..., Behaviour.RENEW] = 0.0
 
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:

@@ -93,7 +93,6 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         hiv_course.follow_edits(body.hiv, body.edited)
     lack = body.lymphopenia
     body.edited.advance(body.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
-    body.clones.settle()
     if body.hiv is not None:
         body.hiv.advance(body.lymphocytes.pools, hiv_course.surroundings(body), body.day, step_h)
     for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
