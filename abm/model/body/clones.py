@@ -43,7 +43,7 @@ _CLASS_SHIFT = 10  #: so that classes differ in what is kept of a number
 _CLONE_BITS = next(f.bits for f in COLD if f.name == "clone")
 _SLOTS, _RANKS, _CELLS = (Stream.RECEPTOR * 256 + draw for draw in (1, 2, 3))
 _WORDS = float(1 << 32)
-_TOGETHER = 32  #: entries that take their slots at once, where nobody looks before: of many NumPy takes as long for each
+_TOGETHER = 32  #: entries that take their slots at once, where nobody looks before
 
 Words = NDArray[np.uint32]
 Ints = NDArray[np.int64]
