@@ -97,7 +97,8 @@ class WellMixed:
         self.sites = census.marrow
         self.full = 1.0 - self.model.open_share
         self.reference = self.cells / census.marrow
-        self.distance, self.at_niche, self.beside = self.model.local_answers
+        self.distance, at_niche, beside = self.model.local_answers
+        self.at_niche, self.beside = float(at_niche), float(beside)
 
     @property
     def cells(self) -> float:
@@ -161,32 +162,37 @@ class WellMixed:
 
     def _commit(self, table: Floats, renew: Floats, room: Floats, counts: Floats) -> None:
         """Let resident cells die, leave, mature and divide, at most one event each in a step."""
-        residents, share = self._resident, self._shares(table, room)
+        share = self._shares(table, room)
         leaves, matures, divides = share[..., _EGRESS], share[..., _MATURE], share[..., _DIVIDE]
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
-        again = renew[_CYCLING[:FIRST_MOTILE], None]
-        cells = self.pool[residents]
-        counts[Count.EGRESS, :FIRST_MOTILE] = (cells * leaves).sum(axis=2).T
-        onward = matures + divides * 2.0 * (1.0 - again)
+        again = renew[_CYCLING[:FIRST_MOTILE]]
         kept = 1.0 - dies - leaves - matures + divides * (2.0 * again - 1.0)
-        self.pool[residents] = cells * kept + self._onward(cells * onward)
+        onward = self._by_stage(matures + divides * 2.0 * (1.0 - again))
+        gone, cells = self._by_stage(leaves), self.pool[self._resident]
+        counts[Count.EGRESS, :FIRST_MOTILE] = (cells * gone).sum(axis=2).T
+        self.pool[self._resident] = cells * self._by_stage(kept) + self._onward(cells * onward)
         if self.labelled:
-            label = self.label[residents]
-            counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * leaves).sum(axis=2).T * (1 << Label.DNA)
-            passed = matures + divides * (1.0 - again)  # each daughter has half of the label
-            lost = dies + leaves + passed
-            self.label[residents] = label * (1.0 - lost) + self._onward(label * passed)
+            label, passed = (
+                self.label[self._resident],
+                matures + divides * (1.0 - again),
+            )  # each daughter has half of it
+            counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * gone).sum(axis=2).T * (1 << Label.DNA)
+            stays = self._by_stage(1.0 - (dies + leaves + passed))
+            self.label[self._resident] = label * stays + self._onward(label * self._by_stage(passed))
 
     def _shares(self, table: Floats, room: Floats) -> Floats:
-        """Return the share of cells with each event in the step, by kind, stage and hazard."""
-        hazards = table[_CYCLING[:FIRST_MOTILE], :N_HAZARDS]
+        """Return the share of cells with each event, (2, kinds, N_HAZARDS): ripe ones, those still in a stage."""
+        hazard = np.stack([table[_CYCLING[:FIRST_MOTILE], :N_HAZARDS]] * 2)
         for other in (Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE):
-            hazards[:, other] = 0.0
-        hazards[:, _EGRESS] *= self.distance[:FIRST_MOTILE]
-        hazard = np.repeat(hazards[:, None], self._active.shape[1], axis=1)
-        hazard[..., _MATURE] *= self._active
-        hazard[..., _DIVIDE] *= self._active * room[:FIRST_MOTILE, None]
+            hazard[..., other] = 0.0
+        hazard[..., _EGRESS] *= self.distance[:FIRST_MOTILE]
+        hazard[0, :, _MATURE] = hazard[0, :, _DIVIDE] = 0.0
+        hazard[1, :, _DIVIDE] *= room[:FIRST_MOTILE]
         return np.asarray(hazard / np.maximum(hazard.sum(axis=2, keepdims=True), 1.0))
+
+    def _by_stage(self, share: Floats) -> Floats:
+        """Return a share of ripe cells and of those still in a stage by kind and stage."""
+        return np.where(self._active, share[1, :, None], share[0, :, None])
 
     def _onward(self, flux: Floats) -> Floats:
         """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
@@ -199,19 +205,24 @@ class WellMixed:
     def _move_stem_cells(self, table: Floats, room: Floats, counts: Floats) -> None:
         """Let stem cells wake, divide, leave their niche, commit beside it or go into the blood."""
         rest, awake = table[Kind.HSC * 2 : Kind.HSC * 2 + 2].tolist()
-        leave = awake[_EGRESS] * self.at_niche
-        resting, cycling, beside, _ = self.stem.T
-        woken, slept = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
-        divided, gone = _events(cycling, awake[_DIVIDE] * float(room[Kind.HSC]), leave, awake[Behaviour.DRUG])
-        matured, left = _events(beside, awake[_MATURE], awake[_EGRESS] * self.beside, awake[Behaviour.DRUG])
-        out = slept[0] + gone[0] + left[0]
-        self.stem[:, 0] += divided - woken - slept[0] - slept[1]
-        self.stem[:, 1] += woken - divided - gone[0] - gone[1]
-        self.stem[:, 2] += divided - matured - left[0] - left[1]
-        self.stem[:, 3] += out
-        counts[Count.EGRESS, Kind.HSC] += out
-        for following, part in self.model.rules.fates[Kind.HSC]:
-            self.pool[:, following, 0] += matured * part
+        leave, divide = awake[_EGRESS] * self.at_niche, awake[_DIVIDE] * float(room[Kind.HSC])
+        leave_beside, mature = awake[_EGRESS] * self.beside, awake[_MATURE]
+        for origin, (resting, cycling, beside, roaming) in enumerate(self.stem.tolist()):
+            if not (resting or cycling or beside):
+                continue
+            woken, slept, died = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
+            divided, gone, lost = _events(cycling, divide, leave, awake[Behaviour.DRUG])
+            matured, left, fallen = _events(beside, mature, leave_beside, awake[Behaviour.DRUG])
+            out = slept + gone + left
+            self.stem[origin] = (
+                resting + (divided - woken - slept - died),
+                cycling + (woken - divided - gone - lost),
+                beside + (divided - matured - left - fallen),
+                roaming + out,
+            )
+            counts[Count.EGRESS, Kind.HSC, origin] += out
+            for following, part in self.model.rules.fates[Kind.HSC]:
+                self.pool[origin, following, 0] += matured * part
 
     def _lodge(self, step_h: float, held: float, density: float) -> None:
         """Let circulating cells find a site: stem cells an empty niche, progenitors any empty one."""
@@ -272,7 +283,7 @@ class WellMixed:
             self.label = self.pool * (take[_CYCLING] / 4294967295.0)[:, None]
 
 
-def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Floats, tuple[Floats, Floats]]:
-    """Return how many act, and how many leave and die, when at most one of these events happens in a step."""
+def _events(cells: float, act: float, leave: float, drug: float) -> tuple[float, float, float]:
+    """Return how many act, leave, and die, when at most one of these events happens in a step."""
     share = 1.0 / max(act + leave + drug, 1.0)
-    return cells * (act * share), (cells * (leave * share), cells * (drug * share))
+    return cells * (act * share), cells * (leave * share), cells * (drug * share)

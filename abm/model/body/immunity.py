@@ -64,6 +64,8 @@ def take_back(body: Body, counts: NDArray[np.int64]) -> None:
 
     Of the effectors that leave some outlive their response and become memory.
     """
+    if not counts[Count.EGRESS, FIRST_MOTILE:].any():
+        return
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)

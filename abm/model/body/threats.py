@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Upper limits of the neutrophil count in neutropenia of grades 1-4, 1e9/L (CTCAE).
 NEUTROPENIA = (2.0, 1.5, 1.0, 0.5)
 _NOBODY = 1e-9  #: keeps a quotient finite
+_LEUKAEMIC = np.array(LEUKAEMIC)
 VIRUSES = (Specificity.CMV, Specificity.EBV)
 
 
@@ -85,7 +86,7 @@ def febrile_neutropenia(body: Body) -> int:
 
 def illness(body: Body, population: NDArray[np.int64]) -> Illness:
     """Return what threatens besides low counts; ``population``: resident cells of the patch by kind and origin."""
-    visible = int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity
+    visible = int(population[_LEUKAEMIC].sum()) / body.scale.reference_cellularity
     leukaemia = min(max(visible, residue.share(body)), 1.0)
     injury = total(body.allo.injury_loss.tolist()) / len(ORGANS)
     protected = body.drugs.inhibition("bacteria")
