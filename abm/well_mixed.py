@@ -97,6 +97,8 @@ class WellMixed:
         self.sites = census.marrow
         self.full = 1.0 - self.model.open_share
         self.reference = self.cells / census.marrow
+        nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
+        self._inherited = observe.inherited(nobody, self.last, rules)  # no cell carries a mark, so this does not change
         self.distance, at_niche, beside = self.model.local_answers
         self.at_niche, self.beside = float(at_niche), float(beside)
 
@@ -120,9 +122,7 @@ class WellMixed:
         counts = np.rint(self.flux).astype(np.int64)
         counts[list(STANDING)] = self.last[list(STANDING)]
         self.flux[...] = 0.0
-        nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
-        values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES)
-        values |= observe.inherited(nobody, counts, self.model.rules)
+        values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES) | self._inherited
         return Record(self.step, self.config.day(self.step), values, counts)
 
     def advance(self) -> None:
@@ -172,10 +172,8 @@ class WellMixed:
         counts[Count.EGRESS, :FIRST_MOTILE] = (cells * gone).sum(axis=2).T
         self.pool[self._resident] = cells * self._by_stage(kept) + self._onward(cells * onward)
         if self.labelled:
-            label, passed = (
-                self.label[self._resident],
-                matures + divides * (1.0 - again),
-            )  # each daughter has half of it
+            label = self.label[self._resident]
+            passed = matures + divides * (1.0 - again)  # each daughter has half of it
             counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * gone).sum(axis=2).T * (1 << Label.DNA)
             stays = self._by_stage(1.0 - (dies + leaves + passed))
             self.label[self._resident] = label * stays + self._onward(label * self._by_stage(passed))
