@@ -41,7 +41,8 @@ Floats = NDArray[np.float64]
 #: Niches of the imagined patch: so many that rounding to whole agents does not matter.
 NICHES = 1_000_000
 _DIVIDE, _MATURE, _EGRESS, _SWITCH = Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.EGRESS, Behaviour.SWITCH
-_CYCLING = np.arange(N_KINDS) * 2 + 1  # row of the rate table of a kind in cycle
+_CYCLING = slice(1, 2 * FIRST_MOTILE, 2)  # rows of the rate table of residents in cycle
+_LEAVING = (Count.EGRESS, Count.LABELLED_EGRESS)  # events that are counted
 _IN_TURN = 8  #: numbers of a row that NumPy adds side by side: rows cut to multiples of it have the same sums
 
 
@@ -100,7 +101,16 @@ class WellMixed:
         nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
         self._inherited = observe.inherited(nobody, self.last, rules)  # no cell carries a mark, so this does not change
         self.distance, at_niche, beside = self.model.local_answers
+        self._able = self._find_able()
         self.at_niche, self.beside = float(at_niche), float(beside)
+
+    def _find_able(self) -> Floats:
+        """Return what of its rate each event has here, of ripe cells and of those in a stage, (2, kinds, N_HAZARDS)."""
+        able = np.ones((2, FIRST_MOTILE, N_HAZARDS))
+        able[..., [Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE]] = 0.0
+        able[..., _EGRESS] = self.distance[:FIRST_MOTILE]
+        able[0][:, [_MATURE, _DIVIDE]] = 0.0
+        return able
 
     @property
     def cells(self) -> float:
@@ -144,8 +154,11 @@ class WellMixed:
         self._clear(drugs, step_h)
         self._fight(step_h)
         self._strike(step_h)
-        self.flux += counts
-        self.last = self._standing(np.rint(counts).astype(np.int64))
+        left = np.zeros(counts.shape, np.int64)
+        for row in _LEAVING:
+            self.flux[row] += counts[row]
+            left[row] = np.rint(counts[row])
+        self.last = self._standing(left)
         doses = self.model.schedule[self.step]
         self.step += 1
         self.body.advance(step_h, self.config.day(self.step), self.last, doses, seen=self._seen())
@@ -165,7 +178,7 @@ class WellMixed:
         share = self._shares(table, room)
         leaves, matures, divides = share[..., _EGRESS], share[..., _MATURE], share[..., _DIVIDE]
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
-        again = renew[_CYCLING[:FIRST_MOTILE]]
+        again = renew[_CYCLING]
         kept = 1.0 - dies - leaves - matures + divides * (2.0 * again - 1.0)
         onward = self._by_stage(matures + divides * 2.0 * (1.0 - again))
         gone, cells = self._by_stage(leaves), self.pool[self._resident]
@@ -180,11 +193,7 @@ class WellMixed:
 
     def _shares(self, table: Floats, room: Floats) -> Floats:
         """Return the share of cells with each event, (2, kinds, N_HAZARDS): ripe ones, those still in a stage."""
-        hazard = np.stack([table[_CYCLING[:FIRST_MOTILE], :N_HAZARDS]] * 2)
-        for other in (Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE):
-            hazard[..., other] = 0.0
-        hazard[..., _EGRESS] *= self.distance[:FIRST_MOTILE]
-        hazard[0, :, _MATURE] = hazard[0, :, _DIVIDE] = 0.0
+        hazard = self._able * table[_CYCLING, :N_HAZARDS]
         hazard[1, :, _DIVIDE] *= room[:FIRST_MOTILE]
         return np.asarray(hazard / np.maximum(hazard.sum(axis=2, keepdims=True), 1.0))
 
@@ -247,7 +256,8 @@ class WellMixed:
         for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
             survival = self.body.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
-                for cells in (self.pool, self.stem, self.blood, *((self.label,) if self.labelled else ())):
+                self.pool[victims, :FIRST_MOTILE] *= survival
+                for cells in (self.stem, self.blood, *((self.label,) if self.labelled else ())):
                     cells[victims] *= survival
 
     def _seen(self) -> NDArray[np.int64] | None:
@@ -278,7 +288,7 @@ class WellMixed:
         elif dose.kind == "label" and dose.name == "dna":
             take = labels.takers(dose.name, table, self.model.traffic["s_phase"], self.config.step_h)
             self.labelled = True
-            self.label = self.pool * (take[_CYCLING] / 4294967295.0)[:, None]
+            self.label[:, :FIRST_MOTILE] = self.pool[:, :FIRST_MOTILE] * (take[_CYCLING] / 4294967295.0)[:, None]
 
 
 def _events(cells: float, act: float, leave: float, drug: float) -> tuple[float, float, float]:

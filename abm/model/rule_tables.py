@@ -72,6 +72,7 @@ class Responses:
         self._names = [response.signal for response in responses]
         self._rise = np.array([response.maximum - 1.0 for response in responses])
         self._power = np.array([response.power for response in responses])
+        self._once, self._fourth = self._power == 1, self._power == 4
         self._half = self._raised(np.array([response.half for response in responses]))
         self._usual = self._answer(BODY_SIGNALS)
         self._rounds = _rounds(responses)
@@ -106,7 +107,7 @@ class Responses:
 
     def _raised(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
         square = value * value
-        return np.where(self._power == 1, value, np.where(self._power == 4, square * square, square))
+        return np.where(self._once, value, np.where(self._fourth, square * square, square))
 
 
 def _rounds(responses: Sequence[Response]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
