@@ -102,6 +102,9 @@ class WellMixed:
         self._inherited = observe.inherited(nobody, self.last, rules)  # no cell carries a mark, so this does not change
         self.distance, at_niche, beside = self.model.local_answers
         self._able = self._find_able()
+        self._followed = np.ones_like(self._active, np.float64)  # stages that another one of the kind follows
+        self._followed[self.kinds, self.stages - 1] = 0.0
+        self._followed = self._followed[:, :-1]
         self.at_niche, self.beside = float(at_niche), float(beside)
 
     def _find_able(self) -> Floats:
@@ -204,8 +207,7 @@ class WellMixed:
     def _onward(self, flux: Floats) -> Floats:
         """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
         arrived = np.zeros_like(flux)
-        arrived[:, :, 1:] = flux[:, :, :-1]
-        arrived[:, self.kinds, self.stages] = 0.0
+        arrived[:, :, 1:] = flux[:, :, :-1] * self._followed
         arrived[:, :, 0] = (flux[:, self.kinds, self.stages - 1] @ self.fates)[:, : flux.shape[1]]
         return arrived
 

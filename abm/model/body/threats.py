@@ -54,8 +54,9 @@ def shares_of(repertoires: Mapping[Origin, Repertoire], specificity: Specificity
 
 def host(body: Body) -> Host:
     """Return what infections meet."""
-    steroid = body.drugs.inhibition("killing")
-    active = (1.0 - body.drugs.inhibition("activation")) * (1.0 - steroid)
+    inhibited = body.drugs.inhibitions
+    steroid = inhibited["killing"]
+    active = (1.0 - inhibited["activation"]) * (1.0 - steroid)
     acting = (1.0, 1.0 - steroid, active, active)  # steroids leave neutrophils blunt against moulds
     pairs = zip(defenders(body), body.usual_defence, acting, strict=True)
     pools, rules = body.lymphocytes.pools, body.lymphocytes.rules
@@ -65,7 +66,7 @@ def host(body: Body) -> Host:
         room=(1.0, 1.0, float(body.patient.cmv_carrier), b_cells),
         gut_loss=1.0 - float(body.allo.integrity[ORGANS.index("gut")]),
         steroid=steroid,
-        prevented=[body.drugs.inhibition(name) for name in PATHOGENS],
+        prevented=[inhibited[name] for name in PATHOGENS],
         treated=_treated(body),
     )
 
