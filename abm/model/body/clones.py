@@ -197,7 +197,7 @@ class Clones(Packed):
 
     def _of_lineage(self, kinds: Sequence[Kind], pools: Floats) -> Floats:
         found, ids = np.zeros(SAMPLE), self.ids
-        sizes = [(ROWS.index(k), o, float(pools[INDEX[k], o])) for k in kinds for o in range(N_ORIGINS)]
+        sizes = [(_ROW_OF[k], o, size) for k in kinds for o, size in enumerate(pools[INDEX[k]].tolist())]
         whole, so_far, taken = total(size for *_, size in sizes), 0.0, 0
         for row, origin, size in sizes if whole > 0.0 else ():
             so_far += size
@@ -252,8 +252,14 @@ def _rank(rules: CloneRules, word: int) -> float:
     """Return the rank (from 1) of the clone of a cell drawn at random, by the inverse of the cumulative size."""
     u, last = (word + 0.5) / _WORDS, rules.clones + 1.0
     rest = 1.0 - rules.exponent
-    rank = power(last, u) if rest == 0.0 else power(1.0 + u * (power(last, rest) - 1.0), 1.0 / rest)
+    rank = power(last, u) if rest == 0.0 else power(1.0 + u * (_reach(rules) - 1.0), 1.0 / rest)
     return float(min(int(rank), int(rules.clones)))
+
+
+@lru_cache(maxsize=32)  # asked for with every cell that is drawn
+def _reach(rules: CloneRules) -> float:
+    """Return the cumulative size of all clones, as it comes out before it is scaled."""
+    return power(rules.clones + 1.0, 1.0 - rules.exponent)
 
 
 # -- measures of a sample: clone numbers of its cells, shape (cells,); 0 is not a clone
