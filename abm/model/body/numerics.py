@@ -149,10 +149,7 @@ def spread(cells: float, n_stages: int, column: int, n_columns: int) -> Floats:
 
 def column_totals(stages: Floats) -> Floats:
     """Return the sum over the compartments of every column, shape (columns,)."""
-    result = np.zeros(stages.shape[1])
-    for row in stages:
-        result = result + row
-    return result
+    return np.array([total(column) for column in stages.T.tolist()])
 
 
 class Packed:
