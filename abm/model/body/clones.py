@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -183,7 +184,7 @@ class Clones(Packed):
         sites = [np.arange(n) + _place(NAIVE_OF[kind], origin) for kind, origin, n, *_ in entries]
         turns = np.repeat([entry.turn for entry in entries], [entry.slots for entry in entries])
         words = philox(self._seed, np.concatenate(sites), turns, _RANKS)[0]
-        return np.split(_slot(words), np.cumsum([entry.slots for entry in entries])[:-1])
+        return np.split(_slot(words), [*accumulate(entry.slots for entry in entries)][:-1])
 
     def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int) -> Words:
         return philox(self._seed, np.arange(n) + _place(kind, origin), int(self.turn), word)[0]
