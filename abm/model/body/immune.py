@@ -37,7 +37,7 @@ class Lymphocytes(Packed):
         thymus: progenitors and thymocytes on their way, shape (stages, N_ORIGINS), in seeding cells.
         thymic_function: 0-1; hurt by conditioning and GVHD.
         waiting: agents due to enter the lattice, shape (len(TRAVELLERS), N_ORIGINS).
-        reference_t_cells: T cells of the body at homeostasis.
+        reference_t_cells: T cells of the body at homeostasis; likewise ``reference_il7_uptake``.
         memory_growth: of CD4 memory cells in the last step, 1/d.
     """
 
@@ -62,6 +62,7 @@ class Lymphocytes(Packed):
         self.pools[:, Origin.HOST] = self._reference
         self.reference_t_cells = total(self._reference[INDEX[kind]] for kind in T_CELLS)
         self._reference_cd8_cells = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
+        self.reference_il7_uptake = self._taking_up(self._reference)
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
         self.memory_growth = 0.0
@@ -74,6 +75,16 @@ class Lymphocytes(Packed):
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis."""
         return self._held(T_CELLS) / self.reference_t_cells
+
+    @property
+    def il7_uptake(self) -> float:
+        """Uptake of IL-7 in uptakes of a CD4 cell: CD8 memory takes little, regulatory cells, poor in CD127, none."""
+        return self._taking_up([total(row) for row in self.pools[: len(T_CELLS)].tolist()])
+
+    def _taking_up(self, cells: Sequence[float]) -> float:
+        """Return what so many cells by pool take up."""
+        whole = total(cells[INDEX[kind]] for kind in (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE))
+        return whole + self.rules.il7_cd8_memory * cells[INDEX[Kind.CD8_MEMORY]]
 
     def _held(self, kinds: Sequence[Kind]) -> float:
         """Return the cells of several pools together."""
@@ -96,7 +107,8 @@ class Lymphocytes(Packed):
 
         Args:
             exits: real NK cells, B cells and thymus-seeding cells that left the marrow, each of shape (N_ORIGINS,).
-            lymphopenia: drive of homeostatic division, 0 at homeostasis, 1 without any T cell; that of CD8 memory.
+            lymphopenia: drive of homeostatic division by IL-7, 0 at homeostasis, 1 without any T cell; that of CD8
+                memory by IL-15.
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
@@ -113,8 +125,8 @@ class Lymphocytes(Packed):
         """Advance the T-cell pools.
 
         Without lymphopenia division balances death, but for what the thymus adds to naive and regulatory cells.
-        Lymphopenia lets all divide faster and turns naive cells into memory-like ones. CD8 memory cells live on IL-15,
-        the others on IL-7, so that CD8 cells, which are back first, do not take the place of CD4 cells.
+        Lymphopenia lets all divide faster and turns naive cells into memory-like ones. CD8 memory cells live on IL-15
+        and leave most of the IL-7 to the others, so that, back first, they do not take the place of CD4 cells.
 
         Args:
             thymic_days: thymic output of the step in days of full output, by origin.
