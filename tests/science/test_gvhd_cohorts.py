@@ -101,9 +101,9 @@ def test_nk_then_cd8_then_b_then_cd4_cells_return(scenario: str) -> None:
     assert last[2] < 364
 
 
-def test_cd8_cells_that_are_back_leave_cd4_cells_to_return_within_the_year() -> None:
-    """CD4 cells reach 0.2e9/L in a year after marrow with T cells, later without, though CD8 cells are normal."""
-    with_t, without = counts("allo_sibling"), counts("tcd_sibling")
-    assert min(with_t["cd8"][364], without["cd8"][364]) > 0.4
-    assert 0.2 < with_t["cd4"][364] < 0.4
-    assert 0.1 < without["cd4"][364] < with_t["cd4"][364]
+@pytest.mark.parametrize("scenario", ["allo_sibling", "tcd_sibling"])
+def test_cd8_cells_that_are_back_leave_cd4_cells_to_return_within_the_year(scenario: str) -> None:
+    """CD4 cells reach 0.2e9/L between half a year and a year, with few T cells in the graft as well."""
+    found = counts(scenario)
+    assert found["cd8"][179] > 0.3
+    assert found["cd4"][179] < 0.2 < found["cd4"][364] < 0.4
