@@ -143,7 +143,7 @@ class Lymphocytes(Packed):
             self.pools[INDEX[naive]] -= converted
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
             self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
-        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
+        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.treg_growth, Kind.CD8_MEMORY: r.cd8_growth}
         grown = []
         for row, kind in enumerate(T_CELLS):
             drive = by_il15 if kind is Kind.CD8_MEMORY else by_il7

@@ -127,6 +127,7 @@ class LymphocyteRules:
     thymus_injury: float = _in("1")
     thymus_gvhd: float = _in("1")
     cd4_growth: float = _in("1/d")
+    treg_growth: float = _in("1/d")
     cd8_growth: float = _in("1/d")
     naive_growth: float = _in("1/d")
     naive_conversion: float = _in("1/d")
