@@ -19,6 +19,9 @@ POOLS = (*T_CELLS, Kind.NK, Kind.IMMATURE_B)
 INDEX = {kind: row for row, kind in enumerate(POOLS)}
 CD4_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.TREG)
 CD8_CELLS = (Kind.CD8_NAIVE, Kind.CD8_MEMORY)
+CD8_MEMORY = (Kind.CD8_MEMORY,)
+#: Cells that hold its receptor, and so use up IL-7.
+FED_BY_IL7 = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE)
 #: Pools whose cells enter the marrow lattice.
 TRAVELLERS = POOLS[:-1]
 #: Pool that takes cells of a kind coming back from the lattice, where it is not the kind's own.
@@ -62,13 +65,18 @@ class Lymphocytes(Packed):
         self.pools[:, Origin.HOST] = self._reference
         self.reference_t_cells = total(self._reference[INDEX[kind]] for kind in T_CELLS)
         self._reference_cd8_cells = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
-        self.reference_il7_uptake = self._taking_up(self._reference)
+        fed, little = (total(self._reference[INDEX[kind]] for kind in kinds) for kinds in (FED_BY_IL7, CD8_MEMORY))
+        self.reference_il7_uptake = fed + r.il7_cd8_memory * little
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
         self.memory_growth = 0.0
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
         self._emigrants = _emigrants(r, age_years)
         entry = {Kind.TREG: r.treg_marrow_entry, Kind.NK: r.nk_marrow_entry}
+        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.treg_growth, Kind.CD8_MEMORY: r.cd8_growth}
+        replaced = [self._emigrants.get(kind, 0.0) / self._reference[row] for row, kind in enumerate(T_CELLS)]
+        self._growth = [(growth.get(kind, r.naive_growth), x) for kind, x in zip(T_CELLS, replaced, strict=True)]
+        self._sums: tuple[bytes, dict[Sequence[Kind], float]] = b"", {}
         self._entry = np.array([[entry.get(kind, r.t_marrow_entry)] for kind in TRAVELLERS])
 
     @property
@@ -79,17 +87,18 @@ class Lymphocytes(Packed):
     @property
     def il7_uptake(self) -> float:
         """Uptake of IL-7 in uptakes of a CD4 cell: CD8 memory takes little, regulatory cells, poor in CD127, none."""
-        return self._taking_up([total(row) for row in self.pools[: len(T_CELLS)].tolist()])
-
-    def _taking_up(self, cells: Sequence[float]) -> float:
-        """Return what so many cells by pool take up."""
-        whole = total(cells[INDEX[kind]] for kind in (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE))
-        return whole + self.rules.il7_cd8_memory * cells[INDEX[Kind.CD8_MEMORY]]
+        return self._held(FED_BY_IL7) + self.rules.il7_cd8_memory * self._held(CD8_MEMORY)
 
     def _held(self, kinds: Sequence[Kind]) -> float:
-        """Return the cells of several pools together."""
-        pools = self.pools.tolist()
-        return total([total(pools[INDEX[kind]]) for kind in kinds])
+        """Return the cells of several pools together; sums of the same pools are remembered, asked for twice a step."""
+        held = self.pools.tobytes()
+        if held != self._sums[0]:
+            self._sums = held, {}
+        found = self._sums[1]
+        if kinds not in found:
+            pools = self.pools.tolist()
+            found[kinds] = total([total(pools[INDEX[kind]]) for kind in kinds])
+        return found[kinds]
 
     def part(self, shares: Mapping[str, Floats]) -> Self:
         """Return some of the lymphocytes; nobody is told of cells that enter their pools."""
@@ -115,7 +124,7 @@ class Lymphocytes(Packed):
         from_marrow = self.pools[len(T_CELLS) :]
         entering = np.array([exits[Kind.NK_PROGENITOR], exits[Kind.IMMATURE_B]])
         pools = zip((r.nk_production, r.b_production), self._reference[len(T_CELLS) :], strict=True)
-        from_marrow[:] = renewed(from_marrow, entering, tuple(made / usual * days for made, usual in pools))
+        from_marrow[...] = renewed(from_marrow, entering, tuple(made / usual * days for made, usual in pools))
         self._enter(Kind.IMMATURE_B, 0, exits[Kind.IMMATURE_B], self.pools[INDEX[Kind.IMMATURE_B]])
         seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)
         self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
@@ -143,12 +152,9 @@ class Lymphocytes(Packed):
             self.pools[INDEX[naive]] -= converted
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
             self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
-        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.treg_growth, Kind.CD8_MEMORY: r.cd8_growth}
-        grown = []
-        for row, kind in enumerate(T_CELLS):
-            drive = by_il15 if kind is Kind.CD8_MEMORY else by_il7
-            net = growth.get(kind, r.naive_growth) * drive - self._emigrants.get(kind, 0.0) / self._reference[row]
-            grown.append(exp(net * days))
+        drives = [by_il15 if kind is Kind.CD8_MEMORY else by_il7 for kind in T_CELLS]
+        rates = zip(self._growth, drives, strict=True)
+        grown = [exp((growth * drive - replaced) * days) for (growth, replaced), drive in rates]
         t_cells = self.pools[: len(T_CELLS)]
         t_cells *= np.array(grown)[:, np.newaxis]
         for kind, emigrants in self._emigrants.items():
