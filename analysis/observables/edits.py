@@ -105,28 +105,6 @@ def _after_directed(run: Run) -> tuple[Floats, float] | None:
     return since, float(since[-1])
 
 
-def _fall(run: Run, name: str) -> Made:
-    """Return by how many percent a count falls in the days after, from its mean in the week before."""
-    found = _after_directed(run)
-    if found is None or name not in run.body or found[1] < AFTER:
-        return None
-    since, values = found[0], in_unit(run.body[name], COUNT)
-    before = float(np.mean(values[(since > -7.0) & (since <= 0.0)]))
-    return 100.0 * (1.0 - float(np.min(values[(since > 0.0) & (since <= AFTER)])) / before)
-
-
-@observable(PERCENT)
-def anc_fall(run: Run) -> Made:
-    """Fall of the ANC within 20 days of a drug or T cells against CD33, from the mean of the week before."""
-    return _fall(run, "anc")
-
-
-@observable(PERCENT)
-def platelet_fall(run: Run) -> Made:
-    """Fall of the platelets likewise."""
-    return _fall(run, "platelets")
-
-
 @observable(COUNT)
 def directed_anc_nadir(run: Run) -> Made:
     """Lowest ANC within 20 days of a drug or T cells against CD33."""

@@ -63,6 +63,19 @@ def test_doses_stand_in_their_ranges_and_order(species: str) -> None:
     assert sources["cd34_selected"].dose["cd3"] < sources["blood"].dose["cd3"] / 1000
 
 
+def test_a_selected_graft_that_is_edited_lacks_progenitors_of_megakaryocytes_alone() -> None:
+    """Neutrophils return after it as after a fresh one, platelets later (first CD33-edited grafts, 2022)."""
+    body = make_body()
+    fresh, edited = (
+        giving.graft_agents(body, Dose("graft", source, cd34=1e8, origin=Origin.DONOR))
+        for source in ("cd34_selected", "cd34_edited")
+    )
+    assert edited.keys() == fresh.keys()
+    for kind, agents in fresh.items():
+        share = edited[kind] / agents
+        assert share < 0.1 if kind is Kind.MKP else share == pytest.approx(1.0)
+
+
 def test_two_donors_are_told_apart() -> None:
     body = make_body()
     for origin, cells in ((Origin.DONOR, 3e9), (Origin.DONOR2, 1e9)):

@@ -14,6 +14,7 @@ from abm.config import Config, load_config
 from abm.errors import ConfigError
 from abm.setup import load_model
 from abm.step import Simulation
+from abm.well_mixed import WellMixed
 
 CML: dict[str, Any] = {
     "seed": 3,
@@ -42,7 +43,7 @@ def test_imatinib_kills_cycling_cells_of_cml_alone_and_not_those_with_t315i() ->
     sim = Simulation.start(Config.model_validate(CML), NumpyBackend())
     sim.body.drugs.give("imatinib", 1.0)
     wild, mutant = sim.body.drugs.variant_kills(1e4)[:2]
-    assert wild[Kind.BLAST, Cycle.CYCLING] == pytest.approx(0.043 * np.log(10), rel=1e-3)
+    assert wild[Kind.BLAST, Cycle.CYCLING] == pytest.approx(0.055 * np.log(10), rel=1e-3)
     assert wild[Kind.LSC, Cycle.QUIESCENT] == 0.0
     assert not mutant[[Kind.LSC, Kind.BLAST]].any()
     assert wild[[Kind.HSC, Kind.METAMYELOCYTE]].max() == 0.0
@@ -110,3 +111,15 @@ def test_ras_mutants_grow_out_on_a_flt3_inhibitor(backend: Any) -> None:
     after = sim.record().values["variant_2"]
     assert leukaemic(sim) * (1.0 - after) < 0.7 * start * (1.0 - before)
     assert after > 2.0 * before > 0.0
+
+
+def test_a_flt3_inhibitor_halves_the_platelets_of_a_healthy_marrow_and_leaves_neutrophils() -> None:
+    """Remissions without recovered platelets are as frequent as those with them (target O65)."""
+    event = IMATINIB | {"drug": "gilteritinib", "dose_mg": 120.0, "doses": 100}
+    time = CML["time"] | {"end_day": 100.0}
+    patient = WellMixed(Config.model_validate(CML | {"time": time, "patient": {}, "events": [event]}))
+    while not patient.over:
+        patient.advance()
+    found = patient.body.observables()
+    assert 60.0 < found["platelets"] < 95.0
+    assert found["anc"] > 1.0
