@@ -59,8 +59,9 @@ def test_a_primed_cell_divides_by_programme_as_far_as_there_is_danger() -> None:
 def test_a_small_relapse_wakes_donor_t_cells_nearly_as_a_large_one() -> None:
     rules = section(OrganRules, tables().values, 70.0)
     allo = Alloimmunity(rules, tables().donors["sibling"], 1.2e7)
+    floor = rules.activation_floor
     woken = {
-        share: (allo.danger(0.0, Surroundings(leukaemia=share)) - rules.activation_floor) / (1.0 - rules.activation_floor)
+        share: (allo.danger(0.0, Surroundings(leukaemia=share)) - floor) / (1.0 - floor)
         for share in (0.0, 0.1 * rules.relapse_half, rules.relapse_half, 1.0)
     }
     assert woken[0.0] == 0.0
