@@ -59,6 +59,7 @@ def morisita_horn(one: Floats, other: Floats) -> float:
     whole, whole_other = int(n.sum()), int(m.sum())
     if not whole or not whole_other:
         return 0.0
-    _, i, j = np.intersect1d(clones, others, assume_unique=True, return_indices=True)
+    place = np.minimum(np.searchsorted(clones, others), len(clones) - 1)
+    shared = np.where(clones[place] == others, n[place] * m, 0)
     squares = int((n * n).sum()) / (whole * whole) + int((m * m).sum()) / (whole_other * whole_other)
-    return 2.0 * int((n[i] * m[j]).sum()) / (whole * whole_other) / squares
+    return 2.0 * int(shared.sum()) / (whole * whole_other) / squares

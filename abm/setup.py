@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, fsum, inf
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from abm.model.traffic import TRAFFIC_UNITS, open_shares
 from abm.notes import unseen
 from abm.phases import HALO
 from abm.streams import DRAWS
-from abm.tables import Folder, did_you_mean, once, read_table, read_values
+from abm.tables import Folder, Overlay, did_you_mean, once, read_table, read_values, rules_digest
 
 SITE_UM = 10.0
 _MAX_HOP = 0.95
@@ -78,8 +79,9 @@ def load_model(config: Config) -> Model:
     folder = rules_of(config.patch, config.patient.disease)
     _check_shape(config)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
-    rules = leukaemia.of_patient(load_rules(folder), traffic["open_share"], config)
-    tables = Tables.load(folder)
+    folders = folder.folders if isinstance(folder, Overlay) else [folder]
+    read, tables = _tables(folder, tuple(map(rules_digest, folders)))
+    rules = leukaemia.of_patient(read, traffic["open_share"], config)
     leukaemia.check(config, has_table=tables.residue is not None)
     unseen(config, rules)
     _check_variants(config, rules)
@@ -102,6 +104,12 @@ def load_model(config: Config) -> Model:
         harvests=_harvests(config, tables),
         exposure=_exposure(config, tables),
     )
+
+
+@lru_cache(maxsize=4)
+def _tables(folder: Folder, digests: tuple[str, ...]) -> tuple[Rules, Tables]:
+    """Read the rule tables, once as long as they stay the same: the patients of a cohort share them."""
+    return load_rules(folder), Tables.load(folder)
 
 
 def _harvests(config: Config, tables: Tables) -> dict[str, Harvest]:

@@ -41,7 +41,8 @@ Floats = NDArray[np.float64]
 #: Niches of the imagined patch: so many that rounding to whole agents does not matter.
 NICHES = 1_000_000
 _DIVIDE, _MATURE, _EGRESS, _SWITCH = Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.EGRESS, Behaviour.SWITCH
-_CYCLING = np.arange(N_KINDS) * 2 + 1  # row of the rate table of a kind in cycle
+_CYCLING = slice(1, 2 * FIRST_MOTILE, 2)  # rows of the rate table of residents in cycle
+_LEAVING = (Count.EGRESS, Count.LABELLED_EGRESS)  # events that are counted
 _IN_TURN = 8  #: numbers of a row that NumPy adds side by side: rows cut to multiples of it have the same sums
 
 
@@ -97,7 +98,22 @@ class WellMixed:
         self.sites = census.marrow
         self.full = 1.0 - self.model.open_share
         self.reference = self.cells / census.marrow
-        self.distance, self.at_niche, self.beside = self.model.local_answers
+        nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
+        self._inherited = observe.inherited(nobody, self.last, rules)  # no cell carries a mark, so this does not change
+        self.distance, at_niche, beside = self.model.local_answers
+        self._able = self._find_able()
+        self._followed = np.ones_like(self._active, np.float64)  # stages that another one of the kind follows
+        self._followed[self.kinds, self.stages - 1] = 0.0
+        self._followed = self._followed[:, :-1]
+        self.at_niche, self.beside = float(at_niche), float(beside)
+
+    def _find_able(self) -> Floats:
+        """Return what of its rate each event has here, of ripe cells and of those in a stage, (2, kinds, N_HAZARDS)."""
+        able = np.ones((2, FIRST_MOTILE, N_HAZARDS))
+        able[..., [Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE]] = 0.0
+        able[..., _EGRESS] = self.distance[:FIRST_MOTILE]
+        able[0][:, [_MATURE, _DIVIDE]] = 0.0
+        return able
 
     @property
     def cells(self) -> float:
@@ -119,9 +135,7 @@ class WellMixed:
         counts = np.rint(self.flux).astype(np.int64)
         counts[list(STANDING)] = self.last[list(STANDING)]
         self.flux[...] = 0.0
-        nobody = np.zeros((N_MARKS, N_KINDS, N_ORIGINS), np.int64)
-        values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES)
-        values |= observe.inherited(nobody, counts, self.model.rules)
+        values = self.body.observables() | observe.marrow(counts, self.model.rules, NICHES) | self._inherited
         return Record(self.step, self.config.day(self.step), values, counts)
 
     def advance(self) -> None:
@@ -143,8 +157,11 @@ class WellMixed:
         self._clear(drugs, step_h)
         self._fight(step_h)
         self._strike(step_h)
-        self.flux += counts
-        self.last = self._standing(np.rint(counts).astype(np.int64))
+        left = np.zeros(counts.shape, np.int64)
+        for row in _LEAVING:
+            self.flux[row] += counts[row]
+            left[row] = np.rint(counts[row])
+        self.last = self._standing(left)
         doses = self.model.schedule[self.step]
         self.step += 1
         self.body.advance(step_h, self.config.day(self.step), self.last, doses, seen=self._seen())
@@ -161,57 +178,60 @@ class WellMixed:
 
     def _commit(self, table: Floats, renew: Floats, room: Floats, counts: Floats) -> None:
         """Let resident cells die, leave, mature and divide, at most one event each in a step."""
-        residents, share = self._resident, self._shares(table, room)
+        share = self._shares(table, room)
         leaves, matures, divides = share[..., _EGRESS], share[..., _MATURE], share[..., _DIVIDE]
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
-        again = renew[_CYCLING[:FIRST_MOTILE], None]
-        cells = self.pool[residents]
-        counts[Count.EGRESS, :FIRST_MOTILE] = (cells * leaves).sum(axis=2).T
-        onward = matures + divides * 2.0 * (1.0 - again)
+        again = renew[_CYCLING]
         kept = 1.0 - dies - leaves - matures + divides * (2.0 * again - 1.0)
-        self.pool[residents] = cells * kept + self._onward(cells * onward)
+        onward = self._by_stage(matures + divides * 2.0 * (1.0 - again))
+        gone, cells = self._by_stage(leaves), self.pool[self._resident]
+        counts[Count.EGRESS, :FIRST_MOTILE] = (cells * gone).sum(axis=2).T
+        self.pool[self._resident] = cells * self._by_stage(kept) + self._onward(cells * onward)
         if self.labelled:
-            label = self.label[residents]
-            counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * leaves).sum(axis=2).T * (1 << Label.DNA)
-            passed = matures + divides * (1.0 - again)  # each daughter has half of the label
-            lost = dies + leaves + passed
-            self.label[residents] = label * (1.0 - lost) + self._onward(label * passed)
+            label = self.label[self._resident]
+            passed = matures + divides * (1.0 - again)  # each daughter has half of it
+            counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * gone).sum(axis=2).T * (1 << Label.DNA)
+            stays = self._by_stage(1.0 - (dies + leaves + passed))
+            self.label[self._resident] = label * stays + self._onward(label * self._by_stage(passed))
 
     def _shares(self, table: Floats, room: Floats) -> Floats:
-        """Return the share of cells with each event in the step, by kind, stage and hazard."""
-        hazards = table[_CYCLING[:FIRST_MOTILE], :N_HAZARDS]
-        for other in (Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE):
-            hazards[:, other] = 0.0
-        hazards[:, _EGRESS] *= self.distance[:FIRST_MOTILE]
-        hazard = np.repeat(hazards[:, None], self._active.shape[1], axis=1)
-        hazard[..., _MATURE] *= self._active
-        hazard[..., _DIVIDE] *= self._active * room[:FIRST_MOTILE, None]
+        """Return the share of cells with each event, (2, kinds, N_HAZARDS): ripe ones, those still in a stage."""
+        hazard = self._able * table[_CYCLING, :N_HAZARDS]
+        hazard[1, :, _DIVIDE] *= room[:FIRST_MOTILE]
         return np.asarray(hazard / np.maximum(hazard.sum(axis=2, keepdims=True), 1.0))
+
+    def _by_stage(self, share: Floats) -> Floats:
+        """Return a share of ripe cells and of those still in a stage by kind and stage."""
+        return np.where(self._active, share[1, :, None], share[0, :, None])
 
     def _onward(self, flux: Floats) -> Floats:
         """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
         arrived = np.zeros_like(flux)
-        arrived[:, :, 1:] = flux[:, :, :-1]
-        arrived[:, self.kinds, self.stages] = 0.0
+        arrived[:, :, 1:] = flux[:, :, :-1] * self._followed
         arrived[:, :, 0] = (flux[:, self.kinds, self.stages - 1] @ self.fates)[:, : flux.shape[1]]
         return arrived
 
     def _move_stem_cells(self, table: Floats, room: Floats, counts: Floats) -> None:
         """Let stem cells wake, divide, leave their niche, commit beside it or go into the blood."""
         rest, awake = table[Kind.HSC * 2 : Kind.HSC * 2 + 2].tolist()
-        leave = awake[_EGRESS] * self.at_niche
-        resting, cycling, beside, _ = self.stem.T
-        woken, slept = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
-        divided, gone = _events(cycling, awake[_DIVIDE] * float(room[Kind.HSC]), leave, awake[Behaviour.DRUG])
-        matured, left = _events(beside, awake[_MATURE], awake[_EGRESS] * self.beside, awake[Behaviour.DRUG])
-        out = slept[0] + gone[0] + left[0]
-        self.stem[:, 0] += divided - woken - slept[0] - slept[1]
-        self.stem[:, 1] += woken - divided - gone[0] - gone[1]
-        self.stem[:, 2] += divided - matured - left[0] - left[1]
-        self.stem[:, 3] += out
-        counts[Count.EGRESS, Kind.HSC] += out
-        for following, part in self.model.rules.fates[Kind.HSC]:
-            self.pool[:, following, 0] += matured * part
+        leave, divide = awake[_EGRESS] * self.at_niche, awake[_DIVIDE] * float(room[Kind.HSC])
+        leave_beside, mature = awake[_EGRESS] * self.beside, awake[_MATURE]
+        for origin, (resting, cycling, beside, roaming) in enumerate(self.stem.tolist()):
+            if not (resting or cycling or beside):
+                continue
+            woken, slept, died = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
+            divided, gone, lost = _events(cycling, divide, leave, awake[Behaviour.DRUG])
+            matured, left, fallen = _events(beside, mature, leave_beside, awake[Behaviour.DRUG])
+            out = slept + gone + left
+            self.stem[origin] = (
+                resting + (divided - woken - slept - died),
+                cycling + (woken - divided - gone - lost),
+                beside + (divided - matured - left - fallen),
+                roaming + out,
+            )
+            counts[Count.EGRESS, Kind.HSC, origin] += out
+            for following, part in self.model.rules.fates[Kind.HSC]:
+                self.pool[origin, following, 0] += matured * part
 
     def _lodge(self, step_h: float, held: float, density: float) -> None:
         """Let circulating cells find a site: stem cells an empty niche, progenitors any empty one."""
@@ -238,7 +258,8 @@ class WellMixed:
         for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
             survival = self.body.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
-                for cells in (self.pool, self.stem, self.blood, *((self.label,) if self.labelled else ())):
+                self.pool[victims, :FIRST_MOTILE] *= survival
+                for cells in (self.stem, self.blood, *((self.label,) if self.labelled else ())):
                     cells[victims] *= survival
 
     def _seen(self) -> NDArray[np.int64] | None:
@@ -269,10 +290,10 @@ class WellMixed:
         elif dose.kind == "label" and dose.name == "dna":
             take = labels.takers(dose.name, table, self.model.traffic["s_phase"], self.config.step_h)
             self.labelled = True
-            self.label = self.pool * (take[_CYCLING] / 4294967295.0)[:, None]
+            self.label[:, :FIRST_MOTILE] = self.pool[:, :FIRST_MOTILE] * (take[_CYCLING] / 4294967295.0)[:, None]
 
 
-def _events(cells: Floats, act: float, leave: float, drug: float) -> tuple[Floats, tuple[Floats, Floats]]:
-    """Return how many act, and how many leave and die, when at most one of these events happens in a step."""
+def _events(cells: float, act: float, leave: float, drug: float) -> tuple[float, float, float]:
+    """Return how many act, leave, and die, when at most one of these events happens in a step."""
     share = 1.0 / max(act + leave + drug, 1.0)
-    return cells * (act * share), (cells * (leave * share), cells * (drug * share))
+    return cells * (act * share), cells * (leave * share), cells * (drug * share)

@@ -149,9 +149,14 @@ class Run:
         """Return the counts with today's codes of rows, kinds and origins; names unknown today are left out."""
         from abm import cells
 
-        counts = np.zeros((len(self.day), cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS), dtype=np.int64)
+        enums = (cells.Count, cells.Kind, cells.Origin)
+        known = [{member.name.lower(): member.value for member in enum} for enum in enums]
+        shape = (len(self.day), cells.N_COUNTS, cells.N_KINDS, cells.N_ORIGINS)
+        if [self.count_rows, self.kinds, self.origins] == known and self.counts.shape == shape:
+            return self.counts
+        counts = np.zeros(shape, dtype=np.int64)
         old, new = [], []
-        for names, enum in ((self.count_rows, cells.Count), (self.kinds, cells.Kind), (self.origins, cells.Origin)):
+        for names, enum in zip((self.count_rows, self.kinds, self.origins), enums, strict=True):
             shared = [member for member in enum if member.name.lower() in names]
             old.append([names[member.name.lower()] for member in shared])
             new.append([member.value for member in shared])

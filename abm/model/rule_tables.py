@@ -69,9 +69,11 @@ class Responses:
 
     def __init__(self, responses: Sequence[Response]) -> None:
         """Take the form of each, and the place it answers at."""
-        self._names = [response.signal for response in responses]
+        self._signals = sorted({response.signal for response in responses})
+        self._which = np.array([self._signals.index(response.signal) for response in responses], np.int64)
         self._rise = np.array([response.maximum - 1.0 for response in responses])
         self._power = np.array([response.power for response in responses])
+        self._once, self._fourth = self._power == 1, self._power == 4
         self._half = self._raised(np.array([response.half for response in responses]))
         self._usual = self._answer(BODY_SIGNALS)
         self._rounds = _rounds(responses)
@@ -101,12 +103,12 @@ class Responses:
         return np.where(base[1::2, Behaviour.DIVIDE] > 0.0, divide, mature)
 
     def _answer(self, signals: Mapping[str, float]) -> NDArray[np.float64]:
-        value = self._raised(np.array([signals[name] for name in self._names]))
+        value = self._raised(np.array([signals[name] for name in self._signals])[self._which])
         return 1.0 + self._rise * (value / (self._half + value))
 
     def _raised(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
         square = value * value
-        return np.where(self._power == 1, value, np.where(self._power == 4, square * square, square))
+        return np.where(self._once, value, np.where(self._fourth, square * square, square))
 
 
 def _rounds(responses: Sequence[Response]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -52,7 +52,7 @@ class Price(NamedTuple):
         return config.n_steps * (step_s + self.record_s * hours / config.output.series_h)
 
 
-_LATTICE, _WELL_MIXED = Price(4e-4, 1e-4, 1.25e-8, 3.6e-3), Price(9e-4, 0.0, 0.0, 1.4e-3)
+_LATTICE, _WELL_MIXED = Price(4e-4, 1e-4, 1.25e-8, 3.6e-3), Price(6.5e-4, 0.0, 0.0, 1.3e-3)
 
 
 @dataclass(frozen=True)

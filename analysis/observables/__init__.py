@@ -61,4 +61,4 @@ def measure(run: Run) -> dict[str, Any]:
 def _daily(days: NDArray[np.int64], values: Floats) -> list[float | None]:
     """Return the mean of every calendar day from the first on; ``None`` where there is no number."""
     sums, numbers = (np.bincount(days - days[0], weights=w) for w in (np.nan_to_num(values), np.isfinite(values)))
-    return [float(f"{s / n:.5g}") if n else None for s, n in zip(sums, numbers, strict=True)]
+    return [float(f"{s / n:.5g}") if n else None for s, n in zip(sums.tolist(), numbers.tolist(), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from math import frexp, ldexp
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from abm.model.body.numerics import Floats, some, total
 from abm.model.rules import BODY_SIGNALS
 from abm.setup import load_model
 from tests.unit.body_case import make_body, tables
+from tests.unit.table_case import FOLDER, change
 
 
 def whole_exp(x: float) -> float:
@@ -98,11 +100,10 @@ def test_the_wild_type_alone_has_the_rates_of_the_wild_type(drug: float) -> None
 
 def test_who_changes_a_choice_of_kinds_changes_nobody_elses() -> None:
     rules = load_model(load_config(Path(resources.folder("scenarios")) / "homeostasis.toml")).rules
-    for choose in (lambda: rules.mask(Flag.LEUKAEMIC), lambda: rules.lineage("erythroid")):
-        first = choose()
-        assert first.any()
-        first[:] = False
-        assert choose().any()
+    for _ in range(2):
+        for chosen in (rules.mask(Flag.LEUKAEMIC), rules.lineage("erythroid")):
+            assert chosen.any()
+            chosen[:] = False
 
 
 def test_measures_follow_a_sample_that_changes_in_place() -> None:
@@ -116,3 +117,16 @@ def test_some_is_any() -> None:
     for values in (np.zeros((2, 3)), np.array([0.0, -0.0]), np.array([0.0, np.nan]), np.array([[0.0], [1e-300]])):
         assert some(values) == bool(values.any())
     assert total(np.zeros(0)) == 0.0
+
+
+def test_tables_are_read_again_once_they_change(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    shutil.copy(FOLDER / "human" / "body.csv", rules)
+    config = load_config(Path(resources.folder("scenarios")) / "homeostasis.toml", [f'patch.rules="{rules}"'])
+    first, again = load_model(config).tables, load_model(config).tables
+    assert first is again
+    assert first.values["blood_volume"] == 5.0
+    change(rules, "body.csv", "blood_volume,5.0,", "blood_volume,5.1,")
+    assert load_model(config).tables.values["blood_volume"] == 5.1
+    assert first.values["blood_volume"] == 5.0

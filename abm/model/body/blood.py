@@ -92,20 +92,23 @@ class Blood(Packed):
         """
         used = self.used_platelets(step_h) if used is None else used
         r, days = self.rules, step_h / HOURS_PER_DAY
-        padded = np.zeros((len(exits) + 1, COLUMNS))  # nobody transfused comes from the marrow
-        padded[:, :N_ORIGINS] = [*exits.values(), labelled]
-        entered = dict(zip(exits, padded, strict=False))
-        self._renew(entered, padded[-1], days)
-        self._renew_platelets(entered[Kind.PLATELET_FORMING_MK], used, days)
+        self._renew(exits, labelled, days)
+        entering = np.zeros((2, COLUMNS))  # nobody transfused comes from the marrow
+        entering[:, :N_ORIGINS] = exits[Kind.PLATELET_FORMING_MK], exits[Kind.RETICULOCYTE]
+        self._renew_platelets(entering[0], used, days)
         young = self.marrow_reticulocytes
-        released = chain(young, entered[Kind.RETICULOCYTE], len(young) / (r.marrow_reticulocyte_time - early) * days)
+        released = chain(young, entering[1], len(young) / (r.marrow_reticulocyte_time - early) * days)
         ripe = chain(self.reticulocytes, released, days / (r.blood_reticulocyte_time + early))
         chain(self.red_cells, ripe, len(self.red_cells) / self._red_cell_time * days)
         self.volume_deficit = self.volume_deficit * exp(-LN2 / r.plasma_refill_half_life * step_h)
 
-    def _renew(self, entered: Mapping[Kind, Floats], labelled: Floats, days: float) -> None:
+    def _renew(self, exits: Mapping[Kind, Floats], labelled: Floats, days: float) -> None:
         """Advance the pools of one compartment; together, for arrays this short cost the same as one."""
-        r, blasts = self.rules, entered[Kind.BLAST] + entered[Kind.LSC]
+        r, entering = self.rules, np.zeros((5, COLUMNS))  # nobody transfused comes from the marrow
+        blasts = exits[Kind.BLAST] + exits[Kind.LSC]
+        entering[:, :N_ORIGINS] = (
+            exits[Kind.NEUTROPHIL], labelled, exits[Kind.MONOCYTE], exits[Kind.EOSINOPHIL], blasts,
+        )  # fmt: skip
         neutrophils = r.neutrophil_production / self._neutrophil_pool * days
         leaving = (
             neutrophils,
@@ -115,8 +118,7 @@ class Blood(Packed):
             days / r.blast_blood_time,
         )
         pools = (self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts)
-        entering = (entered[Kind.NEUTROPHIL], labelled, entered[Kind.MONOCYTE], entered[Kind.EOSINOPHIL], blasts)
-        after = renewed(np.array(pools), np.array(entering), leaving)
+        after = renewed(np.array(pools), entering, leaving)
         self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
 
     def monocytes_leaving(self, step_h: float) -> Floats:

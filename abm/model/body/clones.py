@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ _CLASS_SHIFT = 10  #: so that classes differ in what is kept of a number
 _CLONE_BITS = next(f.bits for f in COLD if f.name == "clone")
 _SLOTS, _RANKS, _CELLS = (Stream.RECEPTOR * 256 + draw for draw in (1, 2, 3))
 _WORDS = float(1 << 32)
-_TOGETHER = 32  #: entries that take their slots at once, where nobody looks before
+_TOGETHER = 16  #: entries that take their slots at once, where nobody looks before
 
 Words = NDArray[np.uint32]
 Ints = NDArray[np.int64]
@@ -158,26 +159,35 @@ class Clones(Packed):
         """
         if not self._entering:
             return
-        places = np.array([_place(entry.kind, entry.origin) for entry in self._entering])
-        turns = np.array([entry.turn for entry in self._entering])
-        sites = places[:, np.newaxis] + np.arange(SAMPLE)  # the draws of all at once: NumPy takes as long for one
-        words = philox(self._seed, sites, np.broadcast_to(turns[:, np.newaxis], sites.shape), _SLOTS)[0]
-        # the order of the words, equal ones by slot: no two of these numbers are equal, and they are sorted faster
-        slots = np.sort(words.astype(np.uint64) * np.uint64(SAMPLE) + np.arange(SAMPLE, dtype=np.uint64), axis=1)
-        chosen = (slots % np.uint64(SAMPLE)).astype(np.int64)
-        for (kind, origin, n, turn, ids), own in zip(self._entering, chosen, strict=True):
-            found = self._from_naive(kind, origin, n, turn) if ids is None else ids
-            self._ids[_ROW_OF[kind], origin, own[:n]] = found
+        naive = iter(self._naive_slots())
+        for (kind, origin, n, _, ids), slots in zip(self._entering, self._slots(), strict=True):
+            found = self._ids[_ROW_OF[NAIVE_OF[kind]], origin, next(naive)] if ids is None else ids
+            self._ids[_ROW_OF[kind], origin, slots[:n]] = found
         self._entering.clear()
 
-    def _from_naive(self, kind: Kind, origin: int, n: int, turn: int) -> Floats:
-        naive = NAIVE_OF[kind]
-        words = self._draw(naive, origin, n, _RANKS, turn)
-        return np.array(self._ids[_ROW_OF[naive], origin, _slot(words)])
+    def _slots(self) -> Ints:
+        """Return all slots of a pool in the order in which the cells of each entry take them, (entries, SAMPLE)."""
+        # the draws of all at once: NumPy takes as long for one
+        places = np.array([_place(entry.kind, entry.origin) for entry in self._entering])
+        turns = np.array([entry.turn for entry in self._entering])
+        sites = places[:, np.newaxis] + np.arange(SAMPLE)
+        words = philox(self._seed, sites, np.broadcast_to(turns[:, np.newaxis], sites.shape), _SLOTS)[0]
+        # the order of the words, equal ones by slot: no two of these numbers are equal, and they are sorted faster
+        numbers = np.sort(words.astype(np.uint64) * np.uint64(SAMPLE) + np.arange(SAMPLE, dtype=np.uint64), axis=1)
+        return (numbers % np.uint64(SAMPLE)).astype(np.int64)
 
-    def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int, turn: int | None = None) -> Words:
-        step = int(self.turn) if turn is None else turn
-        return philox(self._seed, np.arange(n) + _place(kind, origin), step, word)[0]
+    def _naive_slots(self) -> list[Ints]:
+        """Return the slots of the naive cells that each entry without clones of its own comes of."""
+        entries = [entry for entry in self._entering if entry.ids is None]
+        if not entries:
+            return []
+        sites = [np.arange(n) + _place(NAIVE_OF[kind], origin) for kind, origin, n, *_ in entries]
+        turns = np.repeat([entry.turn for entry in entries], [entry.slots for entry in entries])
+        words = philox(self._seed, np.concatenate(sites), turns, _RANKS)[0]
+        return np.split(_slot(words), [*accumulate(entry.slots for entry in entries)][:-1])
+
+    def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int) -> Words:
+        return philox(self._seed, np.arange(n) + _place(kind, origin), int(self.turn), word)[0]
 
     def repertoire(self, pools: Floats) -> Floats:
         """Return the clones of ``SAMPLE`` cells of each of ``LINEAGES``, shape (2, SAMPLE); 0 without any.
@@ -188,7 +198,7 @@ class Clones(Packed):
 
     def _of_lineage(self, kinds: Sequence[Kind], pools: Floats) -> Floats:
         found, ids = np.zeros(SAMPLE), self.ids
-        sizes = [(ROWS.index(k), o, float(pools[INDEX[k], o])) for k in kinds for o in range(N_ORIGINS)]
+        sizes = [(_ROW_OF[k], o, size) for k in kinds for o, size in enumerate(pools[INDEX[k]].tolist())]
         whole, so_far, taken = total(size for *_, size in sizes), 0.0, 0
         for row, origin, size in sizes if whole > 0.0 else ():
             so_far += size
@@ -243,8 +253,14 @@ def _rank(rules: CloneRules, word: int) -> float:
     """Return the rank (from 1) of the clone of a cell drawn at random, by the inverse of the cumulative size."""
     u, last = (word + 0.5) / _WORDS, rules.clones + 1.0
     rest = 1.0 - rules.exponent
-    rank = power(last, u) if rest == 0.0 else power(1.0 + u * (power(last, rest) - 1.0), 1.0 / rest)
+    rank = power(last, u) if rest == 0.0 else power(1.0 + u * (_reach(rules) - 1.0), 1.0 / rest)
     return float(min(int(rank), int(rules.clones)))
+
+
+@lru_cache(maxsize=32)  # asked for with every cell that is drawn
+def _reach(rules: CloneRules) -> float:
+    """Return the cumulative size of all clones, as it comes out before it is scaled."""
+    return power(rules.clones + 1.0, 1.0 - rules.exponent)
 
 
 # -- measures of a sample: clone numbers of its cells, shape (cells,); 0 is not a clone

@@ -346,7 +346,12 @@ class Drugs(Packed):
 
     def inhibition(self, effect: str) -> float:
         """Return the inhibited share (0-1) of an ``EFFECTS`` process by all immunosuppressants together."""
-        return self._inhibited(self.level.tobytes())[effect]
+        return self.inhibitions[effect]
+
+    @property
+    def inhibitions(self) -> Mapping[str, float]:
+        """All of these shares by process."""
+        return self._inhibited(self.level.tobytes())
 
     def _inhibited(self, levels: bytes) -> dict[str, float]:
         """Return all inhibitions at these levels, the last ones from memory: asked for a dozen times a step."""

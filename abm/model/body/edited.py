@@ -26,6 +26,8 @@ from abm.tables import Folder, read_table
 #: Pools whose edited share is followed.
 BLOOD = ("neutrophils", "monocytes", "platelets", "marrow_reticulocytes", "reticulocytes", "red_cells")
 LYMPHOID = ("pools", "thymus")
+#: Lineages of which the edited share is told.
+SHARED = ("neutrophils", "monocytes", "platelets", "t", "b", "nk", "red")
 #: Blood cells that may show an added receptor, with their place in ``Blood``.
 MYELOID = {Kind.MONOCYTE: "monocytes", Kind.NEUTROPHIL: "neutrophils"}
 #: Kinds in which the promoter of a receptor works, by the name that a scenario gives it.
@@ -219,6 +221,8 @@ class Edited(Packed):
 
     def shares(self, blood: Blood, lymphocytes: Lymphocytes, which: int) -> dict[str, float]:
         """Return the edited share of each lineage, transfused cells left out; 0 where no cell is."""
+        if not self.present:
+            return dict.fromkeys(SHARED, 0.0)
         rows = {"t": [INDEX[kind] for kind in T_CELLS], "b": [INDEX[Kind.IMMATURE_B]], "nk": [INDEX[Kind.NK]]}
         cells = {name: getattr(blood, name)[..., :N_ORIGINS] for name in ("neutrophils", "monocytes", "platelets")}
         shares = {name: getattr(self, name)[which, ..., :N_ORIGINS] for name in cells}

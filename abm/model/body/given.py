@@ -46,6 +46,7 @@ PRODUCTION = {
 BLASTS = (Kind.BLAST, Kind.LSC)
 #: Kinds that take up TPO in the marrow.
 MEGAKARYOCYTES = (Kind.MEGAKARYOCYTE, Kind.PLATELET_FORMING_MK)
+_MEGAKARYOCYTES = np.array(MEGAKARYOCYTES)
 
 
 class Patient(Protocol):
@@ -145,7 +146,7 @@ class Scale:
 
     def relative_megakaryocytes(self, population: NDArray[np.int64]) -> float | None:
         """Return megakaryocytes relative to homeostasis; ``None`` if their usual number is not known."""
-        found = float(population[list(MEGAKARYOCYTES)].sum())
+        found = float(population[_MEGAKARYOCYTES].sum())
         return found / self.megakaryocytes if self.megakaryocytes else None
 
 

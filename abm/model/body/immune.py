@@ -150,8 +150,9 @@ class Lymphocytes(Packed):
         for naive, memory in lineages if convert > 0.0 else ():
             converted = self.pools[INDEX[naive]] * convert
             self.pools[INDEX[naive]] -= converted
-            self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
-            self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
+            converted *= 2.0  # each divides once
+            self.pools[INDEX[memory]] += converted
+            self._enter(memory, 1, converted, self.pools[INDEX[memory]])
         drives = [by_il15 if kind is Kind.CD8_MEMORY else by_il7 for kind in T_CELLS]
         rates = zip(self._growth, drives, strict=True)
         grown = [exp((growth * drive - replaced) * days) for (growth, replaced), drive in rates]
@@ -159,8 +160,9 @@ class Lymphocytes(Packed):
         t_cells *= np.array(grown)[:, np.newaxis]
         for kind, emigrants in self._emigrants.items():
             if emigrants > 0.0:
-                t_cells[INDEX[kind]] += emigrants * thymic_days
-                self._enter(kind, 0, emigrants * thymic_days, t_cells[INDEX[kind]])
+                exported = emigrants * thymic_days
+                t_cells[INDEX[kind]] += exported
+                self._enter(kind, 0, exported, t_cells[INDEX[kind]])
 
     def bleed(self, share: float) -> None:
         """Lose a share (0-1) of the lymphocytes that are in the blood."""

@@ -64,6 +64,8 @@ def take_back(body: Body, counts: NDArray[np.int64]) -> None:
 
     Of the effectors that leave some outlive their response and become memory.
     """
+    if not counts[Count.EGRESS, FIRST_MOTILE:].any():
+        return
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
@@ -142,7 +144,7 @@ def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
     residents = population[:FIRST_MOTILE]
     by_origin = residents.sum(axis=0).tolist()
     host, donor = by_origin[Origin.HOST], by_origin[Origin.DONOR] + by_origin[Origin.DONOR2]
-    reference = body.scale.reference_cellularity
+    reference, inhibited = body.scale.reference_cellularity, body.drugs.inhibitions
     everywhere = body.lymphocytes.pools + population[_POOLS] * body.scale.cells_per_agent
     visible = int(residents[_BLASTS].sum()) / reference
     leukaemia = max(visible, residue.share(body))
@@ -153,7 +155,7 @@ def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
         priming=1.0 + body.exhaustion.rules.ctla4_priming * body.antibodies.blocked(CTLA_4_AXIS),
         unbraked=body.antibodies.blocked(PD_1_AXIS),
         unregulated=allowed_growth(everywhere, float(body.allo.effectors[GVH]), body.allo.rules),
-        activation=1.0 - body.drugs.inhibition("activation"),
-        proliferation=1.0 - body.drugs.inhibition("proliferation"),
-        killing=1.0 - body.drugs.inhibition("killing"),
+        activation=1.0 - inhibited["activation"],
+        proliferation=1.0 - inhibited["proliferation"],
+        killing=1.0 - inhibited["killing"],
     )

@@ -44,11 +44,12 @@ def runge_kutta(
     An array for each number of the state follows many patients at once.
     """
     k1 = slope(state)
-    k2 = slope(along(state, k1, days / 2.0))
-    k3 = slope(along(state, k2, days / 2.0))
+    half = days / 2.0
+    k2 = slope(along(state, k1, half))
+    k3 = slope(along(state, k2, half))
     k4 = slope(along(state, k3, days))
-    mean = [a + 2.0 * b + 2.0 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
-    return along(state, mean, days / 6.0)
+    sixth, slopes = days / 6.0, zip(state, k1, k2, k3, k4, strict=True)
+    return [x + (a + 2.0 * b + 2.0 * c + d) * sixth for x, a, b, c, d in slopes]
 
 
 def along(state: list[Number], slope: list[Number], days: Number | float) -> list[Number]:
@@ -148,10 +149,7 @@ def spread(cells: float, n_stages: int, column: int, n_columns: int) -> Floats:
 
 def column_totals(stages: Floats) -> Floats:
     """Return the sum over the compartments of every column, shape (columns,)."""
-    result = np.zeros(stages.shape[1])
-    for row in stages:
-        result = result + row
-    return result
+    return np.array([total(column) for column in stages.T.tolist()])
 
 
 class Packed:

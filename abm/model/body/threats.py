@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Upper limits of the neutrophil count in neutropenia of grades 1-4, 1e9/L (CTCAE).
 NEUTROPENIA = (2.0, 1.5, 1.0, 0.5)
 _NOBODY = 1e-9  #: keeps a quotient finite
+_LEUKAEMIC = np.array(LEUKAEMIC)
 VIRUSES = (Specificity.CMV, Specificity.EBV)
 
 
@@ -53,8 +54,9 @@ def shares_of(repertoires: Mapping[Origin, Repertoire], specificity: Specificity
 
 def host(body: Body) -> Host:
     """Return what infections meet."""
-    steroid = body.drugs.inhibition("killing")
-    active = (1.0 - body.drugs.inhibition("activation")) * (1.0 - steroid)
+    inhibited = body.drugs.inhibitions
+    steroid = inhibited["killing"]
+    active = (1.0 - inhibited["activation"]) * (1.0 - steroid)
     acting = (1.0, 1.0 - steroid, active, active)  # steroids leave neutrophils blunt against moulds
     pairs = zip(defenders(body), body.usual_defence, acting, strict=True)
     pools, rules = body.lymphocytes.pools, body.lymphocytes.rules
@@ -64,7 +66,7 @@ def host(body: Body) -> Host:
         room=(1.0, 1.0, float(body.patient.cmv_carrier), b_cells),
         gut_loss=1.0 - float(body.allo.integrity[ORGANS.index("gut")]),
         steroid=steroid,
-        prevented=[body.drugs.inhibition(name) for name in PATHOGENS],
+        prevented=[inhibited[name] for name in PATHOGENS],
         treated=_treated(body),
     )
 
@@ -85,7 +87,7 @@ def febrile_neutropenia(body: Body) -> int:
 
 def illness(body: Body, population: NDArray[np.int64]) -> Illness:
     """Return what threatens besides low counts; ``population``: resident cells of the patch by kind and origin."""
-    visible = int(population[list(LEUKAEMIC)].sum()) / body.scale.reference_cellularity
+    visible = int(population[_LEUKAEMIC].sum()) / body.scale.reference_cellularity
     leukaemia = min(max(visible, residue.share(body)), 1.0)
     injury = total(body.allo.injury_loss.tolist()) / len(ORGANS)
     protected = body.drugs.inhibition("bacteria")
