@@ -156,7 +156,8 @@ class Replay:
     def _danger(self, inflammation: Floats, leukaemia: Floats) -> Floats:
         r, square = self.numbers.organs, inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        return danger + r.relapse_danger * leukaemia * (1.0 - danger)
+        by_leukaemia = r.relapse_danger * leukaemia / (r.relapse_half + leukaemia)
+        return danger + by_leukaemia * (1.0 - danger)
 
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:
         crowded = 1.0 + precursors / crowd

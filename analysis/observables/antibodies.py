@@ -40,8 +40,9 @@ def _around(run: Run, name: str, unit: str) -> tuple[float, Floats] | None:
 
 
 def _worst_grade(run: Run) -> float | None:
-    found = _after(run, "gvhd_grade", "1")
-    return None if found is None else float(np.max(found))
+    """Return the worst grade of new acute GVHD; ``None`` in who has it at the first dose: trials bar active GVHD."""
+    found = _around(run, "gvhd_grade", "1")
+    return None if found is None or found[0] > 0.0 else float(np.max(found[1]))
 
 
 @observable("1")

@@ -56,6 +56,20 @@ def test_a_primed_cell_divides_by_programme_as_far_as_there_is_danger() -> None:
     assert progeny(HVG, 100.0) == pytest.approx(1.0, rel=0.05)
 
 
+def test_a_small_relapse_wakes_donor_t_cells_nearly_as_a_large_one() -> None:
+    rules = section(OrganRules, tables().values, 70.0)
+    allo = Alloimmunity(rules, tables().donors["sibling"], 1.2e7)
+    floor = rules.activation_floor
+    woken = {
+        share: (allo.danger(0.0, Surroundings(leukaemia=share)) - floor) / (1.0 - floor)
+        for share in (0.0, 0.1 * rules.relapse_half, rules.relapse_half, 1.0)
+    }
+    assert woken[0.0] == 0.0
+    assert woken[rules.relapse_half] == pytest.approx(rules.relapse_danger / 2.0)
+    assert woken[0.1 * rules.relapse_half] == pytest.approx(rules.relapse_danger / 11.0)
+    assert 0.5 < woken[rules.relapse_half] / woken[1.0] < 0.6
+
+
 def test_susceptible_tissue_is_lost_in_proportion() -> None:
     usual, tender = (make_body(Person(gvhd_susceptibility=s)).allo.tissue_kill(1e8) for s in (1.0, 3.0))
     assert tender == pytest.approx(3.0 * usual)

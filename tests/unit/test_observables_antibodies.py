@@ -50,6 +50,7 @@ def measured(run: Any, grade: np.ndarray, blasts: np.ndarray, given: float | Non
         (curve((110.0, 3.0), (120.0, 0.0)), curve((80.0, 20.0)), [1.0, 1.0, 0.0]),
         (curve((205.0, 3.0)), curve((80.0, 20.0), (205.0, 0.0)), [0.0, 0.0, 0.0]),  # too late
         (curve((110.0, 3.0)), curve((105.0, 20.0)), [None, None, None]),  # no relapse when it is given
+        (curve((90.0, 1.0)), curve((80.0, 20.0), (150.0, 4.0)), [None, None, 1.0]),  # GVHD when it is given
     ],
 )
 def test_what_follows_within_100_days(run: Any, grade: np.ndarray, blasts: np.ndarray, expected: list[Any]) -> None:

@@ -245,7 +245,8 @@ class Alloimmunity(Packed):
         """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
         r, square = self.rules, inflammation * inflammation
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        by_leukaemia = r.relapse_danger * around.leukaemia  # away from injured tissue, as is the graft
+        # away from injured tissue, as is the graft; presentation is full long before the marrow is
+        by_leukaemia = r.relapse_danger * around.leukaemia / (r.relapse_half + around.leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
 
     def meeting(self, precursors: float, crowd: float) -> float:

@@ -23,7 +23,7 @@ POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = (
     "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
-    "engineered_search",
+    "engineered_search", "relapse_half",
 )  # fmt: skip
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
@@ -152,6 +152,7 @@ class OrganRules:
     activation_floor: float = _in("1")
     rejection_danger: float = _in("1")
     relapse_danger: float = _in("1")
+    relapse_half: float = _in("1")
     priming: float = _in("1/d")
     priming_half: float = _in("cells")
     priming_slope: float = _in("1")
