@@ -16,6 +16,7 @@ REBOUND_DAYS = 20 * 365.25 / 12  #: 20 months
 DAYS_PER_YEAR = 365.25
 PER_UL = 1000.0  #: cells per uL in 1e9/L
 FULL_DONOR = 0.95
+CHECKS = (30.0, 60.0, 100.0, 180.0, 365.0)  #: days from the graft on which a clinic looks at chimerism
 SETTLED_DAYS = 120  #: from exposure to the set point
 
 
@@ -121,11 +122,12 @@ def hiv_rebound(run: Run) -> Made:
 
 @observable(DAY)
 def full_donor_day(run: Run) -> Made:
-    """First day after the graft with at least 95 % donor cells among neutrophils, monocytes and T cells alike."""
+    """First of the days on which chimerism is looked at with 95 % donor neutrophils, monocytes and T cells alike."""
     graft = run.graft()
     if graft is None or not {"donor_myeloid", "donor_t"} <= set(run.body):
         return None
     day = np.asarray(run.day, np.float64) - float(graft["day"])
     least = np.minimum(run.body["donor_myeloid"].values, run.body["donor_t"].values)
-    hits = day[(least >= FULL_DONOR) & (day > 0)]
-    return float(np.floor(hits[0])) if hits.size else inf
+    looks = [check for check in CHECKS if day[0] <= check <= day[-1]]
+    full = [check for check in looks if least[np.searchsorted(day, check)] >= FULL_DONOR]
+    return full[0] if full else inf

@@ -13,10 +13,10 @@ from abm import resources
 from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Count, Kind, Origin, Specificity
 from abm.errors import ConfigError
 from abm.model.body import Body, Dose, Scale, Tables, Watch, daily_production
-from abm.model.body.engineered import EFFECTOR, EXHAUSTED, MEMORY
+from abm.model.body.engineered import EFFECTOR, EXHAUSTED, MEMORY, N_CLASSES, Encounter
 from abm.model.body.immune import INDEX
 from abm.model.body.products import read_products
-from tests.unit.body_case import AGENTS, CELLS_PER_HSC, EXITS_PER_DAY, Person, counts, tables
+from tests.unit.body_case import AGENTS, CELLS_PER_HSC, EXITS_PER_DAY, Person, counts, make_body, tables
 
 HUMAN = resources.folder("scenarios") / "rules" / "human"
 CELLS_PER_AGENT = 1e6  #: few, so that whole agents do not show
@@ -218,3 +218,12 @@ def test_the_usual_dose_is_that_of_the_table() -> None:
     found: Tables = tables()
     assert found.products["car_t"].dose == 1.4e6
     assert replace(found.products["car_t"], dose=1.0).phenotypes == found.products["car_t"].phenotypes
+
+
+def test_mature_mouse_cells_are_lost_without_antigen() -> None:
+    """Nine tenths and more of infused cells with a tumour receptor are gone after two months (Puig-Saus 2019)."""
+    pools, product = make_body(found=tables("mouse")).engineered, tables("mouse").products["tcr_t"]
+    pools.infuse(Specificity.TCR_TRANSGENE, product, 1e6)
+    for _ in range(60):
+        pools.advance(Encounter(np.zeros(N_CLASSES)), 24.0)
+    assert 0.02 < pools.total / 1e6 < 0.1

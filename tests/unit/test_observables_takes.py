@@ -55,3 +55,13 @@ def test_a_run_that_is_too_short_or_has_no_graft_says_nothing(run: Any, tmp_path
     events = [event for event in run.config["events"] if event["action"] != "graft"]
     without = dataclasses.replace(run, config={**run.config, "events": events})
     assert MADE["donor_b_seen_day"].make(without) is None
+
+
+def test_chimerism_is_looked_at_on_a_few_days(run: Any) -> None:
+    """Full on day 41 is found on day 60; what is full in one lineage alone is not full."""
+    full = MADE["full_donor_day"].make
+    myeloid = with_share(run, "myeloid", [0, 10, 200], [0, 99, 99])
+    late = with_share(myeloid, "t", [0, 40, 41, 200], [0, 90, 96, 96])
+    assert full(late) == 60
+    assert full(with_share(myeloid, "t", [0, 20, 200], [0, 96, 96])) == 30
+    assert full(with_share(myeloid, "t", [0, 200], [50, 94])) == np.inf

@@ -26,6 +26,7 @@ from tests.unit.body_case import AGENTS, CELLS_PER_HSC, EXITS_PER_DAY, Person, c
 DONOR, CAR = Origin.DONOR, Specificity.CAR_CD19
 ROW = ENGINEERED.index(CAR)
 STEP_H = 4.0
+MARROW_CELLS = 1e12  #: of 70 kg
 GENE = {"locus": "TRANSGENE", "vcn": 2.0, "receptor": "CAR_CD19", "lineage": "myeloid"}
 EDIT = Edit(locus="TRANSGENE", vcn=2.0, receptor="CAR_CD19", lineage="myeloid", switch=True)
 
@@ -78,6 +79,13 @@ def test_macrophages_are_those_that_come_in_a_life(body: Body) -> None:
     made = daily_production(tables(), 70.0)[Kind.MONOCYTE] * r.macrophage_share
     expected = made * r.macrophage_life * (1.0 - exp(-115.0 / r.macrophage_life))  # monocytes stay a day in blood
     assert body.phagocytes.macrophages[DONOR] == pytest.approx(expected, rel=0.05)
+
+
+def test_macrophages_of_a_graft_become_one_in_a_hundred_marrow_cells(body: Body) -> None:
+    """Macrophages are 1 to 2 % of marrow cells in health; four months after a graft more than half of that is there."""
+    assert body.phagocytes is not None
+    in_marrow = body.phagocytes.macrophages[DONOR] * body.phagocytes.rules.macrophage_marrow_share
+    assert 0.005 < in_marrow / MARROW_CELLS < 0.02
     assert not np.delete(body.phagocytes.macrophages, DONOR).any()
     assert body.observables()["macrophages"] == body.phagocytes.macrophages[DONOR]
 

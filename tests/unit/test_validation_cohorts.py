@@ -84,6 +84,17 @@ def test_the_key_of_an_experiment_follows_the_scenarios_it_runs(
     assert after.key != before.key
 
 
+def test_lives_of_stem_cells_are_told_as_short(protocols: dict[str, Protocol]) -> None:
+    """They would else take the budget of a quick comparison, a third of a minute for each tenth of a second."""
+    found = {}
+    for name in ("chip_life", "lentiviral_leukaemia", "serial_transfer"):
+        change = {"scenario": "", "experiment": name, "priors": {}}
+        (case,) = cases.cases(name, protocols["mice"].model_copy(update=change), quick=True, seeds=1)
+        found[name] = case.work_s
+    assert found["lentiviral_leukaemia"] < found["chip_life"] < 1.0 < found["serial_transfer"]
+    assert set(cases._EXPERIMENT_S) < set(experiments.EXPERIMENTS)
+
+
 def test_events_are_found_by_action_or_drug() -> None:
     events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
     assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
