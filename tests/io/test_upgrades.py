@@ -19,6 +19,7 @@ LACKING = {
     2: (("blood.eosinophils", "blood.volume_deficit", "drugs.resistant", "mortality.", "clones.", "turn"), 13),
     3: (("antibodies.", "exhaustion.", "allo.exhausted", "infections.", "chronic.", "engineered."), 19),
     6: (("stroma.",), 1),
+    7: (("allo.dividing", "restricted.dividing"), 1),
 }
 
 
