@@ -5,6 +5,8 @@ Of a sample: the clone number of each of its cells, shape (cells,); 0 is not a c
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,12 @@ Ints = NDArray[np.int64]
 
 def _sizes(cells: Floats) -> tuple[Floats, Ints]:
     """Return the clones of a sample in ascending order and the cells of each."""
+    return _counted(np.asarray(cells, np.float64).tobytes())
+
+
+@lru_cache(maxsize=8)  # every measure asks for those of the same few samples
+def _counted(sample: bytes) -> tuple[Floats, Ints]:
+    cells = np.frombuffer(sample)
     clones, n = np.unique(cells[cells > 0.0], return_counts=True)
     return clones, n
 

@@ -12,6 +12,8 @@ from math import frexp, ldexp
 _LN2_HIGH = 0.693147180369123816490
 _LN2_LOW = 1.90821492927058770002e-10
 LN2 = 0.6931471805599453
+_ONE_TO_17 = tuple(float(n) for n in range(1, 18))
+_ODD_TO_39 = tuple(float(n) for n in range(1, 40, 2))
 
 
 @lru_cache(maxsize=1024)  # most exponents are a rate times the step
@@ -25,9 +27,11 @@ def exp(x: float) -> float:
     k = int(x / LN2 + (0.5 if x >= 0 else -0.5))
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
     total, term = 1.0, 1.0
-    for n in range(1, 18):
+    for n in _ONE_TO_17:
         term = term * r / n
-        total = total + term
+        before, total = total, total + term
+        if total == before:
+            break  # each term is less than a fifth of the one before: what is left is lost in rounding too
     return ldexp(total, k)
 
 
@@ -42,8 +46,10 @@ def log(x: float) -> float:
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     total, term = 0.0, s
-    for n in range(1, 40, 2):
-        total = total + term / n
+    for n in _ODD_TO_39:
+        before, total = total, total + term / n
+        if total == before:
+            break  # the terms fall and have one sign: what is left is lost in rounding too
         term = term * z
     return e * _LN2_LOW + (2.0 * total + e * _LN2_HIGH)
 

@@ -275,7 +275,7 @@ class Simulation:
         """Let cells take up the labels among the doses."""
         for dose in doses:
             if dose.kind == "label":
-                take = labels.takers(dose.name, rates, self.model.traffic["s_phase"], self.config.step_h)
+                take = labels.takers(dose.name, rates.wild, self.model.traffic["s_phase"], self.config.step_h)
                 self.lattice.label(step, labels.MARKERS[dose.name], take)
 
     def _marrow_signals(self) -> dict[str, float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from abm import observe, setup
 from abm.cells import (
     ENGINEERED,
+    FIRST_MOTILE,
     N_COUNTS,
     N_HAZARDS,
     N_KINDS,
@@ -35,13 +36,13 @@ from abm.model.body.immunity import DONORS, HOSTS
 from abm.model.body.numerics import HOURS_PER_DAY
 from abm.model.body.organs import GVH, HVG
 from abm.model.meanfield import MAX_STAGES
-from abm.model.rules import StepRates
 
 Floats = NDArray[np.float64]
 #: Niches of the imagined patch: so many that rounding to whole agents does not matter.
 NICHES = 1_000_000
 _DIVIDE, _MATURE, _EGRESS, _SWITCH = Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.EGRESS, Behaviour.SWITCH
 _CYCLING = np.arange(N_KINDS) * 2 + 1  # row of the rate table of a kind in cycle
+_IN_TURN = 8  #: numbers of a row that NumPy adds side by side: rows cut to multiples of it have the same sums
 
 
 class WellMixed:
@@ -50,6 +51,7 @@ class WellMixed:
     Attributes:
         pool: cells by origin, kind and stage, without stem cells, shape (4, 64, 32); ``label`` likewise: label that
             they carry, in cells with all of it.
+        labelled: whether any cell may carry a label.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
         kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
@@ -76,22 +78,25 @@ class WellMixed:
         self.pool = np.zeros((N_ORIGINS, N_KINDS, MAX_STAGES))
         self.pool[Origin.HOST] = self.model.homeostasis.pool * held
         self.pool[:, Kind.HSC] = 0.0
-        self.label = np.zeros_like(self.pool)
+        self.label, self.labelled = np.zeros_like(self.pool), False
         cycling = float(self.model.homeostasis.cycling[Kind.HSC])
         self.stem = np.zeros((N_ORIGINS, 4))
         self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
         self.blood = np.zeros((N_ORIGINS, N_KINDS))
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
-        self.last = self._standing(np.zeros(self.flux.shape, np.int64))
-        self.sites = census.marrow
-        self.full = 1.0 - self.model.open_share
-        self.reference = self.cells / census.marrow
         self.kinds = np.array([*rules.fates])
         self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
         self.fates = np.zeros((len(self.kinds), N_KINDS))
         for row, options in enumerate(rules.fates.values()):
             for following, part in options:
                 self.fates[row, following] += part
+        stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(FIRST_MOTILE)])
+        self._active = np.arange(-(-int(stages.max()) // _IN_TURN) * _IN_TURN) < stages[:, None]
+        self._resident = slice(None), slice(FIRST_MOTILE), slice(self._active.shape[1])
+        self.last = self._standing(np.zeros(self.flux.shape, np.int64))
+        self.sites = census.marrow
+        self.full = 1.0 - self.model.open_share
+        self.reference = self.cells / census.marrow
         self.distance, self.at_niche, self.beside = self.model.local_answers
 
     @property
@@ -125,10 +130,10 @@ class WellMixed:
         held = float(self.stem[:, :2].sum())
         vacancy = (1.0 - held / NICHES) / (1.0 - self.model.traffic["niche_occupancy"])
         signals = self.body.signals() | {"niche_vacancy": vacancy}
-        drugs = self.body.variant_hazards(self.model.rules.pace(signals))[0]
-        rates = self.model.rules.rates(signals, drugs, step_h)
-        table = rates.wild.astype(np.float64)
-        renew = rates.renew[: N_KINDS * 2] / 4294967295.0
+        pace = self.model.rules.pace(signals) if self.body.drugs.acting else None
+        drugs = self.body.variant_hazards(pace)[0]
+        rates, thresholds = self.model.rules.wild(signals, drugs, step_h)
+        table, renew = rates.astype(np.float64), thresholds / 4294967295.0
         density = self.cells / self.sites
         room = 1.0 - self.full * min(density / self.reference, 1.0) ** 6  # all six neighbours are taken
         counts = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
@@ -144,11 +149,11 @@ class WellMixed:
         self.step += 1
         self.body.advance(step_h, self.config.day(self.step), self.last, doses, seen=self._seen())
         for dose in doses:
-            self._give(dose, rates)
+            self._give(dose, table)
 
     def _standing(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts with the cells that are there now."""
-        counts[Count.POPULATION] = np.rint(self.pool.sum(axis=2)).T
+        counts[Count.POPULATION, :FIRST_MOTILE] = np.rint(self.pool[self._resident].sum(axis=2)).T
         counts[Count.POPULATION, Kind.HSC] = np.rint(self.stem[:, :3].sum(axis=1))
         counts[Count.NICHE, Kind.HSC] = np.rint(self.stem[:, :2].sum(axis=1))
         counts[Count.QUIESCENT, Kind.HSC] = np.rint(self.stem[:, 0])
@@ -156,43 +161,48 @@ class WellMixed:
 
     def _commit(self, table: Floats, renew: Floats, room: Floats, counts: Floats) -> None:
         """Let resident cells die, leave, mature and divide, at most one event each in a step."""
-        rules = self.model.rules
-        stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(N_KINDS)])
-        active = np.arange(MAX_STAGES) < stages[:, None]
-        hazard = np.repeat(table[_CYCLING, None, :N_HAZARDS], MAX_STAGES, axis=1)
-        hazard[..., [Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE]] = 0.0
-        hazard[..., _EGRESS] *= self.distance[:, None]
-        hazard[..., _MATURE] *= active
-        hazard[..., _DIVIDE] *= active * room[:, None]
-        total = hazard.sum(axis=2, keepdims=True)
-        share = hazard / np.maximum(total, 1.0)
+        residents, share = self._resident, self._shares(table, room)
+        leaves, matures, divides = share[..., _EGRESS], share[..., _MATURE], share[..., _DIVIDE]
         dies = share[..., Behaviour.DIE] + share[..., Behaviour.DRUG]
-        again = renew[_CYCLING, None]
-        cells, label = self.pool, self.label
-        counts[Count.EGRESS] = (cells * share[..., _EGRESS]).sum(axis=2).T
-        counts[Count.LABELLED_EGRESS] = (label * share[..., _EGRESS]).sum(axis=2).T * (1 << Label.DNA)
-        onward = share[..., _MATURE] + share[..., _DIVIDE] * 2.0 * (1.0 - again)
-        kept = 1.0 - dies - share[..., _EGRESS] - share[..., _MATURE] + share[..., _DIVIDE] * (2.0 * again - 1.0)
-        passed = share[..., _MATURE] + share[..., _DIVIDE] * (1.0 - again)  # each daughter has half of the label
-        lost = dies + share[..., _EGRESS] + passed
-        self.pool = cells * kept + self._onward(cells * onward)
-        self.label = label * (1.0 - lost) + self._onward(label * passed)
+        again = renew[_CYCLING[:FIRST_MOTILE], None]
+        cells = self.pool[residents]
+        counts[Count.EGRESS, :FIRST_MOTILE] = (cells * leaves).sum(axis=2).T
+        onward = matures + divides * 2.0 * (1.0 - again)
+        kept = 1.0 - dies - leaves - matures + divides * (2.0 * again - 1.0)
+        self.pool[residents] = cells * kept + self._onward(cells * onward)
+        if self.labelled:
+            label = self.label[residents]
+            counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * leaves).sum(axis=2).T * (1 << Label.DNA)
+            passed = matures + divides * (1.0 - again)  # each daughter has half of the label
+            lost = dies + leaves + passed
+            self.label[residents] = label * (1.0 - lost) + self._onward(label * passed)
+
+    def _shares(self, table: Floats, room: Floats) -> Floats:
+        """Return the share of cells with each event in the step, by kind, stage and hazard."""
+        hazards = table[_CYCLING[:FIRST_MOTILE], :N_HAZARDS]
+        for other in (Behaviour.KILL, Behaviour.ACTIVATE, Behaviour.MOVE):
+            hazards[:, other] = 0.0
+        hazards[:, _EGRESS] *= self.distance[:FIRST_MOTILE]
+        hazard = np.repeat(hazards[:, None], self._active.shape[1], axis=1)
+        hazard[..., _MATURE] *= self._active
+        hazard[..., _DIVIDE] *= self._active * room[:FIRST_MOTILE, None]
+        return np.asarray(hazard / np.maximum(hazard.sum(axis=2, keepdims=True), 1.0))
 
     def _onward(self, flux: Floats) -> Floats:
         """Return where cells go that pass a stage: the next one, or the first of what follows the kind."""
         arrived = np.zeros_like(flux)
         arrived[:, :, 1:] = flux[:, :, :-1]
         arrived[:, self.kinds, self.stages] = 0.0
-        arrived[:, :, 0] = flux[:, self.kinds, self.stages - 1] @ self.fates
+        arrived[:, :, 0] = (flux[:, self.kinds, self.stages - 1] @ self.fates)[:, : flux.shape[1]]
         return arrived
 
     def _move_stem_cells(self, table: Floats, room: Floats, counts: Floats) -> None:
         """Let stem cells wake, divide, leave their niche, commit beside it or go into the blood."""
-        rest, awake = table[Kind.HSC * 2], table[Kind.HSC * 2 + 1]
+        rest, awake = table[Kind.HSC * 2 : Kind.HSC * 2 + 2].tolist()
         leave = awake[_EGRESS] * self.at_niche
         resting, cycling, beside, _ = self.stem.T
         woken, slept = _events(resting, rest[_SWITCH], leave, rest[Behaviour.DRUG])
-        divided, gone = _events(cycling, awake[_DIVIDE] * room[Kind.HSC], leave, awake[Behaviour.DRUG])
+        divided, gone = _events(cycling, awake[_DIVIDE] * float(room[Kind.HSC]), leave, awake[Behaviour.DRUG])
         matured, left = _events(beside, awake[_MATURE], awake[_EGRESS] * self.beside, awake[Behaviour.DRUG])
         out = slept[0] + gone[0] + left[0]
         self.stem[:, 0] += divided - woken - slept[0] - slept[1]
@@ -210,6 +220,8 @@ class WellMixed:
         found = self.stem[:, 3] * (1.0 - (1.0 - niche) ** (traffic["hsc_trials"] * step_h))
         self.stem[:, 0] += found
         self.stem[:, 3] -= found
+        if not self.blood.any():
+            return
         lodged = self.blood * (1.0 - (1.0 - empty) ** (traffic["progenitor_trials"] * step_h))
         self.pool[:, :, 0] += lodged
         self.blood -= lodged
@@ -218,14 +230,15 @@ class WellMixed:
         """Remove circulating cells that find no site in time, or die of drugs."""
         traffic = self.model.traffic
         self.stem[:, 3] *= exp(-(traffic["hsc_clearance"] + drugs[Kind.HSC, 0]) * step_h)
-        self.blood *= np.exp(-(traffic["progenitor_clearance"] + drugs[:, 1]) * step_h)
+        if self.blood.any():
+            self.blood *= np.exp(-(traffic["progenitor_clearance"] + drugs[:, 1]) * step_h)
 
     def _fight(self, step_h: float) -> None:
         """Let blood cells of host and donor die by alloreactive T cells of the other side, as lymphocytes do."""
         for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
             survival = self.body.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
-                for cells in (self.pool, self.label, self.stem, self.blood):
+                for cells in (self.pool, self.stem, self.blood, *((self.label,) if self.labelled else ())):
                     cells[victims] *= survival
 
     def _seen(self) -> NDArray[np.int64] | None:
@@ -246,7 +259,7 @@ class WellMixed:
         self.blood *= survival
         self.stem *= survival[:, Kind.HSC, np.newaxis]
 
-    def _give(self, dose: Dose, rates: StepRates) -> None:
+    def _give(self, dose: Dose, table: Floats) -> None:
         if dose.kind == "graft":
             for kind, agents in giving.graft_agents(self.body, dose).items():
                 if kind is Kind.HSC:
@@ -254,7 +267,8 @@ class WellMixed:
                 else:
                     self.blood[dose.origin, kind] += agents
         elif dose.kind == "label" and dose.name == "dna":
-            take = labels.takers(dose.name, rates, self.model.traffic["s_phase"], self.config.step_h)
+            take = labels.takers(dose.name, table, self.model.traffic["s_phase"], self.config.step_h)
+            self.labelled = True
             self.label = self.pool * (take[_CYCLING] / 4294967295.0)[:, None]
 
 

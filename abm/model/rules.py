@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm import exactmath
 from abm.cells import (
     FIRST_MOTILE,
     HISTOGRAM,
@@ -30,6 +29,7 @@ from abm.cells import (
     Signal,
 )
 from abm.errors import ConfigError
+from abm.model.hazards import kill, killed
 from abm.model.heredity import Heredity
 from abm.model.histogram import class_words
 from abm.model.recognition import Recognition
@@ -59,7 +59,6 @@ _NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zer
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
-_RIVALS = [b for b in range(N_HAZARDS) if b != Behaviour.DRUG]
 
 
 class StepRates(NamedTuple):
@@ -198,30 +197,44 @@ class Rules:
         step_h: float,
         directed: NDArray[np.float64] | None,
     ) -> StepRates:
-        rate = self.base.copy()
-        self._responses.multiply(rate, multipliers)
         variants = self.heredity.variants
-        rate = rate * variants.factor if variants.differ else rate[None]
-        renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
-        renew[..., self._certain] = 0xFFFFFFFF
-        rate *= step_h / HOURS_PER_DAY
+        rate, renew = self._hazards(multipliers, step_h, variants.factor if variants.differ else None)
         by_drug = drug_hazard.reshape(-1, N_KINDS * 2) * step_h
         if len(by_drug) > len(rate):
             rate = np.repeat(rate, N_VARIANTS, axis=0)
-        if by_drug.any():
-            by_drug = _killed(by_drug)
-            rate[..., _RIVALS] *= 1.0 - by_drug[..., None]
-        rate[..., Behaviour.DRUG] = by_drug
-        rate[..., Behaviour.RENEW] = 0.0
+        kill(rate, by_drug)
         highest, of_drugs, aimed = rate[..., :N_HAZARDS], _NOT_DIRECTED, _NOT_AIMED
         if directed is not None:
-            spare = _killed(directed.reshape(-1, N_LOSSES) * step_h)
+            spare = killed(directed.reshape(-1, N_LOSSES) * step_h)
             highest = highest.copy()
             highest[..., Behaviour.DRUG] += spare.sum(axis=1)
             of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint16)
         rated = ((highest > 0.0).astype(np.float32) @ _HAZARD_BITS).astype(np.uint32)
         rates = _of_all(rate.astype(np.float32))
         return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)
+
+    def _hazards(
+        self, multipliers: NDArray[np.float64], step_h: float, factor: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
+        """Return hazards per step without drugs and thresholds of RENEW by variant, as far as ``factor`` tells them."""
+        rate = self.base.copy()
+        self._responses.multiply(rate, multipliers)
+        rate = rate[None] if factor is None else rate * factor
+        renew = np.floor(np.minimum(rate[..., Behaviour.RENEW], _NEVER_CERTAIN) * 4294967296.0).astype(np.uint32)
+        renew[..., self._certain] = 0xFFFFFFFF
+        rate *= step_h / HOURS_PER_DAY
+        return rate, renew
+
+    def wild(
+        self, signals: dict[str, float], drug_hazard: NDArray[np.float64], step_h: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+        """Return what :meth:`rates` says of the wild type: hazards per step (128, N_BEHAVIOURS), thresholds (128,).
+
+        Nothing else is worked out: no bounds, which only kernels need.
+        """
+        rate, renew = self._hazards(self._responses.multipliers(signals), step_h, None)
+        kill(rate, drug_hazard.reshape(1, N_KINDS * 2) * step_h)
+        return rate[0].astype(np.float32), renew[0]
 
     @cached_property
     def _certain(self) -> NDArray[np.bool_]:
@@ -263,22 +276,22 @@ class Rules:
 
     def mask(self, flag: Flag) -> NDArray[np.bool_]:
         """Return which kinds carry ``flag``, shape (64,)."""
-        return np.array([k in self.kinds and bool(self.kinds[Kind(k)].flags >> flag & 1) for k in range(N_KINDS)])
+        if (flag,) not in self._chosen:
+            found = [k in self.kinds and bool(self.kinds[Kind(k)].flags >> flag & 1) for k in range(N_KINDS)]
+            self._chosen[flag,] = np.array(found)
+        return self._chosen[flag,].copy()
 
     def lineage(self, *names: str) -> NDArray[np.bool_]:
         """Return which kinds belong to the lineages, shape (64,)."""
-        return np.array([k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)])
+        if names not in self._chosen:
+            found = [k in self.kinds and self.kinds[Kind(k)].lineage in names for k in range(N_KINDS)]
+            self._chosen[names] = np.array(found)
+        return self._chosen[names].copy()
 
-
-def _killed(hazard: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the share of cells that do not outlive a hazard by drug or radiation of the whole step: 1 - exp(-x).
-
-    A dose may kill nearly all cells in an hour. Other events come about in what is left of them: as mere rivals of such
-    a death they would save their cells, one in a hundred of which would divide instead of dying.
-    """
-    hazards = hazard.ravel().tolist()
-    share = {x: 1.0 - exactmath.exp(-x) for x in set(hazards)}
-    return np.array([share[x] for x in hazards]).reshape(hazard.shape)
+    @cached_property
+    def _chosen(self) -> dict[tuple[object, ...], NDArray[np.bool_]]:
+        """Kinds by flag or names of lineages, as far as somebody has asked: each record of a run does."""
+        return {}
 
 
 def _of_all(table: NDArray[Any]) -> NDArray[Any]:

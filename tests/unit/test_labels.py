@@ -50,13 +50,13 @@ def rates_of(divide: dict[Kind, float]) -> StepRates:
 
 
 def test_a_dna_label_is_taken_up_in_proportion_to_dna_synthesis() -> None:
-    take = labels.takers("dna", rates_of({Kind.MYELOCYTE: 0.5}), s_phase_h=8.0, step_h=2.0)
+    take = labels.takers("dna", rates_of({Kind.MYELOCYTE: 0.5}).wild, s_phase_h=8.0, step_h=2.0)
     assert take[2 * Kind.MYELOCYTE + 1] / 2**32 == pytest.approx(1 - exp(-2.0))
     assert np.count_nonzero(take) == 1
 
 
 def test_all_stem_cells_and_only_they_carry_a_histone_label() -> None:
-    take = labels.takers("histone", rates_of({Kind.MYELOCYTE: 0.5}), s_phase_h=8.0, step_h=1.0)
+    take = labels.takers("histone", rates_of({Kind.MYELOCYTE: 0.5}).wild, s_phase_h=8.0, step_h=1.0)
     assert set(np.flatnonzero(take)) == {2 * Kind.HSC, 2 * Kind.HSC + 1}
 
 

@@ -229,7 +229,7 @@ class Body:
             self.drugs.set_level(drug, level)
         counted = (self.blood.anc, self.blood.platelet_count, self.blood.hb)
         self.cytokines.advance(*counted, step_h, self.scale.relative_megakaryocytes(population))
-        for dose in giving.due(doses, population, residue.share(self)):
+        for dose in giving.due(doses, population, residue.share(self)) if doses else ():
             giving.give(self, dose)
         self.blood.transfuse(day)
         self.infections.advance(threats.host(self), day, step_h)

@@ -17,7 +17,7 @@ import numpy as np
 from abm.cells import LOSS_ANTIGENS, N_KINDS, Antigen, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp
 from abm.model.body.drugs import DRUG_TARGETS, drug_target
-from abm.model.body.numerics import Floats, Packed, total
+from abm.model.body.numerics import Floats, Packed, some, total
 from abm.model.recognition import Recognition
 from abm.model.rule_tables import read_kinds
 from abm.tables import RANGE, Folder, Row, read_table
@@ -229,7 +229,7 @@ class Antibodies(Packed):
     @property
     def acting(self) -> bool:
         """Whether any is on board, on its way or in cells."""
-        return bool(self.amount.any() or self.rate.any() or self.payload.any())
+        return some(self.amount) or some(self.rate) or some(self.payload)
 
     def advance(self, shown: Mapping[Antigen, float], step_h: float) -> None:
         """Advance by ``step_h`` hours; ``shown``: the antigen on all cells, nmol, where any drug consumes it.
@@ -262,13 +262,13 @@ class Antibodies(Packed):
 
     def occupancies(self) -> list[float]:
         """Return the occupied share of the target of each antibody."""
-        if not self.amount.any():
+        if not some(self.amount):
             return [0.0] * len(self.known)
         return [drug.occupancy(self.concentration(i)) for i, drug in enumerate(self.known)]
 
     def blocked(self, axis: Sequence[str]) -> float:
         """Return the share of an axis that is blocked, whichever of its ends the antibodies bind."""
-        if not self.amount.any():
+        if not some(self.amount):
             return 0.0
         free = 1.0
         for drug, occupied in zip(self.known, self.occupancies(), strict=True):

@@ -66,6 +66,16 @@ class Blood(Packed):
         self.red_cell_transfusions = 0.0
         self.last_platelet_transfusion = NEVER
         self.volume_deficit = 0.0
+        self._sums: dict[str, tuple[bytes, float]] = {}
+
+    def _held(self, name: str) -> float:
+        """Return all cells of an array of many ages; the last sum is remembered, as it is asked for all the time."""
+        cells = getattr(self, name)
+        held = cells.tobytes()
+        last = self._sums.get(name)
+        if last is None or last[0] != held:
+            last = self._sums[name] = held, total(cells)
+        return last[1]
 
     def advance(
         self, exits: Mapping[Kind, Floats], labelled: Floats, early: float, step_h: float, used: float | None = None
@@ -168,7 +178,7 @@ class Blood(Packed):
     @property
     def _platelets_per_litre(self) -> float:
         """Platelets of blood and spleen, transfused ones included, per litre of blood, 1e9/L."""
-        return self.concentration(self.platelets)
+        return self._held("platelets") / (self.volume * PER_LITRE)
 
     @property
     def platelet_count(self) -> float:
@@ -178,7 +188,7 @@ class Blood(Packed):
     @property
     def hb(self) -> float:
         """Haemoglobin, g/L, transfused red cells included."""
-        cells = total(self.reticulocytes) + total(self.red_cells)
+        cells = self._held("reticulocytes") + self._held("red_cells")
         usual = self.rules.red_cell_production * self.rules.red_cell_lifespan
         return self.rules.haemoglobin * cells / usual * (self.rules.blood_volume / self.volume)
 

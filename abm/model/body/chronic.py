@@ -16,7 +16,7 @@ from math import inf
 import numpy as np
 
 from abm.exactmath import exp
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, some
 from abm.model.body.parameters import ChronicRules
 from abm.philox import philox_scalar
 from abm.streams import Stream
@@ -54,7 +54,7 @@ class ChronicDisease(Packed):
             day: day at the end of the step.
             step_h: hours.
         """
-        if reactive == 0.0 and self.exposure == 0.0 and not self.breaking.any():
+        if reactive == 0.0 and self.exposure == 0.0 and not some(self.breaking):
             return  # nothing has begun
         r, days = self.rules, step_h / HOURS_PER_DAY
         drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)

@@ -26,6 +26,7 @@ from abm.tables import Folder, Row, read_table
 
 #: Pools whose cells have rearranged receptors.
 ROWS = (*T_CELLS, Kind.IMMATURE_B)
+_ROW_OF = {kind: row for row, kind in enumerate(ROWS)}
 #: What a repertoire is measured of.
 LINEAGES = {"cd4": CD4_CELLS, "cd8": CD8_CELLS}
 #: Slots of a pool and origin: few enough that they go to all ranks with the rest of the body in every step.
@@ -42,6 +43,7 @@ _CLASS_SHIFT = 10  #: so that classes differ in what is kept of a number
 _CLONE_BITS = next(f.bits for f in COLD if f.name == "clone")
 _SLOTS, _RANKS, _CELLS = (Stream.RECEPTOR * 256 + draw for draw in (1, 2, 3))
 _WORDS = float(1 << 32)
+_TOGETHER = 32  #: entries that take their slots at once, where nobody looks before
 
 Words = NDArray[np.uint32]
 Ints = NDArray[np.int64]
@@ -98,7 +100,7 @@ class Clones(Packed):
         self._rules, self._seed, self._person = rules, seed, person
         self._cells = Ahead(seed, _CELLS)
         self._entering: list[Entry] = []
-        self.ids: Floats = np.zeros((len(ROWS), N_ORIGINS, SAMPLE))
+        self._ids: Floats = np.zeros((len(ROWS), N_ORIGINS, SAMPLE))
         self.due: Floats = np.zeros((len(ROWS), N_ORIGINS, 2))
         self.made, self.turn = 0.0, 0.0
         self.start: Floats = np.zeros((len(LINEAGES), SAMPLE))
@@ -106,28 +108,40 @@ class Clones(Packed):
         for kind in ROWS:
             self.infuse(kind, Origin.HOST, 1.0, 1.0)
 
+    @property
+    def ids(self) -> Floats:
+        """The samples as they are now; who has entered takes slots when somebody looks."""
+        self.settle()
+        return self._ids
+
+    @ids.setter
+    def ids(self, ids: Floats) -> None:
+        self._entering.clear()  # they entered what is replaced
+        self._ids = ids
+
     def infuse(self, kind: Kind, origin: Origin | int, cells: float, pool: float) -> None:
         """Let cells of a person's own repertoire, as it is at rest, join a pool that then holds ``pool`` cells."""
         if kind in ROWS and pool > 0.0:
             n = min(int(SAMPLE * cells / pool + 0.5), SAMPLE)
             words = self._draw(kind, origin, n, _RANKS)
-            first = _PERSON * (self._person[Origin(origin)] + 1) + _POOL * ROWS.index(kind)
+            first = _PERSON * (self._person[Origin(origin)] + 1) + _POOL * _ROW_OF[kind]
             ids = np.array([first + _rank(self._rules[kind], w) for w in words.tolist()])
             self._entering.append(Entry(kind, origin, n, self._next_turn(), ids))
-            self.settle()
 
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Let cells enter a pool, both by origin; the pool holds them already. They take their slots in `settle`."""
-        due = self.due[ROWS.index(kind), :, source]
+        row = _ROW_OF[kind]
         # numbers of Python: for so few, NumPy takes three times as long
-        for origin, (n_cells, whole) in enumerate(zip(cells.tolist(), pool.tolist(), strict=True)):
+        for origin, n_cells in enumerate(cells.tolist()):
             if n_cells > 0.0:
-                slots = float(due[origin]) + SAMPLE * (n_cells / max(whole, n_cells))
+                slots = self.due.item(row, origin, source) + SAMPLE * (n_cells / max(pool.item(origin), n_cells))
                 n = min(int(slots), SAMPLE)
-                due[origin] = slots - n
+                self.due[row, origin, source] = slots - n
                 if n:
                     ids = self._new(n) if source == NEW else None
                     self._entering.append(Entry(kind, origin, n, self._next_turn(), ids))
+        if len(self._entering) >= _TOGETHER:
+            self.settle()
 
     def _new(self, n: int) -> Floats:
         self.made += n
@@ -138,23 +152,28 @@ class Clones(Packed):
         return int(self.turn) - 1
 
     def settle(self) -> None:
-        """Let the cells that have entered take slots at random, one pool after the other."""
+        """Let the cells that have entered take slots at random, one pool after the other, in the order they came in.
+
+        What each does depends on its turn, and not on how many steps later that is.
+        """
         if not self._entering:
             return
         places = np.array([_place(entry.kind, entry.origin) for entry in self._entering])
         turns = np.array([entry.turn for entry in self._entering])
         sites = places[:, np.newaxis] + np.arange(SAMPLE)  # the draws of all at once: NumPy takes as long for one
         words = philox(self._seed, sites, np.broadcast_to(turns[:, np.newaxis], sites.shape), _SLOTS)[0]
-        slots = np.argsort(words, axis=1, kind="stable")
-        for (kind, origin, n, turn, ids), chosen in zip(self._entering, slots, strict=True):
+        # the order of the words, equal ones by slot: no two of these numbers are equal, and they are sorted faster
+        slots = np.sort(words.astype(np.uint64) * np.uint64(SAMPLE) + np.arange(SAMPLE, dtype=np.uint64), axis=1)
+        chosen = (slots % np.uint64(SAMPLE)).astype(np.int64)
+        for (kind, origin, n, turn, ids), own in zip(self._entering, chosen, strict=True):
             found = self._from_naive(kind, origin, n, turn) if ids is None else ids
-            self.ids[ROWS.index(kind), origin, chosen[:n]] = found
+            self._ids[_ROW_OF[kind], origin, own[:n]] = found
         self._entering.clear()
 
     def _from_naive(self, kind: Kind, origin: int, n: int, turn: int) -> Floats:
         naive = NAIVE_OF[kind]
         words = self._draw(naive, origin, n, _RANKS, turn)
-        return np.array(self.ids[ROWS.index(naive), origin, _slot(words)])
+        return np.array(self._ids[_ROW_OF[naive], origin, _slot(words)])
 
     def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int, turn: int | None = None) -> Words:
         step = int(self.turn) if turn is None else turn
@@ -168,13 +187,13 @@ class Clones(Packed):
         return np.stack([self._of_lineage(kinds, pools) for kinds in LINEAGES.values()])
 
     def _of_lineage(self, kinds: Sequence[Kind], pools: Floats) -> Floats:
-        found = np.zeros(SAMPLE)
+        found, ids = np.zeros(SAMPLE), self.ids
         sizes = [(ROWS.index(k), o, float(pools[INDEX[k], o])) for k in kinds for o in range(N_ORIGINS)]
         whole, so_far, taken = total(size for *_, size in sizes), 0.0, 0
         for row, origin, size in sizes if whole > 0.0 else ():
             so_far += size
             upto = int(SAMPLE * so_far / whole + 0.5)
-            found[taken:upto] = self.ids[row, origin, : upto - taken]
+            found[taken:upto] = ids[row, origin, : upto - taken]
             taken = upto
         return found
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from abm.cells import N_KINDS, Cycle, Kind, is_motile
 from abm.exactmath import LN2, exp, log
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, some
 from abm.model.heredity import RADIATION
 from abm.tables import RANGE, Folder, Row, read_table
 
@@ -258,9 +258,9 @@ class Drugs(Packed):
 
     def pass_step(self, step_h: float) -> None:
         """Let a step go by: drugs decay, radiation is over, resistant cells become the usual share again."""
-        for i, drug in enumerate(self.drugs):
-            if self.remaining[i] > 0.0:
-                left = self.remaining[i] * exp(-drug.rate * step_h)
+        for i, (drug, held) in enumerate(zip(self.drugs, self.remaining.tolist(), strict=True)):
+            if held > 0.0:
+                left = held * exp(-drug.rate * step_h)
                 self.remaining[i] = left if left > _TRACE else 0.0
         for target, rule in self._lq.resistant.items():
             sensitive, resistant = self._survivors(target, rule)
@@ -278,7 +278,7 @@ class Drugs(Packed):
     @property
     def acting(self) -> bool:
         """Whether any cytotoxic drug or radiation acts in the coming step."""
-        return bool(self.remaining.any() or self.radiation.any())
+        return some(self.remaining) or some(self.radiation)
 
     def exposures(self, step_h: float) -> list[tuple[Drug, float]]:
         """Return the share of its reference course with which each drug on board acts in the coming step.
@@ -326,7 +326,7 @@ class Drugs(Packed):
             if pace is not None and drug.phase_reference > 0.0:
                 kill = np.where(self._paced, kill * pace[:, None], kill)
             table = table + self._of_variants(drug.name, kill)
-        if self.radiation.any():
+        if some(self.radiation):
             table = table + self._of_variants(RADIATION, self.kills(step_h)[1][self._radiation_class])
         table[:, LEUKAEMIC] *= self._sensitivity
         return np.where(self._drug_class >= 0, table, 0.0)

@@ -17,7 +17,7 @@ from abm.cells import LOSS_ANTIGENS, N_ORIGINS, Antigen, Count, EditBit, Kind, O
 from abm.config_graft import Edit
 from abm.model.body.blood import Blood
 from abm.model.body.immune import INDEX, POOLS, RETURNS, T_CELLS, TRAVELLERS, Arrival, Lymphocytes
-from abm.model.body.numerics import Floats, Packed, total
+from abm.model.body.numerics import Floats, Packed, some, total
 from abm.model.editing import altered_bits
 from abm.philox import philox
 from abm.streams import Stream
@@ -93,7 +93,7 @@ class Edited(Packed):
     @property
     def present(self) -> bool:
         """Whether edited cells have been given."""
-        return bool(self.bits.any())
+        return some(self.bits)
 
     def begin(self, edit: Edit, origin: Origin) -> None:
         """Take note of an edited graft."""

@@ -19,7 +19,7 @@ import numpy as np
 from abm.cells import ENGINEERED, Kind, Origin, Specificity
 from abm.exactmath import LN2, exp, power
 from abm.model.body.immune import Arrival
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, some, total
 from abm.model.body.parameters import EngineeredRules
 from abm.model.body.products import EFFECTOR, EXHAUSTED, MEMORY, NAIVE, Product
 
@@ -78,7 +78,7 @@ class Engineered(Packed):
     @property
     def present(self) -> bool:
         """Whether there is any engineered cell."""
-        return bool(self.cells.any())
+        return some(self.cells)
 
     @property
     def total(self) -> float:

@@ -68,6 +68,10 @@ class Lymphocytes(Packed):
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
         self._emigrants = _emigrants(r, age_years)
         entry = {Kind.TREG: r.treg_marrow_entry, Kind.NK: r.nk_marrow_entry}
+        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
+        replaced = [self._emigrants.get(kind, 0.0) / self._reference[row] for row, kind in enumerate(T_CELLS)]
+        self._growth = [(growth.get(kind, r.naive_growth), x) for kind, x in zip(T_CELLS, replaced, strict=True)]
+        self._sums: tuple[bytes, dict[Sequence[Kind], float]] = b"", {}
         self._entry = np.array([[entry.get(kind, r.t_marrow_entry)] for kind in TRAVELLERS])
 
     @property
@@ -76,9 +80,15 @@ class Lymphocytes(Packed):
         return self._held(T_CELLS) / self.reference_t_cells
 
     def _held(self, kinds: Sequence[Kind]) -> float:
-        """Return the cells of several pools together."""
-        pools = self.pools.tolist()
-        return total([total(pools[INDEX[kind]]) for kind in kinds])
+        """Return the cells of several pools together; sums of the same pools are remembered, asked for twice a step."""
+        held = self.pools.tobytes()
+        if held != self._sums[0]:
+            self._sums = held, {}
+        found = self._sums[1]
+        if kinds not in found:
+            pools = self.pools.tolist()
+            found[kinds] = total([total(pools[INDEX[kind]]) for kind in kinds])
+        return found[kinds]
 
     def part(self, shares: Mapping[str, Floats]) -> Self:
         """Return some of the lymphocytes; nobody is told of cells that enter their pools."""
@@ -103,7 +113,7 @@ class Lymphocytes(Packed):
         from_marrow = self.pools[len(T_CELLS) :]
         entering = np.array([exits[Kind.NK_PROGENITOR], exits[Kind.IMMATURE_B]])
         pools = zip((r.nk_production, r.b_production), self._reference[len(T_CELLS) :], strict=True)
-        from_marrow[:] = renewed(from_marrow, entering, tuple(made / usual * days for made, usual in pools))
+        from_marrow[...] = renewed(from_marrow, entering, tuple(made / usual * days for made, usual in pools))
         self._enter(Kind.IMMATURE_B, 0, exits[Kind.IMMATURE_B], self.pools[INDEX[Kind.IMMATURE_B]])
         seeded = chain(self.thymus, exits[Kind.THYMUS_SEEDING], len(self.thymus) / r.thymus_transit * days)
         self._divide(self.thymic_function * seeded / r.thymus_seeding, lymphopenia, days)
@@ -131,12 +141,9 @@ class Lymphocytes(Packed):
             self.pools[INDEX[naive]] -= converted
             self.pools[INDEX[memory]] += 2.0 * converted  # each divides once
             self._enter(memory, 1, 2.0 * converted, self.pools[INDEX[memory]])
-        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
-        grown = []
-        for row, kind in enumerate(T_CELLS):
-            drive = by_il15 if kind is Kind.CD8_MEMORY else by_il7
-            net = growth.get(kind, r.naive_growth) * drive - self._emigrants.get(kind, 0.0) / self._reference[row]
-            grown.append(exp(net * days))
+        drives = [by_il15 if kind is Kind.CD8_MEMORY else by_il7 for kind in T_CELLS]
+        rates = zip(self._growth, drives, strict=True)
+        grown = [exp((growth * drive - replaced) * days) for (growth, replaced), drive in rates]
         t_cells = self.pools[: len(T_CELLS)]
         t_cells *= np.array(grown)[:, np.newaxis]
         for kind, emigrants in self._emigrants.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from abm.model.body.edited import Exits
 
 _NOBODY = 1e-9  #: keeps a quotient finite
+_POOLS, _BLASTS = np.array(POOLS), np.array(BLASTS)
 HOSTS, DONORS = slice(Origin.HOST, Origin.DONOR), slice(Origin.DONOR, Origin.PRODUCT)
 
 
@@ -93,7 +94,6 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         hiv_course.follow_edits(body.hiv, body.edited)
     lack = body.lymphopenia
     body.edited.advance(body.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
-    body.clones.settle()
     if body.hiv is not None:
         body.hiv.advance(body.lymphocytes.pools, hiv_course.surroundings(body), body.day, step_h)
     for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
@@ -140,11 +140,11 @@ def _advance_chronic(body: Body, step_h: float) -> None:
 
 def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
     residents = population[:FIRST_MOTILE]
-    by_origin = residents.sum(axis=0)
-    host, donor = int(by_origin[Origin.HOST]), int(by_origin[Origin.DONOR] + by_origin[Origin.DONOR2])
+    by_origin = residents.sum(axis=0).tolist()
+    host, donor = by_origin[Origin.HOST], by_origin[Origin.DONOR] + by_origin[Origin.DONOR2]
     reference = body.scale.reference_cellularity
-    everywhere = body.lymphocytes.pools + population[list(POOLS)] * body.scale.cells_per_agent
-    visible = int(residents[list(BLASTS)].sum()) / reference
+    everywhere = body.lymphocytes.pools + population[_POOLS] * body.scale.cells_per_agent
+    visible = int(residents[_BLASTS].sum()) / reference
     leukaemia = max(visible, residue.share(body))
     return Surroundings(
         host_apc=min(host / reference + (leukaemia - visible), 1.0) if body.grafted else 1.0,

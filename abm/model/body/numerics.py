@@ -31,6 +31,11 @@ def total(values: Iterable[float] | Floats) -> float:
     return float(reduce(add, values.ravel().tolist() if isinstance(values, np.ndarray) else values, 0.0))
 
 
+def some(values: Floats) -> bool:
+    """Return whether any of a few numbers is not zero: by Python, since NumPy takes three times as long."""
+    return any(values.ravel().tolist())
+
+
 def runge_kutta(
     slope: Callable[[list[Number]], list[Number]], state: list[Number], days: Number | float
 ) -> list[Number]:
@@ -120,16 +125,17 @@ def chain(stages: Floats, inflow: Floats, exponent: float) -> Floats:
     keep, stay = _kept(exponent)
     left, passed = 1.0 - keep, 1.0 - stay
     # numbers of Python: for so few, NumPy takes three times as long
-    columns, leaving = stages.T.tolist(), inflow.tolist()
-    for j, column in enumerate(columns):
+    leaving = inflow.tolist()
+    for j, column in enumerate(stages.T.tolist()):
         entering = leaving[j]
         if entering == 0.0 and not any(column):
             continue  # as most: an origin of which there is no cell
-        for i, cells in enumerate(column):
-            column[i] = cells * keep + entering * stay
+        after = []
+        for cells in column:
+            after.append(cells * keep + entering * stay)
             entering = cells * left + entering * passed
+        stages[:, j] = after
         leaving[j] = entering
-    stages[...] = np.array(columns).T
     return np.array(leaving)
 
 

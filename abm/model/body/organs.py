@@ -166,9 +166,9 @@ class Alloimmunity(Packed):
 
     def advance(self, around: Surroundings, step_h: float) -> None:
         """Advance by ``step_h`` hours by the classical Runge-Kutta method, in parts that tender tissue can follow."""
-        if self._at_rest(around):
-            return
         days, y = step_h / HOURS_PER_DAY, self._vector()
+        if self._at_rest(y, around):
+            return
         parts = self.parts(days)
         for _ in range(parts):
             y = runge_kutta(lambda y: self._slope(y, around), y, days / parts)
@@ -184,11 +184,11 @@ class Alloimmunity(Packed):
         states = (self.precursors[GVH], self.inflammation, *self.exhausted, *self.effectors, *self.dividing)
         return self.host_apc == 1.0 and not any(states) and not self.immune_loss.any() and not self.injury_loss.any()
 
-    def _at_rest(self, around: Surroundings) -> bool:
+    def _at_rest(self, y: list[float], around: Surroundings) -> bool:
         """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
-        active = (self.precursors[GVH], self.precursors[HVG] * around.donor_antigen, self.inflammation, *self.exhausted)
-        wounds = (*self.effectors, *self.dividing, *self.immune_loss, *self.injury_loss)
-        return self.host_apc == around.host_apc and not any(active) and not any(wounds)
+        inflammation, host_apc, precursors, rejecting, *effectors = y[:6]
+        active = (inflammation, precursors, rejecting * around.donor_antigen, *effectors, *y[8:])
+        return host_apc == around.host_apc and not any(active)
 
     def _vector(self) -> list[float]:
         cells = (self.precursors, self.effectors, self.primed, self.exhausted)
@@ -202,37 +202,52 @@ class Alloimmunity(Packed):
 
     def _slope(self, y: list[float], around: Surroundings) -> list[float]:
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
-        r, inflammation, host_apc = self.rules, y[0], y[1]
-        precursors, effectors, primed, exhausted, immune, injury = y[2:4], y[4:6], y[6:8], y[8:10], y[10:13], y[13:16]
-        seen = (self.danger(inflammation, around), r.rejection_danger * around.donor_antigen)
-        signals = [level * (host_apc * around.activation) for level in seen]
+        r, (inflammation, host_apc, precursors, rejecting, effectors, rejectors), primed = self.rules, y[:6], y[6:8]
+        exhausted, immune, injury = y[8:10], y[10:13], y[13:16]
+        danger, apc = self.danger(inflammation, around), host_apc * around.activation
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
-        signals[GVH] += r.activation_without_pd1 * around.unbraked * shown * around.activation
-        kill = self.tissue_kill(effectors[GVH]) * around.killing
+        signal = danger * apc + r.activation_without_pd1 * around.unbraked * shown * around.activation
+        rejection = r.rejection_danger * around.donor_antigen * apc
+        kill = self.tissue_kill(effectors) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
-        meeting = (self.meeting(precursors[GVH], self._crowd), precursors[HVG])
-        started = [signals[d] * meeting[d] * (r.priming * around.priming) for d in (GVH, HVG)]
-        passing = self.passing(started[GVH], y[16:])
-        through = (passing[-1], started[HVG])
-        awoken = [cells * (r.reinvigoration * around.unbraked) for cells in exhausted]
-        allowed = (around.proliferation * around.unregulated, around.proliferation)
-        bursts = (r.effector_burst, r.rejection_burst)
-        growth = [self.growth(signals[d], effectors[d], primed[d] * bursts[d]) * allowed[d] for d in (GVH, HVG)]
-        progeny = (self.progeny(seen[GVH], allowed[GVH]), 1.0)
-        again, ended = [cells * r.reinvigorated_yield for cells in awoken], [x * r.effector_death for x in effectors]
-        return [
-            inflamed - r.injury_decay * inflammation,
-            (around.host_apc - host_apc) / r.apc_turnover,
-            *(-cells for cells in started),
-            *(through[d] * progeny[d] + effectors[d] * growth[d] - ended[d] + again[d] for d in (GVH, HVG)),
-            *(through[d] + (again[d] - ended[d]) / bursts[d] for d in (GVH, HVG)),
-            *(ended[d] * r.exhausted_share - exhausted[d] * r.exhausted_loss - awoken[d] for d in (GVH, HVG)),
-            *(k * kill * h - r.tissue_repair * x for k, h, x in zip(self._organ_kill, intact, immune, strict=True)),
-            *(-r.tissue_repair * x for x in injury),
-            *(came - went for came, went in pairwise(passing)),
-        ]
+        priming, woken = r.priming * around.priming, r.reinvigoration * around.unbraked
+        started, refused = signal * self.meeting(precursors, self._crowd) * priming, rejection * rejecting * priming
+        allowed = around.proliferation * around.unregulated
+        growth = self.growth(signal, effectors, primed[GVH] * r.effector_burst) * allowed
+        passing = self.passing(started, y[16:])
+        progeny = passing[-1] * self.progeny(danger, allowed) + effectors * growth
+        attack = self._response(passing[-1], progeny, effectors, exhausted[GVH], woken, r.effector_burst)
+        growth = self.growth(rejection, rejectors, primed[HVG] * r.rejection_burst) * around.proliferation
+        progeny = refused + rejectors * growth
+        defence = self._response(refused, progeny, rejectors, exhausted[HVG], woken, r.rejection_burst)
+        both = (x for pair in zip(attack, defence, strict=True) for x in pair)
+        changes = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
+        changes += [-started, -refused, *both]
+        organs = zip(self._organ_kill, intact, immune, strict=True)
+        changes += [k * kill * h - r.tissue_repair * x for k, h, x in organs]
+        changes += [-r.tissue_repair * x for x in injury]
+        return changes + [came - went for came, went in pairwise(passing)]
+
+    def _response(
+        self, started: float, born: float, effectors: float, exhausted: float, woken: float, burst: float
+    ) -> tuple[float, float, float]:
+        """Return the rates of change of effectors, primed and exhausted cells of one direction, cells per day.
+
+        Args:
+            started: primed cells that become effectors per day.
+            born: effectors that come of them and of division, per day.
+            effectors: cells, likewise ``exhausted``.
+            exhausted: see ``effectors``.
+            woken: rate at which exhausted cells act again, 1/d.
+            burst: effectors that a primed cell comes to.
+        """
+        r = self.rules
+        awoken, ended = exhausted * woken, effectors * r.effector_death
+        again = awoken * r.reinvigorated_yield
+        spent = ended * r.exhausted_share - exhausted * r.exhausted_loss - awoken
+        return born - ended + again, started + (again - ended) / burst, spent
 
     def danger(self, inflammation: float, around: Surroundings) -> float:
         """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
@@ -291,7 +306,7 @@ class Alloimmunity(Packed):
     def grade(self) -> int:
         """Return the overall grade of acute GVHD, 0-4, from the stages of the organs (immune-mediated loss only)."""
         grades = [0]
-        for organ, loss in zip(ORGANS, self.immune_loss, strict=True):
+        for organ, loss in zip(ORGANS, self.immune_loss.tolist(), strict=True):
             stage = len([limit for limit in self._stage_losses[organ] if loss >= limit])
             grades.append(GRADES[organ][stage - 1] if stage else 0)
         return max(grades)
