@@ -167,8 +167,8 @@ class Replay:
         return precursors / crowded * np.power(crowded, self.numbers.organs.priming_slope)
 
     def _passing(self, started: Floats, dividing: list[Floats]) -> list[Floats]:
-        days = self.numbers.organs.programmed_days
-        return [started, *(cells * (DIVISIONS / days) if days > 0.0 else started for cells in dividing)]
+        pace = DIVISIONS / self.numbers.organs.programmed_days
+        return [started, *(cells * pace for cells in dividing)]
 
     def _growth(self, signal: Floats, effectors: Floats, most: Floats) -> Floats:
         r = self.numbers.organs

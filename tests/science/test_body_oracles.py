@@ -52,13 +52,14 @@ class Limits:
     """What the published model lacks.
 
     Cells of one primed cell in all, as many by programme in full danger, and after how many days; room at the
-    antigen-presenting cells, and what a log more precursors still adds beyond it.
+    antigen-presenting cells, and what a log more precursors still adds beyond it. The time is never none: six
+    hours are hardly any.
     """
 
     burst: float = 1e30
     crowd: float = 1e30
     programme: float = 1.0
-    days: float = 0.0
+    days: float = 0.25
     slope: float = 0.0
 
     @classmethod
@@ -86,7 +87,7 @@ def oracle(case: Case, limits: Limits) -> NDArray[np.float64]:
         room = max(1 - effector / k_t - effector / max(limits.burst * primed, 1), 0)
         grow = rho * a * effector * room - d_e * effector
         di = k_ih * (1 - h) + k_ik * kill * h - d_i * i
-        on = [3 * cells / limits.days if limits.days else started for cells in dividing]
+        on = [3 * cells / limits.days for cells in dividing]
         left = on[2] - d_e * effector / limits.burst
         loss = [di, -a_host / tau_a, -started, on[2] * progeny + grow, k_g * (1 - h) - kill * h, left]
         return [*loss, started - on[0], on[0] - on[1], on[1] - on[2]]

@@ -263,8 +263,8 @@ class Alloimmunity(Packed):
 
     def passing(self, started: float, dividing: list[float]) -> list[float]:
         """Return the cells per day that enter each stage of programmed division, and those that are through it."""
-        days = self.rules.programmed_days
-        return [started, *(cells * (DIVISIONS / days) if days > 0.0 else started for cells in dividing)]
+        pace = DIVISIONS / self.rules.programmed_days
+        return [started, *(cells * pace for cells in dividing)]
 
     def progeny(self, danger: float, allowed: float) -> float:
         """Return what a primed cell becomes by programmed divisions, where danger goes on and drugs allow them."""
