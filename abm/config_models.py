@@ -156,6 +156,10 @@ class Patient(Infected, Exposed, Leukaemic):
         int | None,
         parameter("of 8", "matched alleles of HLA-A, -B, -C and -DRB1; absent: as usual for the donor", ge=4, le=8),
     ] = None
+    donor_age_years: Annotated[
+        float | None,
+        parameter("a", "age of the donor; sets the naive share of T cells given; absent: 40", ge=0, le=100),
+    ] = None
     alloreactivity: Annotated[
         float,
         parameter(

@@ -42,9 +42,18 @@ UNITS: dict[str, str] = {
     **dict.fromkeys(("survival", "chronic_gvhd"), "percent"),
 }
 
-ANC_RECOVERED = 0.5  #: 1e9/L [ASTCT]
-PLATELETS_RECOVERED = 20.0  #: 1e9/L [ASTCT]
-PLATELETS_STABLE = 50.0  #: 1e9/L, the second threshold registries ask for
+
+class Levels(NamedTuple):
+    """Counts that make a recovery, 1e9/L: neutrophils, platelets, and platelets once more."""
+
+    anc: float
+    platelet: float
+    platelet_50: float
+
+
+#: By species. Man: [ASTCT], and the second number of platelets that registries ask for. Mouse: as large a share of
+#: usual counts (1 and 1000 for 4 and 180); nobody has agreed on any.
+RECOVERED = {"human": Levels(0.5, 20.0, 50.0), "mouse": Levels(0.125, 110.0, 280.0)}
 SUCCESSIVE_DAYS = 3  #: [ASTCT]
 UNSUPPORTED_DAYS = 7  #: days without platelet transfusion [ASTCT]
 FAILURE_DAY = {"marrow": 30, "blood": 30, "cord": 42}  #: by graft source [ASTCT]
@@ -81,6 +90,7 @@ class Course(NamedTuple):
         graft_day: day of the first graft; ``None`` without one.
         graft_source: "marrow", "blood" or "cord".
         clonal: whether the patient has clonal haematopoiesis: a leukaemia is then a new one, and no relapse.
+        species: "human" or "mouse".
     """
 
     day: Floats
@@ -89,6 +99,12 @@ class Course(NamedTuple):
     graft_day: float | None = None
     graft_source: str = "marrow"
     clonal: bool = False
+    species: str = "human"
+
+    @property
+    def levels(self) -> Levels:
+        """Counts at which blood has recovered."""
+        return RECOVERED[self.species]
 
     @property
     def since_graft(self) -> Floats:
@@ -185,15 +201,16 @@ def transfusion_supported(course: Course) -> Bools | None:
 
 
 def _blood(course: Course) -> dict[str, Value]:
-    """ANC: first of 3 successive days >= 0.5e9/L after the nadir [ASTCT]; platelets likewise >= 20e9/L, untransfused.
+    """ANC: first of 3 successive days at its level or above after the nadir [ASTCT]; platelets likewise, untransfused.
 
     Untransfused means: none of the three days, nor any of the 7 days before each of them, saw a platelet transfusion.
     """
-    supported = transfusion_supported(course)
-    anc = recovery(course, "anc", ANC_RECOVERED)
-    platelets = recovery(course, "platelets", PLATELETS_RECOVERED, supported)
-    stable = recovery(course, "platelets", PLATELETS_STABLE, supported)
+    supported, levels = transfusion_supported(course), course.levels
+    anc = recovery(course, "anc", levels.anc)
+    platelets = recovery(course, "platelets", levels.platelet, supported)
+    stable = recovery(course, "platelets", levels.platelet_50, supported)
     found: dict[str, Value] = {"platelet_50_recovery": stable.status, "platelet_50_day": stable.day}
+    found |= {f"{name}_level": level for name, level in levels._asdict().items()}
     for name, result in (("anc", anc), ("platelet", platelets)):
         found |= {f"{name}_recovery": result.status, f"{name}_recovery_day": result.day}
         found |= {f"{name}_nadir": result.nadir, f"{name}_nadir_day": result.nadir_day}
@@ -207,15 +224,15 @@ def _neutropenia_days(course: Course) -> int | None:
     if "anc" not in course.body:
         return None
     days, low = by_calendar_day(course.since_graft, course.body["anc"])
-    return int(((low < ANC_RECOVERED) & (days >= 0)).sum())
+    return int(((low < course.levels.anc) & (days >= 0)).sum())
 
 
 def _graft_outcome(course: Course, found: Mapping[str, Value]) -> str | None:
     """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
 
-    "primary failure": ANC not >= 0.5e9/L for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
+    "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
     it was, but with less than 5 % donor myeloid cells on that day [GF]. "secondary failure": after recovery 3 days
-    below 0.5e9/L [GF] without recovery since and without relapse (ours). Else "engrafted".
+    below that level [GF] without recovery since and without relapse (ours). Else "engrafted".
     """
     status, recovered = found["anc_recovery"], found["anc_recovery_day"]
     if course.graft_day is None or status is None:
@@ -233,8 +250,9 @@ def _graft_outcome(course: Course, found: Mapping[str, Value]) -> str | None:
 
 def _lost_again(course: Course, since: int) -> bool:
     days, low = by_calendar_day(course.since_graft, course.body["anc"])
-    lost = first_successive(days, low < ANC_RECOVERED, after=since)
-    return lost is not None and first_successive(days, low >= ANC_RECOVERED, after=lost) is None
+    level = course.levels.anc
+    lost = first_successive(days, low < level, after=since)
+    return lost is not None and first_successive(days, low >= level, after=lost) is None
 
 
 # ---------------------------------------------------------------------------------------------- marrow

@@ -13,11 +13,12 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
         return []
     graft = _text(found["graft_outcome"], missing="not yet assessable") if found["graft"] else "none given"
     transfusions = f"{_text(found['platelet_transfusions'])} / {_text(found['red_cell_transfusions'])}"
+    second = _recovered(found["platelet_50_recovery"], found["platelet_50_day"])
     rows = [
-        ("Neutrophils >= 0.5e9/L", _recovery_text(found, "anc", 2)),
-        ("Platelets >= 20e9/L, untransfused", _recovery_text(found, "platelet", 0)),
-        ("Platelets >= 50e9/L, untransfused", _recovered(found["platelet_50_recovery"], found["platelet_50_day"])),
-        ("Days of neutropenia < 0.5e9/L", _text(found["neutropenia_days"])),
+        (f"Neutrophils >= {found['anc_level']:g}e9/L", _recovery_text(found, "anc", 2)),
+        (f"Platelets >= {found['platelet_level']:g}e9/L, untransfused", _recovery_text(found, "platelet", 0)),
+        (f"Platelets >= {found['platelet_50_level']:g}e9/L, untransfused", second),
+        (f"Days of neutropenia < {found['anc_level']:g}e9/L", _text(found["neutropenia_days"])),
         ("Platelet / red-cell transfusions", transfusions),
         *_death_rows(found),
         ("Graft", graft),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from abm import endpoints as ends
 from abm.cells import Count, Kind, Origin
 
+from .observables.marrow import GRANULOPOIESIS
 from .read import Run
 
 Floats = NDArray[np.float64]
@@ -33,18 +34,7 @@ PALETTE: dict[str, tuple[str, str]] = {
 MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
     "Leukaemic": ("ink", ("lsc", "blast")),
     "Stem and progenitor": ("purple", ("hsc", "mpp", "cmp", "clp", "mep", "gmp", "nk_progenitor", "thymus_seeding")),
-    "Granulocytic": (
-        "blue",
-        (
-            "myeloblast",
-            "promyelocyte",
-            "myelocyte",
-            "metamyelocyte",
-            "neutrophil",
-            "eosinophil_myelocyte",
-            "eosinophil",
-        ),
-    ),
+    "Granulocytic": ("blue", GRANULOPOIESIS),
     "Monocytic, dendritic": ("sky", ("monoblast", "monocyte", "dendritic")),
     "Erythroid": ("red", ("bfu_e", "cfu_e", "proerythroblast", "polychromatic", "orthochromatic", "reticulocyte")),
     "Megakaryocytic": ("yellow", ("mkp", "megakaryocyte", "platelet_forming_mk")),
@@ -178,9 +168,15 @@ def _without_traces(panel: Panel) -> Panel:
 # ---------------------------------------------------------------------------------------------- blood
 
 
-def _recovery_mark(source: Source, name: str, level: float, label: str) -> list[tuple[float, float, str]]:
-    day = source.found[f"{name}_recovery_day"]
-    return [(day + source.zero, level, f"{label}day {day:+d}")] if isinstance(day, int) else []
+def _level(source: Source, name: str) -> tuple[float, str]:
+    level: float = getattr(source.course.levels, name)
+    return level, f"{level:g}"
+
+
+def _recovery_mark(source: Source, name: str, label: str = "") -> list[tuple[float, float, str]]:
+    day, (level, text) = source.found[f"{name}_recovery_day"], _level(source, name)
+    before = f"{label} ≥ {text}: " if label else ""
+    return [(day + source.zero, level, f"{before}day {day:+d}")] if isinstance(day, int) else []
 
 
 def _engraftment(source: Source) -> Panel | None:
@@ -188,11 +184,10 @@ def _engraftment(source: Source) -> Panel | None:
     start, end = EARLY[0] + source.zero, EARLY[1] + source.zero
     if not lines or source.run.graft() is None or source.day[-1] <= end:
         return None
-    marks = _recovery_mark(source, "anc", ends.ANC_RECOVERED, "ANC ≥ 0.5: ")
-    marks += _recovery_mark(source, "platelet", ends.PLATELETS_RECOVERED, "platelets ≥ 20: ")
+    marks = _recovery_mark(source, "anc", "ANC") + _recovery_mark(source, "platelet", "platelets")
     return Panel(
         "engraftment", "Blood", "Engraftment", UNITS["1e9/L"], source.day, lines, "log", 0.01, 400.0,
-        thresholds=((ends.ANC_RECOVERED, "0.5"), (ends.PLATELETS_RECOVERED, "20")),
+        thresholds=(_level(source, "anc"), _level(source, "platelet")),
         marks=[mark for mark in marks if mark[0] <= end],
         ticks=[("platelet transfusion", source.given("platelet_transfusions"))],
         window=(max(start, float(source.day[0])), end), wide=True,
@@ -204,7 +199,7 @@ def _neutrophils(source: Source) -> Panel:
     lines = source.lines(("anc", "Neutrophils (ANC)", "blue"), ("monocytes", "Monocytes", "sky"))
     return Panel(
         "neutrophils", "Blood", "Neutrophils and monocytes", source.unit("anc"), source.day, lines, "log", 0.01, 30.0,
-        thresholds=((ends.ANC_RECOVERED, "0.5"),), marks=_recovery_mark(source, "anc", ends.ANC_RECOVERED, ""),
+        thresholds=(_level(source, "anc"),), marks=_recovery_mark(source, "anc"),
     )  # fmt: skip
 
 
@@ -212,8 +207,7 @@ def _platelets(source: Source) -> Panel:
     lines = source.lines(("platelets", "Platelets", "red"))
     return Panel(
         "platelets", "Blood", "Platelets", source.unit("platelets"), source.day, lines, "log", 1.0, 1000.0,
-        thresholds=((ends.PLATELETS_RECOVERED, "20"),),
-        marks=_recovery_mark(source, "platelet", ends.PLATELETS_RECOVERED, ""),
+        thresholds=(_level(source, "platelet"),), marks=_recovery_mark(source, "platelet"),
         ticks=[("transfusion", source.given("platelet_transfusions"))],
     )  # fmt: skip
 

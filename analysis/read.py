@@ -132,7 +132,8 @@ class Run:
         graft = self.graft() or {"day": None, "source": "marrow"}
         day = np.asarray(self.day, dtype=np.float64)
         clonal = self.config.get("patient", {}).get("disease") == "chip"
-        return Course(day, body, self._current_codes(), graft["day"], graft["source"], clonal)
+        species = self.config.get("patch", {}).get("species", "human")
+        return Course(day, body, self._current_codes(), graft["day"], graft["source"], clonal, species)
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""

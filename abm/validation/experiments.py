@@ -16,7 +16,7 @@ from abm.backends import choose
 from abm.cells import COLD, Kind, pack_hot
 from abm.config import Config, load_config
 from abm.config_graft import Edit
-from abm.endpoints import ANC_RECOVERED
+from abm.endpoints import RECOVERED
 from abm.model.editing import Product, activated_variant
 from abm.phases import HALO, Phases
 from abm.setup import SITE_UM, load_model
@@ -91,7 +91,7 @@ def serial_transfer(seed: int) -> dict[str, Any]:
         for transfer in range(1, _MOST_TRANSFERS + 1):
             changes = [f'events.1.marrow_of="{marrow}"'] if marrow else []
             mouse = _lived("mouse_serial", changes, seed * _MOST_TRANSFERS + transfer)
-            if mouse.observables()["anc"] < ANC_RECOVERED:
+            if mouse.observables()["anc"] < RECOVERED["mouse"].anc:
                 break
             last, marrow = transfer, str(io.write_checkpoint(Path(name) / str(transfer), mouse.snapshot(), keep=1))
             loss = _loss(marrow, seed) if transfer == 1 else loss

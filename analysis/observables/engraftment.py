@@ -134,7 +134,7 @@ def platelets_back_to_50_day(run: Run) -> Made:
     if "platelets" not in run.body or not events:
         return None
     course = run.course()._replace(graft_day=min(float(event["day"]) for event in events))
-    found = ends.recovery(course, "platelets", ends.PLATELETS_STABLE, ends.transfusion_supported(course))
+    found = ends.recovery(course, "platelets", 50.0, ends.transfusion_supported(course))
     return inf if found.status == "not recovered" else None if found.day is None else float(found.day)
 
 

@@ -80,7 +80,7 @@ def test_after_a_quarter_of_the_conditioning_regulation_is_hardly_renewed_and_re
     """Low intensity does not abolish the disease (Curro, Mult Scler 2015)."""
     growth, counts = {}, {}
     for intensity in (0.25, 1.0):
-        bodies = [ablated(seed, 1.4e10, intensity) for seed in range(1, 9)]
+        bodies = [ablated(seed, 1.4e10, intensity) for seed in range(1, 17)]
         counts[intensity] = sum(relapses(body, 1.0) for body in bodies)
         ill = bodies[0].disease
         assert isinstance(ill, Sclerosis)

@@ -25,6 +25,7 @@ class Person:
     weight_kg: float = 70.0
     age_years: float = 40.0
     donor: str = "sibling"
+    donor_age_years: float | None = None
     alloreactivity: float = 1.0
     autoreactivity: float = 1.0
     gvhd_susceptibility: float = 1.0

@@ -314,7 +314,8 @@ def test_log_kill_per_course_is_what_the_literature_gives() -> None:
         ("fludarabine", 1.0, "t_resting", 1.0, 1.5),
     ):
         assert low <= courses * found[name].log10_kill[DRUG_TARGETS.index(target)] <= high, (name, target)
-    seven_three = [found["cytarabine"].log10_kill[i] + found["daunorubicin"].log10_kill[i] for i in range(8)]
+    pair = [found[name].log10_kill for name in ("cytarabine", "daunorubicin")]
+    seven_three = [sum(both) for both in zip(*pair, strict=True)]
     induction = dict(zip(DRUG_TARGETS, seven_three, strict=True))
     assert 0.2 <= induction["hsc_cycling"] <= 0.5
     assert 2.5 <= induction["progenitor"] <= 3.0

@@ -33,6 +33,18 @@ def test_neutrophils_recover_on_the_first_of_three_days():
     assert found["graft_outcome"] == "engrafted"
 
 
+def test_a_mouse_has_recovered_at_the_same_share_of_its_usual_counts():
+    counts = {"anc": steps((-10, 1.0), (2, 0.02), (13, 0.3)), "platelets": steps((-10, 1000), (6, 80), (15, 400))}
+    mouse = course(**counts)._replace(species="mouse")
+    found = ends.endpoints(mouse)
+    assert (found["anc_recovery_day"], found["platelet_recovery_day"]) == (13, 15)
+    assert (found["neutropenia_days"], found["graft_outcome"]) == (11, "engrafted")
+    assert dict(summarise(found))["Neutrophils >= 0.125e9/L"] == "day +13 (nadir 0.02e9/L on day +2)"
+    lost = steps((-10, 1.0), (2, 0.02), (13, 0.3), (40, 0.1))
+    assert ends.endpoints(mouse._replace(body={"anc": lost(mouse.day)}))["graft_outcome"] == "secondary failure"
+    assert ends.endpoints(course(**counts))["graft_outcome"] == "primary failure"
+
+
 def test_two_days_above_are_not_enough():
     anc = steps((-10, 4.0), (3, 0.05), (12, 0.7), (14, 0.3), (20, 0.6))
     assert ends.endpoints(course(anc=anc))["anc_recovery_day"] == 20

@@ -88,13 +88,13 @@ def test_drugs_kill_self_reactive_cells_as_they_kill_their_pools() -> None:
     clones = disease(body).clones
     before, hidden, pool = clones.cells.sum(), clones.resident.sum(), body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
     assert hidden == pytest.approx(0.1 * clones.total, rel=1e-3)
-    live(body, 2.0, doses=[Dose(kind="drug", name="cyclophosphamide", amount=1.0)])
+    live(body, 1.0, doses=[Dose(kind="drug", name="cyclophosphamide", amount=1.0)])  # later naive cells join them
     left = body.lymphocytes.cells([Kind.CD4_MEMORY]).sum()
     assert left < 0.05 * pool
     assert clones.cells.sum() / before == pytest.approx(left / pool, rel=0.03)
     # memory cells come back a little by division, those in the nervous system do not
     assert clones.resident.sum() / hidden == pytest.approx((left / pool) ** 0.075, rel=0.02)
-    assert body.observables()["myelin_memory"] == clones.cells.sum() + clones.resident.sum()
+    assert body.observables()["myelin_memory"] == pytest.approx(clones.cells.sum() + clones.resident.sum())
 
 
 def test_patients_differ_in_how_many_cells_see_myelin() -> None:

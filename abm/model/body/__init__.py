@@ -256,13 +256,18 @@ class Body:
 
     @property
     def lymphopenia(self) -> tuple[float, float]:
-        """Drives of homeostatic division, of all T cells and of CD8 memory cells."""
+        """Drives of homeostatic division, by IL-7 and, of CD8 memory cells, by IL-15."""
         cd8 = self.cytokines.cd8_lymphopenia(self.lymphocytes.relative_cd8_cells)
-        return self.cytokines.lymphopenia(self.relative_t_cells), cd8
+        return self.cytokines.lymphopenia(self.il7_uptake), cd8
+
+    @property
+    def il7_uptake(self) -> float:
+        """Uptake of IL-7 relative to homeostasis, that of engineered T cells included."""
+        return (self.lymphocytes.il7_uptake + self.engineered.total) / self.lymphocytes.reference_il7_uptake
 
     @property
     def relative_t_cells(self) -> float:
-        """T cells relative to homeostasis, engineered ones included: they feed on the same interleukins."""
+        """T cells relative to homeostasis, engineered ones included: together they feed on IL-7 and IL-15."""
         return self.lymphocytes.relative_t_cells + self.engineered.total / self.lymphocytes.reference_t_cells
 
     # ----------------------------------------------------------------------------------------- what the lattice sees
@@ -274,7 +279,7 @@ class Body:
             "epo": self.cytokines.epo,
             "tpo": self.cytokines.tpo,
             "flt3l": self.cytokines.flt3l(self.cellularity),
-            "il7": self.cytokines.il7(self.relative_t_cells),
+            "il7": self.cytokines.il7(self.il7_uptake),
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
             "stroma": self.stroma.intact,

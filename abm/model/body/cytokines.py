@@ -86,13 +86,13 @@ class Cytokines(Packed):
         """Return FLT3 ligand, fold, at a marrow cellularity relative to homeostasis."""
         return consumed(self.rules.flt3l_floor, min(cellularity, self.rules.flt3l_cellularity_cap))
 
-    def il7(self, t_cells: float) -> float:
-        """Return IL-7, fold, at a number of T cells relative to homeostasis."""
-        return consumed(self.rules.il7_floor, t_cells)
+    def il7(self, uptake: float) -> float:
+        """Return IL-7, fold, at an uptake by T cells relative to homeostasis."""
+        return consumed(self.rules.il7_floor, uptake)
 
-    def lymphopenia(self, t_cells: float) -> float:
+    def lymphopenia(self, uptake: float) -> float:
         """Return the drive of homeostatic division: 0 at homeostasis, 1 at the IL-7 level of no T cell at all."""
-        return _drive(self.rules.il7_floor, t_cells)
+        return _drive(self.rules.il7_floor, uptake)
 
     def cd8_lymphopenia(self, cd8_cells: float) -> float:
         """Return that of CD8 memory cells, which follow IL-15 and consume it, at these relative to homeostasis."""

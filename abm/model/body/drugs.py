@@ -20,7 +20,7 @@ from abm.tables import RANGE, Folder, Row, read_table
 
 #: Target classes of drugs, in the order of ``Drug.log10_kill``.
 DRUG_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "t_resting", "t_cycling",
-                "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
+                "leukaemia_quiescent", "leukaemia_cycling", "plasma")  # fmt: skip
 #: Target classes of radiation.
 RADIATION_TARGETS = ("hsc_quiescent", "hsc_cycling", "progenitor", "maturing", "lymphocyte_naive",
                      "lymphocyte_memory", "leukaemia_quiescent", "leukaemia_cycling")  # fmt: skip
@@ -148,6 +148,7 @@ def _drug(name: str, rows: Sequence[Row]) -> Drug:
         least = 1e-9 if target in NEVER_ZERO else 0.0
         into[key] = row.number("value", least, 1.0 if target in EFFECTS else None)
     needed = ("half_life", "reference_doses", "injury", *DRUG_TARGETS) if reference else ()
+    values.setdefault("plasma", values.get("maturing", 0.0))  # long-lived plasma cells divide no more either
     missing = [target for target in needed if target not in values]
     if missing or (not reference and not any(effect in values for effect in EFFECTS)):
         wanted = ", ".join(missing) or f"reference_dose or one of {', '.join(EFFECTS)}"

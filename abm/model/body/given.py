@@ -60,6 +60,10 @@ class Patient(Protocol):
         """Age; sets the thymus."""
 
     @property
+    def donor_age_years(self) -> float | None:
+        """Age of the donor; ``None``: that to which the composition of grafts belongs."""
+
+    @property
     def donor_type(self) -> str:
         """Donor type, a name of ``donors.csv``."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.cells import N_ORIGINS, Kind
+from abm.cells import N_ORIGINS, Kind, Origin
 from abm.model.body import families, fratricide, hiv_course, phagocytes
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
@@ -95,7 +95,8 @@ def infuse(body: Body, graft: Dose) -> None:
     if graft.edit is not None:
         body.edited.begin(graft.edit, graft.origin)
     before = body.lymphocytes.pools.copy()
-    for kind, share in body.tables.grafts[graft.name].cd3.items():
+    age = None if graft.origin is Origin.HOST else body.patient.donor_age_years
+    for kind, share in body.tables.grafts[graft.name].lymphocytes(age, body.lymphocytes.rules).items():
         pool = body.lymphocytes.add(kind, graft.origin, share * graft.cd3)
         body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
         body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from abm.cells import Kind, is_motile
+from abm.exactmath import LN2, exp
+from abm.model.body.parameters import LymphocyteRules
 from abm.tables import RANGE, Folder, Row, read_table
 
 CD34_UNIT, CD3_UNIT = "1/CD34", "1/CD3"
 _TOLERANCE = 1e-4  #: by which the shares of one source may differ from 1
 #: Kinds that shares of CD3+ cells are stated for besides T cells.
 BESIDE_T = (Kind.NK, Kind.IMMATURE_B)
+
+
+#: Naive and memory cells of a lineage, of which both together are as many at any age of the donor.
+LINEAGES = {"cd4": (Kind.CD4_NAIVE, Kind.CD4_MEMORY), "cd8": (Kind.CD8_NAIVE, Kind.CD8_MEMORY)}
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,19 @@ class Graft:
     cd34: Mapping[Kind, float]
     cd3: Mapping[Kind, float]
     enrichment: Mapping[Kind, float]
+
+    def lymphocytes(self, donor_age: float | None, rules: LymphocyteRules) -> dict[Kind, float]:
+        """Return ``cd3`` as of a donor of this age (years): the older, the fewer naive T cells; ``None``: as is."""
+        found = dict(self.cd3)
+        if donor_age is None:
+            return found
+        for name, (naive, memory) in LINEAGES.items():
+            both, half = found.get(naive, 0.0) + found.get(memory, 0.0), getattr(rules, f"{name}_naive_age_half")
+            share = found.get(naive, 0.0) * exp(LN2 * (rules.graft_age - donor_age) / half)
+            if both > 0.0:
+                found[naive] = min(share, both)
+                found[memory] = both - found[naive]
+        return found
 
 
 class Usual(NamedTuple):

@@ -19,6 +19,9 @@ POOLS = (*T_CELLS, Kind.NK, Kind.IMMATURE_B)
 INDEX = {kind: row for row, kind in enumerate(POOLS)}
 CD4_CELLS = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.TREG)
 CD8_CELLS = (Kind.CD8_NAIVE, Kind.CD8_MEMORY)
+CD8_MEMORY = (Kind.CD8_MEMORY,)
+#: Cells that hold its receptor, and so use up IL-7.
+FED_BY_IL7 = (Kind.CD4_NAIVE, Kind.CD4_MEMORY, Kind.CD8_NAIVE)
 #: Pools whose cells enter the marrow lattice.
 TRAVELLERS = POOLS[:-1]
 #: Pool that takes cells of a kind coming back from the lattice, where it is not the kind's own.
@@ -37,7 +40,7 @@ class Lymphocytes(Packed):
         thymus: progenitors and thymocytes on their way, shape (stages, N_ORIGINS), in seeding cells.
         thymic_function: 0-1; hurt by conditioning and GVHD.
         waiting: agents due to enter the lattice, shape (len(TRAVELLERS), N_ORIGINS).
-        reference_t_cells: T cells of the body at homeostasis.
+        reference_t_cells: T cells of the body at homeostasis; likewise ``reference_il7_uptake``.
         memory_growth: of CD4 memory cells in the last step, 1/d.
     """
 
@@ -62,13 +65,15 @@ class Lymphocytes(Packed):
         self.pools[:, Origin.HOST] = self._reference
         self.reference_t_cells = total(self._reference[INDEX[kind]] for kind in T_CELLS)
         self._reference_cd8_cells = total(self._reference[INDEX[kind]] for kind in CD8_CELLS)
+        fed, little = (total(self._reference[INDEX[kind]] for kind in kinds) for kinds in (FED_BY_IL7, CD8_MEMORY))
+        self.reference_il7_uptake = fed + r.il7_cd8_memory * little
         self.thymus = spread(r.thymus_seeding * r.thymus_transit, int(r.thymus_stages), int(Origin.HOST), N_ORIGINS)
         self.thymic_function = 1.0
         self.memory_growth = 0.0
         self.waiting: Floats = np.zeros((len(TRAVELLERS), N_ORIGINS))
         self._emigrants = _emigrants(r, age_years)
         entry = {Kind.TREG: r.treg_marrow_entry, Kind.NK: r.nk_marrow_entry}
-        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.cd4_growth, Kind.CD8_MEMORY: r.cd8_growth}
+        growth = {Kind.CD4_MEMORY: r.cd4_growth, Kind.TREG: r.treg_growth, Kind.CD8_MEMORY: r.cd8_growth}
         replaced = [self._emigrants.get(kind, 0.0) / self._reference[row] for row, kind in enumerate(T_CELLS)]
         self._growth = [(growth.get(kind, r.naive_growth), x) for kind, x in zip(T_CELLS, replaced, strict=True)]
         self._sums: tuple[bytes, dict[Sequence[Kind], float]] = b"", {}
@@ -78,6 +83,11 @@ class Lymphocytes(Packed):
     def relative_t_cells(self) -> float:
         """T cells relative to homeostasis."""
         return self._held(T_CELLS) / self.reference_t_cells
+
+    @property
+    def il7_uptake(self) -> float:
+        """Uptake of IL-7 in uptakes of a CD4 cell: CD8 memory takes little, regulatory cells, poor in CD127, none."""
+        return self._held(FED_BY_IL7) + self.rules.il7_cd8_memory * self._held(CD8_MEMORY)
 
     def _held(self, kinds: Sequence[Kind]) -> float:
         """Return the cells of several pools together; sums of the same pools are remembered, asked for twice a step."""
@@ -106,7 +116,8 @@ class Lymphocytes(Packed):
 
         Args:
             exits: real NK cells, B cells and thymus-seeding cells that left the marrow, each of shape (N_ORIGINS,).
-            lymphopenia: drive of homeostatic division, 0 at homeostasis, 1 without any T cell; that of CD8 memory.
+            lymphopenia: drive of homeostatic division by IL-7, 0 at homeostasis, 1 without any T cell; that of CD8
+                memory by IL-15.
             step_h: hours.
         """
         r, days = self.rules, step_h / HOURS_PER_DAY
@@ -123,8 +134,8 @@ class Lymphocytes(Packed):
         """Advance the T-cell pools.
 
         Without lymphopenia division balances death, but for what the thymus adds to naive and regulatory cells.
-        Lymphopenia lets all divide faster and turns naive cells into memory-like ones. CD8 memory cells live on IL-15,
-        the others on IL-7, so that CD8 cells, which are back first, do not take the place of CD4 cells.
+        Lymphopenia lets all divide faster and turns naive cells into memory-like ones. CD8 memory cells live on IL-15
+        and leave most of the IL-7 to the others, so that, back first, they do not take the place of CD4 cells.
 
         Args:
             thymic_days: thymic output of the step in days of full output, by origin.

@@ -85,8 +85,8 @@ class Lupus(Packed):
         return {"self_reactive": self.reactive}
 
     def survive(self, by_drug: Floats, _memory: float) -> None:
-        """Let drugs kill helpers as resting T cells, young plasma cells as cycling ones, old ones as maturing cells."""
-        classes = {HELP: "t_resting", SHORT: "t_cycling", LONG: "maturing", VACCINE: "maturing"}
+        """Let drugs kill helpers as resting T cells, young plasma cells as cycling ones, long-lived ones as theirs."""
+        classes = {HELP: "t_resting", SHORT: "t_cycling", LONG: "plasma", VACCINE: "plasma"}
         for place, name in classes.items():
             self.course[place] *= exp(-float(by_drug[DRUG_TARGETS.index(name)]))
 

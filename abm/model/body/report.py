@@ -195,8 +195,9 @@ def _lymphocytes(body: Body) -> dict[str, float]:
     helpers = blood.concentration(np.array([body.engineered.helpers])) * rules.t_blood_share
     killers = body.engineered.total - body.engineered.helpers
     cd4 = cd4 + helpers
-    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), body.allo.effectors, [killers]])
+    cd8_cells = np.concatenate([pools.cells(CD8_CELLS), [killers]])
     cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
+    cd8 = cd8 + blood.concentration(body.allo.effectors) * rules.effector_blood_share
     b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
     naive = blood.concentration(pools.pools[INDEX[Kind.CD4_NAIVE]]) * rules.t_blood_share
