@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from abm import endpoints as ends
 from abm.calibration.recorded import Course
 from abm.model.body.chronic import STAGES
 from abm.model.body.numerics import Floats, runge_kutta
-from abm.model.body.organs import GRADES, N_STAGES, ORGANS
+from abm.model.body.organs import DIVISIONS, GRADES, N_STAGES, ORGANS
 from abm.model.body.parameters import ChronicRules, MortalityRules, OrganRules
 from abm.model.body.residue import ResidueRules
 
@@ -97,7 +98,8 @@ class Replay:
         self.inflammation, self.host_apc = np.zeros(n), np.ones(n)
         self.precursors, self.effectors, self.primed, self.exhausted = np.zeros((4, n))
         self.immune, self.injury = np.zeros((2, len(ORGANS), n))
-        self.restricted = np.zeros((4, n))  # precursors, effectors, primed, memory
+        self.dividing = np.zeros((DIVISIONS, n))
+        self.restricted = np.zeros((4 + DIVISIONS, n))  # precursors, effectors, primed, memory, dividing
         self.thymus, self.grade = np.ones(n), np.zeros(n)
         self.breaking, self.exposure = np.zeros((STAGES, n)), np.zeros(n)
         self.onset, self.severity = np.full(n, np.inf), np.zeros(n)
@@ -147,7 +149,9 @@ class Replay:
         self.exhausted *= now["kept_resting"]
         self.effectors *= now["kept_cycling"]
         self.primed *= now["kept_cycling"]
-        self.restricted *= [now["kept_resting"], now["kept_cycling"], now["kept_cycling"], now["kept_resting"]]
+        self.dividing *= now["kept_cycling"]
+        resting, cycling = now["kept_resting"], now["kept_cycling"]
+        self.restricted *= [resting, cycling, cycling, resting, *([cycling] * DIVISIONS)]
         self.inflammation = self.inflammation + amount
         self.injury += (1.0 - self.immune - self.injury) * (1.0 - np.exp(-r.epithelium_injury * amount))
         self.thymus *= 1.0 - np.minimum(self.numbers.thymus_injury * amount, 1.0)
@@ -162,6 +166,10 @@ class Replay:
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:
         crowded = 1.0 + precursors / crowd
         return precursors / crowded * np.power(crowded, self.numbers.organs.priming_slope)
+
+    def _passing(self, started: Floats, dividing: list[Floats]) -> list[Floats]:
+        pace = DIVISIONS / self.numbers.organs.programmed_days
+        return [started, *(cells * pace for cells in dividing)]
 
     def _growth(self, signal: Floats, effectors: Floats, most: Floats) -> Floats:
         r = self.numbers.organs
@@ -187,6 +195,7 @@ class Replay:
             intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
             mean_intact = (intact[0] + intact[1] + intact[2]) / len(ORGANS)
             started = signal * self._meeting(precursors, crowd) * (r.priming * now["priming"])
+            passing = self._passing(started, y[12:])
             awoken = exhausted * (r.reinvigoration * now["unbraked"])
             growth = self._growth(signal, effectors, primed * r.effector_burst) * allowed
             progeny = 1.0 + (r.programmed_burst - 1.0) * seen * allowed
@@ -195,21 +204,22 @@ class Replay:
                 - r.injury_decay * inflammation,
                 (host_apc - apc) / r.apc_turnover,
                 -started,
-                started * progeny + effectors * (growth - r.effector_death) + awoken * r.reinvigorated_yield,
-                started + (awoken * r.reinvigorated_yield - effectors * r.effector_death) / r.effector_burst,
+                passing[-1] * progeny + effectors * (growth - r.effector_death) + awoken * r.reinvigorated_yield,
+                passing[-1] + (awoken * r.reinvigorated_yield - effectors * r.effector_death) / r.effector_burst,
                 effectors * (r.effector_death * r.exhausted_share) - exhausted * r.exhausted_loss - awoken,
                 *(k * kill * h - r.tissue_repair * x for k, h, x in zip(organ_kill, intact, immune, strict=True)),
                 *(-r.tissue_repair * x for x in injury),
+                *(came - went for came, went in pairwise(passing)),
             ]  # fmt: skip
 
         state = [self.inflammation, self.host_apc, self.precursors, self.effectors, self.primed, self.exhausted]
-        y = [*state, *self.immune, *self.injury]
+        y = [*state, *self.immune, *self.injury, *self.dividing]
         fastest = self.persons.susceptibility * r.tissue_kill * np.maximum.reduce(organ_kill)
         parts = 1.0 + np.floor(self.days * fastest)
         for part in range(int(parts.max())):
             y = runge_kutta(slope, y, np.where(part < parts, self.days / parts, 0.0))
         self.inflammation, self.host_apc, self.precursors, self.effectors, self.primed, self.exhausted = y[:6]
-        self.immune, self.injury = np.array(y[6:9]), np.array(y[9:12])
+        self.immune, self.injury, self.dividing = np.array(y[6:9]), np.array(y[9:12]), np.array(y[12:])
         self.grade = self._grade()
 
     def _grade(self) -> Floats:
@@ -230,13 +240,15 @@ class Replay:
         progeny = 1.0 + (organs.programmed_burst - 1.0) * danger * allowed
 
         def slope(y: list[Floats]) -> list[Floats]:
-            precursors, effectors, primed, memory = y
+            precursors, effectors, primed, memory, *dividing = y
             started = priming * self._meeting(precursors, crowd)
+            passing = self._passing(started, dividing)
             ended = organs.effector_death * effectors
             growth = self._growth(signal, effectors, primed * organs.effector_burst) * allowed
             kept = rules.memory_share * ended + (now["memory_growth"] - rules.memory_loss) * memory
             spent = ended / organs.effector_burst
-            return [-started, started * progeny + effectors * growth - ended, started - spent, kept]
+            changed = [-started, passing[-1] * progeny + effectors * growth - ended, passing[-1] - spent, kept]
+            return [*changed, *(came - went for came, went in pairwise(passing))]
 
         self.restricted = np.array(runge_kutta(slope, list(self.restricted), self.days))
 

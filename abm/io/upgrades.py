@@ -141,6 +141,12 @@ def _of_version_6(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | {"stroma.intact": np.array(1.0)})
 
 
+def without_programmed_division(old: Snapshot) -> Snapshot:
+    """Version 7 let primed T cells be effectors at once."""
+    kinds = [kind for kind in ("allo", "restricted") if f"{kind}.primed" in old.body]
+    return replace(old, body=old.body | {f"{kind}.dividing": np.zeros(3) for kind in kinds})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -158,4 +164,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     4: _of_version_4,
     5: _of_version_5,
     6: _of_version_6,
+    7: without_programmed_division,
 }

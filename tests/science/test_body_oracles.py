@@ -51,13 +51,15 @@ PUBLISHED = {
 class Limits:
     """What the published model lacks.
 
-    Cells of one primed cell in all, and as many by programme in full danger; room at the antigen-presenting cells, and
-    what a log more precursors still adds beyond it.
+    Cells of one primed cell in all, as many by programme in full danger, and after how many days; room at the
+    antigen-presenting cells, and what a log more precursors still adds beyond it. The time is never none: six
+    hours are hardly any.
     """
 
     burst: float = 1e30
     crowd: float = 1e30
     programme: float = 1.0
+    days: float = 0.25
     slope: float = 0.0
 
     @classmethod
@@ -65,7 +67,8 @@ class Limits:
         """Those of the rules, for a sibling."""
         rules, donor = section(OrganRules, tables().values, 70.0), tables().donors["sibling"]
         crowd = rules.priming_half * donor.graft_versus_host
-        return cls(rules.effector_burst, crowd, rules.programmed_burst, rules.priming_slope)
+        programme = (rules.programmed_burst, rules.programmed_days)
+        return cls(rules.effector_burst, crowd, *programme, rules.priming_slope)
 
 
 def oracle(case: Case, limits: Limits) -> NDArray[np.float64]:
@@ -74,7 +77,7 @@ def oracle(case: Case, limits: Limits) -> NDArray[np.float64]:
     tau_a, k_k, kill_half, k_t, k_g = 23.5, 0.772, 3.94e8, 1.51e10, 0.124
 
     def slope(day: float, y: NDArray[np.float64]) -> list[float]:
-        i, a_host, naive, effector, h, primed = y
+        i, a_host, naive, effector, h, primed, *dividing = y
         danger = a_0 + (1 - a_0) * i**2 / (k_i**2 + i**2)
         a = danger * a_host * (1 - case.occupancy(day))
         kill = k_k * effector / (kill_half + effector)
@@ -84,13 +87,15 @@ def oracle(case: Case, limits: Limits) -> NDArray[np.float64]:
         room = max(1 - effector / k_t - effector / max(limits.burst * primed, 1), 0)
         grow = rho * a * effector * room - d_e * effector
         di = k_ih * (1 - h) + k_ik * kill * h - d_i * i
-        left = started - d_e * effector / limits.burst
-        return [di, -a_host / tau_a, -started, started * progeny + grow, k_g * (1 - h) - kill * h, left]
+        on = [3 * cells / limits.days for cells in dividing]
+        left = on[2] - d_e * effector / limits.burst
+        loss = [di, -a_host / tau_a, -started, on[2] * progeny + grow, k_g * (1 - h) - kill * h, left]
+        return [*loss, started - on[0], on[0] - on[1], on[1] - on[2]]
 
-    y, loss = np.array([case.injury, 1.0, case.precursors, 0.0, 1 - 0.35 * case.injury, 0.0]), []
+    y, loss = np.array([case.injury, 1.0, case.precursors, 0.0, 1 - 0.35 * case.injury, *[0.0] * 4]), []
     for start, end in ((0.0, 3.5), (3.5, float(HORIZON_D))):
         if start and case.ptcy:
-            y = y * np.array([1, 1, 0.3, 0.05, 1, 0.05])
+            y = y * np.array([1, 1, 0.3, 0.05, 1, *[0.05] * 4])
         hours = np.linspace(start, end, round((end - start) * 24) + 1)
         found = solve_ivp(slope, (start, end), y, "LSODA", hours, rtol=1e-9, atol=1e-6, max_step=0.5)
         loss += list(1 - found.y[4])[:-1]
@@ -103,7 +108,12 @@ def ours(case: Case, limits: Limits, step_h: float = 1.0) -> NDArray[np.float64]
     donor = tables().donors["sibling"]
     rules = section(OrganRules, tables().values, 70.0)
     published = {"priming": 0.086, "effector_growth": 1.72, "skin_kill": 1.0}
-    more = {"programmed_burst": limits.programme, "priming_slope": limits.slope, "effector_burst": limits.burst}
+    more = {
+        "programmed_burst": limits.programme,
+        "programmed_days": limits.days,
+        "priming_slope": limits.slope,
+        "effector_burst": limits.burst,
+    }
     rules = replace(rules, priming_half=limits.crowd / donor.graft_versus_host, **published, **more)
     allo = Alloimmunity(rules, donor, 1.2e7)
     allo.inflammation, allo.precursors[GVH] = case.injury, case.precursors
@@ -154,7 +164,7 @@ def test_precursors_compete_for_antigen_presenting_cells() -> None:
             allo = Alloimmunity(replace(rules, priming_half=crowd / donor.graft_versus_host), donor, 1.2e7)
             allo.inflammation, allo.precursors[GVH] = 1.0, precursors
             allo.advance(Surroundings(), 1.0)
-            started[crowd, precursors] = float(allo.primed[GVH])
+            started[crowd, precursors] = float(allo.primed[GVH] + allo.dividing.sum())
     assert started[1e30, 1e7] == pytest.approx(10 * started[1e30, 1e6], rel=1e-3)
     assert started[1e4, 1e7] / started[1e4, 1e6] == pytest.approx(10**rules.priming_slope, rel=0.02)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from abm.cells import Origin
@@ -89,3 +90,28 @@ def test_tissue_that_dies_fast_is_followed_in_long_steps() -> None:
     long = lost(8.0)
     assert all(0.9 < loss < 1.0 for loss in long)
     assert long == pytest.approx(lost(1.0), rel=1e-3)
+
+
+def test_effectors_come_days_after_priming() -> None:
+    """Next to none in two days, half of them within a day of the time that their divisions take."""
+    allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
+    allo.inflammation, allo.precursors[GVH] = 1.0, 1e6
+    allo.advance(Surroundings(), 1.0)
+    founders = allo.dividing.sum()
+    allo.precursors[GVH], through = 0.0, []
+    for _ in range(12 * 24):
+        allo.advance(Surroundings(host_apc=0.0), 1.0)
+        through.append(1.0 - allo.dividing.sum() / founders)
+    assert founders > 0.0
+    assert through[-1] > 0.95
+    assert abs(int(np.searchsorted(through, 0.5)) / 24 - allo.rules.programmed_days) < 1.0
+    assert through[24] < 0.05
+
+
+def test_what_kills_dividing_cells_kills_those_on_their_way_to_effectors() -> None:
+    allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
+    allo.dividing[:] = 100.0
+    allo.survive(HVG, 0.5, 0.1)
+    assert allo.dividing.tolist() == [100.0] * 3
+    allo.survive(GVH, 0.5, 0.1)
+    assert allo.dividing == pytest.approx(10.0)

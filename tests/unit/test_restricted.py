@@ -68,11 +68,11 @@ def test_own_cells_and_those_of_a_twin_hold_none(donor: str) -> None:
 
 def test_drugs_hit_those_in_cycle_and_at_rest_apart() -> None:
     found = cells(grafted(Person(), days=20.0))
-    before = (found.precursors, found.effectors, found.primed, found.memory)
+    before = (found.precursors, found.effectors, found.primed, *found.dividing, found.memory)
     found.survive(0.5, 0.1)
-    after = (found.precursors, found.effectors, found.primed, found.memory)
+    after = (found.precursors, found.effectors, found.primed, *found.dividing, found.memory)
     shares = [now / was for now, was in zip(after, before, strict=True)]
-    assert shares == pytest.approx([0.5, 0.1, 0.1, 0.5])
+    assert shares == pytest.approx([0.5, *[0.1] * 5, 0.5])
 
 
 def test_effectors_leave_memory_that_fades() -> None:
@@ -80,6 +80,7 @@ def test_effectors_leave_memory_that_fades() -> None:
     found, rules = cells(body), body.tables.residue
     assert rules is not None
     found.precursors, found.effectors, found.primed, found.memory = 0.0, 1e6, 0.0, 0.0
+    found.dividing[:] = 0.0
     around = replace(_surroundings(body, counts(body, 4.0)[Count.POPULATION]), activation=0.0)
     for _ in range(600):
         found.advance(body.allo, around, 0.0, 4.0)

@@ -8,6 +8,7 @@ Those of one graft compete for antigen-presenting cells, so that ten times the T
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from abm.tables import Folder, did_you_mean, read_table
 GVH, HVG = 0, 1
 ORGANS = ("skin", "gut", "liver")
 N_STAGES = 4
+DIVISIONS = 3  #: stages of programmed division, so that next to no cell is through it much too early
 _ONE_CELL = 1.0  #: keeps a quotient finite
 #: Overall grade reached with stage 1, 2, 3, 4 of one organ alone (MAGIC: Harris, BBMT 2016).
 GRADES = {"skin": (1, 1, 2, 4), "gut": (2, 3, 3, 4), "liver": (2, 3, 3, 4)}
@@ -120,6 +122,7 @@ class Alloimmunity(Packed):
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
         effectors: activated ones in the whole body, likewise.
         primed: cells activated so far, likewise; each gives a burst of limited size, and is spent as that dies.
+        dividing: those that see the host and go through their programmed divisions, by stage, shape (DIVISIONS,).
         exhausted: those of the effectors that outlived their response but act no more, likewise.
         immune_loss: share of each organ's epithelium lost to effectors, shape (3,) in the order of ``ORGANS``.
         injury_loss: share lost to conditioning, likewise.
@@ -132,6 +135,7 @@ class Alloimmunity(Packed):
         "precursors",
         "effectors",
         "primed",
+        "dividing",
         "exhausted",
         "immune_loss",
         "injury_loss",
@@ -149,6 +153,7 @@ class Alloimmunity(Packed):
         self.precursors: Floats = np.zeros(2)
         self.effectors: Floats = np.zeros(2)
         self.primed: Floats = np.zeros(2)
+        self.dividing: Floats = np.zeros(DIVISIONS)
         self.exhausted: Floats = np.zeros(2)
         self.immune_loss: Floats = np.zeros(len(ORGANS))
         self.injury_loss: Floats = np.zeros(len(ORGANS))
@@ -176,7 +181,7 @@ class Alloimmunity(Packed):
     @property
     def untouched(self) -> bool:
         """Whether nothing goes on that does not need a graft: no inflammation, effector or wound."""
-        states = (self.precursors[GVH], self.inflammation, *self.exhausted, *self.effectors)
+        states = (self.precursors[GVH], self.inflammation, *self.exhausted, *self.effectors, *self.dividing)
         return self.host_apc == 1.0 and not any(states) and not self.immune_loss.any() and not self.injury_loss.any()
 
     def _at_rest(self, y: list[float], around: Surroundings) -> bool:
@@ -186,18 +191,19 @@ class Alloimmunity(Packed):
         return host_apc == around.host_apc and not any(active)
 
     def _vector(self) -> list[float]:
-        parts = (self.precursors, self.effectors, self.primed, self.exhausted, self.immune_loss, self.injury_loss)
+        cells = (self.precursors, self.effectors, self.primed, self.exhausted)
+        parts = (*cells, self.immune_loss, self.injury_loss, self.dividing)
         return [self.inflammation, self.host_apc, *(x for part in parts for x in part.tolist())]
 
     def _take(self, y: list[float]) -> None:
         self.inflammation, self.host_apc = y[0], y[1]
         self.precursors, self.effectors, self.primed, self.exhausted = (np.array(y[i : i + 2]) for i in (2, 4, 6, 8))
-        self.immune_loss, self.injury_loss = (np.array(y[i : i + 3]) for i in (10, 13))
+        self.immune_loss, self.injury_loss, self.dividing = (np.array(y[i : i + 3]) for i in (10, 13, 16))
 
     def _slope(self, y: list[float], around: Surroundings) -> list[float]:
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, (inflammation, host_apc, precursors, rejecting, effectors, rejectors), primed = self.rules, y[:6], y[6:8]
-        exhausted, immune, injury = y[8:10], y[10:13], y[13:]
+        exhausted, immune, injury = y[8:10], y[10:13], y[13:16]
         danger, apc = self.danger(inflammation, around), host_apc * around.activation
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
         signal = danger * apc + r.activation_without_pd1 * around.unbraked * shown * around.activation
@@ -210,8 +216,9 @@ class Alloimmunity(Packed):
         started, refused = signal * self.meeting(precursors, self._crowd) * priming, rejection * rejecting * priming
         allowed = around.proliferation * around.unregulated
         growth = self.growth(signal, effectors, primed[GVH] * r.effector_burst) * allowed
-        progeny = started * self.progeny(danger, allowed) + effectors * growth
-        attack = self._response(started, progeny, effectors, exhausted[GVH], woken, r.effector_burst)
+        passing = self.passing(started, y[16:])
+        progeny = passing[-1] * self.progeny(danger, allowed) + effectors * growth
+        attack = self._response(passing[-1], progeny, effectors, exhausted[GVH], woken, r.effector_burst)
         growth = self.growth(rejection, rejectors, primed[HVG] * r.rejection_burst) * around.proliferation
         progeny = refused + rejectors * growth
         defence = self._response(refused, progeny, rejectors, exhausted[HVG], woken, r.rejection_burst)
@@ -220,7 +227,8 @@ class Alloimmunity(Packed):
         changes += [-started, -refused, *both]
         organs = zip(self._organ_kill, intact, immune, strict=True)
         changes += [k * kill * h - r.tissue_repair * x for k, h, x in organs]
-        return changes + [-r.tissue_repair * x for x in injury]
+        changes += [-r.tissue_repair * x for x in injury]
+        return changes + [came - went for came, went in pairwise(passing)]
 
     def _response(
         self, started: float, born: float, effectors: float, exhausted: float, woken: float, burst: float
@@ -228,7 +236,7 @@ class Alloimmunity(Packed):
         """Return the rates of change of effectors, primed and exhausted cells of one direction, cells per day.
 
         Args:
-            started: cells that are primed per day.
+            started: primed cells that become effectors per day.
             born: effectors that come of them and of division, per day.
             effectors: cells, likewise ``exhausted``.
             exhausted: see ``effectors``.
@@ -253,6 +261,11 @@ class Alloimmunity(Packed):
         """Return the precursors that are primed as if alone; at ``crowd`` of them competition halves that of each."""
         crowded = 1.0 + precursors / crowd
         return precursors / crowded * power(crowded, self.rules.priming_slope)
+
+    def passing(self, started: float, dividing: list[float]) -> list[float]:
+        """Return the cells per day that enter each stage of programmed division, and those that are through it."""
+        pace = DIVISIONS / self.rules.programmed_days
+        return [started, *(cells * pace for cells in dividing)]
 
     def progeny(self, danger: float, allowed: float) -> float:
         """Return what a primed cell becomes by programmed divisions, where danger goes on and drugs allow them."""
@@ -287,6 +300,8 @@ class Alloimmunity(Packed):
         self.precursors[direction] *= precursors
         self.effectors[direction] *= effectors
         self.primed[direction] *= effectors
+        if direction == GVH:
+            self.dividing *= effectors
         self.exhausted[direction] *= precursors
 
     def grade(self) -> int:

@@ -159,6 +159,7 @@ class OrganRules:
     effector_growth: float = _in("1/d")
     effector_death: float = _in("1/d")
     programmed_burst: float = _in("1")
+    programmed_days: float = _in("d")
     effector_burst: float = _in("1")
     rejection_burst: float = _in("1")
     family_share: float = _in("1")

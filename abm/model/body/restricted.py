@@ -9,10 +9,13 @@ what they see: a share of those that end their response stays as memory, and div
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from abm.model.body.numerics import HOURS_PER_DAY, Packed, runge_kutta
-from abm.model.body.organs import find_donor
+import numpy as np
+
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
+from abm.model.body.organs import DIVISIONS, find_donor
 
 if TYPE_CHECKING:
     from abm.model.body import Body
@@ -27,15 +30,17 @@ class RestrictedTCells(Packed):
         precursors: not yet activated.
         effectors: activated.
         primed: activated so far; each gives a burst of limited size, and is spent as that dies.
+        dividing: those that go through their programmed divisions, by stage, shape (DIVISIONS,).
         memory: left of those that have ended their response.
     """
 
-    STATE = ("precursors", "effectors", "primed", "memory")
+    STATE = ("precursors", "effectors", "primed", "dividing", "memory")
 
     def __init__(self, rules: ResidueRules, per_t_cell: float) -> None:
         """Start without any; ``per_t_cell``: precursors per donor T cell."""
         self.rules, self.per_t_cell = rules, per_t_cell
         self.precursors = self.effectors = self.primed = self.memory = 0.0
+        self.dividing: Floats = np.zeros(DIVISIONS)
 
     @property
     def watching(self) -> float:
@@ -52,6 +57,7 @@ class RestrictedTCells(Packed):
         self.memory *= resting
         self.effectors *= cycling
         self.primed *= cycling
+        self.dividing *= cycling
 
     def advance(self, allo: Alloimmunity, around: Surroundings, memory_growth: float, step_h: float) -> None:
         """Advance by ``step_h`` hours next to the other alloreactive cells, whose signals they share.
@@ -62,7 +68,7 @@ class RestrictedTCells(Packed):
             memory_growth: of CD8 memory cells, 1/d.
             step_h: hours.
         """
-        state = [self.precursors, self.effectors, self.primed, self.memory]
+        state = [self.precursors, self.effectors, self.primed, self.memory, *self.dividing.tolist()]
         if not any(state):
             return
         organs, rules = allo.rules, self.rules
@@ -72,20 +78,23 @@ class RestrictedTCells(Packed):
         crowd, progeny = organs.priming_half * self.per_t_cell, allo.progeny(danger, allowed)
 
         def slope(y: list[float]) -> list[float]:
-            precursors, effectors, primed, memory = y
+            precursors, effectors, primed, memory, *dividing = y
             started = priming * allo.meeting(precursors, crowd)
+            passing = allo.passing(started, dividing)
             ended = organs.effector_death * effectors
             return [
                 -started,
-                started * progeny
+                passing[-1] * progeny
                 + effectors * allo.growth(signal, effectors, primed * organs.effector_burst) * allowed
                 - ended,
-                started - ended / organs.effector_burst,
+                passing[-1] - ended / organs.effector_burst,
                 rules.memory_share * ended + (memory_growth - rules.memory_loss) * memory,
+                *(came - went for came, went in pairwise(passing)),
             ]
 
         found = runge_kutta(slope, state, step_h / HOURS_PER_DAY)
-        self.precursors, self.effectors, self.primed, self.memory = found
+        self.precursors, self.effectors, self.primed, self.memory = found[:4]
+        self.dividing = np.array(found[4:])
 
 
 def start(body: Body) -> RestrictedTCells | None:
