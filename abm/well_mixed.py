@@ -52,7 +52,6 @@ class WellMixed:
     Attributes:
         pool: cells by origin, kind and stage, without stem cells, shape (4, 64, 32); ``label`` likewise: label that
             they carry, in cells with all of it.
-        labelled: whether any cell may carry a label.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
         kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
@@ -79,7 +78,7 @@ class WellMixed:
         self.pool = np.zeros((N_ORIGINS, N_KINDS, MAX_STAGES))
         self.pool[Origin.HOST] = self.model.homeostasis.pool * held
         self.pool[:, Kind.HSC] = 0.0
-        self.label, self.labelled = np.zeros_like(self.pool), False
+        self.label = np.zeros_like(self.pool)
         cycling = float(self.model.homeostasis.cycling[Kind.HSC])
         self.stem = np.zeros((N_ORIGINS, 4))
         self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
@@ -187,8 +186,8 @@ class WellMixed:
         gone, cells = self._by_stage(leaves), self.pool[self._resident]
         counts[Count.EGRESS, :FIRST_MOTILE] = (cells * gone).sum(axis=2).T
         self.pool[self._resident] = cells * self._by_stage(kept) + self._onward(cells * onward)
-        if self.labelled:
-            label = self.label[self._resident]
+        label = self.label[self._resident]
+        if label.any():
             passed = matures + divides * (1.0 - again)  # each daughter has half of it
             counts[Count.LABELLED_EGRESS, :FIRST_MOTILE] = (label * gone).sum(axis=2).T * (1 << Label.DNA)
             stays = self._by_stage(1.0 - (dies + leaves + passed))
@@ -259,7 +258,7 @@ class WellMixed:
             survival = self.body.allo.survival_of_other_side(direction, step_h)
             if survival < 1.0:
                 self.pool[victims, :FIRST_MOTILE] *= survival
-                for cells in (self.stem, self.blood, *((self.label,) if self.labelled else ())):
+                for cells in (self.stem, self.blood, self.label):
                     cells[victims] *= survival
 
     def _seen(self) -> NDArray[np.int64] | None:
@@ -289,7 +288,6 @@ class WellMixed:
                     self.blood[dose.origin, kind] += agents
         elif dose.kind == "label" and dose.name == "dna":
             take = labels.takers(dose.name, table, self.model.traffic["s_phase"], self.config.step_h)
-            self.labelled = True
             self.label[:, :FIRST_MOTILE] = self.pool[:, :FIRST_MOTILE] * (take[_CYCLING] / 4294967295.0)[:, None]
 
 
