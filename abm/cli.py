@@ -80,7 +80,7 @@ Examples:
   abm run aml_hsct
   abm run scenarios/aml_hsct.toml --seed 7 --out runs/seven
   abm run aml_hsct --set patient.donor=twin --set patch.shape=[96,96,96]
-  abm run aml_hsct --set events.0.day=-8      change the first event
+  abm run aml_hsct --set events.graft.day=1   change an event, the first of its action or drug
   abm run aml_hsct --steps 24                 a trial of one day
   mpiexec -n 4 abm run aml_hsct               on four ranks
 

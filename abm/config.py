@@ -128,7 +128,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = No
 
     Args:
         path: TOML file.
-        overrides: ``table.key=value`` texts, applied in order; list positions are numbers (``events.0.day=-3``).
+        overrides: ``table.key=value`` texts, applied in order; list positions are numbers (``events.0.day=-3``),
+            events also the first of an action or drug (``events.graft.day=1``).
         seed: replaces the seed of the file.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from abm.errors import ConfigError
+from abm.tables import did_you_mean
 
 #: A key's path: table names, list positions and the key itself.
 KeyPath = tuple[str | int, ...]
@@ -144,11 +145,13 @@ def _syntax_error(path: Path, message: str) -> ConfigError:
 
 
 def _apply(data: dict[str, Any], override: str) -> KeyPath:
-    """Set one ``table.key=value`` in ``data``; return the key's path."""
+    """Set one ``table.key=value`` in ``data``; return the key's path, with positions in place of names of events."""
     key, equals, text = override.partition("=")
     path = tuple(int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", key.strip().rstrip("]")))
     if not equals or not all(isinstance(part, int) or part for part in path):
         raise ConfigError("expected table.key=value, such as patch.shape=[32,32,32]", file=f"--set {override}")
+    if len(path) > 2 and path[0] == "events" and isinstance(path[1], str):
+        path = ("events", _event(data.get("events", []), path[1], override), *path[2:])
     node: Any = data
     for position, part in enumerate(path[:-1]):
         node = _child(node, part, override, key_text(path[: position + 1]))
@@ -159,6 +162,16 @@ def _apply(data: dict[str, Any], override: str) -> KeyPath:
         raise ConfigError("no such key", file=f"--set {override}", key=key_text(path))
     node[last] = _value(text.strip())
     return path
+
+
+def _event(events: Any, name: str, override: str) -> int:  # noqa: ANN401 - any TOML value
+    """Return the position of the first event with this action or drug."""
+    tables = [event if isinstance(event, dict) else {} for event in events] if isinstance(events, list) else []
+    for index, event in enumerate(tables):
+        if name in (event.get("action"), event.get("drug")):
+            return index
+    names = {str(event[what]) for event in tables for what in ("action", "drug") if what in event}
+    raise ConfigError(f"no such event{did_you_mean(name, names)}", file=f"--set {override}", key=f"events.{name}")
 
 
 def _child(node: Any, part: str | int, override: str, name: str) -> Any:  # noqa: ANN401 - any TOML value

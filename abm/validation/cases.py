@@ -15,7 +15,7 @@ from abm import kernel, resources
 from abm.config import Config, load_config, rules_folder, rules_of
 from abm.config_lines import read_source
 from abm.errors import ConfigError
-from abm.tables import Overlay, did_you_mean, rules_digest
+from abm.tables import Overlay, rules_digest
 from abm.validation.draws import draw
 from abm.validation.protocols import PROTOCOLS, Protocol
 
@@ -117,7 +117,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
         work_s = _EXPERIMENT_S.get(protocol.experiment, _LONG_S)
         return replace(case, key=_digest([vars(case), *digests]), work_s=work_s)
     try:
-        overrides = (*as_override(protocol, events), *(resolve(text, events) for text in texts))
+        overrides = (*as_override(protocol, events), *texts)
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
@@ -154,19 +154,6 @@ def _inline(value: Any) -> str:  # noqa: ANN401 - any TOML value
     if not isinstance(value, Mapping):
         return json.dumps(value)
     return "{" + ", ".join(f"{key} = {_inline(found)}" for key, found in value.items()) + "}"
-
-
-def resolve(override: str, events: Sequence[Mapping[str, Any]]) -> str:
-    """Turn ``events.graft.cd34_per_kg=...`` into ``events.3.cd34_per_kg=...``: events by action, or by drug."""
-    key, equals, value = override.partition("=")
-    parts = key.split(".")
-    if len(parts) < 3 or parts[0] != "events" or parts[1].isdigit():
-        return override
-    for index, event in enumerate(events):
-        if parts[1] in (event.get("action"), event.get("drug")):
-            return f"events.{index}.{'.'.join(parts[2:])}{equals}{value}"
-    names = {str(event.get(what)) for event in events for what in ("action", "drug") if event.get(what)}
-    raise ConfigError(f"no such event{did_you_mean(parts[1], names)}", key=key)
 
 
 @cache

@@ -97,6 +97,12 @@ def test_file_overrides_and_seed(tmp_path: Path) -> None:
     assert load(tmp_path, CHEMO, "events=[]").events == ()
 
 
+def test_events_are_found_by_action_or_drug(tmp_path: Path) -> None:
+    config = load(tmp_path, CHEMO + GRAFT, "events.busulfan.day=-3", "events.graft.cd34_per_kg=1e6")
+    assert [event.day for event in config.events] == [-3.0, 0.0]
+    assert config == load(tmp_path, CHEMO + GRAFT, "events.0.day=-3", "events.1.cd34_per_kg=1e6")
+
+
 def test_resolved_toml_round_trips(tmp_path: Path) -> None:
     config = load(tmp_path, 'title = "a \\"b\\" \\u00e9 # c"\nseed = 18446744073709551615\n' + CHEMO + GRAFT)
     again = load(tmp_path, config.resolved_toml())
@@ -277,6 +283,11 @@ def test_one_problem_one_line(tmp_path: Path, text: str, expected: str) -> None:
         ("patch.shape=[8,8]", "--set patch.shape=[8,8]: patch.shape: expected three whole numbers"),
         ("events.7.day=2", "--set events.7.day=2: events[7]: no such entry; the scenario has 1, counted from 0"),
         ("events.0.drugg=x", "--set events.0.drugg=x: events[0].drugg: unknown key (did you mean drug?)"),
+        (
+            "events.busulfam.day=2",
+            "--set events.busulfam.day=2: events.busulfam: no such event (did you mean busulfan?)",
+        ),
+        ("events.busulfan.day=-11", "--set events.busulfan.day=-11: events[0].day: expected a day from start_day"),
         ("seed.x=2", "--set seed.x=2: seed.x: no such key"),
         ("events.0.day=-11", "--set events.0.day=-11: events[0].day: expected a day from start_day = -10 on"),
     ],

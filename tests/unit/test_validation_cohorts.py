@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm import resources
 from abm.config import load_config
-from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.validation import cases, experiments, patient, score, targets
 from abm.validation import statistics as stats
@@ -93,16 +91,6 @@ def test_lives_of_stem_cells_are_told_as_short(protocols: dict[str, Protocol]) -
         found[name] = case.work_s
     assert found["lentiviral_leukaemia"] < found["chip_life"] < 1.0 < found["serial_transfer"]
     assert set(cases._EXPERIMENT_S) < set(experiments.EXPERIMENTS)
-
-
-def test_events_are_found_by_action_or_drug() -> None:
-    events = read_source(resources.folder("scenarios") / "aml_hsct.toml").data["events"]
-    assert cases.resolve("events.graft.cd34_per_kg=1e6", events) == "events.3.cd34_per_kg=1e6"
-    assert cases.resolve("events.ciclosporin.level=0.5", events) == "events.2.level=0.5"
-    assert cases.resolve("events.graft.edit.efficiency=0", events) == "events.3.edit.efficiency=0"
-    assert cases.resolve("events.0.day=-8", events) == "events.0.day=-8"
-    with pytest.raises(ConfigError, match=r"no such event \(did you mean graft\?\)"):
-        cases.resolve("events.craft.cd34_per_kg=1e6", events)
 
 
 def test_events_are_dropped_and_added(protocols: dict[str, Protocol]) -> None:
