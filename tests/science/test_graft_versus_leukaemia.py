@@ -45,7 +45,7 @@ def without_infusion(*changes: str) -> dict[str, float]:
 
 
 def test_donor_lymphocytes_clear_a_relapse_and_cost_gvhd() -> None:
-    treated, untreated = course("time.end_day=170"), without_infusion("time.end_day=170")
+    treated, untreated = course("time.end_day=180"), without_infusion("time.end_day=180")
     assert untreated["kills"] == untreated["grade"] == 0
     assert treated["leukaemia"] < 0.1 * untreated["leukaemia"]
     assert treated["kills"] > 1000
