@@ -28,7 +28,7 @@ PROCESS, MPI, CUDA = 65 * MIB, 17 * MIB, 500 * MIB
 #: While cells are made; copies of tissue and cells that stay up to the first step; bytes per owned site.
 CELLS, STARTED = 50, 10
 #: Heap that making the tissue leaves behind: bytes per owned site, at most so many bytes.
-HEAP, HEAP_MOST = 42, 70 * MIB
+HEAP, HEAP_MOST = 50, 100 * MIB
 #: Compressed chunks that wait to be written: bytes per owned site; and buffers.
 CHUNKS, WRITER = 3, 10 * MIB
 #: Shapes of the tissue of the whole lattice, on every rank: while they are made, kept; bytes per site of the lattice.
