@@ -164,7 +164,7 @@ def _apply(data: dict[str, Any], override: str) -> KeyPath:
     return path
 
 
-def _event(events: Any, name: str, override: str) -> int:  # noqa: ANN401 - any TOML value
+def _event(events: object, name: str, override: str) -> int:
     """Return the position of the first event with this action or drug."""
     tables = [event if isinstance(event, dict) else {} for event in events] if isinstance(events, list) else []
     for index, event in enumerate(tables):
