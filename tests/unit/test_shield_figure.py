@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-shield = pytest.importorskip("analysis.shield")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: no figure is drawn")
+shield = import_module("analysis.shield")
 
 
 def kept(folder: Path, cohort: str, patient: int, level: float) -> None:
