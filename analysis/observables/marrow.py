@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from abm.cells import TISSUE_MASK, Kind, Tissue
+from abm.cells import TISSUE_MASK, Kind, Tissue, is_motile
+from abm.endpoints import CD34
 
 from ..read import Run
 from .registry import PERCENT, Floats, Made, observable, per_day, percent
@@ -25,8 +26,9 @@ LYMPHOCYTES = (
     "hsc", "clp", "pro_b", "pre_b", "immature_b", "nk_progenitor", "thymus_seeding",
     "cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk",
 )  # fmt: skip
-#: Kinds that may come to the patch from the blood: what they gain beyond their births and transitions are arrivals.
-ARRIVING = tuple(kind for kind in Kind if kind <= Kind.GMP or kind >= Kind.CD8_NAIVE)
+#: Kinds that may come to the patch from the blood, as grafts, leukaemic stem cells and lymphocytes do: what they gain
+#: beyond their births and transitions are arrivals.
+ARRIVING = tuple(kind for kind in Kind if kind in CD34 or kind is Kind.LSC or is_motile(kind))
 LOSSES = ("die", "drug", "kill", "egress", "left")
 
 

@@ -197,6 +197,9 @@ def test_turnover_of_stem_cells(run: Any) -> None:
         ("myelocyte", [10, 13, 15], [0, 2, 3], 2),  # one too many, then one too few
         ("hsc", [10, 13, 16], [0, 2, 3], 0),  # one arrived from the blood
         ("hsc", [10, 11, 14], [0, 2, 3], 1),  # one vanished
+        ("mkp", [10, 13, 16], [0, 2, 3], 0),  # grafts hold them too
+        ("mkp", [10, 11, 14], [0, 2, 3], 1),
+        ("lsc", [10, 13, 16], [0, 2, 3], 0),
         ("nk", [0, 5, 5], [0, 0, 0], 0),
     ],
 )
