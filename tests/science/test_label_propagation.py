@@ -26,8 +26,8 @@ SIZES = (3.0, 9.6)
 LABEL = np.array([[0.16, 0.05], [0.29, 0.15], [0.49, 0.36], [0.67, 0.58]])
 STEM, LABELLED = 1500, 0.5
 EDGE, BAND = 48, 0.10
-#: MPP renew and leave nearly alike (4.0 and 4.014), so that their families drift: three mice tell the share to 12-15 %, twenty
-#: to 4-6 %.
+#: MPP renew and leave nearly alike (4.0 and 4.014), so that their families drift: three mice tell the share to
+#: 12-15 %, twenty to 4-6 %.
 REPLICATES = 20
 
 
