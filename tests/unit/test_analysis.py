@@ -20,7 +20,7 @@ from tests.unit.made_up_run import CONFIG, blood, lattice, make_run
 
 resources.load_analysis()
 import abm_analysis  # noqa: E402
-from abm_analysis import axes, figures, page, read, report, slices, therapy  # noqa: E402
+from abm_analysis import axes, figures, page, panels, read, report, slices, therapy  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_panels_without_graft_or_leukaemia(tmp_path):
 
 
 def test_long_runs_are_thinned(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "MOST_POINTS", 50)
+    monkeypatch.setattr(panels, "MOST_POINTS", 50)
     made = figures.panels(read.open_run(make_run(tmp_path / "a", last_day=60)))
     assert {len(panel.day) for panel in made} == {50}
     assert {panel.day[-1] for panel in made} == {60.0}
