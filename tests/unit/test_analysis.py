@@ -150,7 +150,15 @@ def test_reader_does_not_need_the_run_side(folder):
         "print(sorted(m for m in sys.modules if m.startswith('abm.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    needed = ("cells", "diversity", "endpoints", "exactmath", "resources", "summary")  # of the lowest floor
+    needed = (
+        "cells",
+        "diversity",
+        "endpoints",
+        "exactmath",
+        "read_outs",
+        "resources",
+        "summary",
+    )  # of the lowest floor
     assert done.stdout.strip() == str([f"abm.{name}" for name in needed])
 
 
