@@ -14,6 +14,7 @@ from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
 from abm.model.body.given import BLASTS
+from abm.model.body.hiv_marrow import INFECTED
 from abm.model.body.immune import POOLS, RETURNS
 from abm.model.body.organs import GVH, HVG, Surroundings, find_donor
 from abm.model.body.regulation import allowed_growth
@@ -60,7 +61,7 @@ def survive_drugs(body: Body, step_h: float) -> None:
 
 
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
-    """Return lymphocytes that left the lattice; engineered ones never left their pools.
+    """Return lymphocytes that left the lattice; engineered and infected ones are in the body's account all along.
 
     Of the effectors that leave some outlive their response and become memory.
     """
@@ -69,7 +70,7 @@ def take_back(body: Body, counts: NDArray[np.int64]) -> None:
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-        if whose is not Origin.PRODUCT:
+        if whose is not Origin.PRODUCT and found not in INFECTED:
             per_agent = body.scale.cells_per_agent
             if found in RETURNS:
                 per_agent = cells_per_effector(body, whose) * body.allo.rules.effector_survivors
