@@ -1,9 +1,10 @@
 """HIV on the marrow lattice, as the body's equations of the infection have it.
 
-The equations hold all virus and all infected cells. The lattice shows a sample of these: infected cells come to the
-marrow in the share in which they are in the body, as engineered cells do, and never leave its account. Cells of the
-pools that are on the lattice meanwhile catch the virus there, from the blood and from productive cells beside them,
-with the hazard of the equations; what becomes infected there is lost to its pool.
+The equations hold all virus and all infected cells, and take these out of the pools. The lattice shows a sample of
+them, as it does of engineered cells, whose account is the body's: infected cells come to the marrow in the share in
+which they are in the body, and cells that are there meanwhile catch the virus, from the blood and from productive
+cells beside them, with the hazard of the equations. Those go back to their pools in the account of the body, from which
+the equations have taken as many.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, N_KINDS, N_ORIGINS, Antigen, Kind, Origin, Specificity, pack_hot
+from abm.cells import LOSS_ANTIGENS, N_KINDS, N_ORIGINS, Antigen, Count, Kind, Origin, Specificity, pack_hot
 from abm.model.body.coreceptor import TARGETS
 from abm.model.body.edited import COMPLETE
 from abm.model.body.hiv import R5, X4, Hiv
@@ -95,6 +96,15 @@ def without_ccr5(body: Body, arrivals: Sequence[Arrival]) -> Words:
     shares = [float(null[_ROWS[kind], origin]) if kind in _ROWS else 0.0 for kind, origin, *_ in arrivals]
     words = philox(body.seed, np.arange(size), int(body.turn), _LACKING)[0]
     return np.where(words < np.array(shares).repeat([n for *_, n in arrivals]) * _WORDS, _NULL, np.uint32(0))
+
+
+def replace_infected(body: Body, counts: NDArray[np.int64]) -> None:
+    """Give cells that became infected on the lattice back to their pools, from which the equations take them."""
+    infected = counts[Count.BECAME][[Kind.CD4_HIV_ECLIPSE, Kind.CD4_HIV_LATENT]].sum(axis=0)
+    for origin in np.flatnonzero(infected).tolist():
+        regulatory = int(counts[Count.LEFT, Kind.TREG, origin])  # these become nothing else
+        for kind, n in ((Kind.TREG, regulatory), (Kind.CD4_MEMORY, int(infected[origin]) - regulatory)):
+            body.lymphocytes.add(kind, origin, n * body.scale.cells_per_agent)
 
 
 def killing(body: Body) -> float:
