@@ -90,6 +90,12 @@ def cells_per_effector(body: Body, origin: Origin) -> float:
     return body.scale.cells_per_agent / (body.allo.rules.effector_enrichment if enriched else 1.0)
 
 
+def samples_effectors(body: Body) -> bool:
+    """Whether effectors of the lattice may be a sample, denser than in life, each of which kills less."""
+    sides = Origin.HOST, Origin.DONOR
+    return body.engineered.present or (bool(body.grafted) and any(body.allo.reactive(origin) for origin in sides))
+
+
 def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float) -> None:
     """Advance pools, thymus, alloreactive cells and organs."""
     if body.hiv is not None:
