@@ -88,11 +88,17 @@ MASS = curve((80.0, 200.0))
         # its share of the marrow falls as the marrow fills: no response
         (curve((80.0, 2.0), (130.0, 0.9)), curve((120.0, 0.1)), curve(), MASS, [0.0, 1.0, 0.0]),
         (curve((80.0, 2.0)), curve((90.0, 0.9)), curve(), curve((80.0, 200.0), (130.0, 100.0)), [1.0, 0.0, 0.0]),
-        (curve((80.0, 2.0)), curve((90.0, 0.9)), curve((110.0, 3.0)), curve((80.0, 200.0), (210.0, 0.0)), [0.0, 1.0, 1.0]),
+        (
+            curve((80.0, 2.0)),
+            curve((90.0, 0.9)),
+            curve((110.0, 3.0)),
+            curve((80.0, 9.0), (210.0, 0.0)),
+            [0.0, 1.0, 1.0],
+        ),
         (curve((80.0, 2.0)), curve((110.0, 0.3), (150.0, 0.7)), curve(), MASS, [0.0, 1.0, 1.0]),  # chronic, severe
         (curve((80.0, 0.4)), curve(), curve((110.0, 3.0)), MASS, [None, None, None]),
     ],
-)  # fmt: skip
+)
 def test_a_lymphoma_answers_by_half_of_its_cells(
     run: Any, blasts: np.ndarray, chronic: np.ndarray, grade: np.ndarray, cells: np.ndarray, expected: list[Any]
 ) -> None:

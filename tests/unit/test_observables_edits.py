@@ -41,11 +41,10 @@ def test_curves_are_percent(plain: Any) -> None:
 
 
 def test_the_day_on_which_t_cells_are_seen_counts_from_the_graft(plain: Any) -> None:
-    usual, few = np.ones(DAYS.size), np.where(DAYS < DAYS[1], 1.0, np.where(DAYS < 50.0, 0.1, 0.5))
-    share = np.where(DAYS >= 40.0, 0.012, 0.004)
-    for t_cells, first in ((usual, 35.0), (few, 45.0), (0.1 * few, inf)):
-        cells = np.where(DAYS == DAYS[0], 1.0, t_cells)
-        run = edited(plain, altered_share_t=share)
+    run = edited(plain, altered_share_t=np.where(DAYS >= 40.0, 0.012, 0.004))
+    for early, late, first in ((1.0, 1.0, 35.0), (0.1, 0.5, 45.0), (0.1, 0.1, inf)):  # of the T cells at the start
+        cells = np.where(DAYS >= 50.0, late, early)
+        cells[0] = 1.0
         columns = {name: read.Column(cells, "1e9/L") for name in ("cd4", "cd8")}
         assert MADE["altered_t_seen_day"].make(dataclasses.replace(run, body=run.body | columns)) == first
     assert MADE["altered_t_seen_day"].make(edited(plain, altered_share_t=np.zeros(DAYS.size))) is None
