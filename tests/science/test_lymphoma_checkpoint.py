@@ -20,12 +20,9 @@ LYMPHOMA = [Kind.LSC, Kind.BLAST]
 
 def course(dose_mg_per_kg: float) -> np.ndarray:
     """Return the lymphoma cells of the patch on every day from the first dose on."""
-    changes = [
-        f"time.end_day={UNTIL}",
-        "patient.alloreactivity=0.1",
-        f"events.nivolumab.dose_mg_per_kg={dose_mg_per_kg}",
-    ]
-    changes.append("events.nivolumab.doses=6")
+    drug = {"dose_mg_per_kg": dose_mg_per_kg, "doses": 6}
+    changes = [f"time.end_day={UNTIL}", "patient.alloreactivity=0.1"]
+    changes += [f"events.nivolumab.{name}={value}" for name, value in drug.items()]
     config = load_config(resources.folder("scenarios") / "checkpoint_lymphoma.toml", changes, 5)
     patient, found = Simulation.start(config, choose("auto")[0]), []
     while not patient.over:
