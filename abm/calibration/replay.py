@@ -258,11 +258,12 @@ class Replay:
         r, days = self.numbers.chronic, self.days
         reactive = self.precursors * now["activation"]
         half = np.maximum(r.chronic_half * self.persons.usual, _TINY)
-        drive = reactive / (half + reactive) * (1.0 - self.thymus)
+        able = reactive / (half + reactive)
+        drive = able * (1.0 - self.thymus)
         kept = np.exp(-days * STAGES / r.chronic_delay)
         ahead = np.array([drive, *self.breaking[:-1]])
         self.breaking = ahead + (self.breaking - ahead) * kept
-        broken = self.breaking[-1]
+        broken = self.breaking[-1] + (1.0 - self.breaking[-1]) * r.chronic_without_pd1 * now["unbraked"] * able
         hazard = r.chronic_rate * broken * days
         self.exposure = self.exposure + hazard
         luck = (now["luck"] + self.persons.turn) % 1.0

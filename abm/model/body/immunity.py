@@ -141,7 +141,8 @@ def _advance_chronic(body: Body, step_h: float) -> None:
     usual = find_donor(body.tables.donors, body.patient.donor_type).graft_versus_host
     reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation")) / max(usual, _NOBODY)
     thymus = body.lymphocytes.thymic_function
-    body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h)
+    unbraked = body.antibodies.blocked(PD_1_AXIS)
+    body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h, unbraked)
     if body.chronic.severity > 0.0:
         body.lymphocytes.damage_thymus(body.chronic.thymic_damage(step_h))
 

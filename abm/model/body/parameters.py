@@ -208,6 +208,7 @@ class ChronicRules:
     chronic_repair: float = _in("d")
     chronic_thymus: float = _in("1/d")
     chronic_effectors: float = _in("cells")
+    chronic_without_pd1: float = _in("1")
 
 
 @dataclass(frozen=True)
