@@ -26,6 +26,8 @@ MATCHED = {
     "twin": {8: "twin"},
     "autologous": {8: "autologous"},
 }
+#: Donor types whose HLA is the patient's own.
+SHARE_HLA = ("sibling", "unrelated", "twin", "autologous")
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -156,6 +158,10 @@ class Patient(Infected, Exposed, Leukaemic):
         int | None,
         parameter("of 8", "matched alleles of HLA-A, -B, -C and -DRB1; absent: as usual for the donor", ge=4, le=8),
     ] = None
+    donor_antibodies: Annotated[
+        float,
+        parameter("MFI", "antibodies against HLA that only the donor has, by bead fluorescence", ge=0, le=1e5),
+    ] = 0.0
     donor_age_years: Annotated[
         float | None,
         parameter("a", "age of the donor; sets the naive share of T cells given; absent: 40", ge=0, le=100),
@@ -217,6 +223,16 @@ class Patient(Infected, Exposed, Leukaemic):
         known = MATCHED.get(info.data.get("donor", ""), {})
         if value is not None and known and value not in known:
             msg = f"{' or '.join(map(str, sorted(known)))} (of 8) for this donor"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("donor_antibodies")
+    @classmethod
+    def _needs_foreign_hla(cls, value: float, info: ValidationInfo) -> float:
+        donor, match = info.data.get("donor", ""), info.data.get("hla_match")
+        matched = MATCHED.get(donor, {}).get(match) in SHARE_HLA if match is not None else donor in SHARE_HLA
+        if value > 0.0 and matched:
+            msg = "0 for a donor without HLA that is foreign to the patient"
             raise ValueError(msg)
         return value
 
