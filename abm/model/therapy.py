@@ -202,10 +202,12 @@ class _Plan:
     def _spared(self) -> float:
         """Return the share of a graft left by the patient's antibodies against HLA that all its cells show.
 
-        They bind in the blood and kill, with complement, in minutes to hours: before stem cells have lodged.
+        They bind in the blood and kill in minutes to hours, before stem cells have lodged. Complement needs two of them
+        side by side, so that few do nothing.
         """
         values, antibodies = self.tables.values, self.patient.donor_antibodies
-        return exp(-LN10 * values["humoral_kill"] * antibodies / (values["humoral_half"] + antibodies))
+        half, pairs = values["humoral_half"] * values["humoral_half"], antibodies * antibodies
+        return exp(-LN10 * values["humoral_kill"] * pairs / (half + pairs))
 
     def _purified(self, event: Graft, key: str) -> tuple[tuple[Kind, float], ...]:
         """Return the purified cells of a graft that can lodge, by kind."""
