@@ -16,6 +16,8 @@ from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
 
+#: Types of donors.csv that lack HLA of the patient, which may be what holds NK cells back.
+MISMATCHED = ("mismatched", "haplo", "cord")
 #: Types of donors.csv by donor and matched HLA alleles of 8.
 MATCHED = {
     "sibling": {8: "sibling"},
@@ -26,8 +28,6 @@ MATCHED = {
     "twin": {8: "twin"},
     "autologous": {8: "autologous"},
 }
-#: Donor types whose HLA is the patient's own.
-SHARE_HLA = ("sibling", "unrelated", "twin", "autologous")
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -158,6 +158,10 @@ class Patient(Infected, Exposed, Leukaemic):
         int | None,
         parameter("of 8", "matched alleles of HLA-A, -B, -C and -DRB1; absent: as usual for the donor", ge=4, le=8),
     ] = None
+    missing_self: Annotated[
+        float,
+        parameter("1", "share of the host's NK cells that HLA of the donor does not hold back", ge=0, le=1),
+    ] = 0.0
     donor_antibodies: Annotated[
         float,
         parameter("MFI", "antibodies against HLA that only the donor has, by bead fluorescence", ge=0, le=1e5),
@@ -226,13 +230,12 @@ class Patient(Infected, Exposed, Leukaemic):
             raise ValueError(msg)
         return value
 
-    @field_validator("donor_antibodies")
+    @field_validator("missing_self", "donor_antibodies")
     @classmethod
-    def _needs_foreign_hla(cls, value: float, info: ValidationInfo) -> float:
-        donor, match = info.data.get("donor", ""), info.data.get("hla_match")
-        matched = MATCHED.get(donor, {}).get(match) in SHARE_HLA if match is not None else donor in SHARE_HLA
-        if value > 0.0 and matched:
-            msg = "0 for a donor without HLA that is foreign to the patient"
+    def _needs_mismatch(cls, value: float, info: ValidationInfo) -> float:
+        known = MATCHED.get(info.data.get("donor", ""), {})
+        if value > 0 and known and known.get(info.data.get("hla_match") or max(known)) not in MISMATCHED:
+            msg = f"0 for a donor with the HLA of the patient (or a donor such as {', '.join(MISMATCHED)})"
             raise ValueError(msg)
         return value
 

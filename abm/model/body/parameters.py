@@ -266,6 +266,13 @@ class HumoralRules:
 
 
 @dataclass(frozen=True)
+class NaturalKillerRules:
+    """What NK cells of the host do to a graft whose HLA does not hold them back."""
+
+    nk_rejection: float = _in("1")
+
+
+@dataclass(frozen=True)
 class StemRules:
     """Stem cells at their true number under treatment (``abm/stem_clones.py``)."""
 
@@ -309,6 +316,7 @@ SECTIONS: tuple[type[Any], ...] = (
     ChronicRules,
     StromaRules,
     HumoralRules,
+    NaturalKillerRules,
     MortalityRules,
     EngineeredRules,
     PhagocyteRules,
