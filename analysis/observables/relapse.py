@@ -166,7 +166,9 @@ def _register_group(name: str, *, acute: bool, chronic: bool, doc: str) -> None:
     def make(run: Run) -> Made:
         return _relapse_from_the_landmark_on(run) if _gvhd(run) == (acute, chronic) else None
 
-    make.__doc__ = f"Probability, as a fraction, of a relapse after half a year in a patient {doc} by then; none in others."
+    make.__doc__ = (
+        f"Probability, as a fraction, of relapse after half a year in a patient {doc} by then; none in others."
+    )
     observable("1", name=f"relapse_chance_{name}")(make)
 
 
