@@ -69,7 +69,7 @@ TREATMENT: dict[str, dict[str, object]] = {
 
 
 def treated(disease: str) -> Config:
-    """Return a patient of whose leukaemia a fiftieth is out of reach of the treatment, and grows within days."""
+    """Return a patient of whose leukaemia a fiftieth (of AML a hundredth) is out of reach of the treatment, and grows within days."""
     return tiny_config(patient=ESCAPED | {"disease": disease}, events=[*EVENTS, TREATMENT[disease]])
 
 
