@@ -63,15 +63,14 @@ def _endpoints(folder: Path) -> dict[str, Value]:
 
 def table(found: Sequence[dict[str, Value]]) -> Iterator[str]:
     """Yield the lines of a cohort from the endpoints of its runs."""
-    from abm.outcomes import OUTCOMES, at, curve, times
+    from abm.outcomes import OUTCOMES, at, times
 
     each = [times(one) for one in found]
     longest = max(time["os"].day for time in each)
     days = [day for day in DAYS if day <= longest] or [int(longest)]
     yield f"{f'{len(found)} patients':<44}" + "".join(f"{f'day {day}':>22}" for day in days)
     for name, outcome in OUTCOMES.items():
-        points = curve([time[name] for time in each], survives=outcome.survives)
-        shown = [at(points, day, survives=outcome.survives) for day in days]
+        shown = [at([time[name] for time in each], day, survives=outcome.survives) for day in days]
         texts = (f"{100 * p.share:.0f} % ({100 * p.low:.0f}-{100 * p.high:.0f})" for p in shown)
         yield f"{outcome.label:<44}" + "".join(f"{text:>22}" for text in texts)
     causes = Counter(str(one["death_cause"]) for one in found if one.get("death_cause"))

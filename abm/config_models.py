@@ -16,6 +16,8 @@ from abm.tables import did_you_mean
 
 MINUTES_PER_DAY = 1440
 
+#: Types of donors.csv that lack HLA of the patient, which may be what holds NK cells back.
+MISMATCHED = ("mismatched", "haplo", "cord")
 #: Types of donors.csv by donor and matched HLA alleles of 8.
 MATCHED = {
     "sibling": {8: "sibling"},
@@ -156,6 +158,10 @@ class Patient(Infected, Exposed, Leukaemic):
         int | None,
         parameter("of 8", "matched alleles of HLA-A, -B, -C and -DRB1; absent: as usual for the donor", ge=4, le=8),
     ] = None
+    missing_self: Annotated[
+        float,
+        parameter("1", "share of the host's NK cells that HLA of the donor does not hold back", ge=0, le=1),
+    ] = 0.0
     donor_age_years: Annotated[
         float | None,
         parameter("a", "age of the donor; sets the naive share of T cells given; absent: 40", ge=0, le=100),
@@ -217,6 +223,15 @@ class Patient(Infected, Exposed, Leukaemic):
         known = MATCHED.get(info.data.get("donor", ""), {})
         if value is not None and known and value not in known:
             msg = f"{' or '.join(map(str, sorted(known)))} (of 8) for this donor"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("missing_self")
+    @classmethod
+    def _needs_mismatch(cls, value: float, info: ValidationInfo) -> float:
+        known = MATCHED.get(info.data.get("donor", ""), {})
+        if value > 0 and known and known.get(info.data.get("hla_match") or max(known)) not in MISMATCHED:
+            msg = f"0 for a donor with the HLA of the patient (or a donor such as {', '.join(MISMATCHED)})"
             raise ValueError(msg)
         return value
 

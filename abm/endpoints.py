@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from abm import read_outs
 from abm.cells import Count, Kind, Origin
 
 Floats = NDArray[np.float64]
@@ -121,7 +122,7 @@ def endpoints(course: Course) -> dict[str, Value]:
     found |= (
         _blood(course) | _landmarks(course) | _leukaemia(course) | _gvhd(course) | _infections(course) | _death(course)
     )
-    return found | {"graft_outcome": _graft_outcome(course, found)}
+    return found | {"graft_outcome": _graft_outcome(course, found)} | read_outs.of(course.since_graft, course.body)
 
 
 # ---------------------------------------------------------------------------------------------- days and values

@@ -16,6 +16,7 @@ from abm.endpoints import Value
 
 CENSORED, EVENT, RIVAL = 0, 1, 2
 Z95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
+TAIL = 0.025  #: probability on either side of an interval
 
 
 class Time(NamedTuple):
@@ -105,7 +106,8 @@ class Step(NamedTuple):
 def curve(patients: Sequence[Time], *, survives: bool) -> list[Point]:
     """Return the Kaplan-Meier estimate of survival, or the Aalen-Johansen one of incidence, at every event.
 
-    Intervals: log-log of the variance (Greenwood's for survival; for incidence as in Marubini & Valsecchi 1995).
+    Intervals: log-log of the variance (Greenwood's for survival; for incidence as in Marubini & Valsecchi 1995); where
+    nobody or everybody has had the event, the exact one of as many patients as are known.
     """
     points: list[Point] = []
     free, incidence = 1.0, 0.0
@@ -120,7 +122,7 @@ def curve(patients: Sequence[Time], *, survives: bool) -> list[Point]:
         free *= 1.0 - every / at_risk
         share = free if survives else incidence
         spread = sqrt(max(_variance(steps), 0.0))
-        low, high = _log_log(share, spread)
+        low, high = _interval(share, spread, known(patients, day))
         points.append(Point(day, share, low, high, at_risk))
     return points
 
@@ -138,16 +140,25 @@ def _variance(steps: Sequence[Step]) -> float:
     return result
 
 
-def _log_log(share: float, spread: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share by the normal distribution of log(-log(share))."""
+def known(patients: Sequence[Time], day: float) -> int:
+    """Return of how many it is known whether they have had the event by ``day``."""
+    return sum(time.status != CENSORED or time.day >= day for time in patients)
+
+
+def _interval(share: float, spread: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by the normal distribution of log(-log(share)), at 0 and 1 by n patients."""
     if not 0.0 < share < 1.0:
-        return share, share
+        far = 1.0 - TAIL ** (1.0 / n) if n else 1.0  # Clopper & Pearson
+        return (0.0, far) if share <= 0.0 else (1.0 - far, 1.0)
     half = Z95 * spread / (share * abs(log(share)))
     powers = (exp(half), exp(-half))
     return min(share**p for p in powers), max(share**p for p in powers)
 
 
-def at(points: Sequence[Point], day: float, *, survives: bool) -> Point:
-    """Return the curve as it stands on ``day``."""
-    before = [point for point in points if point.day <= day]
-    return before[-1] if before else Point(0.0, 1.0, 1.0, 1.0, 0) if survives else Point(0.0, 0.0, 0.0, 0.0, 0)
+def at(patients: Sequence[Time], day: float, *, survives: bool) -> Point:
+    """Return the curve of a cohort as it stands on ``day``."""
+    before = [point for point in curve(patients, survives=survives) if point.day <= day]
+    if before and 0.0 < before[-1].share < 1.0:
+        return before[-1]
+    share, at_risk = (before[-1].share, before[-1].at_risk) if before else (float(survives), len(patients))
+    return Point(before[-1].day if before else 0.0, share, *_interval(share, 0.0, known(patients, day)), at_risk)

@@ -16,7 +16,7 @@ from abm.homing import Homing
 from abm.io.series import Record
 from abm.ledger import AUDITED, Ledger
 from abm.model import labels
-from abm.model.body import Body, Dose, engagement, escape, giving
+from abm.model.body import Body, Dose, engagement, escape, giving, natural_killers
 from abm.model.body.antibodies import AXES
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
@@ -239,7 +239,7 @@ class Simulation:
             before = self.circulation.hot.size
             if dose.marrow_of:
                 harvest = self.model.harvests[dose.marrow_of]
-                agents = dose.nucleated / self.scale.cells_per_agent
+                agents = dose.nucleated / self.scale.cells_per_agent * natural_killers.spared(self.body, dose.origin)
                 self.circulation.add(*harvest.draw(agents, dose.origin, self.config.seed, step, index))
             elif dose.kind == "graft":
                 self.circulation.infuse(giving.graft_agents(self.body, dose), dose.origin, step, index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from abm import read_outs
 from abm.endpoints import EPISODES, LANDMARKS, LINEAGES, LYMPHOCYTES, Value
 
 
@@ -31,8 +32,7 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
         rows.append(("GVHD, highest grade", roman(found["gvhd_max_grade"]) + onset))
     if found["chronic_gvhd_onset_day"] is not None:
         rows.append(("Chronic GVHD", f"since {_day(found['chronic_gvhd_onset_day'])}"))
-    rows += _infection_rows(found)
-    return rows
+    return [*rows, *_infection_rows(found), *read_outs.rows(found)]
 
 
 def roman(grade: Value) -> str:

@@ -6,7 +6,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from .figures import Panel
+from .panels import Panel
 
 DAY_STEPS = (1, 2, 5, 7, 10, 14, 15, 20, 30, 50, 60, 100, 120, 180, 200, 365, 730)
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

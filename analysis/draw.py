@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import day_range, day_ticks, minor_ticks, short, signed, value_range, value_ticks
-from .figures import Panel
+from .panels import Panel
 from .therapy import Bar, stretches
 
 Floats = NDArray[np.float64]
@@ -23,10 +23,13 @@ LANES = {
     "tbi": (0, "red"),
     "drug": (1, "purple"),
     "antibody": (1, "blue"),
+    "art": (1, "green"),
+    "treat": (1, "orange"),
     "gcsf": (2, "green"),
     "cells": (2, "blue"),
     "graft": (2, "ink"),
     "label": (2, "purple"),
+    "switch": (2, "red"),
     "blood_loss": (2, "red"),
     "platelet_loss": (2, "red"),
 }

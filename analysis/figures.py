@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from abm import endpoints as ends
 from abm.cells import Count, Kind, Origin
 
+from . import courses
 from .observables.marrow import GRANULOPOIESIS
+from .panels import IMMUNITY, UNITS, Band, Floats, Line, Panel, Source, positive
 from .read import Run
-
-Floats = NDArray[np.float64]
 
 #: Colours by role, light and dark page: Okabe and Ito's palette for colour-blind readers, lightness adjusted.
 PALETTE: dict[str, tuple[str, str]] = {
@@ -45,103 +44,10 @@ MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
-#: How units are printed.
-UNITS = {"1e9/L": "×10⁹/L", "1/uL": "/µL", "percent": "%", "1e12/L": "×10¹²/L", "1": "", "fold": "× normal"}
 ROMAN = ("0", "I", "II", "III", "IV")
 EARLY = (-10.0, 45.0)  #: days around the graft shown enlarged
-IMMUNITY = "Immunity and growth factors"
 TRACE = 1e-4  #: share of a linear axis below which a value counts as nothing
 ORGANS = ("skin", "gut", "liver")
-MOST_POINTS = 800  #: records drawn per panel; longer runs are thinned evenly
-
-
-class Line(NamedTuple):
-    """One curve."""
-
-    label: str
-    values: Floats  #: shape (T,); NaN where there is nothing to show
-    colour: str
-    dashed: bool = False
-    drawn: bool = True  #: False: only in the read-out
-    decimals: int | None = None
-
-
-class Band(NamedTuple):
-    """A shaded stretch of days, stronger for a higher ``level`` (1-4)."""
-
-    start: float
-    end: float
-    level: int
-    label: str
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure over time."""
-
-    key: str  #: file name and anchor
-    section: str
-    title: str
-    unit: str  #: of the vertical axis, as printed
-    day: Floats  #: shape (T,), days of the run
-    lines: Sequence[Line]
-    scale: str = "linear"  #: "linear", "log" or "stack"
-    low: float | None = None  #: ends of the vertical axis
-    high: float | None = None
-    thresholds: Sequence[tuple[float, str]] = ()
-    marks: Sequence[tuple[float, float, str]] = ()  #: day, value, label of single findings
-    ticks: Sequence[tuple[str, Floats]] = ()  #: label and days of happenings, drawn at the foot
-    bands: Sequence[Band] = ()
-    window: tuple[float, float] | None = None  #: days shown; ``None``: all
-    wide: bool = False
-    note: str = ""
-    shade_below: Line | None = None  #: region under this line cannot be seen
-
-    @property
-    def has_data(self) -> bool:
-        """Whether there is anything to draw."""
-        return any(np.isfinite(line.values).any() for line in self.lines)
-
-
-@dataclass
-class Source:
-    """A run thinned to what a figure can show, with its endpoints."""
-
-    run: Run
-    course: ends.Course = field(init=False)
-    found: Mapping[str, ends.Value] = field(init=False)
-    index: NDArray[np.int64] = field(init=False)
-    day: Floats = field(init=False)
-    zero: float = field(init=False)  #: day of the run from which endpoints count
-
-    def __post_init__(self) -> None:
-        """Choose the records to draw."""
-        self.course = self.run.course()
-        self.found = ends.endpoints(self.course)
-        records = len(self.run.day)
-        self.index = np.unique(np.linspace(0, records - 1, min(records, MOST_POINTS)).round().astype(np.int64))
-        self.day = self.course.day[self.index]
-        self.zero = self.course.graft_day or 0.0
-
-    def pick(self, values: Any) -> Floats:  # noqa: ANN401 - any array
-        """Return the drawn records of a whole series."""
-        return np.asarray(values, dtype=np.float64)[self.index]
-
-    def lines(self, *wanted: tuple[str, str, str]) -> list[Line]:
-        """Return a line for every (observable, label, colour) that the run has."""
-        body = self.course.body
-        return [Line(label, self.pick(body[name]), colour) for name, label, colour in wanted if name in body]
-
-    def unit(self, name: str) -> str:
-        """Return the printed unit of an observable."""
-        own = ends.UNITS.get(name) or (self.run.body[name].unit if name in self.run.body else "")
-        return UNITS.get(own, own)
-
-    def given(self, name: str) -> Floats:
-        """Return the days on which a cumulative number rose."""
-        if name not in self.course.body:
-            return np.empty(0)
-        return self.course.day[1:][np.diff(self.course.body[name]) > 0]
 
 
 def panels(run: Run) -> list[Panel]:
@@ -153,6 +59,7 @@ def panels(run: Run) -> list[Panel]:
         _engraftment(source), _neutrophils(source), _platelets(source), _haemoglobin(source), _lymphocytes(source),
         _composition(source), _stem_cells(source), _residual_disease(source), _chimerism(source), _gvhd(source),
         _effectors(source), _engineered(source), _kills(source), _setting(source), _growth_factors(source),
+        *courses.panels(source),
     )  # fmt: skip
     return [_without_traces(panel) for panel in made if panel is not None and panel.has_data]
 
@@ -255,14 +162,10 @@ def _stem_cells(source: Source) -> Panel:
     donor = hsc[:, list(ends.DONOR_ORIGINS)].sum(axis=1)
     cells = (("Host HSC", hsc[:, int(Origin.HOST)], "red"), ("Donor HSC", donor, "blue"),
              ("Leukaemic stem cells", lsc.sum(axis=1), "ink"))  # fmt: skip
-    lines = [Line(t, _positive(source.pick(number)), c, decimals=0) for t, number, c in cells if number.any()]
+    lines = [Line(t, positive(source.pick(number)), c, decimals=0) for t, number, c in cells if number.any()]
     return Panel(
         "stem_cells", "Marrow", "Stem cells by origin", "cells in the patch", source.day, lines, "log", low=0.7
     )  # fmt: skip
-
-
-def _positive(values: Floats) -> Floats:
-    return np.where(values > 0, values, np.nan)
 
 
 def _residual_disease(source: Source) -> Panel | None:
@@ -275,7 +178,7 @@ def _residual_disease(source: Source) -> Panel | None:
         marks.append((relapse + source.zero, ends.RELAPSE, f"relapse, day {relapse:+d}"))
     return Panel(
         "leukaemia", "Leukaemia and graft", "Leukaemic cells in the marrow", "of nucleated cells", source.day,
-        [Line("LSC and blasts", _positive(source.pick(fraction)), "ink"), limit], "log", high=1.0,
+        [Line("LSC and blasts", positive(source.pick(fraction)), "ink"), limit], "log", high=1.0,
         low=float(10.0 ** np.floor(np.log10(np.nanmin(limit.values)) - 0.3)),
         thresholds=((ends.RELAPSE, "5 %"), (ends.FLOW_POSITIVE, "0.1 %")), marks=marks,
         shade_below=limit,
@@ -368,7 +271,7 @@ def _effectors(source: Source) -> Panel:
     )
     return Panel(
         "effectors", IMMUNITY, "Alloreactive T cells", source.unit("allo_effectors"), source.day,
-        [line._replace(values=_positive(line.values)) for line in lines], "log", low=1e3,
+        [line._replace(values=positive(line.values)) for line in lines], "log", low=1e3,
     )  # fmt: skip
 
 
@@ -390,5 +293,5 @@ def _growth_factors(source: Source) -> Panel:
         lines = [line._replace(values=line.values / line.values[0]) for line in lines if line.values[0] > 0]
     return Panel(
         "growth_factors", IMMUNITY, "Growth factors", unit or "relative to normal", source.day,
-        [line._replace(values=_positive(line.values)) for line in lines], "log",
+        [line._replace(values=positive(line.values)) for line in lines], "log",
     )  # fmt: skip

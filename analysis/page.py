@@ -17,7 +17,8 @@ from abm.summary import summarise
 
 from . import draw, slices, therapy
 from .axes import day_ticks, signed
-from .figures import PALETTE, ROMAN, Panel
+from .figures import PALETTE, ROMAN
+from .panels import Panel
 from .read import Run
 
 HERE = Path(__file__).resolve().parent

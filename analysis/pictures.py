@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 
 from .axes import day_range, day_ticks, value_range, value_ticks
 from .draw import LANES
-from .figures import PALETTE, Panel
+from .figures import PALETTE
+from .panels import Panel
 from .read import Run
 from .slices import SITE_UM, TISSUES, Slice, by_group, by_origin, tissue_masks
 from .therapy import Bar, stretches
@@ -26,9 +27,12 @@ STRIP = {
     "tbi": "irradiation",
     "drug": "drug",
     "antibody": "antibody",
+    "art": "antiretrovirals",
+    "treat": "ordered in case of need",
     "gcsf": "G-CSF",
     "cells": "cells",
     "label": "label",
+    "switch": "safety switch",
     "blood_loss": "loss of blood",
     "platelet_loss": "loss of platelets",
 }
@@ -135,7 +139,8 @@ def _findings(axes: Axes, panel: Panel, last: float) -> None:
         right = day < axes.get_xlim()[0] + 0.7 * (last - axes.get_xlim()[0])
         axes.annotate(text, (day, value), (7 if right else -7, -13), textcoords="offset points", fontsize=9,
                       fontweight="bold", ha="left" if right else "right")  # fmt: skip
-    for label, days in panel.ticks:
+    for label, all_days in panel.ticks:
+        days = all_days[(all_days >= axes.get_xlim()[0]) & (all_days <= last)]  # others would be drawn beside the axes
         if len(days):
             axes.plot(days, np.zeros(len(days)), "|", transform=axes.get_xaxis_transform(), color=colour("red"),
                       markersize=9, label=label, clip_on=False)  # fmt: skip

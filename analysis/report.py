@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import clones, slices, therapy
-from .figures import Panel, panels
+from .figures import panels
 from .page import page, title
+from .panels import Panel
 from .read import Run, open_run
 
 NO_PNG = "PNG pictures need matplotlib: pip install matplotlib"

@@ -45,6 +45,9 @@ def _bar(event: Mapping[str, Any], stops: Sequence[Mapping[str, Any]], last_day:
     action, start = event["action"], float(event["day"])
     if action == "drug":
         return _drug(event, stops, last_day)
+    if action == "art":
+        end = last_day if event.get("until_day") is None else float(event["until_day"])
+        return Bar(_label(event), action, start, end, f"{100 * event.get('adherence', 1.0):g} % of the doses")
     number = int(event.get("fractions" if action == "tbi" else "doses", 1))
     every = float(event.get("every_h", 12 if action == "tbi" else 24)) / HOURS_PER_DAY
     moments = tuple(start + index * every for index in range(number))
@@ -65,6 +68,8 @@ def _label(event: Mapping[str, Any]) -> str:
         return str(event["drug"]).replace("_", " ")
     names = {
         "tbi": "total-body irradiation",
+        "art": "antiretroviral therapy",
+        "switch": "safety switch",
         "graft": "graft",
         "gcsf": "G-CSF",
         "blood_loss": "loss of blood",

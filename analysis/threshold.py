@@ -73,5 +73,9 @@ def draw(found: Sequence[Mapping[str, float]], r0: float, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    source, number, picture = sys.argv[1:]
-    draw(measure(*read(Path(source))), float(number), Path(picture))
+    if len(sys.argv) != 4:
+        sys.exit("usage: python -m analysis.threshold SWEEP.csv R0 OUT.png")
+    try:
+        draw(measure(*read(Path(sys.argv[1]))), float(sys.argv[2]), Path(sys.argv[3]))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {error}")

@@ -1,25 +1,25 @@
-"""Events that cannot both be meant: two levels of a drug on one day, one begun and stopped, infusions that overlap."""
+"""Events that cannot both be meant: two wishes for a drug on one day, one begun and stopped, infusions that overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from abm.config_events import Antibody, Drug, Stop, Timed
+from abm.config_events import Antibody, Art, Drug, Stop, Timed, Treat
 
 HOURS_PER_DAY = 24.0
 
 
 def contradiction(events: Sequence[Timed], step_h: float) -> tuple[str, str] | None:
     """Return (key, message) of the first event that contradicts one before it, ``None`` if there is none."""
-    levels: dict[tuple[str, float], tuple[int, Timed]] = {}
+    wanted: dict[tuple[str, float], tuple[int, str]] = {}
     running: dict[str, list[tuple[float, float, int]]] = {}
     for index, event in enumerate(events):
         key = f"events.{index}"
-        if isinstance(event, Drug | Stop):
-            other, before = levels.setdefault((event.drug, event.day), (index, event))
-            if other != index and _wanted(before) != _wanted(event):
-                message = f"{_wanted(event)} on day {event.day:g}, but {_wanted(before)} in events[{other}]"
-                return f"{key}.drug", f"{event.drug}: {message}"
+        if (order := _order(event)) is not None:
+            field, what, wish = order
+            other, before = wanted.setdefault((what, event.day), (index, wish))
+            if before != wish:
+                return f"{key}.{field}", f"{what}: {wish} on day {event.day:g}, but {before} in events[{other}]"
         if isinstance(event, Antibody):
             found = running.setdefault(event.drug, [])
             for start, end in _infusions(event, step_h):
@@ -31,8 +31,22 @@ def contradiction(events: Sequence[Timed], step_h: float) -> tuple[str, str] | N
     return None
 
 
-def _wanted(event: Timed) -> str:
-    return f"level {event.level:g}" if isinstance(event, Drug) else "stop"
+def _order(event: Timed) -> tuple[str, str, str] | None:
+    """Return key, what is given and what is wanted of it, of events of which one day bears one; ``None`` for others."""
+    if isinstance(event, Drug):
+        return "drug", event.drug, f"level {event.level:g}{_end(event)}"
+    if isinstance(event, Stop):
+        return "drug", event.drug, "stop"
+    if isinstance(event, Art):
+        return "adherence", "antiretroviral therapy", f"adherence {event.adherence:g}{_end(event)}"
+    if isinstance(event, Treat):  # a drug waits for one complication: the body keeps its last order
+        course = f"level {event.level:g} for {event.days:g} d and {event.taper_days:g} d of taper"
+        return "drug", f"{event.drug} that waits", f"{course} against {event.against} of grade {event.grade}"
+    return None
+
+
+def _end(event: Drug | Art) -> str:
+    return "" if event.until_day is None else f" until day {event.until_day:g}"
 
 
 def _infusions(event: Antibody, step_h: float) -> Iterator[tuple[float, float]]:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from abm.config_events import Chemo, Drug, Graft, Stop, Timed, Treat
+from abm.config_events import Cells, Chemo, Drug, Graft, Stop, Tbi, Timed, Treat
 from abm.model.body import Tables
+from abm.model.body.drugs import EFFECTS
 from abm.model.therapy import UNIT_OF_KEY
 
 #: A dose so many times the reference dose of its drug, or below it by as much, is likely in another unit.
 FAR = 10.0
+#: What a drug has to do to act on each complication that it may wait for.
+HELPS = {
+    "gvhd": ("activation", "proliferation", "killing"),
+    "crs": ("il6", "activation", "proliferation", "killing"),
+    "fever": ("antibacterial", "bacteria", "fungi"),
+}
 
 
 def unusual(events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]]:
@@ -30,6 +37,10 @@ def unusual(events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]
             yield from _graft(event, key, tables)
         elif isinstance(event, Chemo):
             yield from _chemo(event, key, tables)
+        elif isinstance(event, Treat):
+            yield from _treat(event, key, events, tables)
+        elif isinstance(event, Tbi):
+            yield from _tbi(event, key, events)
         elif isinstance(event, Stop) and not any(_gives(other, event) for other in events):
             yield f"{key}.drug", f"no event gives {event.drug} up to day {event.day:g}: there is nothing to stop"
 
@@ -50,6 +61,25 @@ def _chemo(event: Chemo, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
     if usual is not None and not usual / FAR <= dose <= usual * FAR:
         message = f"found {dose:g} {unit}, {dose / usual:.3g} times the reference dose of {event.drug}"
         yield f"{key}.{name}", f"{message}, {usual:g} {unit} (drugs.csv)"
+
+
+def _treat(event: Treat, key: str, events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]]:
+    """Tell of a drug that waits for what cannot come or what it does nothing to, and of an order that it replaces."""
+    drug = tables.drugs[event.drug]
+    if not any(drug.inhibition[EFFECTS.index(effect)] for effect in HELPS[event.against]):
+        yield f"{key}.drug", f"{event.drug} does nothing to {event.against} (drugs.csv)"
+    if event.against == "crs" and not any(isinstance(other, Cells) and other.receptor for other in events):
+        yield f"{key}.against", "no event gives engineered T cells: there is no cytokine release"
+    for place, other in enumerate(events):
+        if isinstance(other, Treat) and other.drug == event.drug and other.day < event.day:
+            yield f"{key}.drug", f"replaces the order of {event.drug} in events[{place}]: a drug waits for one thing"
+
+
+def _tbi(event: Tbi, key: str, events: Sequence[Timed]) -> Iterator[tuple[str, str]]:
+    """Tell of irradiation that falls on a graft, unless another one follows it."""
+    days = [other.day for other in events if isinstance(other, Graft)]
+    if days and max(days) < event.day:
+        yield f"{key}.day", f"irradiates the graft of day {max(days):g}, and no other follows"
 
 
 def _gives(event: Timed, stop: Stop) -> bool:

@@ -31,6 +31,7 @@ class Person:
     gvhd_susceptibility: float = 1.0
     t_cells: float = 1.0
     stroma_tenderness: float = 1.0
+    missing_self: float = 0.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0

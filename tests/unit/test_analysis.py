@@ -20,7 +20,7 @@ from tests.unit.made_up_run import CONFIG, blood, lattice, make_run
 
 resources.load_analysis()
 import abm_analysis  # noqa: E402
-from abm_analysis import axes, figures, page, read, report, slices, therapy  # noqa: E402
+from abm_analysis import axes, figures, page, panels, read, report, slices, therapy  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,15 @@ def test_reader_does_not_need_the_run_side(folder):
         "print(sorted(m for m in sys.modules if m.startswith('abm.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    needed = ("cells", "diversity", "endpoints", "exactmath", "resources", "summary")  # of the lowest floor
+    needed = (
+        "cells",
+        "diversity",
+        "endpoints",
+        "exactmath",
+        "read_outs",
+        "resources",
+        "summary",
+    )  # of the lowest floor
     assert done.stdout.strip() == str([f"abm.{name}" for name in needed])
 
 
@@ -213,7 +221,7 @@ def test_panels_without_graft_or_leukaemia(tmp_path):
 
 
 def test_long_runs_are_thinned(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "MOST_POINTS", 50)
+    monkeypatch.setattr(panels, "MOST_POINTS", 50)
     made = figures.panels(read.open_run(make_run(tmp_path / "a", last_day=60)))
     assert {len(panel.day) for panel in made} == {50}
     assert {panel.day[-1] for panel in made} == {60.0}

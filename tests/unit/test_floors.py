@@ -25,6 +25,7 @@ FLOORS = (
         "resources",
         "errors",
         "endpoints",
+        "read_outs",
         "outcomes",
         "summary",
         "stop_signals",

@@ -53,8 +53,8 @@ def test_incidences_of_rivals_and_survival_add_up_to_one() -> None:
     ]
     swapped = [Time(d, {EVENT: RIVAL, RIVAL: EVENT}.get(s, s)) for d, s in patients]
     either = [Time(d, EVENT if s else CENSORED) for d, s in patients]
-    shares = [at(curve(p, survives=False), 50, survives=False).share for p in (patients, swapped)]
-    assert sum(shares) + at(curve(either, survives=True), 50, survives=True).share == pytest.approx(1.0)
+    shares = [at(p, 50, survives=False).share for p in (patients, swapped)]
+    assert sum(shares) + at(either, 50, survives=True).share == pytest.approx(1.0)
 
 
 def test_intervals_cover() -> None:
@@ -65,13 +65,28 @@ def test_intervals_cover() -> None:
     for _ in range(300):
         when = draw.exponential(1.0 / sum(rates), 40)
         what = np.where(draw.random(40) < rates[0] / sum(rates), EVENT, RIVAL)
-        point = at(
-            curve([Time(float(d), int(s)) for d, s in zip(when, what, strict=True)], survives=False),
-            5.0,
-            survives=False,
-        )
+        point = at([Time(float(d), int(s)) for d, s in zip(when, what, strict=True)], 5.0, survives=False)
         covered += point.low <= truth <= point.high
     assert covered >= 270
+
+
+def test_a_cohort_without_events_does_not_prove_that_there_are_none() -> None:
+    """Clopper and Pearson: none of 3 is compatible with 71 %, none of 100 with 3.6 %."""
+    for n, high in ((3, 0.7076), (100, 0.0362)):
+        point = at([Time(180, CENSORED)] * n, 100, survives=False)
+        assert (point.share, point.low, point.high) == (0.0, 0.0, pytest.approx(high, abs=1e-4))
+        point = at([Time(180, CENSORED)] * n, 100, survives=True)
+        assert (point.share, point.low, point.high) == (1.0, pytest.approx(1.0 - high, abs=1e-4), 1.0)
+    all_died = at([Time(20, EVENT)] * 3, 100, survives=True)
+    assert (all_died.share, all_died.low, all_died.high) == (0.0, 0.0, pytest.approx(0.7076, abs=1e-4))
+
+
+def test_who_is_lost_tells_nothing_of_later_days() -> None:
+    patients = [Time(30, CENSORED)] * 97 + [Time(180, CENSORED)] * 3
+    assert at(patients, 20, survives=False).high == pytest.approx(0.0362, abs=1e-4)
+    assert at(patients, 100, survives=False).high == pytest.approx(0.7076, abs=1e-4)
+    rivals = [Time(10, RIVAL)] * 97 + [Time(180, CENSORED)] * 3
+    assert at(rivals, 100, survives=False).high == pytest.approx(0.0362, abs=1e-4), "the dead will not relapse"
 
 
 def test_what_comes_first_counts() -> None:

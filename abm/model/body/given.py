@@ -89,6 +89,10 @@ class Patient(Protocol):
         """Stroma of the marrow that conditioning kills, in logarithms, relative to the usual patient."""
 
     @property
+    def missing_self(self) -> float:
+        """Share of the NK cells that HLA of the donor does not hold back, 0-1."""
+
+    @property
     def cmv_carrier(self) -> bool:
         """Whether the patient carries latent cytomegalovirus."""
 

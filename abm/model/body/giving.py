@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_ORIGINS, Kind, Origin
-from abm.model.body import families, fratricide, hiv_course, phagocytes
+from abm.model.body import families, fratricide, hiv_course, natural_killers, phagocytes
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
@@ -131,8 +131,9 @@ def graft_agents(body: Body, graft: Dose) -> dict[Kind, float]:
     of other kinds one agent stands for as many cells as in a whole graft of this source.
     """
     content, per_agent = body.tables.grafts[graft.name], body.scale.cells_per_agent
-    agents = {kind: graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
+    spared = natural_killers.spared(body, graft.origin)
+    agents = {kind: spared * graft.cd34 / per_agent * share for kind, share in content.cd34.items()}
     for kind, cells in graft.cells:
         of_kind = 1.0 / body.scale.cells_per_hsc if kind is Kind.HSC else content.enrichment[kind] / per_agent
-        agents[kind] = agents.get(kind, 0.0) + cells * of_kind
+        agents[kind] = agents.get(kind, 0.0) + spared * cells * of_kind
     return agents

@@ -258,6 +258,13 @@ class StromaRules:
 
 
 @dataclass(frozen=True)
+class NaturalKillerRules:
+    """What NK cells of the host do to a graft whose HLA does not hold them back."""
+
+    nk_rejection: float = _in("1")
+
+
+@dataclass(frozen=True)
 class StemRules:
     """Stem cells at their true number under treatment (``abm/stem_clones.py``)."""
 
@@ -300,6 +307,7 @@ SECTIONS: tuple[type[Any], ...] = (
     OrganRules,
     ChronicRules,
     StromaRules,
+    NaturalKillerRules,
     MortalityRules,
     EngineeredRules,
     PhagocyteRules,

@@ -1,0 +1,74 @@
+"""What is told of engineered T cells, HIV and autoimmune disease when a run ends, besides the endpoints of all runs.
+
+Pure functions of the observables of the body; what a patient does not have is not told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Value = float | int | str | None
+
+#: Days after the peak of engineered T cells over which their half-life is taken.
+CONTRACTION = (1.0, 15.0)
+
+
+def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
+    """Return the read-outs of a run by name.
+
+    Args:
+        day: of every record, from the day that endpoints count from, shape (T,).
+        body: observables by name, each of shape (T,).
+    """
+    had = {name: values for name, values in body.items() if np.nan_to_num(values).max(initial=0.0) > 0.0}
+    found: dict[str, Value] = {}
+    if "engineered_body" in had:
+        found |= _engineered(day, had["engineered_body"])
+        found["crs_max_grade"] = int(had.get("crs_grade", np.zeros(1)).max())
+    if "hiv_load" in had:
+        load = had["hiv_load"]
+        found |= {"hiv_load_max": float(load.max()), "hiv_load_max_day": _day(day, load)}
+        found["hiv_load_end"] = float(load[-1])
+    if "edss" in had:
+        relapses = body.get("ms_relapses", np.zeros(1))
+        found |= {"edss_end": float(had["edss"][-1]), "ms_relapses": int(relapses[-1] - relapses[0])}
+    if "sledai" in had:
+        found["sledai_end"] = float(had["sledai"][-1])
+    return found
+
+
+def _day(day: Floats, values: Floats) -> int:
+    """Return the calendar day of the highest value."""
+    return int(np.floor(day[int(np.argmax(values))]))
+
+
+def _engineered(day: Floats, cells: Floats) -> dict[str, Value]:
+    """Return peak, fold over the first record with such cells, and half-life in the two weeks after the peak."""
+    found: dict[str, Value] = {"engineered_peak": float(cells.max()), "engineered_peak_day": _day(day, cells)}
+    found["engineered_fold"] = float(cells.max() / cells[cells > 0.0][0])
+    since = day - day[int(np.argmax(cells))]
+    falling = (since >= CONTRACTION[0]) & (since <= CONTRACTION[1]) & (cells > 0.0)
+    known = since[-1] >= CONTRACTION[1] and falling.sum() > 2
+    slope = float(np.polyfit(day[falling], np.log(cells[falling]), 1)[0]) if known else 0.0
+    found["engineered_half_life_days"] = float(np.log(2.0)) / -slope if slope < 0.0 else None
+    return found
+
+
+def rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    """Yield (label, text) of what was found, in plain ASCII."""
+    if (peak := found.get("engineered_peak")) is not None:
+        half = found["engineered_half_life_days"]
+        text = f"highest {peak:.2g} cells on day {found['engineered_peak_day']:+d}, {found['engineered_fold']:.3g}-fold"
+        yield "Engineered T cells", text + (f", half-life {half:.1f} d" if half is not None else "")
+        yield "Cytokine release, highest grade", ("0", "I", "II", "III", "IV")[int(found["crs_max_grade"] or 0)]
+    if (load := found.get("hiv_load_max")) is not None:
+        end = f"{found['hiv_load_end']:.2g} at the end"
+        yield "HIV RNA (copies/mL)", f"highest {load:.2g} on day {found['hiv_load_max_day']:+d}, {end}"
+    if (edss := found.get("edss_end")) is not None:
+        yield "Multiple sclerosis", f"relapses {found['ms_relapses']}, EDSS {edss:.1f} at the end"
+    if (sledai := found.get("sledai_end")) is not None:
+        yield "Lupus", f"SLEDAI {sledai:.1f} at the end"

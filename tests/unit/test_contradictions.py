@@ -1,0 +1,125 @@
+"""Events that cannot both be meant are one line; those that do nothing, or harm what was given, are noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from abm import resources
+from abm.config import load_config
+from abm.config_events import Art, Cells, Drug, Graft, Tbi, Timed, Treat
+from abm.errors import ConfigError
+from abm.model.contradictions import contradiction
+from abm.model.unusual import unusual
+from abm.notes import notes
+from abm.setup import load_model
+from tests.unit.body_case import tables
+
+SCENARIOS = sorted(Path(resources.folder("scenarios")).glob("*.toml"))
+GRAFT = Graft(day=0, action="graft", source="blood")
+CAR_T = Cells(day=30, action="cells", product="car_t", receptor="CAR_CD19")
+
+
+def treat(drug: str = "prednisolone", **changes: object) -> Treat:
+    usual = {"day": 0, "action": "treat", "grade": 2, "days": 14, "taper_days": 56}
+    return Treat.model_validate(usual | {"drug": drug, **changes})
+
+
+def drug(**changes: object) -> Drug:
+    usual = {"day": 0, "action": "drug", "drug": "ciclosporin", "level": 0.6, "until_day": 90}
+    return Drug.model_validate(usual | changes)
+
+
+def art(**changes: object) -> Art:
+    return Art.model_validate({"day": 0, "action": "art", **changes})
+
+
+def said(events: Iterable[Timed]) -> list[tuple[str, str]]:
+    return list(unusual(list(events), tables()))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key", "message"),
+    [
+        (drug(), drug(until_day=50), "drug", "ciclosporin: level 0.6 until day 50 on day 0, but level 0.6"),
+        (art(), art(adherence=0.3), "adherence", "antiretroviral therapy: adherence 0.3 on day 0, but adherence 1 in"),
+        (
+            art(),
+            art(until_day=9),
+            "adherence",
+            "antiretroviral therapy: adherence 1 until day 9 on day 0, but adherence 1 in",
+        ),
+        (
+            treat(),
+            treat(days=7),
+            "drug",
+            "prednisolone that waits: level 1 for 7 d and 56 d of taper against gvhd of grade 2 on day 0",
+        ),
+        (
+            treat(),
+            treat(against="crs"),
+            "drug",
+            "prednisolone that waits: level 1 for 14 d and 56 d of taper against crs of grade 2 on day 0",
+        ),
+    ],
+)  # fmt: skip
+def test_two_wishes_on_one_day_contradict(first: Timed, second: Timed, key: str, message: str) -> None:
+    found = contradiction([first, GRAFT, second], step_h=1.0)
+    assert found is not None
+    assert found[0] == f"events.2.{key}"
+    assert found[1].startswith(message)
+    assert found[1].endswith("in events[0]")
+    later = second.model_copy(update={"day": 5.0})
+    assert contradiction([first, later], step_h=1.0) is None, "a later wish replaces the first"
+    assert contradiction([first, first], step_h=1.0) is None, "the same twice is noted and no contradiction"
+
+
+def test_a_contradiction_is_one_line_of_the_scenario(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    events = ['day = 0\naction = "art"\nadherence = 0.9', 'day = 0\naction = "art"\nadherence = 0.2']
+    case.write_text('[patient]\ninfection = "hiv"\n' + "".join(f"[[events]]\n{text}\n" for text in events))
+    with pytest.raises(ConfigError) as caught:
+        load_model(load_config(case))
+    line = "events[1].adherence: antiretroviral therapy: adherence 0.2 on day 0, but adherence 0.9 in events[0]"
+    assert str(caught.value) == f"{case}:10: {line}"
+
+
+def test_a_drug_that_does_nothing_to_what_it_waits_for_is_noted() -> None:
+    assert said([treat()]) == []
+    assert said([treat("tocilizumab")]) == [("events.0.drug", "tocilizumab does nothing to gvhd (drugs.csv)")]
+    assert said([treat("meropenem", against="fever")]) == []
+    assert said([treat("prednisolone", against="fever")]) == [
+        ("events.0.drug", "prednisolone does nothing to fever (drugs.csv)")
+    ]
+
+
+def test_cytokine_release_needs_engineered_cells() -> None:
+    order = treat("tocilizumab", against="crs")
+    nothing = [("events.0.against", "no event gives engineered T cells: there is no cytokine release")]
+    assert said([order]) == nothing
+    assert said([order, Cells(day=30, action="cells", product="dli", cd3_per_kg=1e7)]) == nothing
+    assert said([order, CAR_T]) == []
+
+
+def test_an_order_that_replaces_another_is_noted() -> None:
+    later = treat(day=20, against="crs")
+    message = "replaces the order of prednisolone in events[0]: a drug waits for one thing"
+    assert said([treat(), CAR_T, later]) == [("events.2.drug", message)]
+    assert said([treat(), CAR_T, treat("tocilizumab", day=20, against="crs")]) == []
+
+
+def test_irradiation_of_a_graft_is_noted() -> None:
+    irradiation = Tbi(day=1, action="tbi", dose_gy=2.0)
+    message = "irradiates the graft of day 0, and no other follows"
+    assert said([GRAFT, irradiation]) == [("events.1.day", message)]
+    assert said([GRAFT, irradiation.model_copy(update={"day": -1.0})]) == []
+    assert said([GRAFT, irradiation, GRAFT.model_copy(update={"day": 2.0})]) == []
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_no_shipped_scenario_contradicts_itself_or_needs_a_second_look(path: Path) -> None:
+    config = load_config(path)
+    assert contradiction(config.events, config.step_h) is None
+    assert [note for note in notes(config) if "outside" not in note] == [], "but for odd doses, which are meant"
