@@ -12,8 +12,6 @@ _PERCENT = "percent"
 RELAPSE = 5.0  #: percent of leukaemic cells in the marrow that count as relapse, and below which it is in remission
 LYMPHOMAS = ("burkitt", "dlbcl", "follicular", "hodgkin")
 SEEN = 0.5  #: the same of a lymphoma, which is seen where it grows: Reed-Sternberg cells are about 1 % of a lesion
-#: Leukaemia progresses with so many times the blasts of the first dose, and so many points more (Dohner, Blood 2017).
-PROGRESS, POINTS = 1.5, 15.0
 PARTIAL = 0.5  #: share of the lymphoma that is left at most in a response (Cheson, J Clin Oncol 2014)
 LYMPHOMA_CELLS = ("lsc", "blast")  #: kinds that stand for the cells of a lymphoma
 #: Severity from which chronic GVHD is severe: the third of the three grades of the NIH (Jagasia, BBMT 2015).
@@ -56,17 +54,9 @@ def _worst_grade(run: Run) -> float | None:
 
 @observable("1")
 def gvhd_after_antibody(run: Run) -> Made:
-    """1 if there was new acute GVHD before leukaemia progressed, in 100 days from the first antibody, 0 if not.
-
-    Who progresses is given something else, or dies: what a marrow full of leukaemia brings is not the antibody's.
-    """
-    grades, blasts = _around(run, "gvhd_grade", "1"), _around(run, "blast_percent", _PERCENT)
-    if grades is None or blasts is None or grades[0] > 0.0:
-        return None
-    first, after = blasts
-    progressed = np.flatnonzero((after >= PROGRESS * first) & (after >= first + POINTS))
-    counted = grades[1][: progressed[0] if progressed.size else None]
-    return float((counted >= 1.0).any())
+    """1 if there was new acute GVHD of any grade within 100 days of the first antibody for a relapse, 0 if not."""
+    worst = _worst_grade(run)
+    return None if worst is None else float(worst >= 1)
 
 
 def _new_chronic(run: Run) -> float | None:
