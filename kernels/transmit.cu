@@ -17,11 +17,13 @@ DEVICE uint32_t entry_row(uint32_t hot, uint32_t entry) {
 KERNEL(expose)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, uint32_t entry,
                uint32_t source, const uint32_t* by_contact, const uint32_t* mot_hot, uint8_t* action) {
     FOR_EACH_BLOCK(b, width, n, first, ny, nx) {
+        uint8_t list[ROOM];
         set_z(b, b.floor, low, high);
-        for (int j = 0; j < width; ++j) {
-            const uint32_t cell = mot_hot[b.l + j];
-            action[b.l + j] = 0u;
-            if (cell == 0u || by_contact[entry_row(cell, entry)] == 0u) continue;
+        for (int j = 0; j < width; ++j) action[b.l + j] = 0u;
+        const int found = list_filled(mot_hot + b.l, width, list);
+        for (int i = 0; i < found; ++i) {
+            const int j = list[i];
+            if (by_contact[entry_row(mot_hot[b.l + j], entry)] == 0u) continue;
             const Place p = lane(b, j, ny, nx);
             uint32_t sources = 0u;
             for (uint32_t m = 0; m < NEAR; ++m)
@@ -38,11 +40,11 @@ KERNEL(transmit)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t total
                  const uint32_t* by_blood, const uint32_t* by_contact, const uint8_t* action, uint32_t* mot_hot,
                  uint32_t* mot_cold, uint32_t* counts) {
     FOR_EACH_BLOCK_IN_PART(uint32_t* row = counts + part * (N_COUNTS * SLOTS), part, b, width, n, first, ny, nx) {
-        for (int j = 0; j < width; ++j) {
-            const int64_t l = b.l + j;
-            const uint32_t before = mot_hot[l];
-            if (before == 0u) continue;
-            const uint32_t at = entry_row(before, entry);
+        uint8_t list[ROOM];
+        const int found = list_filled(mot_hot + b.l, width, list);
+        for (int i = 0; i < found; ++i) {
+            const int64_t l = b.l + list[i];
+            const uint32_t before = mot_hot[l], at = entry_row(before, entry);
             const uint64_t chance = by_blood[at] + uint64_t(by_contact[at]) * action[l];
             if (chance == 0u) continue;
             uint32_t r[4];
