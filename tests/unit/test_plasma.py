@@ -26,8 +26,14 @@ from tests.unit.body_case import Person, live, make_body, tables
 from tests.unit.table_case import change, copied
 
 SCENARIOS = Path(resources.folder("scenarios"))
-NOBODY = np.zeros(4)
 B = INDEX[Kind.IMMATURE_B]
+
+
+def pass_days(cells: plasma.Plasma, days: int, b: float) -> None:
+    """Let days go by with this multiple of the usual B cells, of which as many have switched as usual."""
+    for _ in range(days):
+        cells.course[SWITCHED] = 1.0
+        cells.advance(np.array([b * cells._b_pool, 0.0, 0.0, 0.0]), 1.0, 1.0, 24.0)
 
 
 def of_host(body: Body) -> list[float]:
@@ -65,44 +71,38 @@ def test_size_goes_with_weight_and_concentration_does_not() -> None:
 
 def test_without_b_cells_the_antibody_of_short_lived_cells_falls_with_its_half_life_and_titres_stay() -> None:
     cells = make_body().plasma
-    for _ in range(40):
-        cells.advance(NOBODY, 1.0, 1.0, 24.0)
+    pass_days(cells, 40, 0.0)
     short, lasting = [], 1.0 - cells.rules.short_lived_igg_share
     for _ in range(2):
         igg, long_lived = cells.course[[IGG, LONG_LIVED], Origin.HOST]
         short.append(igg - lasting * long_lived)
-        for _ in range(21):
-            cells.advance(NOBODY, 1.0, 1.0, 24.0)
+        pass_days(cells, 21, 0.0)
     assert short[1] == pytest.approx(0.5 * short[0], rel=0.05)
     assert cells.protection > 0.97
 
 
 def test_few_niches_are_free_and_an_empty_marrow_fills_within_a_year_or_two() -> None:
     cells = make_body().plasma
-    usual = np.array([cells._b_pool, 0.0, 0.0, 0.0])
-    for _ in range(60):
-        cells.advance(100.0 * usual, 1.0, 1.0, 24.0)
+    pass_days(cells, 60, 100.0)
     assert 1.0 < cells.course[LONG_LIVED].sum() <= 1.0 / (1.0 - cells.rules.free_niche_share)
     cells = make_body().plasma
     cells.survive(1.0, 0.0)
     filled = []
     for _ in range(24):
-        for _ in range(30):
-            cells.advance(usual, 1.0, 1.0, 24.0)
+        pass_days(cells, 30, 1.0)
         filled.append(float(cells.course[LONG_LIVED].sum()))
     assert filled[1] < 0.3 < 0.5 < filled[-1] < 1.0
     assert filled == sorted(filled)
     lost = make_body().plasma
     lost.survive(1.0, 0.0)
-    lost.advance(usual, 1.0, 0.0, 24.0)
+    lost.advance(np.array([lost._b_pool, 0.0, 0.0, 0.0]), 1.0, 0.0, 24.0)
     assert lost.course[LONG_LIVED].sum() == 0.0, "no niche without stroma"
 
 
 def test_antibodies_of_the_past_come_back_slowly() -> None:
     cells = make_body().plasma
     cells.survive(1.0, 0.1)
-    for _ in range(720):
-        cells.advance(np.array([cells._b_pool, 0.0, 0.0, 0.0]), 1.0, 1.0, 24.0)
+    pass_days(cells, 720, 1.0)
     assert cells.course[OLD, Origin.HOST] < 0.5 * cells.course[LONG_LIVED, Origin.HOST]
     assert cells.protection < 0.5 * cells.course[IGG, Origin.HOST]
 
