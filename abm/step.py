@@ -16,7 +16,7 @@ from abm.homing import Homing
 from abm.io.series import Record
 from abm.ledger import AUDITED, Ledger
 from abm.model import labels
-from abm.model.body import Body, Dose, engagement, escape, giving, natural_killers
+from abm.model.body import Body, Dose, engagement, escape, giving, immunity, natural_killers
 from abm.model.body.antibodies import AXES
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
@@ -112,14 +112,15 @@ class Simulation:
         self.lattice.tallies.watch([*receptors, *(1 << antigen for antigen in watch.antigens)])
         self.circulation = Circulation(self.model.traffic, self.config.seed)
         self.homing = Homing(self.body, self.circulation, self.lattice, self.config.step_h)
-        self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens)
-        self.lent, self.blocked = (0.0,) * len(self.loans.lenders), (0.0,) * len(AXES)
-        strength = self.loans.strength / np.float32(self.body.allo.rules.effector_enrichment)
+        enrichment = self.body.allo.rules.effector_enrichment
+        self.loans = Loans.of(rules, self.model.tables.antibodies, self.body.donor.shares_antigens, enrichment)
+        self.lent, self.blocked = ((0.0,) * len(self.loans.lenders), False), (0.0,) * len(AXES)
+        strength = self.loans.strength / np.float32(enrichment)
         self.lattice.set_constants(
             {
                 **rules.tables,
                 **rules.sight(self.body.donor.shares_antigens),
-                **self.loans.rows(self.lent),
+                **self.loans.rows(self.lent[0]),
                 **engagement.tiredness(self.body, self.config.step_h),
                 "rule_gain": rules.gains(),
                 "strength": strength,
@@ -183,9 +184,10 @@ class Simulation:
 
     def _lend(self) -> None:
         """Bring what antibodies do to lymphocytes up to date: receptors that they lend, checkpoints that they block."""
-        lent = self.loans.held(self.body.antibodies.occupancies())
+        held = self.loans.held(self.body.antibodies.occupancies())
+        lent = held, any(held) and immunity.samples_effectors(self.body)
         if lent != self.lent:
-            self.lattice.set_constants(self.loans.rows(lent))
+            self.lattice.set_constants(self.loans.rows(held, sampled=lent[1]))
             self.lent = lent
         blocked = tuple(self.body.antibodies.blocked(axis) for axis in AXES)
         if blocked != self.blocked:

@@ -119,7 +119,7 @@ def persons_of(body: Body) -> Persons:
 def _drawn(own: Persons, case: Case, protocol: Protocol, number: int, place: int) -> Persons:
     """Return person ``number`` in a recorded patient; number 0 is the recorded one."""
     old, seed = dict(case.drawn), case.seed + _PERSON * number
-    new = {key: draw(prior, key, seed) for key, prior in protocol.priors.items() if key in old}
+    new = {key: draw(prior, key, seed, protocol.priors) for key, prior in protocol.priors.items() if key in old}
     frequency, blasts, doubling, sensitivity, restricted, reactive = (
         new[key] / old[key] if key in old else 1.0 for key in (f"patient.{name}" for name in SHARED)
     )

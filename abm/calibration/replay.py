@@ -21,6 +21,7 @@ from abm.model.body.numerics import Floats, runge_kutta
 from abm.model.body.organs import DIVISIONS, GRADES, N_STAGES, ORGANS
 from abm.model.body.parameters import ChronicRules, MortalityRules, OrganRules
 from abm.model.body.residue import ResidueRules
+from abm.model.body.treatment import GRADED_EVERY_DAYS
 
 Ints = NDArray[np.int64]
 _MANY, _NONE, _MOST = 50.0, 1e-9, 700.0
@@ -103,7 +104,7 @@ class Replay:
         self.thymus, self.grade = np.ones(n), np.zeros(n)
         self.breaking, self.exposure = np.zeros((STAGES, n)), np.zeros(n)
         self.onset, self.severity = np.full(n, np.inf), np.zeros(n)
-        self.since, self.level = np.full(n, np.inf), np.zeros(n)
+        self.since, self.level, self.began = np.full(n, np.inf), np.zeros(n), np.zeros(n)
         self.cells, self.log_growth, self.losses = persons.start.copy(), np.zeros(n), np.zeros(n)
         self.asleep, self.died = persons.resting.copy(), np.zeros(n)
 
@@ -134,7 +135,7 @@ class Replay:
             "residual_share": left,
             "residual_if_left": self.share_if_left,
             "overt_risk": self.overt_risk if last else np.zeros(left.shape),
-            "gvhd_grade": self.grade,
+            "gvhd_grade": np.maximum(self.grade, np.where(self.since < GRADED_EVERY_DAYS, self.began, 0.0)),
             "chronic_gvhd": self.severity,
             "chronic_risk": 1.0 - np.exp(-np.minimum(self.exposure, _MOST)),
             "survival": np.exp(-np.minimum(self.died, _MOST)),
@@ -258,11 +259,12 @@ class Replay:
         r, days = self.numbers.chronic, self.days
         reactive = self.precursors * now["activation"]
         half = np.maximum(r.chronic_half * self.persons.usual, _TINY)
-        drive = reactive / (half + reactive) * (1.0 - self.thymus)
+        able = reactive / (half + reactive)
+        drive = able * (1.0 - self.thymus)
         kept = np.exp(-days * STAGES / r.chronic_delay)
         ahead = np.array([drive, *self.breaking[:-1]])
         self.breaking = ahead + (self.breaking - ahead) * kept
-        broken = self.breaking[-1]
+        broken = self.breaking[-1] + (1.0 - self.breaking[-1]) * r.chronic_without_pd1 * now["unbraked"] * able
         hazard = r.chronic_rate * broken * days
         self.exposure = self.exposure + hazard
         luck = (now["luck"] + self.persons.turn) % 1.0
@@ -280,6 +282,7 @@ class Replay:
         left = now["lasting"] + now["taper"] - since
         level = now["ordered"] * np.clip(left / np.maximum(now["taper"], _TINY), 0.0, 1.0)
         self.level = np.where(on, level, self.level)
+        self.began = np.where(on & waits, now["least"], self.began)
         self.since = np.where(on, np.where(left > 0.0, since, np.inf), self.since)
 
     def _threaten(self, now: Mapping[str, Floats], leukaemia: Floats) -> None:

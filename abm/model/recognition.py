@@ -125,14 +125,25 @@ class Recognition:
         table: NDArray[np.uint8] = binds.astype(np.uint8) | (binds & is_apc[kind]).astype(np.uint8) * 2
         return table.reshape(-1)
 
+    def _levels_met(self) -> NDArray[np.uint32]:
+        """Return the antigens that some cell shows at just this level, uint32 (4,)."""
+        levels = np.zeros(N_LEVELS + 2, np.uint32)
+        for donor_is_self in (False, True):
+            at_least = np.zeros((N_LEVELS + 2, N_ORIGINS * N_KINDS), np.uint32)
+            at_least[1 : N_LEVELS + 1] = self.masks(self.expression, donor_is_self)
+            levels[:-1] |= np.bitwise_or.reduce(at_least[:-1] & ~at_least[1:], axis=1)
+        return levels[:-1]
+
     def hit_classes(
-        self, strength: Mapping[Kind, float], lent: Sequence[float] = ()
+        self, strength: Mapping[Kind, float], lent: Sequence[tuple[Antigen, float]] = ()
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return the class of every kill strength that occurs, and the strength of each class.
 
+        A receptor has no strength at levels at which no cell shows what it binds: classes are few.
+
         Args:
             strength: of an effector of each kind with the best receptor on the highest level.
-            lent: affinities of receptors that may be lent.
+            lent: antigen and affinity of receptors that may be lent; above 1 where a cell strikes for more than one.
 
         Returns:
             The class by receptor class, kind and level seen, then by affinity lent, kind and level, uint8
@@ -140,8 +151,10 @@ class Recognition:
         """
         by_kind = np.zeros(N_KINDS)
         by_kind[list(strength)] = list(strength.values())
-        used = np.append(np.where(self.receptors != 0, self.affinity, 0.0), lent)
-        product = np.round(used[:, None, None] * by_kind[:, None] * self.level_strength, 6)
+        affinity = np.append(self.affinity, [value for _, value in lent])
+        masks = np.append(self.receptors, np.array([1 << antigen for antigen, _ in lent], np.uint32))
+        met = (masks[:, None] & self._levels_met()) != 0
+        product = np.round(affinity[:, None, None] * by_kind[:, None] * self.level_strength * met[:, None, :], 6)
         distinct, classes = np.unique(np.append(product, 0.0), return_inverse=True)
         if distinct.size > HIT_CLASSES:
             found = ", ".join(f"{value:g}" for value in distinct)

@@ -186,7 +186,8 @@ class _Plan:
             )
         source = self.tables.sources[event.source]
         cd34, cd3 = _dose_per_kg(event, source)
-        weight, seeding = self.patient.weight_kg, source.seeding * event.potency
+        weight, spared = self.patient.weight_kg, self._spared()
+        seeding = source.seeding * event.potency * spared
         if event.marrow_of:
             nucleated = (event.nucleated_per_kg or source.dose["nucleated"]) * weight * seeding
             content: dict[str, Any] = {"marrow_of": event.marrow_of, "nucleated": nucleated}
@@ -194,13 +195,23 @@ class _Plan:
             content = {"cd34": cd34 * weight * seeding, "cells": self._purified(event, key)}
         content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
         stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
-        cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10)
+        cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10) * spared
         if source.delay == 0.0:
             doses = [(0.0, replace(stem, cd3=cd3))]
         else:
             lymphocytes = Dose("graft", event.source, cd3=cd3, origin=stem.origin, ccr5_null=event.ccr5_null)
             doses = [(0.0, lymphocytes), (source.delay / HOURS_PER_DAY, stem)]
         self.entries += [_Entry(self._step(event.day + later), dose) for later, dose in doses]
+
+    def _spared(self) -> float:
+        """Return the share of a graft left by the patient's antibodies against HLA that all its cells show.
+
+        They bind in the blood and kill in minutes to hours, before stem cells have lodged. Complement needs two of them
+        side by side, so that few do nothing.
+        """
+        values, antibodies = self.tables.values, self.patient.donor_antibodies
+        half, pairs = values["humoral_half"] * values["humoral_half"], antibodies * antibodies
+        return exp(-LN10 * values["humoral_kill"] * pairs / (half + pairs))
 
     def _purified(self, event: Graft, key: str) -> tuple[tuple[Kind, float], ...]:
         """Return the purified cells of a graft that can lodge, by kind."""
@@ -211,7 +222,7 @@ class _Plan:
                 has = ", ".join(kind.name for kind in known)
                 message = f"{event.source} holds no {name.upper()} (grafts.csv); it has {has}"
                 raise self.error(f"{key}.cells", message)
-        share = self.tables.sources[event.source].purified_seeding
+        share = self.tables.sources[event.source].purified_seeding * self._spared()
         return tuple((Kind[name.upper()], cells * share) for name, cells in numbers.items())
 
     def _cells(self, event: Cells, key: str) -> Dose:

@@ -108,7 +108,8 @@ def cases(name: str, protocol: Protocol, *, quick: bool, seeds: int, first: int 
 
 def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) -> Case:
     path = scenario_file(protocol)
-    drawn = tuple((key, draw(prior, key, seed)) for key, prior in protocol.priors.items() if not _idle(key, protocol))
+    priors = protocol.priors
+    drawn = tuple((key, draw(prior, key, seed, priors)) for key, prior in priors.items() if not _idle(key, protocol))
     texts = (*changes, *(f"{key}={value!r}" for key, value in drawn))
     events = event_list(protocol, path)
     if path is None:

@@ -35,6 +35,8 @@ class Prior(Table):
         None
     )
     limits: Annotated[Pair, parameter("as the key", "ends", form="two numbers [low, high]", strict=False)]
+    follows: Annotated[str, parameter("", "key of another prior that it goes with")] = ""
+    correlation: Annotated[float, parameter("1", "with that one, of normal distributions", ge=-1, le=1)] = 0.0
     source: Annotated[str, parameter("", "where it comes from", min_length=1)]
     status: Annotated[Literal["read", "recalled", "derived", "assumption"], parameter("", "how it is known")]
 

@@ -103,7 +103,9 @@ def _estimate(target: Target, values: stats.Floats, mine: Sequence[Result], othe
         return stats.share(int(is_hit(values[known], target).sum()), int(known.sum()), effective)
     if target.statistic == "correlation":
         return stats.correlation(np.array([parameter_of(result, target.correlate) for result in mine]), values)
-    return stats.mean(values) if target.statistic == "mean" else stats.median(values)
+    if target.statistic == "mean":
+        return (stats.mean_chance if registry()[target.observable].chance else stats.mean)(values)
+    return stats.median(values)
 
 
 def _persons(results: Sequence[Result]) -> list[int]:

@@ -21,6 +21,8 @@ Z95 = 1.959963984540054  #: 97.5 % quantile of the normal distribution
 RESAMPLES = 2000
 #: Below this many values even the whole range covers the median with less than 95 %: 1 - 2 * 0.5**n.
 FEWEST_FOR_BOOTSTRAP = 6
+#: Below so many expected events, or patients without one, the spread of a few chances says nothing of their mean.
+FEWEST_EVENTS = 1.0
 RESULTS = ("pass", "near", "miss", "undecided", "not modelled")
 
 
@@ -54,6 +56,19 @@ def mean(values: Floats) -> Estimate:
         return Estimate(centre, None, values.size)
     half = t_quantile(values.size - 1) * float(values.std(ddof=1)) / sqrt(values.size)
     return Estimate(centre, (centre - half, centre + half), values.size)
+
+
+def mean_chance(percent: Floats) -> Estimate:
+    """Return the mean of chances in percent, with Wilson's interval as well while hardly one event is expected.
+
+    Of three patients whose chances are next to nothing Student's interval knows for sure that nothing ever happens.
+    """
+    found = mean(percent)
+    expected = found.value * found.n / 100.0
+    if found.ci is None or FEWEST_EVENTS <= expected <= found.n - FEWEST_EVENTS:
+        return found
+    low, high = wilson(min(max(found.value / 100.0, 0.0), 1.0), float(found.n))
+    return Estimate(found.value, (min(found.ci[0], 100.0 * low), max(found.ci[1], 100.0 * high)), found.n)
 
 
 def independent(persons: Sequence[int]) -> float:

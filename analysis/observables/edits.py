@@ -9,7 +9,8 @@ import numpy as np
 from ..read import Run, in_unit
 from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 
-SEEN = 0.5  #: percent of T cells from which on engineered ones are seen, as for donor T cells in mice
+#: Percent of the T cells before conditioning from which on engineered ones are seen, as for donor T cells in mice.
+SEEN = 0.5
 AFTER = 20.0  #: days after a directed drug in which counts fall
 #: CD34+CD38- and CD34+CD38+ cells of the marrow.
 PRIMITIVE, COMMITTED = ("hsc", "mpp"), ("cmp", "clp", "mep", "gmp")
@@ -55,11 +56,16 @@ def infused_t_lost(run: Run) -> Made:
 
 @observable(DAY)
 def altered_t_seen_day(run: Run) -> Made:
-    """First day from the graft with more than 0.5 % of T cells completely edited."""
+    """First day from the graft with more completely edited T cells in blood than 0.5 % of what it held at the start.
+
+    Mice that are to tell when T cells come back keep those of the host after 5 Gy, where 0.5 % are as many; of the few
+    that 11 Gy leaves the very first emigrant would be more.
+    """
     share, graft = _share(run, "altered_share_t"), run.graft()
-    if share is None or graft is None or not graft.get("edit"):
+    if share is None or graft is None or not graft.get("edit") or not {"cd4", "cd8"} <= set(run.body):
         return None
-    hits = np.asarray(run.day, np.float64)[np.asarray(share) > SEEN]
+    t_cells = np.asarray(in_unit(run.body["cd4"], COUNT) + in_unit(run.body["cd8"], COUNT), np.float64)
+    hits = np.asarray(run.day, np.float64)[np.asarray(share) * t_cells > SEEN * t_cells[0]]
     return float(hits[0]) - float(graft["day"]) if hits.size else inf
 
 

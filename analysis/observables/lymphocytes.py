@@ -53,7 +53,7 @@ def _months_to_remission(run: Run) -> float | None:
     return inf
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def remission_after_lymphocytes(run: Run) -> Made:
     """Probability to live to a lasting remission of leukaemia that had come back, within nine months; 0 without one."""
     months, day = _months_to_remission(run), _since(run)

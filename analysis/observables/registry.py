@@ -19,12 +19,13 @@ PERCENT, COUNT, DAY = "%", "1e9/L", "d"
 
 @dataclass(frozen=True)
 class Observable:
-    """One quantity of a run."""
+    """One quantity of a run; ``chance``: a probability in percent, of which a cohort tells the mean."""
 
     name: str
     unit: str
     curve: bool
     make: Callable[[Run], Made]
+    chance: bool = False
 
     @property
     def doc(self) -> str:
@@ -36,13 +37,13 @@ REGISTRY: dict[str, Observable] = {}
 
 
 def observable(
-    unit: str, *, curve: bool = False, name: str = ""
+    unit: str, *, curve: bool = False, name: str = "", chance: bool = False
 ) -> Callable[[Callable[[Run], Made]], Callable[[Run], Made]]:
     """Register the function below under ``name``, or under its own."""
 
     def register(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
         key = name or make.__name__
-        REGISTRY[key] = Observable(key, unit, curve, make)
+        REGISTRY[key] = Observable(key, unit, curve, make, chance)
         return make
 
     return register

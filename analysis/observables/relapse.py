@@ -24,6 +24,9 @@ from .registry import DAY, PERCENT, Floats, Made, observable
 from .residual import FLOW, MONTH, found
 
 FOLLOW_UP = 36 * MONTH  #: days from the graft until which leukaemia that falls goes on to fall
+#: Days after the graft on which patients without a relapse are told apart by the GVHD they have had, and from which on
+#: relapses count: half a year, by when most chronic GVHD has begun. Who relapses before it can begin is in no group.
+LANDMARK = 180.0
 NEEDED = ("relapse_risk", "residual_share", "residual_if_left", "survival")
 
 
@@ -83,14 +86,14 @@ def _first_overt(share: Floats, after: NDArray[np.bool_]) -> int:
     return int(overt[0]) if overt.size else -1
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def relapse_probability(run: Run) -> Made:
     """Probability that leukaemia comes back, were there no other death."""
     fate = _fate(run)
     return None if fate is None else 100.0 * fate.relapse
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def overt_relapse_probability(run: Run) -> Made:
     """Probability that leukaemia has come back by the end, were there no other death: of slow ones, that they show."""
     if _fate(run) is None or "overt_risk" not in run.body:
@@ -105,14 +108,14 @@ def relapse_chance(run: Run) -> Made:
     return None if fate is None else fate.relapse
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def relapse_incidence(run: Run) -> Made:
     """Probability that leukaemia comes back before the patient dies of anything else."""
     fate = _fate(run)
     return None if fate is None else 100.0 * fate.relapse * fate.alive
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def nonrelapse_mortality(run: Run) -> Made:
     """Probability to die before leukaemia comes back."""
     fate = _fate(run)
@@ -121,7 +124,7 @@ def nonrelapse_mortality(run: Run) -> Made:
     return 100.0 * (fate.relapse * (1.0 - fate.alive) + (1.0 - fate.relapse) * (1.0 - fate.survival))
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def event_free(run: Run) -> Made:
     """Probability to be alive at the end with a disease that does not come back, with a graft or without one."""
     if not run.config.get("patient", {}).get("residual_leukaemia") or not {"relapse_risk", "survival"} <= set(run.body):
@@ -134,22 +137,38 @@ def event_free(run: Run) -> Made:
 
 
 def _gvhd(run: Run) -> tuple[bool, bool] | None:
-    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD while leukaemia was not back."""
+    """Return whether the patient had acute GVHD of grade II or more, and chronic GVHD by the landmark."""
     graft = run.graft()
-    if graft is None or not {"gvhd_grade", "chronic_gvhd", "residual_if_left"} <= set(run.body):
+    if graft is None or not {"gvhd_grade", "chronic_gvhd"} <= set(run.body):
         return None
     day = np.asarray(run.day, np.float64) - float(graft["day"])
     acute = run.body["gvhd_grade"].values[(day >= 0) & (day <= ACUTE_UNTIL)]
-    back = _first_overt(np.asarray(run.body["residual_if_left"].values, np.float64), day > 0)
-    chronic = run.body["chronic_gvhd"].values[: back if back >= 0 else None]
+    chronic = run.body["chronic_gvhd"].values[day <= LANDMARK]
     return bool((acute >= 2).any()), bool((chronic > 0).any())
+
+
+def _relapse_from_the_landmark_on(run: Run) -> float | None:
+    """Return the probability, as a fraction, of a relapse after the landmark; ``None`` if there was one before."""
+    fate, graft = _fate(run), run.graft()
+    if fate is None or graft is None:
+        return None
+    day = np.asarray(run.day, np.float64) - float(graft["day"])
+    back, came = (
+        _first_overt(np.asarray(run.body[name].values, np.float64), day > 0)
+        for name in ("residual_if_left", "residual_share")
+    )
+    if day[-1] <= LANDMARK or (came >= 0 and day[came] <= LANDMARK):
+        return None
+    return 0.0 if back >= 0 and day[back] <= LANDMARK else fate.relapse  # 0: the course left none in this patient
 
 
 def _register_group(name: str, *, acute: bool, chronic: bool, doc: str) -> None:
     def make(run: Run) -> Made:
-        return relapse_chance(run) if _gvhd(run) == (acute, chronic) else None
+        return _relapse_from_the_landmark_on(run) if _gvhd(run) == (acute, chronic) else None
 
-    make.__doc__ = f"Probability, as a fraction, that leukaemia comes back in a patient {doc}; none in others."
+    make.__doc__ = (
+        f"Probability, as a fraction, of relapse after half a year in a patient {doc} by then; none in others."
+    )
     observable("1", name=f"relapse_chance_{name}")(make)
 
 
@@ -166,14 +185,14 @@ def _mrd(run: Run) -> float | None:
     return float(found(run, "flow", FLOW, np.asarray(run.body["residual_share"].values, np.float64))[0])
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def relapse_incidence_mrd_negative(run: Run) -> Made:
     """Incidence of relapse if flow cytometry found less than 1e-3 before conditioning; none in others."""
     share = _mrd(run)
     return relapse_incidence(run) if share is not None and share < ends.FLOW_POSITIVE else None
 
 
-@observable(PERCENT)
+@observable(PERCENT, chance=True)
 def relapse_incidence_mrd_positive(run: Run) -> Made:
     """Incidence of relapse if flow cytometry found 1e-3 or more before conditioning; none in others."""
     share = _mrd(run)

@@ -35,6 +35,9 @@ DIVIDING = ("cmp", "gmp", "myeloblast", "promyelocyte", "myelocyte", "monoblast"
 MONTH = 30.4375
 #: Days over which events are added up: about the time that granulocytes spend in marrow reserve and blood.
 WINDOW = 10.0
+#: Days over which the deep response is averaged: the dozen stem cells that a treated patch holds send granulocytes in
+#: bursts, with weeks of none between them; 1e5 of a patient send a steady stream, of which one sample tells as much.
+QUARTER = 3 * MONTH
 #: Days from the first dose on which the decline is read: from when the blood shows it, and from four months to a year.
 EARLY, LATE = (0.5 * MONTH, 2.5 * MONTH), (4 * MONTH, 12 * MONTH)
 
@@ -87,6 +90,17 @@ def chronic(run: Run) -> bool:
 def bcr_abl(run: Run) -> Made:
     """BCR-ABL over ABL in blood as PCR finds it: the share of CML among new granulocytes."""
     return 100.0 * found(run, "pcr", PCR, _of_granulocytes(run)) if chronic(run) else None
+
+
+@observable(PERCENT, curve=True)
+def bcr_abl_quarter(run: Run) -> Made:
+    """Mean BCR-ABL over ABL of the last three months, negative samples included, as one sample in life."""
+    if not chronic(run):
+        return None
+    day, share = np.asarray(run.day, np.float64), 100.0 * found(run, "pcr", PCR, _of_granulocytes(run))
+    told = np.isfinite(share)  # where granulocytes were made
+    seen = [share[told & (day > d - QUARTER) & (day <= d)] for d in day]
+    return np.array([of_quarter.mean() if of_quarter.size else np.nan for of_quarter in seen])
 
 
 @observable(PERCENT, curve=True)

@@ -56,7 +56,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     bled = {"reticulocyte_peak_day", "reticulocyte_rise", "hb_recovery_weeks", "platelets_normal_day"}
     assert absent == treated | grafted | leukaemic | chains | lives | bled | others | {"gvhd_grade", "label_peak_day"}
     assert all(len(curve) == 4 for curve in patient["curves"].values())
-    of_ill = {"bcr_abl", "mrd_flow", "mrd_pcr", "philadelphia_positive", "sledai"}
+    of_ill = {"bcr_abl", "bcr_abl_quarter", "mrd_flow", "mrd_pcr", "philadelphia_positive", "sledai"}
     assert set(patient["values"]) | set(patient["curves"]) == set(targets.registry()) - of_ill
 
 

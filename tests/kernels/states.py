@@ -112,9 +112,9 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     ceiling = np.where(rng.random(ceiling.shape) < 0.5, ceiling, 0xFFFFFFFF).astype(np.uint32)
     random = found | {"ceiling": ceiling} | _mutations(rng)
     random |= {"hop": hop, "chosen": chosen, "take": take}
-    loans = Loans.of(rules, ANTIBODIES, donor_is_self=False)
+    loans = Loans.of(rules, ANTIBODIES, donor_is_self=False, enrichment=10.0)
     lent = loans.rows([float(rng.choice([0.0, 0.6, 1.0])) for _ in loans.lenders])
-    random |= lent | {"vigour": rng.choice([0, 1 << 31, 0xFFFFFFFF], 8).astype(np.uint32)}
+    random |= lent | {"strength": loans.strength, "vigour": rng.choice([0, 1 << 31, 0xFFFFFFFF], 8).astype(np.uint32)}
     random |= {"tiring": rng.choice([0, 1 << 31, 0xFFFFFFFF], 2).astype(np.uint32)}
     return {
         **rules.tables,

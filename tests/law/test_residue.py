@@ -61,7 +61,8 @@ def test_residual_leukaemia_comes_back_to_the_patch() -> None:
 
 # ------------------------------------------------------------- escape from engineered T cells, and from a drug
 
-ESCAPED = PATIENT | {"blast_fraction": 0.2, "donor": "autologous", "preexisting_mutants": 2e4}
+ESCAPED = PATIENT | {"blast_fraction": 0.2, "donor": "autologous"}
+MUTANTS = {"all": 2e4, "aml_flt3": 1e5}  #: a fiftieth of the leukaemia
 TREATMENT: dict[str, dict[str, object]] = {
     "all": {"day": -1.9, "action": "cells", "product": "car_t", "receptor": "CAR_CD19", "cells_per_kg": 1e8},
     "aml_flt3": {"day": -1.9, "action": "chemo", "drug": "gilteritinib", "dose_mg": 480},
@@ -70,7 +71,8 @@ TREATMENT: dict[str, dict[str, object]] = {
 
 def treated(disease: str) -> Config:
     """Return a patient of whose leukaemia a fiftieth is out of reach of the treatment, and grows within days."""
-    return tiny_config(patient=ESCAPED | {"disease": disease}, events=[*EVENTS, TREATMENT[disease]])
+    patient = ESCAPED | {"disease": disease, "preexisting_mutants": MUTANTS[disease]}
+    return tiny_config(patient=patient, events=[*EVENTS, TREATMENT[disease]])
 
 
 @cache

@@ -29,6 +29,7 @@ class Person:
     alloreactivity: float = 1.0
     autoreactivity: float = 1.0
     gvhd_susceptibility: float = 1.0
+    donor_antibodies: float = 0.0
     t_cells: float = 1.0
     stroma_tenderness: float = 1.0
     missing_self: float = 0.0

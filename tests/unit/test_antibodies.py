@@ -217,7 +217,7 @@ def test_state_survives_packing() -> None:
         ("half_occupancy,CD33", "half_occupancy,CD32", "unknown name 'CD32' (did you mean CD33?)"),
         ("half_occupancy,CD33", "half_occupancy,CD19", "gemtuzumab has one target; found CD19, CD33"),
         ("half_life,-,51.3,h", "half_life,-,0,h", "expected a number >= 1e-09, found '0'"),
-        ("lends,CD4_MEMORY,1", "lends,CD4_MEMORY,0.5", "lends has one affinity; found 2"),
+        ("lends,CD4_MEMORY,0.2", "lends,CD4_MEMORY,0.5", "lends has one affinity; found 2"),
         ("lends,CD4_MEMORY", "lends,BLAST", "unknown name 'BLAST'"),
         ("nivolumab,half_life,-,600,h", "nivolumab,half_life,-,25,d", "unknown name 'd'"),
         ("turnover,CD33,0.2", "turnover,CD33,0", "gemtuzumab has only one of internalisation and turnover"),

@@ -47,6 +47,19 @@ def test_a_course_begins_at_the_grade_and_tapers_whatever_becomes_of_it() -> Non
     assert level(body) == 0.0
 
 
+def test_what_is_treated_is_seen_by_who_looks_once_a_day() -> None:
+    """Steroids may end a grade within hours; it has been there all the same."""
+    body = wounded(0.0)
+    body.allo.immune_loss[1] = 0.26  # of the gut: grade II
+    live(body, 1 / 24)
+    body.allo.immune_loss[:] = 0.0
+    live(body, 22 / 24)
+    assert body.allo.grade() == 0
+    assert body.observables()["gvhd_grade"] == 2.0
+    live(body, 4 / 24)
+    assert body.observables()["gvhd_grade"] == 0.0
+
+
 def test_the_next_course_may_begin_once_the_taper_is_over() -> None:
     treatment = Treatment(2)
     treatment.plan(1, 1.0, Plan(3, 1.0, 1.0))

@@ -76,7 +76,7 @@ def test_recording_changes_nothing(case: Case, followed: tuple[Course, WellMixed
 def test_other_persons_are_who_they_would_be_from_the_start(cohort: Cohort, protocol: Protocol, case: Case) -> None:
     """A patient who starts with what was drawn for another person is that person."""
     keys = [*(f"patient.{name}" for name in relapse.SHARED), *relapse.OWN]
-    drawn = [f"{key}={draw(protocol.priors[key], key, SEED + 1000)!r}" for key in keys]
+    drawn = [f"{key}={draw(protocol.priors[key], key, SEED + 1000, protocol.priors)!r}" for key in keys]
     started = relapse.persons_of(WellMixed(load_config(Path(case.scenario), (*case.overrides, *drawn), SEED)).body)
     kept = {"sensitivity", "alloreactivity", "luck", "turn", "place"}  # relative to the recorded one, or drawn
     for name in {f.name for f in fields(Persons)} - kept:

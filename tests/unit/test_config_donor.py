@@ -66,6 +66,11 @@ def test_tissue_without_susceptibility_is_refused(tmp_path: Path) -> None:
     [
         ("stroma_tenderness", "-1", "expected a number >= 0 and <= 100, found -1"),
         ("stroma_tendernes", "1", "unknown key (did you mean stroma_tenderness?)"),
+        (
+            "donor_antibodies",
+            "1",
+            "expected 0 for a donor with the HLA of the patient (or a donor such as mismatched, haplo, cord), found 1",
+        ),
         ("t_cells", "0", "expected a number > 0 and <= 10, found 0"),
         ("t_cells", '"few"', 'expected a number > 0 and <= 10, found "few"'),
     ],

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from abm import cli
-from abm.cells import ENGINEERED, Antigen, Behaviour, Kind, Origin
+from abm.cells import ENGINEERED, Antigen, Behaviour, Flag, Kind, Origin, Specificity
 from abm.config import load_config, rules_folder, rules_of
 from abm.errors import ConfigError
 from abm.model.body.drugs import DRUG_TARGETS, read_drugs
@@ -90,6 +90,18 @@ def test_lymphoid_tumours_show_what_engineered_cells_see(tmp_path: Path, disease
         shown = sum(1 << antigen for antigen in recognition.shown(kind, Origin.HOST, donor_is_self=True))
         found = {s.name for s in ENGINEERED if int(recognition.receptors[s]) & shown}
         assert {name for name in found if name.startswith("CAR_")} == seen_by | {"CAR_CD45"}  # on all blood cells
+
+
+def test_hodgkin_lymphoma_presents_its_antigens_to_memory_t_cells_that_see_them(tmp_path: Path) -> None:
+    seeing = {}
+    for disease in ("hodgkin", "dlbcl"):
+        case = tmp_path / f"{disease}.toml"
+        case.write_text(f'[patient]\ndisease = "{disease}"\nblast_fraction = 0.1\n')
+        model = load_model(load_config(case))
+        presenting = set(np.flatnonzero(model.rules.mask(Flag.APC)).tolist())
+        classes = dict(model.tables.repertoires["sibling"][Kind.CD8_MEMORY])
+        seeing[disease] = {Kind.LSC, Kind.BLAST} <= presenting, classes.get(Specificity.LEUKAEMIA, 0.0) > 0.0
+    assert seeing == {"hodgkin": (True, True), "dlbcl": (False, False)}
 
 
 def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def measured(run: Any, grade: np.ndarray, blasts: np.ndarray, given: float | Non
     """Return what the observables make of these curves, with an antibody on the day ``given``."""
     kept = until > DAYS
     body = {"gvhd_grade": read.Column(grade[kept], "1", ""), "blast_percent": read.Column(blasts[kept], "%", "")}
+    body["chronic_gvhd"] = read.Column(curve()[kept], "fraction", "")
     events = [e for e in run.config["events"] if e["action"] == "graft"]
     events += [] if given is None else [{"day": given, "action": "antibody", "drug": "nivolumab"}]
     made = dataclasses.replace(run, day=DAYS[kept], step=DAYS[kept], body=body, config=run.config | {"events": events})
@@ -63,29 +64,43 @@ def test_without_antibody_or_in_a_short_run_nothing_is_known(run: Any) -> None:
     assert measured(run, curve(), blasts, 100.0, until=180.0) == [None] * 3
 
 
-def of_lymphoma(run: Any, blasts: np.ndarray, chronic: np.ndarray, grade: np.ndarray) -> list[Any]:
+def of_lymphoma(run: Any, blasts: np.ndarray, chronic: np.ndarray, grade: np.ndarray, cells: np.ndarray) -> list[Any]:
     """Return response, any and severe GVHD of a patient with lymphoma who gets an antibody on day 100."""
     columns = {"gvhd_grade": (grade, "1"), "blast_percent": (blasts, "%"), "chronic_gvhd": (chronic, "fraction")}
     body = {name: read.Column(values, unit, "") for name, (values, unit) in columns.items()}
     events = [e for e in run.config["events"] if e["action"] == "graft"]
     events.append({"day": 100.0, "action": "antibody", "drug": "nivolumab"})
     config = run.config | {"events": events, "patient": run.config["patient"] | {"disease": "hodgkin"}}
-    made = dataclasses.replace(run, day=DAYS, step=DAYS, body=body, config=config)
+    counts = np.zeros((DAYS.size, *run.counts.shape[1:]))
+    counts[:, run.count_rows["population"], run.kinds["blast"], run.origins["host"]] = cells
+    made = dataclasses.replace(run, day=DAYS, step=DAYS, body=body, counts=counts, config=config)
     names = ("lymphoma_response_after_antibody", "any_gvhd_after_antibody", "severe_gvhd_after_antibody")
     return [MADE[name].make(made) for name in names]
 
 
+MASS = curve((80.0, 200.0))
+
+
 @pytest.mark.parametrize(
-    ("blasts", "chronic", "grade", "expected"),
+    ("blasts", "chronic", "grade", "cells", "expected"),
     [
-        (curve((80.0, 2.0)), curve(), curve(), [0.0, 0.0, 0.0]),
-        (curve((80.0, 2.0), (130.0, 1.1)), curve((120.0, 0.1)), curve(), [0.0, 1.0, 0.0]),
-        (curve((80.0, 2.0), (130.0, 1.0)), curve((90.0, 0.1)), curve(), [1.0, 0.0, 0.0]),  # chronic before it
-        (curve((80.0, 2.0), (210.0, 0.0)), curve((90.0, 0.1)), curve((110.0, 3.0)), [0.0, 1.0, 1.0]),
-        (curve((80.0, 0.4)), curve(), curve((110.0, 3.0)), [None, None, None]),
+        (curve((80.0, 2.0)), curve(), curve(), MASS, [0.0, 0.0, 0.0]),
+        # its share of the marrow falls as the marrow fills: no response
+        (curve((80.0, 2.0), (130.0, 0.9)), curve((120.0, 0.1)), curve(), MASS, [0.0, 1.0, 0.0]),
+        (curve((80.0, 2.0)), curve((90.0, 0.9)), curve(), curve((80.0, 200.0), (130.0, 100.0)), [1.0, 0.0, 0.0]),
+        (
+            curve((80.0, 2.0)),
+            curve((90.0, 0.9)),
+            curve((110.0, 3.0)),
+            curve((80.0, 9.0), (210.0, 0.0)),
+            [0.0, 1.0, 1.0],
+        ),
+        (curve((80.0, 2.0)), curve((110.0, 0.3), (150.0, 0.7)), curve(), MASS, [0.0, 1.0, 1.0]),  # chronic, severe
+        (curve((80.0, 0.4)), curve(), curve((110.0, 3.0)), MASS, [None, None, None]),
+        (curve((80.0, 2.0)), curve(), curve((90.0, 1.0)), curve((80.0, 9.0), (130.0, 0.0)), [None, None, None]),
     ],
 )
 def test_a_lymphoma_answers_by_half_of_its_cells(
-    run: Any, blasts: np.ndarray, chronic: np.ndarray, grade: np.ndarray, expected: list[Any]
+    run: Any, blasts: np.ndarray, chronic: np.ndarray, grade: np.ndarray, cells: np.ndarray, expected: list[Any]
 ) -> None:
-    assert of_lymphoma(run, blasts, chronic, grade) == expected
+    assert of_lymphoma(run, blasts, chronic, grade, cells) == expected

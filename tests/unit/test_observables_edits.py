@@ -41,9 +41,13 @@ def test_curves_are_percent(plain: Any) -> None:
 
 
 def test_the_day_on_which_t_cells_are_seen_counts_from_the_graft(plain: Any) -> None:
-    run = edited(plain, altered_share_t=np.where(DAYS >= 40.0, 0.006, 0.004))
-    assert MADE["altered_t_seen_day"].make(run) == 35.0
-    assert MADE["altered_t_seen_day"].make(edited(plain, altered_share_t=np.zeros(DAYS.size))) == inf
+    run = edited(plain, altered_share_t=np.where(DAYS >= 40.0, 0.012, 0.004))
+    for early, late, first in ((1.0, 1.0, 35.0), (0.1, 0.5, 45.0), (0.1, 0.1, inf)):  # of the T cells at the start
+        cells = np.where(DAYS >= 50.0, late, early)
+        cells[0] = 1.0
+        columns = {name: read.Column(cells, "1e9/L") for name in ("cd4", "cd8")}
+        assert MADE["altered_t_seen_day"].make(dataclasses.replace(run, body=run.body | columns)) == first
+    assert MADE["altered_t_seen_day"].make(edited(plain, altered_share_t=np.zeros(DAYS.size))) is None
 
 
 def test_the_change_is_that_from_month_three_to_twenty_four(plain: Any) -> None:

@@ -105,26 +105,45 @@ def test_who_dies_of_a_relapse_that_came_does_not_die_without_one(run: Any) -> N
     assert made("nonrelapse_mortality", seen) == pytest.approx(0.0)
 
 
+GROUPS = ("no_gvhd", "acute_gvhd", "chronic_gvhd", "both_gvhd")
+LATE = np.where(DAYS < 190.0, 1e-4, 0.2)  # of overt leukaemia, after the half year on which groups are made
+
+
+def groups(run: Any, **curves: Any) -> dict[str, Any]:
+    """Return the chance of a relapse by group of patients, of groups to which this one belongs."""
+    seen = course(run, **{"residual_if_left": LATE} | curves)
+    found = {name: made(f"relapse_chance_{name}", seen) for name in GROUPS}
+    return {name: chance for name, chance in found.items() if chance is not None}
+
+
 @pytest.mark.parametrize(
     ("acute", "chronic", "group"),
     [(1.0, 0.0, "no_gvhd"), (2.0, 0.0, "acute_gvhd"), (0.0, 0.2, "chronic_gvhd"), (3.0, 0.2, "both_gvhd")],
 )
 def test_every_patient_is_in_one_group(run: Any, acute: float, chronic: float, group: str) -> None:
     grade = np.where(np.abs(DAYS - 30.0) < 5.0, acute, 0.0)
-    seen = course(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 140.0, chronic, 0.0))
-    for name in ("no_gvhd", "acute_gvhd", "chronic_gvhd", "both_gvhd"):
-        assert made(f"relapse_chance_{name}", seen) == (pytest.approx(0.3) if name == group else None)
+    found = groups(run, gvhd_grade=grade, chronic_gvhd=np.where(DAYS > 140.0, chronic, 0.0))
+    assert found == {group: pytest.approx(0.3)}
 
 
-def test_chronic_disease_after_a_relapse_is_none_that_could_prevent_it(run: Any) -> None:
-    late = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0))
-    assert made("relapse_chance_no_gvhd", late) is not None
-    never_back = course(run, chronic_gvhd=np.where(DAYS > 160.0, 0.2, 0.0), residual_if_left=1e-4)
-    assert made("relapse_chance_chronic_gvhd", never_back) is not None
+def test_chronic_disease_that_begins_later_makes_no_group(run: Any) -> None:
+    """Who relapsed before it could begin would else count among those without, and nobody among those with it."""
+    assert groups(run, chronic_gvhd=np.where(DAYS > 185.0, 0.2, 0.0)) == {"no_gvhd": pytest.approx(0.3)}
+
+
+def test_who_has_relapsed_before_is_in_no_group(run: Any) -> None:
+    early = np.where(DAYS < 150.0, 1e-4, 0.2)
+    assert groups(run, residual_if_left=early, residual_share=early) == {}
+    assert groups(run, residual_if_left=early, residual_share=0.0) == {"no_gvhd": 0.0}  # none was left in this one
+
+
+def test_groups_of_half_a_year_need_more_than_that(run: Any) -> None:
+    short = dataclasses.replace(course(run), day=DAYS - 100.0)
+    assert all(made(f"relapse_chance_{name}", short) is None for name in GROUPS)
 
 
 def test_late_acute_disease_is_not_acute(run: Any) -> None:
-    assert made("relapse_chance_no_gvhd", course(run, gvhd_grade=np.where(DAYS > 120.0, 3.0, 0.0))) is not None
+    assert set(groups(run, gvhd_grade=np.where(DAYS > 120.0, 3.0, 0.0))) == {"no_gvhd"}
 
 
 @pytest.mark.parametrize(("share", "positive"), [(1e-5, False), (3e-4, False), (5e-3, True)])

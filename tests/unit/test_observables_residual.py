@@ -136,3 +136,17 @@ def test_survival_counts_from_the_first_dose(run: Any) -> None:
 
     assert alive(np.zeros(DAYS.size)) == inf
     assert alive(np.where(DAYS >= 91.0, 2.0, 0.0)) == pytest.approx(91.0 / 30.4375)
+
+
+def test_bcr_abl_of_a_quarter_is_what_bursts_amount_to(run: Any) -> None:
+    """One day in thirty with 3 %: the sample of a day is nothing or much, the mean of three months 0.1 %."""
+    share = np.where(DAYS % 30 == 5, 0.03, 0.0)
+    seen = with_share(run, share)
+    day, quarter = MADE["bcr_abl"].make(seen), MADE["bcr_abl_quarter"].make(seen)
+    late = DAYS > 100
+    assert day[late].min() == 0.0
+    np.testing.assert_allclose(quarter[late], 0.1, rtol=0.15)
+    level = np.where(DAYS < 200, 0.5, 0.01)
+    after = MADE["bcr_abl_quarter"].make(with_share(run, level))
+    assert after[DAYS == 330] == pytest.approx(1.0, rel=0.05), "what was three months ago no longer counts"
+    assert MADE["bcr_abl_quarter"].make(with_share(run, share, CONFIG | {"patient": {"disease": "aml"}})) is None

@@ -153,15 +153,24 @@ def test_a_loss_takes_what_the_cell_no_longer_presents() -> None:
     assert not losses[Antigen.HLA_CLASS_I] & (1 << Antigen.CD33 | 1 << Antigen.HOST_MINOR_UBIQUITOUS_II)
 
 
-def test_a_kill_is_weighed_by_kind_affinity_and_level() -> None:
-    rules = load_rules(FOLDER / "human")
+def test_a_kill_is_weighed_by_kind_affinity_and_level(folder: Path) -> None:
+    change(folder, "expression.csv", "PRE_B,CD19,2", "PRE_B,SELF_MYELIN,1,level,x,assumption\nPRE_B,CD19,2")
+    rules = load_rules(folder)
     strength = rules.tables["strength"][rules.tables["hit_class"]].reshape(N_SPECIFICITIES, N_KINDS, 4)
     best, low = Specificity.HOST_UBIQUITOUS, Specificity.MYELIN
     assert strength[best, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0])
     assert strength[best, Kind.CD4_EFFECTOR].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.2])
-    assert strength[low, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.25, 0.5, 0.5])
+    assert strength[low, Kind.CD8_EFFECTOR].tolist() == pytest.approx([0.0, 0.25, 0.0, 0.0]), "shown at level 1 alone"
     assert not strength[Specificity.NONE].any()
     assert not strength[:, Kind.CD8_NAIVE].any()
+
+
+def test_a_receptor_has_no_strength_where_no_cell_shows_what_it_binds() -> None:
+    """CD19 stands at levels 2 and 3 alone, by disease; nobody in the marrow shows myelin."""
+    rules = load_rules(FOLDER / "human")
+    strength = rules.tables["strength"][rules.tables["hit_class"]].reshape(N_SPECIFICITIES, N_KINDS, 4)
+    assert strength[Specificity.CAR_CD19, Kind.CD8_EFFECTOR].tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert not strength[Specificity.MYELIN].any()
 
 
 def test_more_kill_strengths_than_a_byte_holds_are_refused(folder: Path) -> None:

@@ -31,7 +31,7 @@ STEM = StemCells(
 
 @pytest.mark.parametrize(
     ("drugs", "expected"),
-    [({"gilteritinib"}, (RAS, 1e-6)), ({"cytarabine"}, (0, 0.0)), ({"imatinib"}, (0, 0.0)), (set(), (0, 0.0))],
+    [({"gilteritinib"}, (RAS, 2e-7)), ({"cytarabine"}, (0, 0.0)), ({"imatinib"}, (0, 0.0)), (set(), (0, 0.0))],
 )
 def test_which_variant_a_drug_spares(drugs: set[str], expected: tuple[int, float]) -> None:
     """Of cytarabine there are resistant cells by mutation alone, none at the start."""
@@ -43,7 +43,7 @@ def test_it_is_followed_where_residual_leukaemia_is() -> None:
     settings = ["patient.residual_leukaemia=true", "patient.preexisting_mutants=10"]
     watch = make_watch(load_model(load_config(FLT3, settings)))
     assert watch.spared == RAS
-    assert watch.unseen == pytest.approx(1e-5)
+    assert watch.unseen == pytest.approx(2e-6)
     assert make_watch(load_model(load_config(FLT3, ["patient.residual_leukaemia=false"]))).spared == 0
 
 
@@ -88,8 +88,8 @@ def test_what_comes_back_to_the_patch_is_resistant() -> None:
         FLT3,
         [
             "patch.shape=[16,16,16]", "time.end_day=40", "patient.blast_fraction=0.02", "patient.may_die=false",
-            "patient.residual_leukaemia=true", "patient.residual_doubling_days=2", "patient.preexisting_mutants=1e5",
-            "events.0.dose_mg=360",
+            "patient.residual_leukaemia=true", "patient.residual_doubling_days=2", "patient.preexisting_mutants=5e5",
+            "events.0.dose_mg=360", "seed=2",
         ],
     )  # fmt: skip
     sim, residual = Simulation.start(config, choose("auto")[0]), False

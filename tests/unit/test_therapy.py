@@ -107,6 +107,21 @@ def test_what_a_graft_leaves_open_is_that_of_its_source() -> None:
     assert stem_and_t_cells(schedule(half)) == (pytest.approx(usual.dose["cd34"] * 35), pytest.approx(7e7))
 
 
+def test_antibodies_against_the_donor_kill_a_graft_before_it_lodges() -> None:
+    """All its cells show HLA: many kill a log of them, which keeps neutrophils away for a month; few do little."""
+    graft = Graft(day=0, action="graft", source="marrow", cd34_per_kg=3e6, cd3_per_kg=2e7)
+    few, some, many = (
+        therapy.compile([graft], tables(), Person(donor_antibodies=mfi), 1000, 1.0, START) for mfi in (0.0, 500.0, 5e3)
+    )
+    stem, t_cells = (
+        [sum(getattr(dose, name) for given in found for dose in given) for found in (few, some, many)]
+        for name in ("cd34", "cd3")
+    )
+    assert (stem[0], t_cells[0]) == (pytest.approx(2.1e8), pytest.approx(1.4e9))
+    assert stem[1] > stem[0] * 0.8 > stem[0] / 10 > stem[2] > stem[0] / 1000
+    assert [cells / t_cells[0] for cells in t_cells] == pytest.approx([cells / stem[0] for cells in stem])
+
+
 @pytest.mark.parametrize("name", ["cord", "edited"])
 def test_stem_cells_of_a_slow_source_arrive_later_and_fewer(name: str) -> None:
     source = tables().sources[name]

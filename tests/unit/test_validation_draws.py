@@ -60,3 +60,33 @@ def test_no_spread_gives_the_centre() -> None:
 def test_limits_that_cannot_be_met_are_told(given: Prior) -> None:
     with pytest.raises(ConfigError, match="next to no draw lies inside the limits 5"):
         draw(given, "key", 1)
+
+
+LEADER = prior("lognormal", (1e-8, 0.05), 1e-4, 2.3)
+FOLLOWER = prior("normal", (-3.0, 3.0)).model_copy(update={"follows": "leader", "correlation": -0.6})
+
+
+def together(leader: Prior, n: int = 384) -> np.ndarray:
+    """Return values of both, shape (2, n)."""
+    followers = [draw(FOLLOWER, "key", seed, {"leader": leader}) for seed in range(1, n + 1)]
+    return np.array([values(leader, n, "leader"), followers])
+
+
+def test_a_parameter_follows_another_one() -> None:
+    leaders, followers = together(LEADER)
+    assert np.corrcoef(np.log(leaders), followers)[0, 1] == pytest.approx(-0.6, abs=0.08)
+    assert followers.mean() == pytest.approx(0.0, abs=0.1)
+    assert followers.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_group_by_one_parameter_differs_in_what_follows_it() -> None:
+    leaders, followers = together(prior("lognormal", (1e-3, 0.05), 1e-4, 2.3))
+    away = (np.log(leaders) - np.log(1e-4)) / 2.3
+    assert followers.mean() == pytest.approx(-0.6 * away.mean(), abs=0.1)
+    assert followers.mean() < -0.7
+
+
+@pytest.mark.parametrize("priors", [{}, {"leader": UNIFORM}])
+def test_what_cannot_be_followed_is_told(priors: dict[str, Prior]) -> None:
+    with pytest.raises(ConfigError, match="expected a normal or lognormal prior to follow"):
+        draw(FOLLOWER, "key", 1, priors)

@@ -217,3 +217,18 @@ def test_verdict(value: float, ci: tuple[float, float] | None, expected: str) ->
 def test_verdict_on_an_exact_number() -> None:
     assert stats.verdict(stats.Estimate(0.0, (0.0, 0.0), 6), (0.0, 0.0)) == "pass"
     assert stats.verdict(stats.Estimate(0.2, (0.1, 0.3), 6), (0.0, 0.0)) == "miss"
+
+
+def test_three_patients_without_a_chance_do_not_prove_that_there_is_none() -> None:
+    assert stats.mean(np.zeros(3)).ci == (0.0, 0.0)
+    assert stats.mean_chance(np.zeros(3)).ci == stats.share(0, 3).ci
+    assert stats.mean_chance(np.full(3, 100.0)).ci == stats.share(3, 3).ci
+    rare = stats.mean_chance(np.array([1.0, 0.0, 0.0, 2.0])).ci
+    assert rare is not None
+    assert rare[1] > 40.0
+
+
+def test_chances_of_many_have_the_interval_of_their_mean() -> None:
+    chances = np.array([0.0, 100.0, 50.0, 30.0, 0.0, 80.0])
+    assert stats.mean_chance(chances) == stats.mean(chances)
+    assert stats.mean_chance(chances[:1]).ci is None

@@ -5,6 +5,9 @@ thymus too damaged to delete more of them and to send out regulatory cells. What
 begins by chance at a rate in proportion to it, grows, hurts the thymus again, and heals over years. Its effectors keep
 visiting the marrow, so that it keeps leukaemia down. Fibrosis and B cells are not told apart from the rest.
 
+Those that have escaped the thymus are held by PD-1 in the tissue. Where it is blocked, tolerance is lost at once, by as
+much as there are host-reactive cells.
+
 How many T cells see each antigen counts, as it does for priming: a foreign HLA type brings more antigens, each with T
 cells of its own, and not a faster loss of tolerance.
 """
@@ -43,7 +46,9 @@ class ChronicDisease(Packed):
         self.breaking: Floats = np.zeros(STAGES)
         self.exposure, self.onset, self.severity = 0.0, inf, 0.0
 
-    def advance(self, reactive: float, thymic_function: float, step: int, day: float, step_h: float) -> None:
+    def advance(
+        self, reactive: float, thymic_function: float, step: int, day: float, step_h: float, unbraked: float = 0.0
+    ) -> None:
         """Advance by ``step_h`` hours that end on ``day``.
 
         Args:
@@ -53,28 +58,31 @@ class ChronicDisease(Packed):
             step: number of the step, which is that of its draw.
             day: day at the end of the step.
             step_h: hours.
+            unbraked: blocked share of PD-1, 0-1.
         """
         if reactive == 0.0 and self.exposure == 0.0 and not some(self.breaking):
             return  # nothing has begun
         r, days = self.rules, step_h / HOURS_PER_DAY
-        drive = reactive / (r.chronic_half + reactive) * (1.0 - thymic_function)
+        able = reactive / (r.chronic_half + reactive)
+        drive = able * (1.0 - thymic_function)
         kept = exp(-days * STAGES / r.chronic_delay)
         stages = self.breaking.tolist()
         ahead = (drive, *stages[:-1])
         self.breaking[:] = [before + (x - before) * kept for x, before in zip(stages, ahead, strict=True)]
-        hazard = r.chronic_rate * self.broken * days
+        lost = self.broken + (1.0 - self.broken) * r.chronic_without_pd1 * unbraked * able
+        hazard = r.chronic_rate * lost * days
         self.exposure += hazard
         if hazard > 0.0 and self.onset == inf:
             luck = philox_scalar(self._seed, 0, step, Stream.CHRONIC * 256)[0] / _TWO32
             if luck < 1.0 - exp(-hazard):
                 self.onset = day
         if self.onset < inf:
-            grown = 1.0 - (1.0 - self.severity) * exp(-r.chronic_growth * self.broken * days)
+            grown = 1.0 - (1.0 - self.severity) * exp(-r.chronic_growth * lost * days)
             self.severity = grown * exp(-days / r.chronic_repair)
 
     @property
     def broken(self) -> float:
-        """Tolerance that is lost, 0-1."""
+        """Tolerance that is lost with PD-1 unblocked, 0-1."""
         return float(self.breaking[-1])
 
     @property

@@ -82,6 +82,10 @@ class Patient(Protocol):
         """Rate at which alloreactive T cells kill this patient's tissue, relative to the usual one."""
 
     @property
+    def donor_antibodies(self) -> float:
+        """Antibodies against HLA of the donor, MFI."""
+
+    @property
     def t_cells(self) -> float:
         """T cells at the start, relative to a healthy adult."""
 

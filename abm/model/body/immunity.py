@@ -91,6 +91,12 @@ def cells_per_effector(body: Body, origin: Origin) -> float:
     return body.scale.cells_per_agent / (body.allo.rules.effector_enrichment if enriched else 1.0)
 
 
+def samples_effectors(body: Body) -> bool:
+    """Whether effectors of the lattice may be a sample, denser than in life, each of which kills less."""
+    sides = Origin.HOST, Origin.DONOR
+    return body.engineered.present or (bool(body.grafted) and any(body.allo.reactive(origin) for origin in sides))
+
+
 def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArray[np.int64], step_h: float) -> None:
     """Advance pools, thymus, alloreactive cells and organs."""
     if body.hiv is not None:
@@ -138,7 +144,8 @@ def _advance_chronic(body: Body, step_h: float) -> None:
     usual = find_donor(body.tables.donors, body.patient.donor_type).graft_versus_host
     reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation")) / max(usual, _NOBODY)
     thymus = body.lymphocytes.thymic_function
-    body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h)
+    unbraked = body.antibodies.blocked(PD_1_AXIS)
+    body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h, unbraked)
     if body.chronic.severity > 0.0:
         body.lymphocytes.damage_thymus(body.chronic.thymic_damage(step_h))
 

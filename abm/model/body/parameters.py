@@ -23,7 +23,7 @@ POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = (
     "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
-    "engineered_search", "relapse_half",
+    "engineered_search", "relapse_half", "humoral_half",
 )  # fmt: skip
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
@@ -208,6 +208,7 @@ class ChronicRules:
     chronic_repair: float = _in("d")
     chronic_thymus: float = _in("1/d")
     chronic_effectors: float = _in("cells")
+    chronic_without_pd1: float = _in("1")
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,14 @@ class StromaRules:
 
     stroma_injury: float = _in("1")
     stroma_recovery: float = _in("d")
+
+
+@dataclass(frozen=True)
+class HumoralRules:
+    """What antibodies against HLA of the donor kill of a graft, and the MFI at which half of it."""
+
+    humoral_kill: float = _in("log10")
+    humoral_half: float = _in("MFI")
 
 
 @dataclass(frozen=True)
@@ -307,6 +316,7 @@ SECTIONS: tuple[type[Any], ...] = (
     OrganRules,
     ChronicRules,
     StromaRules,
+    HumoralRules,
     NaturalKillerRules,
     MortalityRules,
     EngineeredRules,

@@ -105,7 +105,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "pd1_blocked": ("fraction", "PD-1 or its ligand blocked by antibodies"),
     "ctla4_blocked": ("fraction", "CTLA-4 blocked by antibodies"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
-    "gvhd_grade": ("1", "acute GVHD, overall grade 0-4 of this moment"),
+    "gvhd_grade": ("1", "acute GVHD, overall grade 0-4; for the first day of its treatment at least that treated"),
     "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
     "chronic_risk": ("fraction", "probability that chronic GVHD has begun by now in somebody with this course"),
     **{organ: ("fraction", f"intact share of the {organ}") for organ in ORGANS},
@@ -254,7 +254,7 @@ def _damage(body: Body) -> dict[str, float]:
     allo = body.allo
     return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
         "inflammation": allo.inflammation,
-        "gvhd_grade": float(allo.grade()),
+        "gvhd_grade": float(max(allo.grade(), body.treatment.begun("gvhd"))),
         "chronic_gvhd": body.chronic.severity,
         "chronic_risk": body.chronic.risk,
         "stroma": body.stroma.intact,

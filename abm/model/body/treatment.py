@@ -12,6 +12,7 @@ from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
 
 #: Complications that a drug may wait for: acute graft-versus-host disease, cytokine release, fever in neutropenia.
 AGAINST = ("gvhd", "crs", "fever")
+GRADED_EVERY_DAYS = 1.0  #: what is treated is seen on the day on which it is, however soon the drug acts
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Treatment(Packed):
     def end(self, drug: int) -> None:
         """Withdraw the order of a drug."""
         self.order[drug], self.since[drug] = 0.0, inf
+
+    def begun(self, against: str) -> int:
+        """Return the highest grade that has made a course against this complication begin in the last day, 0: none."""
+        of_it = (self.order[:, 4] == AGAINST.index(against)) & (self.since < GRADED_EVERY_DAYS)
+        return int(self.order[of_it, 1].max(initial=0.0))
 
     def advance(self, grades: Sequence[int], step_h: float) -> list[tuple[int, float]]:
         """Return index and level of the drugs whose level is set for the coming step.
