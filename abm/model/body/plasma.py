@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Rows of ``Plasma.course``.
 SWITCHED, BLASTS, LONG_LIVED, OLD, IGG = range(5)
 _B = INDEX[Kind.IMMATURE_B]
-_HELPERS = [INDEX[Kind.CD4_NAIVE], INDEX[Kind.CD4_MEMORY]]
+_HELPERS = slice(INDEX[Kind.CD4_NAIVE], INDEX[Kind.CD4_MEMORY] + 1)  # neighbours
 #: Shares by which something is divided, or whose rest is.
 _BETWEEN = ("free_niche_share", "switched_share", "short_lived_igg_share", "help_half")
 
@@ -106,8 +106,9 @@ class Plasma(Packed):
     def enter(self, kind: Kind, cells: Floats, pool: Floats) -> None:
         """Let cells from the marrow enter the B cells, of which none has met antigen; both by origin."""
         if kind is Kind.IMMATURE_B:
-            three = zip(self.course[SWITCHED].tolist(), cells.tolist(), pool.tolist(), strict=True)
-            self.course[SWITCHED] = [share * (1.0 - min(n / max(whole, 1.0), 1.0)) for share, n, whole in three]
+            for origin, n in enumerate(cells.tolist()):
+                if n > 0.0:
+                    self.course[SWITCHED, origin] *= 1.0 - min(n / max(float(pool[origin]), 1.0), 1.0)
 
     def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:
         """Let B cells of a graft, switched as usual, join a pool that then holds ``pool`` cells."""
@@ -126,8 +127,7 @@ class Plasma(Packed):
 
     def attacked(self, origins: slice, survival: float) -> None:
         """Let T cells of the other side kill plasma cells of these origins, of whose blood cells a share survives."""
-        left = power(survival, self.rules.alloreactive_kill)
-        self.survive(left, left, origins)
+        self.course[BLASTS : OLD + 1, origins] *= power(survival, self.rules.alloreactive_kill)
 
     def help_of(self, helpers: float) -> float:
         """Return the help by so many CD4 T cells, relative to the usual one."""
@@ -148,9 +148,13 @@ class Plasma(Packed):
         r, (blasts_kept, long_kept, igg_kept) = self.rules, self._kept
         switching = self._switch * response * step_h / HOURS_PER_DAY
         columns, filled = self.course.T.tolist(), 1.0 - r.free_niche_share
-        room = niches * max(1.0 - filled * total(column[LONG_LIVED] for column in columns), 0.0) / r.free_niche_share
-        known, after = 0.0, []
-        for cells, (switched, blasts, long_lived, old, igg) in zip(b_cells.tolist(), columns, strict=True):
+        taken = filled * total([column[LONG_LIVED] for column in columns])
+        room = niches * max(1.0 - taken, 0.0) / r.free_niche_share
+        known = 0.0
+        for origin, cells in enumerate(b_cells.tolist()):
+            if cells == 0.0 and not any(columns[origin]):
+                continue  # as most: an origin of which there is no cell
+            switched, blasts, long_lived, old, igg = columns[origin]
             switched = switched + switching * (self._most - switched) if cells > 0.0 else 0.0
             made = cells / self._b_pool * switched * response
             blasts = made + (blasts - made) * blasts_kept
@@ -159,9 +163,9 @@ class Plasma(Packed):
             settling = settling * r.old_antigen_share
             old = settling + (old - settling) * long_kept
             secreted = r.short_lived_igg_share * blasts + (1.0 - r.short_lived_igg_share) * long_lived
-            after.append((switched, blasts, long_lived, old, secreted + (igg - secreted) * igg_kept))
+            columns[origin] = [switched, blasts, long_lived, old, secreted + (igg - secreted) * igg_kept]
             known = known + old
-        self.course = np.array(after).T
+        self.course = np.array(columns).T
         self.protection = known + (self.protection - known) * igg_kept
         self.infused = self.infused * igg_kept
 
