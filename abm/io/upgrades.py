@@ -151,7 +151,7 @@ def without_plasma_cells(old: Snapshot) -> Snapshot:
     """Version 8 had no plasma cells and no IgG: they are those of a healthy person."""
     course = np.zeros((5, 4))
     course[:, 0] = 1.0
-    added = {"course": course, "infused": np.array(0.0), "protection": np.array(1.0)}
+    added = {"course": course, "protection": np.array(1.0)} | dict.fromkeys(("infused", "waiting"), np.array(0.0))
     return replace(old, body=old.body | {f"plasma.{name}": array for name, array in added.items()})
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Rows of ``Plasma.course``.
 SWITCHED, BLASTS, LONG_LIVED, OLD, IGG = range(5)
 _B = INDEX[Kind.IMMATURE_B]
+#: Hours that go by before the slow quantities are advanced: none changes by much within days.
+_PATIENCE_H = 6.0
 _HELPERS = slice(INDEX[Kind.CD4_NAIVE], INDEX[Kind.CD4_MEMORY] + 1)  # neighbours
 #: Shares by which something is divided, or whose rest is.
 _BETWEEN = ("free_niche_share", "switched_share", "short_lived_igg_share", "help_half")
@@ -85,16 +87,17 @@ class Plasma(Packed):
             (5, N_ORIGINS).
         infused: IgG of others, relative to the usual amount.
         protection: antibody against former vaccines and infections, relative to the start.
+        waiting: hours that have gone by and are not yet accounted for.
     """
 
-    STATE = ("course", "infused", "protection")
+    STATE = ("course", "infused", "protection", "waiting")
 
     def __init__(self, rules: PlasmaRules, pools: LymphocyteRules) -> None:
         """Start as a healthy person; ``pools``: usual numbers of B and CD4 T cells."""
         self.rules = rules
         self.course: Floats = np.zeros((5, N_ORIGINS))
         self.course[:, Origin.HOST] = 1.0
-        self.infused, self.protection = 0.0, 1.0
+        self.infused, self.protection, self.waiting = 0.0, 1.0, 0.0
         self._b_pool, self._helpers = pools.b_pool, pools.cd4_naive_pool + pools.cd4_memory_pool
         self._most = 1.0 / rules.switched_share  # were all B cells switched
         # 1/d: makes up for the new B cells of a healthy person, none of which is switched
@@ -206,11 +209,16 @@ def start(body: Body) -> Plasma:
 
 
 def advance(body: Body, step_h: float) -> None:
-    """Let a step go by, under what drugs leave of the response of B cells."""
+    """Let a step go by, some of them at a time, under what drugs leave of the response of B cells."""
+    cells = body.plasma
+    cells.waiting += step_h
+    if cells.waiting < _PATIENCE_H:
+        return
+    passed, cells.waiting = cells.waiting, 0.0
     pools, inhibited = body.lymphocytes.pools, body.drugs.inhibitions
     allowed = (1.0 - inhibited["activation"]) * (1.0 - inhibited["proliferation"])
-    helped = body.plasma.help_of(total(pools[_HELPERS]))
-    body.plasma.advance(pools[_B], helped * allowed, body.stroma.intact, step_h)
+    helped = cells.help_of(total(pools[_HELPERS]))
+    cells.advance(pools[_B], helped * allowed, body.stroma.intact, passed)
 
 
 def strike(body: Body, hazard: Floats, days: float) -> None:
