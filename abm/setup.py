@@ -382,7 +382,9 @@ def make_watch(model: Model) -> Watch:
     lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
-    return Watch(classes, np.array(shown) if classes else None, antigens, lost, unseen, others, promoters, spared)
+    plasma = tuple(bool(model.tables.plasma_antigens & int(recognition.receptors[receptor])) for receptor in classes)
+    found = np.array(shown) if classes else None
+    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma)
 
 
 def enrichment(scale: Scale) -> float:
