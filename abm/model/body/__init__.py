@@ -20,6 +20,7 @@ from abm.model.body import (
     giving,
     hazards,
     hiv_course,
+    hiv_marrow,
     immunity,
     natural_killers,
     phagocytes,
@@ -287,6 +288,7 @@ class Body:
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
             "stroma": self.stroma.intact,
+            "hiv_killing": hiv_marrow.killing(self),
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
