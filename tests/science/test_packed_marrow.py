@@ -43,5 +43,5 @@ def test_precursors_on_all_sites_do_not_stay_there() -> None:
         sim.advance()
         births.append(int(sim.last[Count.BIRTH].sum()))
     precursors = sim.last[Count.POPULATION].sum(axis=1)[sim.model.rules.precursors].sum()
-    assert precursors < 0.7 * sim.census.marrow
-    assert sum(births[-30:]) > 2 * sum(births[30:60])
+    assert precursors < 0.65 * sim.census.marrow  # 0.92 if progenitors do not hold back, with two fifths of the births
+    assert sum(births[-30:]) > 0.8 * sum(births[:30])
