@@ -1,4 +1,4 @@
-"""What is told of engineered T cells, HIV and autoimmune disease when a run ends, besides the endpoints of all runs.
+"""What is told of engineered T cells, HIV, autoimmune disease and IgG when a run ends, besides what all runs tell.
 
 Pure functions of the observables of the body; what a patient does not have is not told of.
 """
@@ -15,6 +15,8 @@ Value = float | int | str | None
 
 #: Days after the peak of engineered T cells over which their half-life is taken.
 CONTRACTION = (1.0, 15.0)
+#: Share of the IgG at the start below which its course is told.
+LOW_IGG = 2.0 / 3.0
 
 
 def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
@@ -38,7 +40,15 @@ def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
         found |= {"edss_end": float(had["edss"][-1]), "ms_relapses": int(relapses[-1] - relapses[0])}
     if "sledai" in had:
         found["sledai_end"] = float(had["sledai"][-1])
+    if "igg" in had and lacks_igg(had["igg"]):
+        found |= {"igg_min": float(had["igg"].min()), "igg_min_day": _day(day, -had["igg"])}
+        found["igg_end"] = float(had["igg"][-1])
     return found
+
+
+def lacks_igg(igg: Floats) -> bool:
+    """Whether IgG falls so far below what it was at the start that its course is told."""
+    return bool(np.nanmin(igg) < LOW_IGG * igg[0])
 
 
 def _day(day: Floats, values: Floats) -> int:
@@ -72,3 +82,6 @@ def rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
         yield "Multiple sclerosis", f"relapses {found['ms_relapses']}, EDSS {edss:.1f} at the end"
     if (sledai := found.get("sledai_end")) is not None:
         yield "Lupus", f"SLEDAI {sledai:.1f} at the end"
+    if (igg := found.get("igg_min")) is not None:
+        text = f"lowest {igg:.1f} on day {found['igg_min_day']:+d}, {found['igg_end']:.1f} at the end"
+        yield "Immunoglobulin G (g/L)", text

@@ -38,6 +38,7 @@ def shown(run: Any, **values: float) -> Mapping[str, Any]:
         ("infections", {"cmv_load": 3.0, "bacteria_load": 0.0}, ["CMV"]),
         ("edited", {"altered_share_t": 0.4, "edited_hsc": 0.5}, ["T", "Marrow HSC, any allele"]),
         ("hiv", {"hiv_load": 1e5}, ["HIV RNA"]),
+        ("infected", {"hiv_share": 0.01, "marrow_hiv": 0.02}, ["Whole body", "Marrow lattice"]),
         ("virus", {"hiv_load": 1e5, "hiv_resistant": 0.5}, ["Virus that resists therapy"]),
         ("sclerosis", {"edss": 3.5}, ["EDSS"]),
         ("lupus", {"sledai": 12.0}, ["SLEDAI"]),
@@ -63,6 +64,14 @@ def test_antibodies_are_drawn_while_there_is_one(run: Any) -> None:
     assert (made.title, len(made.lines)) == ("PD-1 blocked", 1)
     made = shown(run, antibodies=5.0, lent=0.9, exhaustion=0.3)["antibodies"]
     assert (made.title, len(made.lines)) == ("Antibodies and T cells", 2)
+
+
+def test_igg_is_drawn_once_it_falls_well_below_what_it_was(run: Any) -> None:
+    for lowest, drawn in ((0.9, False), (0.4, True)):
+        igg = read.Column(np.where(run.day < 10.0, 10.0, 10.0 * lowest), "g/L", "")
+        found = figures.panels(dataclasses.replace(run, body=run.body | {"igg": igg, "host_igg": igg}))
+        lines = [line.label for panel in found if panel.key == "igg" for line in panel.lines]
+        assert lines == (["Immunoglobulin G", "made by cells of the host"] if drawn else [])
 
 
 def test_residual_stem_cells_have_no_value_on_a_logarithmic_axis_once_gone(run: Any) -> None:

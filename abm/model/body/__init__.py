@@ -19,8 +19,10 @@ from abm.model.body import (
     escape,
     giving,
     hiv_course,
+    hiv_marrow,
     immunity,
     phagocytes,
+    plasma,
     receptors,
     report,
     residue,
@@ -72,7 +74,7 @@ __all__ = [
 
 #: Parts that every body has, by attribute.
 PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
+         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
 #: State that belongs to no part.
 NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 
@@ -137,6 +139,7 @@ class Body:
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, persons(patient.donor_type))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
+        self.plasma = plasma.start(self)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes, self.watch.promoters)
@@ -248,6 +251,7 @@ class Body:
     def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Tell who keeps account of a pool's cells of those it has gained but not by division."""
         self.clones.enter(kind, source, cells, pool)
+        self.plasma.enter(kind, cells, pool)
         if self.hiv is not None:
             self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:
@@ -283,6 +287,7 @@ class Body:
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
             "stroma": self.stroma.intact,
+            "hiv_killing": hiv_marrow.killing(self),
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:

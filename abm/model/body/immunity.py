@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course, residue
+from abm.model.body import hiv_course, hiv_marrow, plasma, residue
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
@@ -47,9 +47,10 @@ def survive_drugs(body: Body, step_h: float) -> None:
             body.restricted.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+    by_dose = float(by_radiation[RADIATION_TARGETS.index("maturing")])
+    body.plasma.survive(exp(-cycling - memory), exp(-float(by_drug[DRUG_TARGETS.index("plasma")]) - by_dose))
     if body.phagocytes is not None:
-        maturing = float(by_drug[DRUG_TARGETS.index("maturing")] + by_radiation[RADIATION_TARGETS.index("maturing")])
-        body.phagocytes.survive(exp(-maturing))
+        body.phagocytes.survive(exp(-float(by_drug[DRUG_TARGETS.index("maturing")]) - by_dose))
     if body.disease is not None:
         body.disease.survive(by_drug, exp(-resting - memory))
     injury = body.drugs.injury(step_h)
@@ -60,16 +61,17 @@ def survive_drugs(body: Body, step_h: float) -> None:
 
 
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
-    """Return lymphocytes that left the lattice; engineered ones never left their pools.
+    """Return lymphocytes that left the lattice; engineered and infected ones are in the body's account all along.
 
     Of the effectors that leave some outlive their response and become memory.
     """
+    hiv_marrow.replace_infected(body, counts)
     if not counts[Count.EGRESS, FIRST_MOTILE:].any():
         return
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-        if whose is not Origin.PRODUCT:
+        if whose is not Origin.PRODUCT and found not in hiv_marrow.INFECTED:
             per_agent = body.scale.cells_per_agent
             if found in RETURNS:
                 per_agent = cells_per_effector(body, whose) * body.allo.rules.effector_survivors
@@ -108,6 +110,7 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         survival = body.allo.survival_of_other_side(direction, step_h)
         if survival < 1.0:
             body.lymphocytes.pools[:, victims] *= survival
+            body.plasma.attacked(victims, survival)
             body.allo.survive(mirror, survival, survival)
             if mirror == GVH and body.restricted is not None:
                 body.restricted.survive(survival, survival)
@@ -121,6 +124,7 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
         body.disease.advance(body.lymphocytes, inhibition, step_h)
     _advance_chronic(body, step_h)
+    plasma.advance(body, step_h)
 
 
 def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> None:
