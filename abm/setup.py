@@ -21,6 +21,7 @@ from abm.cells import (
     Behaviour,
     Cycle,
     Kind,
+    Origin,
     Specificity,
     Tissue,
 )
@@ -365,7 +366,9 @@ def make_watch(model: Model) -> Watch:
     lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
-    return Watch(classes, np.array(shown) if classes else None, antigens, lost, unseen, others, promoters, spared)
+    rivals = any(dose.origin is Origin.DONOR2 for dose in doses)
+    sights = np.array(shown) if classes else None
+    return Watch(classes, sights, antigens, lost, unseen, others, promoters, spared, rivals)
 
 
 def enrichment(scale: Scale) -> float:

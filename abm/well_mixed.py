@@ -35,6 +35,7 @@ from abm.model.body import Body, Dose, Scale, giving, targets
 from abm.model.body.immunity import DONORS, HOSTS
 from abm.model.body.numerics import HOURS_PER_DAY
 from abm.model.body.organs import GVH, HVG
+from abm.model.body.rivals import RIVALS
 from abm.model.meanfield import MAX_STAGES
 
 Floats = NDArray[np.float64]
@@ -254,8 +255,12 @@ class WellMixed:
 
     def _fight(self, step_h: float) -> None:
         """Let blood cells of host and donor die by alloreactive T cells of the other side, as lymphocytes do."""
-        for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
-            survival = self.body.allo.survival_of_other_side(direction, step_h)
+        allo, rivals = self.body.allo, self.body.rivals
+        sides = [(HOSTS, allo.survival_of_other_side(GVH, step_h)), (DONORS, allo.survival_of_other_side(HVG, step_h))]
+        if rivals is not None:
+            others = (rivals.survival_of_other(1 - side, allo, step_h) for side in range(len(RIVALS)))
+            sides += [(slice(o, Origin(o + 1)), survival) for o, survival in zip(RIVALS, others, strict=True)]
+        for victims, survival in sides:
             if survival < 1.0:
                 self.pool[victims, :FIRST_MOTILE] *= survival
                 for cells in (self.stem, self.blood, self.label):

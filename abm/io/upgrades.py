@@ -5,6 +5,7 @@ A part of the body that came later starts as it does in a patient who has none o
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -147,6 +148,15 @@ def without_programmed_division(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | {f"{kind}.dividing": np.zeros(3) for kind in kinds})
 
 
+def without_rivals(old: Snapshot) -> Snapshot:
+    """Version 8 let two donors ignore each other: none of their T cells has seen the other yet."""
+    events = tomllib.loads(str(old.meta.get("config", ""))).get("events", [])
+    if all(event.get("donor") != "second" for event in events):
+        return old
+    sides = {f"rivals.{name}": np.zeros(2) for name in ("precursors", "effectors", "primed", "waiting")}
+    return replace(old, body=old.body | sides | {"rivals.dividing": np.zeros((2, 3))})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -165,4 +175,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     5: _of_version_5,
     6: _of_version_6,
     7: without_programmed_division,
+    8: without_rivals,
 }

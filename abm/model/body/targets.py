@@ -46,6 +46,7 @@ class Watch:
         fratricide: which lymphocytes the classes see.
         promoters: lineage in which the progeny of an edited graft shows an added receptor, by its origin.
         spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
+        rivals: whether cells of a second donor are given.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -56,6 +57,7 @@ class Watch:
     fratricide: Fratricide = Fratricide()
     promoters: Mapping[Origin, str] = field(default_factory=dict)
     spared: int = 0
+    rivals: bool = False
 
 
 @dataclass(frozen=True)
