@@ -19,6 +19,7 @@ from abm.model.body import (
     escape,
     giving,
     hiv_course,
+    hiv_marrow,
     immunity,
     parts,
     phagocytes,
@@ -281,6 +282,7 @@ class Body:
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
             "stroma": self.stroma.intact,
+            "hiv_killing": hiv_marrow.killing(self),
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
