@@ -198,6 +198,15 @@ class Gcsf(Timed):
     every_h: Every = 24
 
 
+class Immunoglobulin(Timed):
+    """Immunoglobulin G of donors' plasma, which replaces what plasma cells do not make."""
+
+    action: Literal["immunoglobulin"]
+    dose_g_per_kg: Annotated[float, parameter("g/kg", "each dose, per body weight", gt=0, le=5)]
+    doses: Doses = 1
+    every_h: Every = 672
+
+
 class Label(Timed):
     """A label that cells take up; it shows where they go and changes nothing."""
 
@@ -255,7 +264,7 @@ class Stop(OfDrug):
 
 
 _Event = Chemo | Tbi | Graft | Cells | Drug | Antibody | Art | Gcsf | Label | Stop | Switch | Treat
-TherapyEvent = Annotated[_Event | BloodLoss | PlateletLoss, Field(discriminator="action")]
+TherapyEvent = Annotated[_Event | BloodLoss | PlateletLoss | Immunoglobulin, Field(discriminator="action")]
 #: Event tables by the name of their action.
 ACTIONS: dict[str, type[Timed]] = {
     get_args(table.model_fields["action"].annotation)[0]: table for table in get_args(get_args(TherapyEvent)[0])

@@ -1,4 +1,4 @@
-"""What is told of engineered T cells, HIV, autoimmune disease and two donors at the end, besides endpoints of all runs.
+"""What is told of engineered T cells, HIV, autoimmune disease, IgG and two donors, besides what all runs tell.
 
 Pure functions of the observables of the body; what a patient does not have is not told of.
 """
@@ -17,6 +17,8 @@ Value = float | int | str | None
 CONTRACTION = (1.0, 15.0)
 #: Share of the myeloid cells of two donors from which one dominates, as series of two cord units count it.
 DOMINANT = 0.95
+#: Share of the IgG at the start below which its course is told.
+LOW_IGG = 2.0 / 3.0
 
 
 def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
@@ -42,6 +44,9 @@ def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
         found["sledai_end"] = float(had["sledai"][-1])
     if "donor2_myeloid" in had and "donor_myeloid" in had:
         found |= _dominance(day, had["donor_myeloid"], had["donor2_myeloid"])
+    if "igg" in had and lacks_igg(had["igg"]):
+        found |= {"igg_min": float(had["igg"].min()), "igg_min_day": _day(day, -had["igg"])}
+        found["igg_end"] = float(had["igg"][-1])
     return found
 
 
@@ -55,6 +60,11 @@ def _dominance(day: Floats, both: Floats, second: Floats) -> dict[str, Value]:
             since = day[others[-1] + 1 if others.size else 0]
             found |= {"dominant_donor": name, "dominance_day": int(np.floor(since))}
     return found
+
+
+def lacks_igg(igg: Floats) -> bool:
+    """Whether IgG falls so far below what it was at the start that its course is told."""
+    return bool(np.nanmin(igg) < LOW_IGG * igg[0])
 
 
 def _day(day: Floats, values: Floats) -> int:
@@ -93,3 +103,6 @@ def rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
         if (name := found["dominant_donor"]) is not None:
             text += f"; the {name} dominates since day {found['dominance_day']:+d}"
         yield "Two donors", text
+    if (igg := found.get("igg_min")) is not None:
+        text = f"lowest {igg:.1f} on day {found['igg_min_day']:+d}, {found['igg_end']:.1f} at the end"
+        yield "Immunoglobulin G (g/L)", text

@@ -383,9 +383,9 @@ def make_watch(model: Model) -> Watch:
     lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
-    rivals = any(dose.origin is Origin.DONOR2 for dose in doses)
-    sights = np.array(shown) if classes else None
-    return Watch(classes, sights, antigens, lost, unseen, others, promoters, spared, rivals)
+    plasma = tuple(bool(model.tables.plasma_antigens & int(recognition.receptors[receptor])) for receptor in classes)
+    found, rivals = np.array(shown) if classes else None, any(dose.origin is Origin.DONOR2 for dose in doses)
+    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma, rivals)
 
 
 def enrichment(scale: Scale) -> float:

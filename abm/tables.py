@@ -224,7 +224,7 @@ def read_values(path: TableFile, units: Mapping[str, str]) -> dict[str, float]:
         Value by name, in the order of ``units``.
     """
     found: dict[str, float] = {}
-    for row in read_table(path, ("name", "value"), key=("name",)):
+    for row in read_table(path, ("name", "value"), RANGE, key=("name",)):
         name = row.choice("name", units)
         if name in found:
             raise row.error("name", f"{name!r} stands twice in this table")

@@ -85,10 +85,11 @@ class WellMixed:
         self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
         self.blood = np.zeros((N_ORIGINS, N_KINDS))
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
-        self.kinds = np.array([*rules.fates])
-        self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
+        fates = {kind: options for kind, options in rules.fates.items() if kind < FIRST_MOTILE}
+        self.kinds = np.array([*fates])
+        self.stages = np.array([rules.kinds[kind].stages for kind in fates])
         self.fates = np.zeros((len(self.kinds), N_KINDS))
-        for row, options in enumerate(rules.fates.values()):
+        for row, options in enumerate(fates.values()):
             for following, part in options:
                 self.fates[row, following] += part
         stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(FIRST_MOTILE)])

@@ -1,10 +1,12 @@
-"""Figures of what only some runs have: residual leukaemia, edits, infections, HIV, antibodies, autoimmunity, clones."""
+"""Figures of what only some runs have: residual leukaemia, edits, infections, HIV, antibodies, autoimmunity, IgG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+
+from abm.read_outs import lacks_igg
 
 from .panels import IMMUNITY, Line, Panel, Source, positive
 
@@ -20,9 +22,9 @@ Wanted = Sequence[tuple[str, str, str]]
 def panels(source: Source) -> list[Panel | None]:
     """Return the figures of everything that goes on in this run; ``None`` for what does not."""
     return [
-        _repertoire(source), _new_receptors(source), _antibodies(source), _infections(source), _edited(source),
-        _residue(source), _hiv(source), _virus(source), _infected(source), _sclerosis(source), _lupus(source),
-        _lupus_loop(source), _variants(source),
+        _repertoire(source), _new_receptors(source), _antibodies(source), _igg(source), _infections(source),
+        _edited(source), _residue(source), _hiv(source), _virus(source), _infected(source), _sclerosis(source),
+        _lupus(source), _lupus_loop(source), _variants(source),
     ]  # fmt: skip
 
 
@@ -57,6 +59,16 @@ def _antibodies(source: Source) -> Panel | None:
     )  # fmt: skip
     title = lines[0].label if len(lines) == 1 else "Antibodies and T cells"
     return Panel("antibodies", IMMUNITY, title, "share", source.day, lines, low=0.0, high=1.0)
+
+
+def _igg(source: Source) -> Panel | None:
+    lines = source.lines(("igg", "Immunoglobulin G", "ink"), ("host_igg", "made by cells of the host", "blue"))
+    if not lines or not lacks_igg(lines[0].values):
+        return None
+    return Panel(
+        "igg", IMMUNITY, "Immunoglobulin G", source.unit("igg"), source.day, lines, low=0.0,
+        note="Antibody against former vaccines and the number of plasma cells stand in the series.",
+    )  # fmt: skip
 
 
 def _infections(source: Source) -> Panel | None:

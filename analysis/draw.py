@@ -32,6 +32,7 @@ LANES = {
     "switch": (2, "red"),
     "blood_loss": (2, "red"),
     "platelet_loss": (2, "red"),
+    "immunoglobulin": (2, "sky"),
 }
 
 

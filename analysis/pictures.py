@@ -35,6 +35,7 @@ STRIP = {
     "switch": "safety switch",
     "blood_loss": "loss of blood",
     "platelet_loss": "loss of platelets",
+    "immunoglobulin": "immunoglobulin G",
 }
 GREY, SOFT = "#6b7078", "#e3e6ea"
 #: Colours of marrow space and of the tissues of ``slices.TISSUES``.

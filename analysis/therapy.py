@@ -74,6 +74,7 @@ def _label(event: Mapping[str, Any]) -> str:
         "gcsf": "G-CSF",
         "blood_loss": "loss of blood",
         "platelet_loss": "loss of platelets",
+        "immunoglobulin": "immunoglobulin G",
     }
     fallback = str(event.get("product", event["action"]))
     return names.get(event["action"], fallback.upper() if len(fallback) <= 3 else fallback)
@@ -85,6 +86,7 @@ _DOSES = {
     "dose_mg_per_m2": "mg/m²",
     "dose_mg_h_per_l": "mg·h/L",
     "dose_ug_per_kg": "µg/kg",
+    "dose_g_per_kg": "g/kg",
 }
 
 

@@ -157,6 +157,19 @@ def without_rivals(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | sides | {"rivals.dividing": np.zeros((2, 3))})
 
 
+def without_plasma_cells(old: Snapshot) -> Snapshot:
+    """Version 8 had no plasma cells and no IgG: they are those of a healthy person."""
+    course = np.zeros((5, 4))
+    course[:, 0] = 1.0
+    added = {"course": course, "protection": np.array(1.0)} | dict.fromkeys(("infused", "waiting"), np.array(0.0))
+    return replace(old, body=old.body | {f"plasma.{name}": array for name, array in added.items()})
+
+
+def _of_version_8(old: Snapshot) -> Snapshot:
+    """Version 8 lacked plasma cells, and T cells of one donor against another."""
+    return without_plasma_cells(without_rivals(old))
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -175,5 +188,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     5: _of_version_5,
     6: _of_version_6,
     7: without_programmed_division,
-    8: without_rivals,
+    8: _of_version_8,
 }

@@ -20,6 +20,7 @@ from abm.config_events import (
     Drug,
     Gcsf,
     Graft,
+    Immunoglobulin,
     Label,
     PlateletLoss,
     Stop,
@@ -118,6 +119,9 @@ class _Plan:
             self._antibody(event, key)
         elif isinstance(event, Gcsf):
             self._repeat(event.day, event.every_h, event.doses, Dose("gcsf", "gcsf", event.dose_ug_per_kg))
+        elif isinstance(event, Immunoglobulin):
+            dose = Dose("immunoglobulin", "immunoglobulin", event.dose_g_per_kg)
+            self._repeat(event.day, event.every_h, event.doses, dose)
         elif isinstance(event, Label):
             self._repeat(event.day, HOURS_PER_DAY, 1, Dose("label", event.marker))
         elif isinstance(event, BloodLoss | PlateletLoss):

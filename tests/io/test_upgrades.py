@@ -20,6 +20,7 @@ LACKING = {
     3: (("antibodies.", "exhaustion.", "allo.exhausted", "infections.", "chronic.", "engineered."), 19),
     6: (("stroma.",), 1),
     7: (("allo.dividing", "restricted.dividing"), 1),
+    8: (("plasma.",), 4),
 }
 
 

@@ -45,6 +45,7 @@ EVERYTHING: dict[str, Any] = {
         {"day": 0.0, "action": "antibody", "drug": "nivolumab", "dose_mg_per_kg": 3.0},
         {"day": 0.0, "action": "antibody", "drug": "ipilimumab", "dose_mg_per_kg": 1.0},
         {"day": 0.0, "action": "gcsf", "dose_ug_per_kg": 5.0},
+        {"day": 0.0, "action": "immunoglobulin", "dose_g_per_kg": 0.4, "doses": 2, "every_h": 24},
         {"day": 0.2, "action": "label", "marker": "dna"},
         {"day": 1.0, "action": "stop", "drug": "ciclosporin"},
         {"day": 1.5, "action": "switch"},

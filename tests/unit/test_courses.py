@@ -66,6 +66,14 @@ def test_antibodies_are_drawn_while_there_is_one(run: Any) -> None:
     assert (made.title, len(made.lines)) == ("Antibodies and T cells", 2)
 
 
+def test_igg_is_drawn_once_it_falls_well_below_what_it_was(run: Any) -> None:
+    for lowest, drawn in ((0.9, False), (0.4, True)):
+        igg = read.Column(np.where(run.day < 10.0, 10.0, 10.0 * lowest), "g/L", "")
+        found = figures.panels(dataclasses.replace(run, body=run.body | {"igg": igg, "host_igg": igg}))
+        lines = [line.label for panel in found if panel.key == "igg" for line in panel.lines]
+        assert lines == (["Immunoglobulin G", "made by cells of the host"] if drawn else [])
+
+
 def test_residual_stem_cells_have_no_value_on_a_logarithmic_axis_once_gone(run: Any) -> None:
     assert "residue" not in shown(run, residual_stem_cells=1e5), "not followed in this run"
     [line, _] = shown(run, residual_share=0.1, residual_stem_cells=1e5, escaped_stem_cells=10.0)["residue"].lines

@@ -1,4 +1,4 @@
-"""What a run tells of engineered T cells, HIV and autoimmune disease, on curves whose answer is known."""
+"""What a run tells of engineered T cells, HIV, autoimmune disease and IgG, on curves whose answer is known."""
 
 from __future__ import annotations
 
@@ -52,9 +52,15 @@ def test_hiv_and_autoimmune_disease() -> None:
     assert told(sledai=np.linspace(12.0, 0.0, DAY.size)) == {"Lupus": "SLEDAI 0.0 at the end"}
 
 
+def test_igg_is_told_once_it_falls_well_below_what_it_was() -> None:
+    igg = np.where(DAY < 0.0, 10.5, np.where(DAY < 20.0, 4.0, 6.0))
+    assert told(igg=igg) == {"Immunoglobulin G (g/L)": "lowest 4.0 on day +0, 6.0 at the end"}
+    assert told(igg=np.where(DAY < 0.0, 10.5, 8.0)) == {}
+
+
 def test_who_has_none_of_it_is_told_nothing() -> None:
     absent = dict.fromkeys(
-        ("engineered_body", "crs_grade", "hiv_load", "edss", "ms_relapses", "sledai"), np.zeros(DAY.size)
+        ("engineered_body", "crs_grade", "hiv_load", "edss", "ms_relapses", "sledai", "igg"), np.zeros(DAY.size)
     )
     assert of(DAY, absent) == {}
     assert told(**absent) == {}

@@ -23,6 +23,7 @@ from abm.model.body import (
     immunity,
     parts,
     phagocytes,
+    plasma,
     receptors,
     report,
     residue,
@@ -134,6 +135,7 @@ class Body:
         lymphocyte_rules = section(LymphocyteRules, tables.values, weight)
         self.clones = Clones(tables.clones, seed, persons(patient.donor_type))
         self.lymphocytes = Lymphocytes(lymphocyte_rules, patient.age_years, scale.cells_per_agent, self._enter)
+        self.plasma = plasma.start(self)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes, self.watch.promoters)
@@ -247,6 +249,7 @@ class Body:
     def _enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
         """Tell who keeps account of a pool's cells of those it has gained but not by division."""
         self.clones.enter(kind, source, cells, pool)
+        self.plasma.enter(kind, cells, pool)
         if self.hiv is not None:
             self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:

@@ -24,6 +24,7 @@ DoseKind = Literal[
     "blood_loss",
     "platelet_loss",
     "switch",
+    "immunoglobulin",
 ]
 #: Kinds in the order in which they are given when they fall into the same step.
 ORDER: tuple[DoseKind, ...] = get_args(DoseKind)
@@ -38,7 +39,7 @@ class Dose:
         name: drug or antibody, graft source, cell product, marker of a label, or "tbi".
         amount: drug: share of the reference course; antibody: mg, infusion of one: mg/h; radiation: Gy; gcsf: ug/kg;
             immunosuppression_level and treatment: 0-1; art: chance that a dose is taken; blood_loss and platelet_loss:
-            the lost share; switch: the share of its carriers that dies.
+            the lost share; switch: the share of its carriers that dies; immunoglobulin: g/kg.
         cd34: CD34+ cells of a graft that can lodge.
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.

@@ -22,6 +22,7 @@ from abm.model.body.hiv_rules import read_hiv
 from abm.model.body.infection import Pathogen, read_pathogens
 from abm.model.body.organs import Donor, read_donors
 from abm.model.body.parameters import read_body
+from abm.model.body.plasma import read_plasma, read_plasma_antigens
 from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.body.residue import ResidueRules, StemCells, read_residue
@@ -181,6 +182,8 @@ class Tables:
     products: dict[str, Product]
     editing: dict[str, float]
     transgenes: Transgenes
+    plasma: Mapping[str, float]
+    plasma_antigens: int
     hiv: Mapping[str, float] | None = None
     autoimmune: Mapping[str, Values] = field(default_factory=dict)
     residue: ResidueRules | None = None
@@ -205,6 +208,8 @@ class Tables:
             read_products(folder),
             read_editing(folder),
             read_transgenes(folder),
+            read_plasma(folder),
+            read_plasma_antigens(folder),
             read_hiv(folder),
             read_autoimmune(folder),
             read_residue(folder),

@@ -51,6 +51,8 @@ def give(body: Body, dose: Dose) -> None:
         body.drugs.set_level(body.drugs.index(dose.name), dose.amount)
     elif dose.kind == "blood_loss":
         _bleed(body, dose.amount)
+    elif dose.kind == "immunoglobulin":
+        body.plasma.infuse_igg(dose.amount * body.weight_kg)
     elif dose.kind == "art" and body.hiv is not None:
         body.hiv.art.order(dose.amount)
     elif dose.kind == "platelet_loss":
@@ -102,6 +104,7 @@ def infuse(body: Body, graft: Dose) -> None:
         pool = body.lymphocytes.add(kind, graft.origin, share * graft.cd3)
         body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
         body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
+        body.plasma.infuse(kind, graft.origin, share * graft.cd3, pool)
         if body.disease is not None:
             for follower in body.disease.followers.values():
                 follower.infuse(kind, graft.origin, share * graft.cd3, pool)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course, hiv_marrow, residue
+from abm.model.body import hiv_course, hiv_marrow, plasma, residue
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
@@ -52,9 +52,10 @@ def survive_drugs(body: Body, step_h: float) -> None:
             body.restricted.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.hiv is not None:
             body.hiv.survive(exp(-resting - memory), exp(-cycling - memory))
+    by_dose = float(by_radiation[RADIATION_TARGETS.index("maturing")])
+    body.plasma.survive(exp(-cycling - memory), exp(-float(by_drug[DRUG_TARGETS.index("plasma")]) - by_dose))
     if body.phagocytes is not None:
-        maturing = float(by_drug[DRUG_TARGETS.index("maturing")] + by_radiation[RADIATION_TARGETS.index("maturing")])
-        body.phagocytes.survive(exp(-maturing))
+        body.phagocytes.survive(exp(-float(by_drug[DRUG_TARGETS.index("maturing")]) - by_dose))
     if body.disease is not None:
         body.disease.survive(by_drug, exp(-resting - memory))
     injury = body.drugs.injury(step_h)
@@ -127,11 +128,13 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         inhibition = {effect: body.drugs.inhibition(effect) for effect in EFFECTS}
         body.disease.advance(body.lymphocytes, inhibition, step_h)
     _advance_chronic(body, step_h)
+    plasma.advance(body, step_h)
 
 
 def _strike(body: Body, victims: slice, survival: float) -> None:
     """Keep only this share of the lymphocytes of some origins."""
     body.lymphocytes.pools[:, victims] *= survival
+    body.plasma.attacked(victims, survival)
     if body.hiv is not None:
         body.hiv.survive_of(victims, survival)
     if body.disease is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Parts that every body has, by attribute.
 PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
+         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
 #: Parts that some have.
 OWN = ("residue", "restricted", "escaped", "phagocytes", "rivals")
 #: State that belongs to no part.

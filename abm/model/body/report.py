@@ -8,7 +8,7 @@ import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
 from abm.diversity import chao1, morisita_horn, shannon, simpson
-from abm.model.body import escape, hiv_course, residue, rivals, threats
+from abm.model.body import escape, hiv_course, plasma, residue, rivals, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, share_made
@@ -139,6 +139,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     **AUTOIMMUNE,
     **residue.OBSERVABLES,
     **escape.OBSERVABLES,
+    **plasma.OBSERVABLES,
     **rivals.OBSERVABLES,
 }
 
@@ -148,7 +149,8 @@ def observables(body: Body) -> dict[str, float]:
     values = _blood(body) | _lymphocytes(body) | _clones(body) | _factors(body) | _damage(body)
     values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
     values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
-    values |= residue.observables(body.residue) | escape.observables(body.escaped) | rivals.observables(body.rivals)
+    values |= residue.observables(body.residue) | escape.observables(body.escaped) | body.plasma.observables()
+    values |= rivals.observables(body.rivals)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     for which, word in enumerate(_EDITED):

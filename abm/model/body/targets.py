@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Origin, Specificity
 from abm.exactmath import exp
-from abm.model.body import fratricide, phagocytes
+from abm.model.body import fratricide, phagocytes, plasma
 from abm.model.body.blood import Blood
 from abm.model.body.engineered import Encounter
 from abm.model.body.fratricide import Fratricide
@@ -46,6 +46,7 @@ class Watch:
         fratricide: which lymphocytes the classes see.
         promoters: lineage in which the progeny of an edited graft shows an added receptor, by its origin.
         spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
+        plasma: whether each class sees plasma cells.
         rivals: whether cells of a second donor are given.
     """
 
@@ -57,6 +58,7 @@ class Watch:
     fratricide: Fratricide = Fratricide()
     promoters: Mapping[Origin, str] = field(default_factory=dict)
     spared: int = 0
+    plasma: tuple[bool, ...] = ()
     rivals: bool = False
 
 
@@ -138,4 +140,5 @@ def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
     hazard, days = hazards(body, around), step_h / HOURS_PER_DAY
     strike(met, hazard, days, body.blood, body.lymphocytes)
     fratricide.strike(body, hazard, days)
+    plasma.strike(body, hazard, days)
     body.engineered.advance(around, step_h)
