@@ -46,6 +46,11 @@ class Person:
         """The donor's name in donors.csv."""
         return self.donor
 
+    @property
+    def between_donors(self) -> str:
+        """The type as which two donors see each other."""
+        return self.donor
+
 
 def tables(species: str = "human") -> Tables:
     """Return the shipped rule tables of the body."""

@@ -23,12 +23,14 @@ from abm.model.body import (
     hiv_marrow,
     immunity,
     natural_killers,
+    parts,
     phagocytes,
     plasma,
     receptors,
     report,
     residue,
     restricted,
+    rivals,
     targets,
     threats,
 )
@@ -48,7 +50,7 @@ from abm.model.body.hiv import Exposure
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
-from abm.model.body.numerics import Floats, Packed
+from abm.model.body.numerics import Floats
 from abm.model.body.organs import HVG, Alloimmunity, find_donor
 from abm.model.body.parameters import (
     BloodRules,
@@ -73,12 +75,6 @@ from abm.tables import Folder
 __all__ = [
     "OBSERVABLES", "Arrival", "Body", "Dose", "Exposure", "Patient", "Scale", "Tables", "Watch", "daily_production",
 ]  # fmt: skip
-
-#: Parts that every body has, by attribute.
-PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
-#: State that belongs to no part.
-NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 
 
 class Body:
@@ -126,7 +122,7 @@ class Body:
         self.stroma = Stroma(section(StromaRules, tables.values, weight), patient.stroma_tenderness)
         self.watch = watch or Watch()
         self._start_immunity(patient, seed)
-        self.residue, self.restricted = residue.start(self), restricted.start(self)
+        self.residue, self.restricted, self.rivals = residue.start(self), restricted.start(self), rivals.start(self)
         self.escaped = escape.start(self)
         self.killers = natural_killers.start(self)
         self.phagocytes = Phagocytes.of(self)
@@ -246,6 +242,8 @@ class Body:
         self.lymphocytes.queue(step_h)
         self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
         self.engineered.queue(step_h)
+        if self.rivals is not None:
+            self.rivals.queue(self.lymphocytes.rules.effector_marrow_entry, step_h)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
@@ -330,6 +328,8 @@ class Body:
         leaving = draw_classes(self.lymphocytes.depart(), shares, self._classes, int(self.turn))
         self.turn += 1.0
         found = [*leaving, *self.allo.depart(), *self.engineered.depart()]
+        if self.rivals is not None:
+            found += self.rivals.depart()
         if self.phagocytes is not None:
             found += self.phagocytes.depart(self.edited.myeloid_receptors())
         return found
@@ -356,6 +356,8 @@ class Body:
         for kind, origin, specificity, agents in turned_away:
             if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
+            elif self.rivals is not None and specificity in rivals.SEEN:
+                self.rivals.wait_again(specificity, agents)
             elif origin is not Origin.PRODUCT and kind is not Kind.MACROPHAGE:
                 self.allo.wait_again(origin, specificity, agents)
 
@@ -367,30 +369,14 @@ class Body:
 
     def chimerism(self) -> dict[str, Floats]:
         """Return the share of every origin in each lineage of the blood, each of shape (4,); 0 where no cell is."""
-        return report.chimerism(self.blood, self.lymphocytes, self.allo)
+        return report.chimerism(self.blood, self.lymphocytes, self.allo, self.rivals)
 
     # ----------------------------------------------------------------------------------------------------- files
 
     def pack(self) -> dict[str, Floats]:
         """Return all state by name."""
-        arrays = {name: np.array(getattr(self, name)) for name in NUMBERS}
-        for part, name in self._parts():
-            arrays |= {f"{name}.{key}": array for key, array in part.pack().items()}
-        return arrays
+        return parts.pack(self)
 
     def unpack(self, arrays: Mapping[str, Floats]) -> None:
         """Take over the state that :meth:`pack` returned."""
-        for name in NUMBERS:
-            setattr(self, name, float(arrays[name]))
-        for part, name in self._parts():
-            part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
-
-    def _parts(self) -> list[tuple[Packed, str]]:
-        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in PARTS]
-        found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-        own = ("residue", "restricted", "escaped", "killers", "phagocytes")
-        found += [(part, name) for name in own if (part := getattr(self, name)) is not None]
-        if self.disease is not None:
-            found.append((self.disease, "disease"))
-            found += [(part, name) for name, part in self.disease.followers.items()]
-        return found
+        parts.unpack(self, arrays)

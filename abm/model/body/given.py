@@ -70,6 +70,10 @@ class Patient(Protocol):
         """Donor type, a name of ``donors.csv``."""
 
     @property
+    def between_donors(self) -> str:
+        """Name in ``donors.csv`` of the type as which two donors see each other."""
+
+    @property
     def alloreactivity(self) -> float:
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 

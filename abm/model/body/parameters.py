@@ -163,6 +163,7 @@ class OrganRules:
     effector_burst: float = _in("1")
     rejection_burst: float = _in("1")
     family_share: float = _in("1")
+    rival_spread: float = _in("1")
     effector_capacity: float = _in("cells")
     effector_enrichment: float = _in("1")
     effector_survivors: float = _in("1")
