@@ -62,6 +62,9 @@ class Kind(IntEnum):
     TREG = 46
     NK = 47
     MACROPHAGE = 48  # from blood monocytes, with a receptor that a gene has added
+    CD4_HIV_ECLIPSE = 49  # CD4 T cells that HIV has entered and that make no virus yet
+    CD4_HIV_PRODUCTIVE = 50
+    CD4_HIV_LATENT = 51
 
 
 FIRST_MOTILE = 40

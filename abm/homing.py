@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import N_KINDS, N_ORIGINS, NOWHERE
-from abm.model.body import Body, engagement
+from abm.model.body import Body, engagement, hiv_marrow
 from abm.model.traffic import Arrival, Circulation, Requests, arrivals_by_slot, not_lodged, quiescent
 from abm.phases import Phases
 
@@ -38,11 +38,12 @@ class Homing:
     def begin(self, step: int) -> NDArray[np.int64]:
         """Let circulating cells lodge on open sites; returns how many look for one, by kind and origin."""
         body, lymphocytes = self.body, self.body.lymphocyte_arrivals()
+        lymphocytes += hiv_marrow.visitors(body, lymphocytes)
         if not lymphocytes and not self.circulation.hot.size:
             self._settled = self.resting = np.zeros((N_KINDS, N_ORIGINS), np.int64)
             return self._settled
         clones, tired = body.clones_of(lymphocytes), engagement.exhaustion_of(body, lymphocytes)
-        edits = body.edits_of(lymphocytes)
+        edits = body.edits_of(lymphocytes) | hiv_marrow.without_ccr5(body, lymphocytes)
         requests = self.circulation.requests(lymphocytes, step, self.step_h, clones, tired, edits)
         self._underway = _Underway(lymphocytes, requests, self.lattice.lodge(step, *requests))
         return arrivals_by_slot(requests.hot)
@@ -54,7 +55,8 @@ class Homing:
             lodged = places() != NOWHERE
             n_stem = self.circulation.hot.size
             self.circulation.keep(~lodged[:n_stem])
-            self.body.settle(not_lodged(lymphocytes, lodged[n_stem:]))
+            missing = not_lodged(lymphocytes, lodged[n_stem:])
+            self.body.settle([cells for cells in missing if cells[0] not in hiv_marrow.INFECTED])
             hot = requests.hot[lodged]
             self._settled, self._underway = arrivals_by_slot(hot), None
             self.resting = arrivals_by_slot(quiescent(hot))

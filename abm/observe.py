@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, EditBit, Flag, Kind, Origin
+from abm.model.body.hiv_marrow import INFECTED, WITH_CCR5
 from abm.model.rules import Rules
 
 #: name -> (unit, meaning) of the observables made here; those of the body come with the body.
@@ -18,6 +19,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "myeloid_erythroid_ratio": ("1", "myeloid over nucleated erythroid marrow cells"),
     "niche_occupancy": ("1", "share of HSC niches that hold an HSC or LSC"),
     "agents": ("1", "cells in both layers"),
+    "marrow_hiv": ("1", "infected share of the CD4 cells of the lattice that HIV enters by CCR5"),
+    "marrow_hiv_agents": ("1", "cells with HIV on the lattice, latent ones included"),
 }
 
 OBSERVABLES |= {
@@ -47,7 +50,7 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
     resident = by_kind[1:40].sum() - by_kind[Kind.RETICULOCYTE]
     myeloid = population[rules.lineage("neutrophil", "eosinophil", "monocyte")].sum(axis=0)
     erythroid = by_kind[rules.lineage("erythroid")].sum() - by_kind[Kind.RETICULOCYTE]
-    hsc = population[Kind.HSC]
+    hsc, infected = population[Kind.HSC], by_kind[list(INFECTED)].sum()
     return {
         "blast_percent": 100.0 * _share(by_kind[rules.mask(Flag.LEUKAEMIC)].sum(), resident),
         "donor_percent": 100.0 * _share(myeloid[Origin.DONOR :].sum(), myeloid.sum()),
@@ -56,6 +59,8 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
         "myeloid_erythroid_ratio": _share(myeloid.sum(), erythroid),
         "niche_occupancy": _share(counts[Count.NICHE, [Kind.HSC, Kind.LSC]].sum(), n_niches),
         "agents": float(by_kind.sum()),
+        "marrow_hiv_agents": float(infected),
+        "marrow_hiv": _share(infected, infected + by_kind[list(WITH_CCR5)].sum()),
     }
 
 

@@ -264,6 +264,15 @@ class Phases:
         bits, draw = 1 << EditBit.SWITCH, int(layer == "mot")
         return [self._draw("purge", 0, Stream.SWITCH, draw, bits=bits, chance=chance, **own)]
 
+    def transmit(self, step: int, chances: dict[str, Array], **fate: int) -> None:
+        """Let cells of the motile layer catch what comes with blood or from a cell of kind ``source`` beside them."""
+        self.set_constants(chances)
+        self.exchange(motile_depth=1)
+        self._chain(self._transmit, *fate.items())(step=step)
+
+    def _transmit(self, *fate: tuple[str, int]) -> list[Stage]:
+        return [Stage("expose", 0, dict(fate)), self._draw("transmit", 0, Stream.TRANSMIT, **dict(fate))]
+
     def census_seen(self) -> None:
         """Count the residents that each watched receptor sees."""
         for row in range(len(self.tallies.watched)):

@@ -47,6 +47,8 @@ from abm.streams import DRAWS
 from abm.tables import Folder, Overlay, did_you_mean, once, read_table, read_values, rules_digest
 
 SITE_UM = 10.0
+#: Sites beside one, in all and in its plane.
+NEIGHBOURS, IN_PLANE = 26, 8
 _MAX_HOP = 0.95
 _FIELD_NAMES = {
     "cxcl12": ("length_um", "stroma", "leukaemic_half", "floor"),
@@ -239,14 +241,29 @@ class Census:
 
     niches: int
     marrow: int
+    beside: int = 0  # marrow sites among the 8 neighbours in the plane of all marrow sites, if they were counted
 
     @classmethod
-    def take(cls, label: NDArray[np.uint8], comm: SerialComm) -> Census:
-        """Count niche sites and marrow sites over all ranks."""
+    def take(cls, label: NDArray[np.uint8], comm: SerialComm, *, neighbours: bool = False) -> Census:
+        """Count niche sites and marrow sites over all ranks, and on request the neighbours of these."""
         niches = int(((label & NICHE_MASK) != 0).sum())
         marrow = int(((label & TISSUE_MASK) == Tissue.MARROW).sum())
-        total = comm.sum_int64(np.array([niches, marrow], np.int64))
-        return cls(int(total[0]), int(total[1]))
+        beside = sum(_beside(plane) for plane in label) if neighbours else 0
+        total = comm.sum_int64(np.array([niches, marrow, beside], np.int64))
+        return cls(*total.tolist())
+
+    @property
+    def sites_per_pair(self) -> float:
+        """Return marrow sites over the mean number of marrow sites beside one (of 26); 0 if nobody has counted."""
+        return self.marrow * self.marrow * IN_PLANE / (NEIGHBOURS * self.beside) if self.beside else 0.0
+
+
+def _beside(plane: NDArray[np.uint8]) -> int:
+    """Return the marrow sites beside all marrow sites of a plane, each counted as often as it is beside one."""
+    marrow = ((plane & TISSUE_MASK) == Tissue.MARROW).astype(np.int64)
+    rows = np.roll(marrow, 1, 0) + marrow + np.roll(marrow, -1, 0)
+    around = np.roll(rows, 1, 1) + rows + np.roll(rows, -1, 1) - marrow
+    return int((marrow * around).sum())
 
 
 def make_start(model: Model, census: Census) -> Start:

@@ -18,6 +18,7 @@ from abm.ledger import AUDITED, Ledger
 from abm.model import labels
 from abm.model.body import Body, Dose, engagement, escape, giving, immunity, natural_killers
 from abm.model.body.antibodies import AXES
+from abm.model.body.hiv_marrow import BECOMES, transmission
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
@@ -63,7 +64,7 @@ class Simulation:
         planes = setup.make_tissue(sim.model, sim.domain)
         sim.lattice.load("tissue", planes.label)
         sim.lattice.load("distance", planes.distance)
-        sim._prepare(setup.Census.take(planes.label, sim.comm))
+        sim._prepare(setup.Census.take(planes.label, sim.comm, neighbours=sim.model.exposure is not None))
         hot, cold = setup.make_cells(sim.model, sim.census, sim.domain, planes.label)
         sim.lattice.load("res_hot", hot)
         sim.lattice.load("res_cold", cold)
@@ -89,7 +90,8 @@ class Simulation:
         sim = cls(config, backend, comm)
         for name, array in snapshot.arrays.items():
             sim.lattice.load(name, array)
-        sim._prepare(setup.Census.take(snapshot.arrays["tissue"], sim.comm))
+        tissue = snapshot.arrays["tissue"]
+        sim._prepare(setup.Census.take(tissue, sim.comm, neighbours=sim.model.exposure is not None))
         body = dict(snapshot.body)
         sim.circulation.hot, sim.circulation.cold = body.pop("circulation_hot"), body.pop("circulation_cold")
         sim.flux, sim.last = body.pop("output.flux"), body.pop("last_counts")
@@ -140,6 +142,7 @@ class Simulation:
             self.ledger.audit(t)
         doses = self.model.schedule[t] if t < self.n_steps else ()
         self._throw_switches(doses, t)
+        self._pass_on(t)
         seeking = self.homing.begin(t)  # cells from the blood lodge on open sites
         counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + seeking)
         self._lend()
@@ -272,6 +275,14 @@ class Simulation:
             if dose.kind == "switch":
                 self.lattice.purge(step, min(int(dose.amount * 4294967296.0), 0xFFFFFFFF))
                 self.circulation.purge(dose.amount, step)
+
+    def _pass_on(self, step: int) -> None:
+        """Let HIV of the blood and of productive cells infect CD4 cells of the lattice."""
+        sites_per_pair = self.census.sites_per_pair
+        found = transmission(self.body, self.last[Count.POPULATION], sites_per_pair, self.config.step_h)
+        if found is not None:
+            chances = {"by_blood": found.by_blood, "by_contact": found.by_contact}
+            self.lattice.transmit(step, chances, rare=found.rare, **BECOMES)
 
     def _give_labels(self, doses: tuple[Dose, ...], step: int, rates: StepRates) -> None:
         """Let cells take up the labels among the doses."""

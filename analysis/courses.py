@@ -23,8 +23,8 @@ def panels(source: Source) -> list[Panel | None]:
     """Return the figures of everything that goes on in this run; ``None`` for what does not."""
     return [
         _repertoire(source), _new_receptors(source), _antibodies(source), _igg(source), _infections(source),
-        _edited(source), _residue(source), _hiv(source), _virus(source), _sclerosis(source), _lupus(source),
-        _lupus_loop(source), _variants(source),
+        _edited(source), _residue(source), _hiv(source), _virus(source), _infected(source), _sclerosis(source),
+        _lupus(source), _lupus_loop(source), _variants(source),
     ]  # fmt: skip
 
 
@@ -125,6 +125,15 @@ def _virus(source: Source) -> Panel | None:
         ("hiv_resistant", "Virus that resists therapy", "red"),
     )  # fmt: skip
     return Panel("virus", COURSE, "Virus and cells it cannot enter", "share", source.day, lines, low=0.0, high=1.0)
+
+
+def _infected(source: Source) -> Panel | None:
+    wanted = (("hiv_share", "Whole body", "blue"), ("marrow_hiv", "Marrow lattice", "red"))
+    return Panel(
+        "infected", COURSE, "CD4 cells with HIV", "share of memory and regulatory cells", source.day,
+        _lines(source, *wanted, log=True), "log", 1e-5, 1.0,
+        note="The lattice shows whole agents, few of which are infected: gaps are records without any.",
+    )  # fmt: skip
 
 
 def _sclerosis(source: Source) -> Panel | None:

@@ -40,9 +40,12 @@ MARROW: dict[str, tuple[str, tuple[str, ...]]] = {
     "B-lymphoid": ("green", ("pro_b", "pre_b", "immature_b")),
     "T and NK": (
         "orange",
-        ("cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk"),
+        (
+            "cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk",
+            "cd4_hiv_eclipse", "cd4_hiv_productive", "cd4_hiv_latent",
+        ),
     ),
-}
+}  # fmt: skip
 
 ROMAN = ("0", "I", "II", "III", "IV")
 EARLY = (-10.0, 45.0)  #: days around the graft shown enlarged

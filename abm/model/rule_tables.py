@@ -34,6 +34,7 @@ BODY_SIGNALS: dict[str, float] = {
     "inflammation_body": 0.0,
     "cni": 0.0,
     "stroma": 1.0,
+    "hiv_killing": 0.0,
 }
 ANY_RESIDENT = "ANY_RESIDENT"
 N_FATES = 4

@@ -25,6 +25,7 @@ MEGAKARYOCYTES = ("megakaryocyte", "platelet_forming_mk")
 LYMPHOCYTES = (
     "hsc", "clp", "pro_b", "pre_b", "immature_b", "nk_progenitor", "thymus_seeding",
     "cd8_naive", "cd8_effector", "cd8_memory", "cd4_naive", "cd4_effector", "cd4_memory", "treg", "nk",
+    "cd4_hiv_eclipse", "cd4_hiv_productive", "cd4_hiv_latent",
 )  # fmt: skip
 #: Kinds that may come to the patch from the blood, as grafts, leukaemic stem cells and lymphocytes do: what they gain
 #: beyond their births and transitions are arrivals.

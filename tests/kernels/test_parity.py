@@ -76,6 +76,16 @@ class Guarded(Phases):
         return True
 
 
+def pass_on(p: Guarded, step: int) -> None:
+    """Let something pass between cells of the motile layer: no cell, some or all of a row catch it."""
+    rng = np.random.default_rng(step)
+    chances = {name: rng.choice([0, 1 << 25, 1 << 30, 2**32 - 1], 512) for name in ("by_blood", "by_contact")}
+    p.set_constants({name: table.astype(np.uint32) for name, table in chances.items()})
+    source, usual, other = cells.Kind.CD4_MEMORY, cells.Kind.TREG, cells.Kind.CD4_NAIVE
+    fate = {"entry": 1 << 8 | 1, "source": source, "usual": usual, "other": other, "rare": 1 << 30}
+    p.launch(*p._transmit(*fate.items()), step=step)
+
+
 def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str, np.ndarray], bool]:
     """Run every lattice kernel once, in the order of a step; returns all arrays and whether guards held."""
     p = Guarded(backend, state, seed)
@@ -112,6 +122,9 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     p.purge(step, 1 << 31)
     look("purge", "res_hot", "res_cold", "mot_hot", "mot_cold")
     seen["purged"] = Reading(p.tallies).counts()
+    pass_on(p, step)
+    look("transmit", "action", "mot_hot", "mot_cold")
+    seen["transmitted"] = Reading(p.tallies).counts()
     p.launch(p._draw("bid", 2, Stream.HOP), step=step)  # the motile halo is valid up to here
     look("bid", "action", "priority")
     p.launch(Stage("hop", 1, p.bounds))
@@ -226,6 +239,7 @@ def test_differences_are_those_of_the_census(backend: Any, state: State, seed: i
     for layer in ("res", "mot"):
         p.fate(layer, 3, 2**32 - 1)
     p.purge(3, 1 << 31)
+    pass_on(p, 3)
     counted, after = Reading(p.tallies).counts(), p.census()
     for row in CARRIED:
         assert before[row].any()

@@ -38,6 +38,7 @@ def shown(run: Any, **values: float) -> Mapping[str, Any]:
         ("infections", {"cmv_load": 3.0, "bacteria_load": 0.0}, ["CMV"]),
         ("edited", {"altered_share_t": 0.4, "edited_hsc": 0.5}, ["T", "Marrow HSC, any allele"]),
         ("hiv", {"hiv_load": 1e5}, ["HIV RNA"]),
+        ("infected", {"hiv_share": 0.01, "marrow_hiv": 0.02}, ["Whole body", "Marrow lattice"]),
         ("virus", {"hiv_load": 1e5, "hiv_resistant": 0.5}, ["Virus that resists therapy"]),
         ("sclerosis", {"edss": 3.5}, ["EDSS"]),
         ("lupus", {"sledai": 12.0}, ["SLEDAI"]),

@@ -23,6 +23,7 @@ class Blood:
     def __init__(self, *lymphocytes: Any) -> None:
         self.leaving, self.back = [*lymphocytes], cast("list[Any]", [])
         self.exhaustion = SimpleNamespace(of_arrivals=self.none)
+        self.hiv = None
         self.antibodies, self.seed, self.turn = SimpleNamespace(borrowers=()), 0, 0.0
 
     def lymphocyte_arrivals(self) -> list[Any]:

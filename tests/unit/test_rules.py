@@ -34,7 +34,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("species", ["human", "mouse"])
 def test_the_shipped_tables_load(species: str) -> None:
     rules = load_rules(FOLDER / species)
-    assert rules.kinds.keys() == {k for k in Kind if k}
+    infected = set() if species == "human" else {kind for kind in Kind if "HIV" in kind.name}  # mice have no HIV
+    assert rules.kinds.keys() == {k for k in Kind if k} - infected
     assert rules.mask(Flag.EFFECTOR)[Kind.CD8_EFFECTOR]
     assert rules.recognition.receptors[Specificity.HOST_UBIQUITOUS] == 1 << Antigen.HOST_MINOR_UBIQUITOUS
 

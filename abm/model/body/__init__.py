@@ -19,6 +19,7 @@ from abm.model.body import (
     escape,
     giving,
     hiv_course,
+    hiv_marrow,
     immunity,
     phagocytes,
     plasma,
@@ -126,9 +127,7 @@ class Body:
         self.residue, self.restricted = residue.start(self), restricted.start(self)
         self.escaped = escape.start(self)
         self.phagocytes = Phagocytes.of(self)
-        self.turn = 0.0
-        self.day = 0.0
-        self.step_h = 0.0
+        self.turn = self.day = self.step_h = 0.0
         self.cellularity = 1.0
         self.grafted = 0.0
 
@@ -286,6 +285,7 @@ class Body:
             "inflammation_body": min(self.allo.inflammation, 1.0),
             "cni": self.drugs.inhibition("activation"),
             "stroma": self.stroma.intact,
+            "hiv_killing": hiv_marrow.killing(self),
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:

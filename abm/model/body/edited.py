@@ -208,6 +208,8 @@ class Edited(Packed):
         """Return the bits of cells of one class: all that show the receptor of the transgene carry it."""
         if kind is Kind.MACROPHAGE:  # nobody else comes as one
             return np.full(word.shape, np.uint32(int(self.bits[origin])) | _EDITED, np.uint32)
+        if RETURNS.get(kind, kind) not in INDEX:  # of no pool whose edits are followed
+            return np.zeros(word.shape, np.uint32)
         row = INDEX[RETURNS.get(kind, kind)]
         some, complete = (float(self.pools[which, row, origin]) for which in (ANY, COMPLETE))
         receptor, shown = self.expressing(POOLS[row], origin)

@@ -134,7 +134,7 @@ class Hiv(Packed):
         if not (self.eclipse.any() or self.productive.any() or self.latent.any() or self.loads.any()):
             self._respond(host, 0.0, days)
             return
-        leaving = r.infected_death + self._kill(host)
+        leaving = r.infected_death + self.kill_rate(host)
         half_time = self.productive + (self.eclipse / r.eclipse - self.productive * leaving) * (days / 2.0)
         makers = np.array([max(total(cells), 0.0) for cells in half_time])
         cleared = r.virion_clearance * days
@@ -187,7 +187,14 @@ class Hiv(Packed):
         changed = np.minimum(drawn(entered * self.rules.resistance_mutation, words[6]), entered)
         return entered - changed + changed[_CHANGED]
 
-    def _kill(self, host: Host) -> float:
+    def hazards(self) -> Floats:
+        """Return the hazard of a target cell that a strain can enter, per day, by strain."""
+        sensitive, resistant = 1.0 - self.art.blocked(), 1.0 - self.art.blocked(resistant=True)
+        free = np.array([sensitive, sensitive, resistant, resistant])
+        hazards: Floats = self.loads * self._infectivity * free
+        return hazards
+
+    def kill_rate(self, host: Host) -> float:
         """Return the rate at which effectors clear productively infected cells, per day."""
         effectors = total(self.effectors)
         return self.rules.ctl_kill * host.killing * effectors / (self.rules.ctl_kill_half + effectors)

@@ -33,6 +33,7 @@ OBSERVABLES = {
     "hiv_effectors": ("cells", "CD8 effectors against HIV, in the whole body"),
     "hiv_blocked": ("fraction", "share of HIV infections that therapy blocks"),
     "ccr5_null": ("fraction", "share of CD4 cells without CCR5"),
+    "hiv_share": ("fraction", "infected share of the CD4 cells that HIV enters by CCR5: memory and regulatory cells"),
     "hiv_reproduction": ("1", "cells that one infects as things stand, were there no T cells against it"),
 }
 
@@ -95,6 +96,7 @@ def observables(body: Body) -> dict[str, float]:
     pools = body.lymphocytes.pools
     cells = pools[[INDEX[kind] for kind in TARGETS]]
     whole = total(hiv.loads)
+    infected = total([total(part) for part in (hiv.eclipse, hiv.productive, hiv.latent)])
     return {
         "hiv_load": whole,
         "hiv_x4": total(hiv.loads[X4]) / whole if whole > 0.0 else 0.0,
@@ -104,5 +106,6 @@ def observables(body: Body) -> dict[str, float]:
         "hiv_effectors": total(hiv.effectors),
         "hiv_blocked": hiv.art.blocked(),
         "ccr5_null": total(cells * hiv.coreceptor.null) / max(total(cells), 1.0),
+        "hiv_share": infected / max(infected + total(cells[1:]), 1.0),
         "hiv_reproduction": hiv.reproduction_number(pools),
     }

@@ -28,6 +28,8 @@ class HivRules:
     target_memory: float = in_unit("1")
     target_naive: float = in_unit("1")
     target_turnover: float = in_unit("1/d")
+    target_effector: float = in_unit("1")
+    contact_share: float = in_unit("1")
     latent_share: float = in_unit("1")
     latent_half_life: float = in_unit("d")
     sheltered: float = in_unit("1")
@@ -52,8 +54,8 @@ class HivRules:
 
 UNITS: Mapping[str, str] = {f.name: f.metadata["unit"] for f in fields(HivRules)}
 _SHARES = (
-    "target_memory", "target_naive", "latent_share", "sheltered", "x4_mutation", "resistance_mutation",
-    "resistance_cost", "ctl_memory",
+    "target_memory", "target_naive", "target_effector", "contact_share", "latent_share", "sheltered", "x4_mutation",
+    "resistance_mutation", "resistance_cost", "ctl_memory",
 )  # fmt: skip
 _MAY_BE_ZERO = ("x4_infectivity", "ctl_priming", "ctl_growth", "ctl_kill", "dissemination", "reactivation", *_SHARES)
 

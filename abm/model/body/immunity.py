@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course, plasma, residue
+from abm.model.body import hiv_course, hiv_marrow, plasma, residue
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
@@ -61,16 +61,17 @@ def survive_drugs(body: Body, step_h: float) -> None:
 
 
 def take_back(body: Body, counts: NDArray[np.int64]) -> None:
-    """Return lymphocytes that left the lattice; engineered ones never left their pools.
+    """Return lymphocytes that left the lattice; engineered and infected ones are in the body's account all along.
 
     Of the effectors that leave some outlive their response and become memory.
     """
+    hiv_marrow.replace_infected(body, counts)
     if not counts[Count.EGRESS, FIRST_MOTILE:].any():
         return
     some_edited = body.edited.present
     for kind, origin in np.argwhere(counts[Count.EGRESS, FIRST_MOTILE:]).tolist():
         found, whose = Kind(kind + FIRST_MOTILE), Origin(origin)
-        if whose is not Origin.PRODUCT:
+        if whose is not Origin.PRODUCT and found not in hiv_marrow.INFECTED:
             per_agent = body.scale.cells_per_agent
             if found in RETURNS:
                 per_agent = cells_per_effector(body, whose) * body.allo.rules.effector_survivors
