@@ -54,7 +54,7 @@ class WellMixed:
             they carry, in cells with all of it.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
-        kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
+        kinds: residents that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
             kind, shape (n, 64).
     """
 
@@ -84,10 +84,11 @@ class WellMixed:
         self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
         self.blood = np.zeros((N_ORIGINS, N_KINDS))
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
-        self.kinds = np.array([*rules.fates])
-        self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
+        fates = {kind: options for kind, options in rules.fates.items() if kind < FIRST_MOTILE}
+        self.kinds = np.array([*fates])
+        self.stages = np.array([rules.kinds[kind].stages for kind in fates])
         self.fates = np.zeros((len(self.kinds), N_KINDS))
-        for row, options in enumerate(rules.fates.values()):
+        for row, options in enumerate(fates.values()):
             for following, part in options:
                 self.fates[row, following] += part
         stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(FIRST_MOTILE)])
