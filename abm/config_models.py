@@ -162,6 +162,10 @@ class Patient(Infected, Exposed, Leukaemic):
         float,
         parameter("1", "share of the host's NK cells that HLA of the donor does not hold back", ge=0, le=1),
     ] = 0.0
+    missing_self_graft: Annotated[
+        float,
+        parameter("1", "share of the donor's NK cells that HLA of the patient does not hold back", ge=0, le=1),
+    ] = 0.0
     donor_antibodies: Annotated[
         float,
         parameter("MFI", "antibodies against HLA that only the donor has, by bead fluorescence", ge=0, le=1e5),
@@ -230,7 +234,7 @@ class Patient(Infected, Exposed, Leukaemic):
             raise ValueError(msg)
         return value
 
-    @field_validator("missing_self", "donor_antibodies")
+    @field_validator("missing_self", "missing_self_graft", "donor_antibodies")
     @classmethod
     def _needs_mismatch(cls, value: float, info: ValidationInfo) -> float:
         known = MATCHED.get(info.data.get("donor", ""), {})

@@ -22,7 +22,7 @@ from abm.model.body.hiv_marrow import BECOMES, transmission
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
-from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot
+from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, crowding
 from abm.phases import HALO, Phases
 from abm.philox import philox_scalar
 from abm.state import Snapshot
@@ -292,10 +292,14 @@ class Simulation:
                 self.lattice.label(step, labels.MARKERS[dose.name], take)
 
     def _marrow_signals(self) -> dict[str, float]:
-        """Return signals of the patch as a whole: the share of empty niches over that at homeostasis."""
+        """Return signals of the patch as a whole: the share of empty niches over that at homeostasis, crowding."""
         held = float(sum(int(self.last[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
         vacant = 1.0 - held / max(self.census.niches, 1)
-        return {"niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"])}
+        there, usual = self.last[Count.POPULATION].sum(axis=1), self.model.traffic["crowded_share"]
+        return {
+            "niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"]),
+            "crowding": crowding(there, self.model.rules, self.census.marrow, usual),
+        }
 
     def _refresh_counts(self) -> None:
         """Count the population of a fresh lattice on the host."""

@@ -143,7 +143,7 @@ class WellMixed:
         step_h = self.config.step_h
         held = float(self.stem[:, :2].sum())
         vacancy = (1.0 - held / NICHES) / (1.0 - self.model.traffic["niche_occupancy"])
-        signals = self.body.signals() | {"niche_vacancy": vacancy}
+        signals = self.body.signals() | {"niche_vacancy": vacancy, "crowding": 0.0}  # room is never used up here
         pace = self.model.rules.pace(signals) if self.body.drugs.acting else None
         drugs = self.body.variant_hazards(pace)[0]
         rates, thresholds = self.model.rules.wild(signals, drugs, step_h)

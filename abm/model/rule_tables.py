@@ -31,6 +31,7 @@ BODY_SIGNALS: dict[str, float] = {
     "flt3l": 1.0,
     "il7": 1.0,
     "niche_vacancy": 1.0,
+    "crowding": 0.0,
     "inflammation_body": 0.0,
     "cni": 0.0,
     "stroma": 1.0,

@@ -182,6 +182,12 @@ class Rules:
         return self._responses.pace(signals, self.base)
 
     @cached_property
+    def precursors(self) -> NDArray[np.bool_]:
+        """Kinds of healthy blood formation that divide, bool (64,)."""
+        divide = self.base.reshape(N_KINDS, 2, -1)[:, :, Behaviour.DIVIDE].any(axis=1)
+        return divide & (np.arange(N_KINDS) < FIRST_MOTILE) & ~self.mask(Flag.LEUKAEMIC)
+
+    @cached_property
     def _responses(self) -> Responses:
         return Responses(self.responses)
 

@@ -45,6 +45,7 @@ TRAFFIC_UNITS = {
     "progenitor_clearance": "1/h",
     "s_phase": "h",
     "niche_occupancy": "fraction",
+    "crowded_share": "fraction",
     "commit_share": "fraction",
     "lsc_share": "fraction",
     "quiescent_lsc": "fraction",
@@ -280,3 +281,18 @@ def open_shares(rules: Rules, values: Mapping[str, float]) -> NDArray[np.float64
     for lineage in OPEN_LINEAGES:
         shares[rules.lineage(lineage)] = values[f"open_share_{lineage}"]
     return shares
+
+
+def crowding(population: NDArray[np.int64], rules: Rules, sites: int, usual: float) -> float:
+    """Return how far precursors that divide take the room that their daughters need: 0 up to a share, 1 on all sites.
+
+    Those of leukaemia are left out: they die and leave, so that they do not stand in their own way for good.
+
+    Args:
+        population: cells by kind, shape (64,).
+        rules: which kinds divide.
+        sites: marrow sites of the patch.
+        usual: share of the sites up to which precursors find room.
+    """
+    held = float(population[rules.precursors].sum()) / max(sites, 1)
+    return max(held - usual, 0.0) / (1.0 - usual)

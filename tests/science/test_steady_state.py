@@ -74,7 +74,7 @@ def test_divisions_find_the_room_that_the_start_reckons_with(species: str) -> No
     rate = sim.model.rules.base[1::2, Behaviour.DIVIDE] * sim.config.step_h / 24.0
     while not sim.over:
         standing, before = sim.last[Count.POPULATION].sum(axis=1), sim.flux[Count.BIRTH].sum(axis=1)
-        pace = sim.model.rules.pace(sim.body.signals() | {"niche_vacancy": 1.0})
+        pace = sim.model.rules.pace(sim.body.signals() | {"niche_vacancy": 1.0, "crowding": 0.0})
         sim.advance()
         if sim.day > 20.0:
             attempts += rate * pace * standing

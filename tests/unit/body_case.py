@@ -33,6 +33,7 @@ class Person:
     t_cells: float = 1.0
     stroma_tenderness: float = 1.0
     missing_self: float = 0.0
+    missing_self_graft: float = 0.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0

@@ -13,14 +13,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
+from abm.cells import FIRST_MOTILE, Count, Kind, Label, Origin
 from abm.model.body import (
     engagement,
     escape,
     giving,
+    hazards,
     hiv_course,
     hiv_marrow,
     immunity,
+    natural_killers,
     phagocytes,
     plasma,
     receptors,
@@ -126,6 +128,7 @@ class Body:
         self._start_immunity(patient, seed)
         self.residue, self.restricted = residue.start(self), restricted.start(self)
         self.escaped = escape.start(self)
+        self.killers = natural_killers.start(self)
         self.phagocytes = Phagocytes.of(self)
         self.turn = self.day = self.step_h = 0.0
         self.cellularity = 1.0
@@ -209,6 +212,7 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         escape.follow(self, counts[Count.POPULATION], seen, step_h, spared)
+        natural_killers.watch(self, population)
         self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
@@ -289,25 +293,16 @@ class Body:
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
-        """Return the death hazard per hour by drugs and radiation in the coming step, shape (64, 2).
+        """Return the death hazard per hour by what the body brings in the coming step, shape (64, 2).
 
         Columns are the cycle states; rows of kinds not asked for are 0. The hazard is the mean over the step, so that
         hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
         """
-        table = np.zeros((N_KINDS, 2))
-        rows = [int(kind) for kind in kinds]
-        if self.step_h > 0.0 and self.drugs.acting:
-            table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
-        if self.antibodies.acting:
-            table[rows] += self.antibodies.hazards()[rows, :, -1]
-        return table
+        return hazards.by_kind(self, kinds)
 
     def variant_hazards(self, pace: Floats | None = None) -> Floats:
         """Return the same by variant, wild type first, (4, 64, 2); (1, 64, 2): alike. ``pace``: of division, (64,)."""
-        table = np.zeros((1, N_KINDS, 2))
-        if self.step_h > 0.0 and self.drugs.acting:
-            table = self.drugs.variant_kills(self.step_h, pace) / self.step_h
-        return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+        return hazards.by_variant(self, pace)
 
     @property
     def armed(self) -> bool:
@@ -391,7 +386,7 @@ class Body:
     def _parts(self) -> list[tuple[Packed, str]]:
         found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in PARTS]
         found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-        own = ("residue", "restricted", "escaped", "phagocytes")
+        own = ("residue", "restricted", "escaped", "killers", "phagocytes")
         found += [(part, name) for name in own if (part := getattr(self, name)) is not None]
         if self.disease is not None:
             found.append((self.disease, "disease"))

@@ -98,6 +98,10 @@ class Patient(Protocol):
         """Share of the NK cells that HLA of the donor does not hold back, 0-1."""
 
     @property
+    def missing_self_graft(self) -> float:
+        """Share of the donor's NK cells that HLA of the patient does not hold back, 0-1."""
+
+    @property
     def cmv_carrier(self) -> bool:
         """Whether the patient carries latent cytomegalovirus."""
 

@@ -268,9 +268,11 @@ class HumoralRules:
 
 @dataclass(frozen=True)
 class NaturalKillerRules:
-    """What NK cells of the host do to a graft whose HLA does not hold them back."""
+    """What NK cells do where HLA does not hold them back: those of the host to a graft, a donor's to leukaemia."""
 
     nk_rejection: float = _in("1")
+    nk_kill: float = _in("1/d")
+    nk_search: float = _in("cells")
 
 
 @dataclass(frozen=True)
