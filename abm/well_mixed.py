@@ -55,8 +55,8 @@ class WellMixed:
             they carry, in cells with all of it.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
-        kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
-            kind, shape (n, 64).
+        kinds: residents that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes
+            each kind, shape (n, 64).
     """
 
     def __init__(self, config: Config) -> None:

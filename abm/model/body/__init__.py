@@ -126,9 +126,7 @@ class Body:
         self.escaped = escape.start(self)
         self.killers = natural_killers.start(self)
         self.phagocytes = Phagocytes.of(self)
-        self.turn = 0.0
-        self.day = 0.0
-        self.step_h = 0.0
+        self.turn = self.day = self.step_h = 0.0
         self.cellularity = 1.0
         self.grafted = 0.0
 
