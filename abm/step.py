@@ -22,7 +22,7 @@ from abm.model.body.hiv_marrow import BECOMES, transmission
 from abm.model.editing import Product, activated_variant
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
-from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, crowding
+from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, marrow_signals
 from abm.phases import HALO, Phases
 from abm.philox import philox_scalar
 from abm.state import Snapshot
@@ -293,13 +293,8 @@ class Simulation:
 
     def _marrow_signals(self) -> dict[str, float]:
         """Return signals of the patch as a whole: the share of empty niches over that at homeostasis, crowding."""
-        held = float(sum(int(self.last[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
-        vacant = 1.0 - held / max(self.census.niches, 1)
-        there, usual = self.last[Count.POPULATION].sum(axis=1), self.model.traffic["crowded_share"]
-        return {
-            "niche_vacancy": vacant / (1.0 - self.model.traffic["niche_occupancy"]),
-            "crowding": crowding(there, self.model.rules, self.census.marrow, usual),
-        }
+        size = self.census.niches, self.census.marrow
+        return marrow_signals(self.last, self.model.rules, size, self.model.traffic)
 
     def _refresh_counts(self) -> None:
         """Count the population of a fresh lattice on the host."""

@@ -19,6 +19,7 @@ from abm.cells import (
     N_ORIGINS,
     N_VARIANTS,
     SITE_BITS,
+    Count,
     Cycle,
     EditBit,
     Kind,
@@ -296,3 +297,15 @@ def crowding(population: NDArray[np.int64], rules: Rules, sites: int, usual: flo
     """
     held = float(population[rules.precursors].sum()) / max(sites, 1)
     return max(held - usual, 0.0) / (1.0 - usual)
+
+
+def marrow_signals(
+    counts: NDArray[np.int64], rules: Rules, size: tuple[int, int], traffic: Mapping[str, float]
+) -> dict[str, float]:
+    """Return signals of a patch: empty niches over those at homeostasis, crowding; size: its niches and marrow sites."""
+    held = float(sum(int(counts[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
+    vacant = 1.0 - held / max(size[0], 1)
+    return {
+        "niche_vacancy": vacant / (1.0 - traffic["niche_occupancy"]),
+        "crowding": crowding(counts[Count.POPULATION].sum(axis=1), rules, size[1], traffic["crowded_share"]),
+    }
