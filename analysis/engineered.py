@@ -16,7 +16,7 @@ from .read import Run, RunError, in_unit, open_run
 
 #: Panels: title, then what is drawn in it as observable, unit (``None``: its own), line; and the least value.
 PANELS = (
-    ("cells of the body: engineered T cells", ("engineered_body", None, "C4-"), 1e6),
+    ("engineered T cells of the body", ("engineered_body", None, "C4-"), 1e6),
     ("leukaemic cells, % of the marrow", ("blast_percent", "percent", "k-"), 0.1),
     ("B cells of the blood, 1e9/L", ("b", "1e9/L", "C0-"), 1e-3),
     ("interleukin 6, fold", ("il6", None, "C3-"), 1.0),

@@ -19,6 +19,8 @@ from abm.setup import load_model
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = {path.stem for path in ROOT.glob("scenarios/*.toml")}
+#: Pictures that `abm report` has drawn.
+OF_REPORTS = {"aml_hsct.png", "clones.png"}
 #: What an example leaves open: an adult with leukaemia, followed long enough for all of them.
 PATIENT = '[patient]\ndisease = "aml"\nblast_fraction = 0.05\n'
 RUN = "[patch]\nshape = [20, 20, 20]\n[time]\nstart_day = -10\nend_day = 400\n"
@@ -66,6 +68,15 @@ def test_every_page_and_picture_is_shown() -> None:
     assert pictures
     assert not [path.name for path in pictures if not any(path.name in text for text in texts.values())]
     assert not [page.name for page in PAGES[1:] if f"docs/{page.name}" not in texts[PAGES[0]]]
+
+
+def test_pictures_are_drawn_by_commands_that_pages_tell() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    drawn = re.findall(r"python -m analysis\.(\w+)((?: [\w./]+)+)", text)
+    assert not [module for module, _ in drawn if not (ROOT / "analysis" / f"{module}.py").exists()]
+    told = {word for _, words in drawn for word in words.split()}
+    pictures = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg")}
+    assert {name for name in pictures if f"docs/{name}" not in told} == OF_REPORTS
 
 
 def test_every_scenario_is_in_the_readme_and_sorted_by_question() -> None:
