@@ -117,6 +117,10 @@ class Antigen(IntEnum):
     SELF_NUCLEAR = 20
     CD20 = 22
     CD45 = 23
+    FIRST_DONOR = 26  # of one of two donors, which the other lacks
+    FIRST_DONOR_II = 27
+    SECOND_DONOR = 28
+    SECOND_DONOR_II = 29
 
 
 #: Levels at which a cell may show an antigen: 1 to this.
@@ -160,6 +164,10 @@ class Specificity(IntEnum):
     TCR_TRANSGENE = 17
     CAR_CD20 = 18
     CAR_CD45 = 19
+    FIRST_DONOR = 26
+    FIRST_DONOR_II = 27
+    SECOND_DONOR = 28
+    SECOND_DONOR_II = 29
 
 
 #: Receptor classes that a gene brings into a T cell, in the order of the pools of the body.

@@ -162,6 +162,19 @@ class Patient(Infected, Exposed, Leukaemic):
         float,
         parameter("1", "share of the host's NK cells that HLA of the donor does not hold back", ge=0, le=1),
     ] = 0.0
+    missing_self_graft: Annotated[
+        float,
+        parameter("1", "share of the donor's NK cells that HLA of the patient does not hold back", ge=0, le=1),
+    ] = 0.0
+    donors_match: Annotated[
+        int | None,
+        parameter(
+            "of 8",
+            "matched alleles of HLA between first and second donor; absent: they see each other as the patient",
+            ge=4,
+            le=8,
+        ),
+    ] = None
     donor_antibodies: Annotated[
         float,
         parameter("MFI", "antibodies against HLA that only the donor has, by bead fluorescence", ge=0, le=1e5),
@@ -230,7 +243,7 @@ class Patient(Infected, Exposed, Leukaemic):
             raise ValueError(msg)
         return value
 
-    @field_validator("missing_self", "donor_antibodies")
+    @field_validator("missing_self", "missing_self_graft", "donor_antibodies")
     @classmethod
     def _needs_mismatch(cls, value: float, info: ValidationInfo) -> float:
         known = MATCHED.get(info.data.get("donor", ""), {})
@@ -243,6 +256,22 @@ class Patient(Infected, Exposed, Leukaemic):
     def donor_type(self) -> str:
         """The donor's name in donors.csv."""
         return self.donor if self.hla_match is None else MATCHED[self.donor][self.hla_match]
+
+    @field_validator("donors_match")
+    @classmethod
+    def _of_strangers(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("donor") in ("twin", "autologous"):
+            msg = "no value for a donor who is the patient or a twin: a second one would be the same person"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def between_donors(self) -> str:
+        """The type of donors.csv as which two donors see each other: as unrelated people do, if a match is stated."""
+        if self.donors_match is None:
+            return self.donor_type
+        matched = MATCHED["unrelated"].get(self.donors_match)
+        return matched or ("cord" if self.donor == "cord" else "haplo")
 
     @field_validator("blast_fraction")
     @classmethod

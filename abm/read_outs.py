@@ -1,4 +1,4 @@
-"""What is told of engineered T cells, HIV, autoimmune disease and IgG when a run ends, besides what all runs tell.
+"""What is told of engineered T cells, HIV, autoimmune disease, IgG and two donors, besides what all runs tell.
 
 Pure functions of the observables of the body; what a patient does not have is not told of.
 """
@@ -15,6 +15,8 @@ Value = float | int | str | None
 
 #: Days after the peak of engineered T cells over which their half-life is taken.
 CONTRACTION = (1.0, 15.0)
+#: Share of the myeloid cells of two donors from which one dominates, as series of two cord units count it.
+DOMINANT = 0.95
 #: Share of the IgG at the start below which its course is told.
 LOW_IGG = 2.0 / 3.0
 
@@ -40,9 +42,23 @@ def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
         found |= {"edss_end": float(had["edss"][-1]), "ms_relapses": int(relapses[-1] - relapses[0])}
     if "sledai" in had:
         found["sledai_end"] = float(had["sledai"][-1])
+    if "donor2_myeloid" in had and "donor_myeloid" in had:
+        found |= _dominance(day, had["donor_myeloid"], had["donor2_myeloid"])
     if "igg" in had and lacks_igg(had["igg"]):
         found |= {"igg_min": float(had["igg"].min()), "igg_min_day": _day(day, -had["igg"])}
         found["igg_end"] = float(had["igg"][-1])
+    return found
+
+
+def _dominance(day: Floats, both: Floats, second: Floats) -> dict[str, Value]:
+    """Return which of two donors makes nearly all of their myeloid cells at the end, and since which day."""
+    share = np.divide(second, both, out=np.full(both.size, 0.5), where=both > 0.0)
+    found: dict[str, Value] = {"second_of_donors_end": float(share[-1]), "dominant_donor": None, "dominance_day": None}
+    for name, held in (("first", 1.0 - share), ("second", share)):
+        if held[-1] >= DOMINANT:
+            others = np.flatnonzero(held < DOMINANT)
+            since = day[others[-1] + 1 if others.size else 0]
+            found |= {"dominant_donor": name, "dominance_day": int(np.floor(since))}
     return found
 
 
@@ -82,6 +98,11 @@ def rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
         yield "Multiple sclerosis", f"relapses {found['ms_relapses']}, EDSS {edss:.1f} at the end"
     if (sledai := found.get("sledai_end")) is not None:
         yield "Lupus", f"SLEDAI {sledai:.1f} at the end"
+    if (second := found.get("second_of_donors_end")) is not None:
+        text = f"{100.0 * float(second):.0f} % of their myeloid cells are of the second at the end"
+        if (name := found["dominant_donor"]) is not None:
+            text += f"; the {name} dominates since day {found['dominance_day']:+d}"
+        yield "Two donors", text
     if (igg := found.get("igg_min")) is not None:
         text = f"lowest {igg:.1f} on day {found['igg_min_day']:+d}, {found['igg_end']:.1f} at the end"
         yield "Immunoglobulin G (g/L)", text

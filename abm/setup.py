@@ -21,6 +21,7 @@ from abm.cells import (
     Behaviour,
     Cycle,
     Kind,
+    Origin,
     Specificity,
     Tissue,
 )
@@ -383,8 +384,8 @@ def make_watch(model: Model) -> Watch:
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
     plasma = tuple(bool(model.tables.plasma_antigens & int(recognition.receptors[receptor])) for receptor in classes)
-    found = np.array(shown) if classes else None
-    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma)
+    found, rivals = np.array(shown) if classes else None, any(dose.origin is Origin.DONOR2 for dose in doses)
+    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma, rivals)
 
 
 def enrichment(scale: Scale) -> float:

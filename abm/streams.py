@@ -39,6 +39,7 @@ class Stream(IntEnum):
     EXHAUST = 26  # whether a lymphocyte tires or recovers; draw 1, on the host: how tired those are that arrive
     FAMILY = 37  # families of host-reactive T cells of a graft; the "site" is a running number
     SWITCH = 31  # which cells a safety switch kills; draw: layer, or 2 for the "site" of a cell in the blood
+    RIVALS = 45  # precursors of each of two donors that see the other; draw: whose
     TRANSMIT = 44  # which cells of the motile layer catch what passes between cells or comes with the blood
     EDIT = 30  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number
 

@@ -35,6 +35,7 @@ from abm.model.body import Body, Dose, Scale, giving, targets
 from abm.model.body.immunity import DONORS, HOSTS
 from abm.model.body.numerics import HOURS_PER_DAY
 from abm.model.body.organs import GVH, HVG
+from abm.model.body.rivals import RIVALS
 from abm.model.meanfield import MAX_STAGES
 
 Floats = NDArray[np.float64]
@@ -54,8 +55,8 @@ class WellMixed:
             they carry, in cells with all of it.
         stem: stem cells by origin: resting in a niche, cycling in a niche, beside niches, in blood; shape (4, 4).
         blood: progenitors that circulate, by origin and kind, shape (4, 64).
-        kinds: those that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes each
-            kind, shape (n, 64).
+        kinds: residents that something follows, shape (n,); ``stages``: theirs; ``fates``: share of them that becomes
+            each kind, shape (n, 64).
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,10 +85,11 @@ class WellMixed:
         self.stem[Origin.HOST, :2] = held * (1.0 - cycling), held * cycling
         self.blood = np.zeros((N_ORIGINS, N_KINDS))
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS))
-        self.kinds = np.array([*rules.fates])
-        self.stages = np.array([rules.kinds[kind].stages for kind in rules.fates])
+        fates = {kind: options for kind, options in rules.fates.items() if kind < FIRST_MOTILE}
+        self.kinds = np.array([*fates])
+        self.stages = np.array([rules.kinds[kind].stages for kind in fates])
         self.fates = np.zeros((len(self.kinds), N_KINDS))
-        for row, options in enumerate(rules.fates.values()):
+        for row, options in enumerate(fates.values()):
             for following, part in options:
                 self.fates[row, following] += part
         stages = np.array([rules.kinds[Kind(k)].stages if k in rules.kinds else 0 for k in range(FIRST_MOTILE)])
@@ -254,8 +256,12 @@ class WellMixed:
 
     def _fight(self, step_h: float) -> None:
         """Let blood cells of host and donor die by alloreactive T cells of the other side, as lymphocytes do."""
-        for victims, direction in ((HOSTS, GVH), (DONORS, HVG)):
-            survival = self.body.allo.survival_of_other_side(direction, step_h)
+        allo, rivals = self.body.allo, self.body.rivals
+        sides = [(HOSTS, allo.survival_of_other_side(GVH, step_h)), (DONORS, allo.survival_of_other_side(HVG, step_h))]
+        if rivals is not None:
+            others = (rivals.survival_of_other(1 - side, allo, step_h) for side in range(len(RIVALS)))
+            sides += [(slice(o, Origin(o + 1)), survival) for o, survival in zip(RIVALS, others, strict=True)]
+        for victims, survival in sides:
             if survival < 1.0:
                 self.pool[victims, :FIRST_MOTILE] *= survival
                 for cells in (self.stem, self.blood, self.label):

@@ -5,6 +5,7 @@ A part of the body that came later starts as it does in a patient who has none o
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -147,12 +148,26 @@ def without_programmed_division(old: Snapshot) -> Snapshot:
     return replace(old, body=old.body | {f"{kind}.dividing": np.zeros(3) for kind in kinds})
 
 
+def without_rivals(old: Snapshot) -> Snapshot:
+    """Version 8 let two donors ignore each other: none of their T cells has seen the other yet."""
+    events = tomllib.loads(str(old.meta.get("config", ""))).get("events", [])
+    if all(event.get("donor") != "second" for event in events):
+        return old
+    sides = {f"rivals.{name}": np.zeros(2) for name in ("precursors", "effectors", "primed", "waiting")}
+    return replace(old, body=old.body | sides | {"rivals.dividing": np.zeros((2, 3))})
+
+
 def without_plasma_cells(old: Snapshot) -> Snapshot:
     """Version 8 had no plasma cells and no IgG: they are those of a healthy person."""
     course = np.zeros((5, 4))
     course[:, 0] = 1.0
     added = {"course": course, "protection": np.array(1.0)} | dict.fromkeys(("infused", "waiting"), np.array(0.0))
     return replace(old, body=old.body | {f"plasma.{name}": array for name, array in added.items()})
+
+
+def _of_version_8(old: Snapshot) -> Snapshot:
+    """Version 8 lacked plasma cells, and T cells of one donor against another."""
+    return without_plasma_cells(without_rivals(old))
 
 
 def _with_rows(counts: Array) -> Array:
@@ -173,5 +188,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     5: _of_version_5,
     6: _of_version_6,
     7: without_programmed_division,
-    8: without_plasma_cells,
+    8: _of_version_8,
 }

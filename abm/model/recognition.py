@@ -34,6 +34,13 @@ from abm.tables import Folder, Row, once, read_table
 #: What an antigen is. Minor histocompatibility antigens follow the origin of a cell, all others its kind.
 GROUPS = ("minor_h", "hla", "lineage", "checkpoint", "leukaemia", "viral", "self", "entry")
 MINOR = "minor_h"
+#: Whose cells a name of origins.csv stands for; engineered products are of the donor, whichever it is.
+OF_ORIGIN = {
+    "HOST": (Origin.HOST,),
+    "DONOR": (Origin.DONOR, Origin.DONOR2, Origin.PRODUCT),
+    "FIRST_DONOR": (Origin.DONOR,),
+    "SECOND_DONOR": (Origin.DONOR2,),
+}
 _HLA = (Antigen.HLA_CLASS_I, Antigen.HLA_CLASS_II)
 _NO_HLA = "-"
 
@@ -86,8 +93,7 @@ class Recognition:
     def shown(self, kind: Kind, origin: Origin, donor_is_self: bool) -> dict[Antigen, int]:
         """Return the level of every antigen that a cell shows."""
         own = self.expression.get(kind, {})
-        source = Origin.HOST if origin is Origin.HOST else Origin.DONOR
-        levels = own | dict.fromkeys(self.minor[source, donor_is_self], N_LEVELS)
+        levels = own | dict.fromkeys(self.minor[origin, donor_is_self], N_LEVELS)
         presented = {a: self.antigens[a].presented_by for a in levels}
         limited = {
             a: level if (by := presented[a]) is None else min(level, own.get(by, 0)) for a, level in levels.items()
@@ -229,16 +235,17 @@ def _read_levels(folder: Folder) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def _read_origins(folder: Folder, antigens: Mapping[Antigen, AntigenInfo]) -> dict[OriginKey, frozenset[Antigen]]:
-    found: dict[OriginKey, set[Antigen]] = {(o, s): set() for o in (Origin.HOST, Origin.DONOR) for s in (False, True)}
+    found: dict[OriginKey, set[Antigen]] = {(o, s): set() for o in Origin for s in (False, True)}
     columns = ("origin", "relation", "antigen")
     for row in once(read_table(folder / "origins.csv", columns), columns):
-        origin = Origin[row.choice("origin", ("HOST", "DONOR"))]
+        origins = OF_ORIGIN[row.choice("origin", OF_ORIGIN)]
         relation, antigen = row.choice("relation", ("any", "self", "other")), _known(row, antigens)
         if antigens[antigen].group != MINOR:
             raise row.error("antigen", f"{antigen.name} follows the kind of a cell; it belongs in expression.csv")
         for is_self in (False, True):
             if relation == "any" or (relation == "self") == is_self:
-                found[origin, is_self].add(antigen)
+                for origin in origins:
+                    found[origin, is_self].add(antigen)
     return {key: frozenset(value) for key, value in found.items()}
 
 

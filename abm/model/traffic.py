@@ -302,7 +302,7 @@ def crowding(population: NDArray[np.int64], rules: Rules, sites: int, usual: flo
 def marrow_signals(
     counts: NDArray[np.int64], rules: Rules, size: tuple[int, int], traffic: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return signals of a patch: empty niches over those at homeostasis, crowding; size: niches, marrow sites."""
+    """Return signals of a patch of (niches, marrow sites): empty niches over those at homeostasis, crowding."""
     held = float(sum(int(counts[Count.NICHE, kind].sum()) for kind in STEM_KINDS))
     vacant = 1.0 - held / max(size[0], 1)
     return {

@@ -148,10 +148,10 @@ def every_loan(backend: Any) -> None:
     """
     antigens = np.zeros((cells.N_ORIGINS, cells.N_KINDS), np.uint32)
     receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
-    for place, antigen in enumerate(Antigen, start=1):
+    places = [kind for kind in range(1, 2 + len(Antigen)) if kind != Kind.DENDRITIC]
+    for place, antigen in zip(places, Antigen, strict=True):
         antigens[:, place] = receptors[place] = 1 << antigen
-    classes = range(1 + len(Antigen))
-    assert Kind.DENDRITIC not in classes
+    classes = [0, *places]
     cases = list(product(classes, classes[1:], [Origin.HOST], LOSSES))
     own = {Kind.CD8_EFFECTOR: receptors, Kind.CD8_MEMORY: np.zeros_like(receptors)}
     for antigen in Antigen:

@@ -20,7 +20,7 @@ EVERYTHING: dict[str, Any] = {
     "time": {"start_day": -2.0, "end_day": 2.0},
     "patient": {
         "disease": "all", "blast_fraction": 0.3, "donor": "haplo", "missing_self": 0.2, "infection": "hiv",
-        "infection_day": -300.0, "preexisting_mutants": 1e4,
+        "missing_self_graft": 0.5, "infection_day": -300.0, "preexisting_mutants": 1e4,
     },
     "events": [
         {"day": -2.0, "action": "art", "adherence": 0.9},

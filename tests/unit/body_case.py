@@ -33,6 +33,7 @@ class Person:
     t_cells: float = 1.0
     stroma_tenderness: float = 1.0
     missing_self: float = 0.0
+    missing_self_graft: float = 0.0
     cmv_carrier: bool = True
     treat_infections: bool = True
     engineered_fitness: float = 1.0
@@ -43,6 +44,11 @@ class Person:
     @property
     def donor_type(self) -> str:
         """The donor's name in donors.csv."""
+        return self.donor
+
+    @property
+    def between_donors(self) -> str:
+        """The type as which two donors see each other."""
         return self.donor
 
 

@@ -13,20 +13,24 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import FIRST_MOTILE, N_KINDS, Count, Kind, Label, Origin
+from abm.cells import FIRST_MOTILE, Count, Kind, Label, Origin
 from abm.model.body import (
     engagement,
     escape,
     giving,
+    hazards,
     hiv_course,
     hiv_marrow,
     immunity,
+    natural_killers,
+    parts,
     phagocytes,
     plasma,
     receptors,
     report,
     residue,
     restricted,
+    rivals,
     targets,
     threats,
 )
@@ -46,7 +50,7 @@ from abm.model.body.hiv import Exposure
 from abm.model.body.immune import POOLS, T_CELLS, Arrival, Lymphocytes
 from abm.model.body.infection import Infections
 from abm.model.body.mortality import Mortality
-from abm.model.body.numerics import Floats, Packed
+from abm.model.body.numerics import Floats
 from abm.model.body.organs import HVG, Alloimmunity, find_donor
 from abm.model.body.parameters import (
     BloodRules,
@@ -71,12 +75,6 @@ from abm.tables import Folder
 __all__ = [
     "OBSERVABLES", "Arrival", "Body", "Dose", "Exposure", "Patient", "Scale", "Tables", "Watch", "daily_production",
 ]  # fmt: skip
-
-#: Parts that every body has, by attribute.
-PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
-#: State that belongs to no part.
-NUMBERS = ("day", "step_h", "cellularity", "grafted", "turn")
 
 
 class Body:
@@ -124,12 +122,11 @@ class Body:
         self.stroma = Stroma(section(StromaRules, tables.values, weight), patient.stroma_tenderness)
         self.watch = watch or Watch()
         self._start_immunity(patient, seed)
-        self.residue, self.restricted = residue.start(self), restricted.start(self)
+        self.residue, self.restricted, self.rivals = residue.start(self), restricted.start(self), rivals.start(self)
         self.escaped = escape.start(self)
+        self.killers = natural_killers.start(self)
         self.phagocytes = Phagocytes.of(self)
-        self.turn = 0.0
-        self.day = 0.0
-        self.step_h = 0.0
+        self.turn = self.day = self.step_h = 0.0
         self.cellularity = 1.0
         self.grafted = 0.0
 
@@ -211,6 +208,7 @@ class Body:
         self.cellularity = float(population.sum()) / self.scale.reference_cellularity
         exits = self._exits(counts[Count.EGRESS])
         escape.follow(self, counts[Count.POPULATION], seen, step_h, spared)
+        natural_killers.watch(self, population)
         self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
         labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
@@ -242,6 +240,8 @@ class Body:
         self.lymphocytes.queue(step_h)
         self.allo.queue(step_h, self.lymphocytes.rules.effector_marrow_entry, self.chronic.effectors)
         self.engineered.queue(step_h)
+        if self.rivals is not None:
+            self.rivals.queue(self.lymphocytes.rules.effector_marrow_entry, step_h)
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
@@ -291,25 +291,16 @@ class Body:
         }
 
     def drug_hazards(self, kinds: Iterable[Kind] = tuple(Kind)) -> Floats:
-        """Return the death hazard per hour by drugs and radiation in the coming step, shape (64, 2).
+        """Return the death hazard per hour by what the body brings in the coming step, shape (64, 2).
 
         Columns are the cycle states; rows of kinds not asked for are 0. The hazard is the mean over the step, so that
         hazard times step adds up to ln(10) * log10 kill over a course, whatever the step.
         """
-        table = np.zeros((N_KINDS, 2))
-        rows = [int(kind) for kind in kinds]
-        if self.step_h > 0.0 and self.drugs.acting:
-            table[rows] = self.drugs.cell_kills(self.step_h)[rows] / self.step_h
-        if self.antibodies.acting:
-            table[rows] += self.antibodies.hazards()[rows, :, -1]
-        return table
+        return hazards.by_kind(self, kinds)
 
     def variant_hazards(self, pace: Floats | None = None) -> Floats:
         """Return the same by variant, wild type first, (4, 64, 2); (1, 64, 2): alike. ``pace``: of division, (64,)."""
-        table = np.zeros((1, N_KINDS, 2))
-        if self.step_h > 0.0 and self.drugs.acting:
-            table = self.drugs.variant_kills(self.step_h, pace) / self.step_h
-        return table + self.antibodies.hazards()[..., -1] if self.antibodies.acting else table
+        return hazards.by_variant(self, pace)
 
     @property
     def armed(self) -> bool:
@@ -335,6 +326,8 @@ class Body:
         leaving = draw_classes(self.lymphocytes.depart(), shares, self._classes, int(self.turn))
         self.turn += 1.0
         found = [*leaving, *self.allo.depart(), *self.engineered.depart()]
+        if self.rivals is not None:
+            found += self.rivals.depart()
         if self.phagocytes is not None:
             found += self.phagocytes.depart(self.edited.myeloid_receptors())
         return found
@@ -361,6 +354,8 @@ class Body:
         for kind, origin, specificity, agents in turned_away:
             if kind in POOLS:
                 self.lymphocytes.add(kind, origin, agents * self.scale.cells_per_agent)
+            elif self.rivals is not None and specificity in rivals.SEEN:
+                self.rivals.wait_again(specificity, agents)
             elif origin is not Origin.PRODUCT and kind is not Kind.MACROPHAGE:
                 self.allo.wait_again(origin, specificity, agents)
 
@@ -372,30 +367,14 @@ class Body:
 
     def chimerism(self) -> dict[str, Floats]:
         """Return the share of every origin in each lineage of the blood, each of shape (4,); 0 where no cell is."""
-        return report.chimerism(self.blood, self.lymphocytes, self.allo)
+        return report.chimerism(self.blood, self.lymphocytes, self.allo, self.rivals)
 
     # ----------------------------------------------------------------------------------------------------- files
 
     def pack(self) -> dict[str, Floats]:
         """Return all state by name."""
-        arrays = {name: np.array(getattr(self, name)) for name in NUMBERS}
-        for part, name in self._parts():
-            arrays |= {f"{name}.{key}": array for key, array in part.pack().items()}
-        return arrays
+        return parts.pack(self)
 
     def unpack(self, arrays: Mapping[str, Floats]) -> None:
         """Take over the state that :meth:`pack` returned."""
-        for name in NUMBERS:
-            setattr(self, name, float(arrays[name]))
-        for part, name in self._parts():
-            part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
-
-    def _parts(self) -> list[tuple[Packed, str]]:
-        found: list[tuple[Packed, str]] = [(getattr(self, name), name) for name in PARTS]
-        found += [(part, name) for name, part in (self.hiv.parts if self.hiv else {}).items()]
-        own = ("residue", "restricted", "escaped", "phagocytes")
-        found += [(part, name) for name in own if (part := getattr(self, name)) is not None]
-        if self.disease is not None:
-            found.append((self.disease, "disease"))
-            found += [(part, name) for name, part in self.disease.followers.items()]
-        return found
+        parts.unpack(self, arrays)

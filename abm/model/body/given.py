@@ -70,6 +70,10 @@ class Patient(Protocol):
         """Donor type, a name of ``donors.csv``."""
 
     @property
+    def between_donors(self) -> str:
+        """Name in ``donors.csv`` of the type as which two donors see each other."""
+
+    @property
     def alloreactivity(self) -> float:
         """Precursors that recognise the other side, relative to the usual pair of this donor type."""
 
@@ -96,6 +100,10 @@ class Patient(Protocol):
     @property
     def missing_self(self) -> float:
         """Share of the NK cells that HLA of the donor does not hold back, 0-1."""
+
+    @property
+    def missing_self_graft(self) -> float:
+        """Share of the donor's NK cells that HLA of the patient does not hold back, 0-1."""
 
     @property
     def cmv_carrier(self) -> bool:

@@ -75,6 +75,8 @@ def _bleed(body: Body, share: float) -> None:
     for direction in (GVH, HVG):
         body.allo.survive(direction, kept, kept)
     body.engineered.survive(kept, kept)
+    if body.rivals is not None:
+        body.rivals.survive(kept, kept)
     if body.restricted is not None:
         body.restricted.survive(kept, kept)
     if body.disease is not None:
@@ -111,6 +113,8 @@ def infuse(body: Body, graft: Dose) -> None:
     if any(kind is not Kind.TREG for kind in body.tables.grafts[graft.name].cd3):  # those do not attack the host
         reactive = graft.cd3 * body.donor.graft_versus_host
         body.allo.precursors[GVH] += reactive * _families(body, reactive, int(graft.origin))
+        if body.rivals is not None:
+            body.rivals.infuse(graft.origin, graft.cd3)
         if body.restricted is not None:
             restricted = graft.cd3 * body.restricted.per_t_cell
             body.restricted.infuse(graft.cd3 * _families(body, restricted, int(graft.origin) + N_ORIGINS))

@@ -14,15 +14,18 @@ from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
 from abm.model.body.given import BLASTS
-from abm.model.body.immune import POOLS, RETURNS
+from abm.model.body.immune import POOLS, RETURNS, T_CELLS
+from abm.model.body.numerics import total
 from abm.model.body.organs import GVH, HVG, Surroundings, find_donor
 from abm.model.body.regulation import allowed_growth
+from abm.model.body.rivals import RIVALS, presented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from abm.model.body import Body
     from abm.model.body.edited import Exits
+    from abm.model.body.rivals import Rivals
 
 _NOBODY = 1e-9  #: keeps a quotient finite
 _POOLS, _BLASTS = np.array(POOLS), np.array(BLASTS)
@@ -43,6 +46,8 @@ def survive_drugs(body: Body, step_h: float) -> None:
         for direction in (GVH, HVG):
             body.allo.survive(direction, exp(-resting - memory), exp(-cycling - memory))
         body.engineered.survive(exp(-resting - memory), exp(-cycling - memory))
+        if body.rivals is not None:
+            body.rivals.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.restricted is not None:
             body.restricted.survive(exp(-resting - memory), exp(-cycling - memory))
         if body.hiv is not None:
@@ -109,15 +114,14 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
     for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
         survival = body.allo.survival_of_other_side(direction, step_h)
         if survival < 1.0:
-            body.lymphocytes.pools[:, victims] *= survival
-            body.plasma.attacked(victims, survival)
+            _strike(body, victims, survival)
             body.allo.survive(mirror, survival, survival)
             if mirror == GVH and body.restricted is not None:
                 body.restricted.survive(survival, survival)
-            if body.hiv is not None:
-                body.hiv.survive_of(victims, survival)
-            if body.disease is not None:
-                body.disease.survive_of(victims, survival)
+            if mirror == GVH and body.rivals is not None:
+                body.rivals.survive(survival, survival)
+    if body.rivals is not None:
+        _strike_each_other(body, body.rivals, step_h)
     if body.grafted or not body.allo.untouched:
         _advance_allo(body, population, step_h)
     if body.disease is not None:
@@ -125,6 +129,30 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
         body.disease.advance(body.lymphocytes, inhibition, step_h)
     _advance_chronic(body, step_h)
     plasma.advance(body, step_h)
+
+
+def _strike(body: Body, victims: slice, survival: float) -> None:
+    """Keep only this share of the lymphocytes of some origins."""
+    body.lymphocytes.pools[:, victims] *= survival
+    body.plasma.attacked(victims, survival)
+    if body.hiv is not None:
+        body.hiv.survive_of(victims, survival)
+    if body.disease is not None:
+        body.disease.survive_of(victims, survival)
+
+
+def _strike_each_other(body: Body, rivals: Rivals, step_h: float) -> None:
+    """Let T cells of two donors kill each other's lymphocytes; those against the host are shared as all T cells are."""
+    both = body.lymphocytes.cells(T_CELLS)[DONORS].tolist()
+    survivals = [rivals.survival_of_other(1 - side, body.allo, step_h) for side in range(len(RIVALS))]
+    for side, (origin, survival) in enumerate(zip(RIVALS, survivals, strict=True)):
+        if survival < 1.0:
+            _strike(body, slice(origin, origin + 1), survival)
+            rivals.survive(survival, survival, side)
+            of_all = 1.0 - both[side] / max(total(both), _NOBODY) * (1.0 - survival)
+            body.allo.survive(GVH, of_all, of_all)
+            if body.restricted is not None:
+                body.restricted.survive(of_all, of_all)
 
 
 def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> None:
@@ -135,6 +163,8 @@ def _advance_allo(body: Body, population: NDArray[np.int64], step_h: float) -> N
     if body.restricted is not None:
         memory_growth = body.lymphocytes.rules.cd8_growth * body.lymphopenia[1]
         body.restricted.advance(body.allo, around, memory_growth, step_h)
+    if body.rivals is not None:
+        body.rivals.advance(body.allo, around, presented(body, population), step_h)
     gained = max(now - old for now, old in zip(body.allo.immune_loss.tolist(), loss_before, strict=True))
     if gained > 0.0:
         body.lymphocytes.damage_thymus(body.lymphocytes.rules.thymus_gvhd * gained)

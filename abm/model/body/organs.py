@@ -251,11 +251,15 @@ class Alloimmunity(Packed):
 
     def danger(self, inflammation: float, around: Surroundings) -> float:
         """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
-        r, square = self.rules, inflammation * inflammation
-        danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
+        r, danger = self.rules, self.danger_of_injury(inflammation)
         # away from injured tissue, as is the graft; presentation is full long before the marrow is
         by_leukaemia = r.relapse_danger * around.leukaemia / (r.relapse_half + around.leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
+
+    def danger_of_injury(self, inflammation: float) -> float:
+        """Return how strongly injury alone drives donor T cells, 0-1."""
+        r, square = self.rules, inflammation * inflammation
+        return r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
 
     def meeting(self, precursors: float, crowd: float) -> float:
         """Return the precursors that are primed as if alone; at ``crowd`` of them competition halves that of each."""

@@ -163,6 +163,7 @@ class OrganRules:
     effector_burst: float = _in("1")
     rejection_burst: float = _in("1")
     family_share: float = _in("1")
+    rival_spread: float = _in("1")
     effector_capacity: float = _in("cells")
     effector_enrichment: float = _in("1")
     effector_survivors: float = _in("1")
@@ -268,9 +269,11 @@ class HumoralRules:
 
 @dataclass(frozen=True)
 class NaturalKillerRules:
-    """What NK cells of the host do to a graft whose HLA does not hold them back."""
+    """What NK cells do where HLA does not hold them back: those of the host to a graft, a donor's to leukaemia."""
 
     nk_rejection: float = _in("1")
+    nk_kill: float = _in("1/d")
+    nk_search: float = _in("cells")
 
 
 @dataclass(frozen=True)

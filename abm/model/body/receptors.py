@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from abm.cells import Kind, Origin
-from abm.model.body.immune import T_CELLS
+from abm.model.body import rivals
+from abm.model.body.immune import CD8_CELLS, T_CELLS
 from abm.model.body.organs import GVH, HVG
-from abm.model.body.repertoire import Share, alloreactive_shares
+from abm.model.body.repertoire import CONVENTIONAL, Share, alloreactive_shares
 
 if TYPE_CHECKING:
     from abm.model.body import Body
@@ -35,6 +36,17 @@ def shares(body: Body, kind: Kind, origin: Origin, alloreactive: Mapping[Origin,
     """
     side = Origin.DONOR if origin is Origin.DONOR2 else origin
     allo = alloreactive_shares(kind, side, alloreactive.get(side, 0.0), body.donor.ubiquitous_share)
-    found = [*allo, *body.repertoire(origin, kind)]
+    found = [*allo, *_against_other_donor(body, kind, origin), *body.repertoire(origin, kind)]
     added, shown = body.edited.expressing(kind, origin)
     return [(added, shown), *((s, x * (1.0 - shown)) for s, x in found)] if shown else found
+
+
+def _against_other_donor(body: Body, kind: Kind, origin: Origin) -> list[Share]:
+    """Return the class of a donor's pool that sees the other of two donors; none without one."""
+    if body.rivals is None or kind not in CONVENTIONAL:
+        return []
+    found = rivals.classes(body, origin, float(body.lymphocytes.cells(T_CELLS)[origin]))
+    if found is None:
+        return []
+    killer, helper, share = found
+    return [(killer if kind in CD8_CELLS else helper, share)]

@@ -27,6 +27,12 @@ ALLOREACTIVE = {
     Origin.HOST: ((Specificity.DONOR,), (Specificity.DONOR_II,)),
 }
 _ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
+_ALLO |= {
+    Specificity.FIRST_DONOR,
+    Specificity.FIRST_DONOR_II,
+    Specificity.SECOND_DONOR,
+    Specificity.SECOND_DONOR_II,
+}
 _WORD_BITS = 32
 CLASSES = Stream.RECEPTOR * 256  #: draws of receptor classes
 COLUMNS = ("specificity", "kind", "donor", "frequency")

@@ -8,7 +8,7 @@ import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
 from abm.diversity import chao1, morisita_horn, shannon, simpson
-from abm.model.body import escape, hiv_course, plasma, residue, threats
+from abm.model.body import escape, hiv_course, plasma, residue, rivals, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, share_made
@@ -19,6 +19,7 @@ from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity
 
 if TYPE_CHECKING:
     from abm.model.body import Body
+    from abm.model.body.rivals import Rivals
 
 _COUNT = "1e9/L"
 _FOLD = "fold over baseline"
@@ -139,6 +140,7 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     **residue.OBSERVABLES,
     **escape.OBSERVABLES,
     **plasma.OBSERVABLES,
+    **rivals.OBSERVABLES,
 }
 
 
@@ -148,6 +150,7 @@ def observables(body: Body) -> dict[str, float]:
     values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
     values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
     values |= residue.observables(body.residue) | escape.observables(body.escaped) | body.plasma.observables()
+    values |= rivals.observables(body.rivals)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     for which, word in enumerate(_EDITED):
@@ -157,7 +160,9 @@ def observables(body: Body) -> dict[str, float]:
     return {name: values[name] for name in OBSERVABLES}
 
 
-def chimerism(blood: Blood, lymphocytes: Lymphocytes, allo: Alloimmunity) -> dict[str, Floats]:
+def chimerism(
+    blood: Blood, lymphocytes: Lymphocytes, allo: Alloimmunity, of_donors: Rivals | None = None
+) -> dict[str, Floats]:
     """Return the share of every origin in each lineage, each of shape (4,); 0 where no cell is."""
     t_cells = lymphocytes.cells(T_CELLS)
     first, second = float(t_cells[Origin.DONOR]), float(t_cells[Origin.DONOR2])
@@ -165,6 +170,8 @@ def chimerism(blood: Blood, lymphocytes: Lymphocytes, allo: Alloimmunity) -> dic
     t_cells[Origin.DONOR] += allo.effectors[GVH] * (1.0 - of_second)
     t_cells[Origin.DONOR2] += allo.effectors[GVH] * of_second
     t_cells[Origin.HOST] += allo.effectors[HVG]
+    if of_donors is not None:
+        t_cells[list(rivals.RIVALS)] += of_donors.effectors
     b_cells, nk_cells = (lymphocytes.cells([kind]) for kind in (Kind.IMMATURE_B, Kind.NK))
     cells = blood.by_origin() | {"t": t_cells, "b": b_cells, "nk": nk_cells}
     wholes = {name: total(found) for name, found in cells.items()}
@@ -198,7 +205,8 @@ def _lymphocytes(body: Body) -> dict[str, float]:
     cd4 = cd4 + helpers
     cd8_cells = np.concatenate([pools.cells(CD8_CELLS), [killers]])
     cd8 = blood.concentration(cd8_cells) * rules.t_blood_share
-    cd8 = cd8 + blood.concentration(body.allo.effectors) * rules.effector_blood_share
+    effectors = body.allo.effectors if body.rivals is None else body.allo.effectors + body.rivals.effectors
+    cd8 = cd8 + blood.concentration(effectors) * rules.effector_blood_share
     b = blood.concentration(pools.pools[INDEX[Kind.IMMATURE_B]]) * rules.b_blood_share
     nk = blood.concentration(pools.pools[INDEX[Kind.NK]]) * rules.nk_blood_share
     naive = blood.concentration(pools.pools[INDEX[Kind.CD4_NAIVE]]) * rules.t_blood_share

@@ -47,6 +47,7 @@ class Watch:
         promoters: lineage in which the progeny of an edited graft shows an added receptor, by its origin.
         spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
         plasma: whether each class sees plasma cells.
+        rivals: whether cells of a second donor are given.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -58,6 +59,7 @@ class Watch:
     promoters: Mapping[Origin, str] = field(default_factory=dict)
     spared: int = 0
     plasma: tuple[bool, ...] = ()
+    rivals: bool = False
 
 
 @dataclass(frozen=True)
