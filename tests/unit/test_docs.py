@@ -72,8 +72,8 @@ def test_every_page_and_picture_is_shown() -> None:
 
 def test_pictures_are_drawn_by_commands_that_pages_tell() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    drawn = re.findall(r"python -m analysis\.(\w+)((?: [\w./]+)+)", text)
-    assert not [module for module, _ in drawn if not (ROOT / "analysis" / f"{module}.py").exists()]
+    drawn = re.findall(r"python -m ((?:analysis|figures)\.\w+)((?: [\w./]+)+)", text)
+    assert not [module for module, _ in drawn if not (ROOT / f"{module.replace('.', '/')}.py").exists()]
     told = {word for _, words in drawn for word in words.split()}
     pictures = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg")}
     assert {name for name in pictures if f"docs/{name}" not in told} == OF_REPORTS

@@ -14,11 +14,11 @@ import pytest
 from tests.unit.made_up_run import make_run
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: no figure is drawn")
-acute_hiv = import_module("analysis.acute_hiv")
+acute_hiv = import_module("figures.acute_hiv")
 autoimmune = import_module("analysis.autoimmune")
-clone_lives = import_module("analysis.clone_lives")
+clone_lives = import_module("figures.clone_lives")
 sheet = import_module("analysis.sheet")
-treated_clones = import_module("analysis.treated_clones")
+treated_clones = import_module("figures.treated_clones")
 MODULES = [acute_hiv, autoimmune, clone_lives, treated_clones]
 
 
@@ -128,5 +128,5 @@ def test_virus_is_held_by_the_share_that_the_figure_tells(tmp_path: Path, figure
 )
 def test_usage_is_told(module: Any, words: list[str]) -> None:
     main: Callable[[list[str]], None] = module.main
-    with pytest.raises(SystemExit, match="usage: python -m analysis"):
+    with pytest.raises(SystemExit, match="usage: python -m figures"):
         main(words)

@@ -1,6 +1,6 @@
 """The figures of clones over a life: who has one by age, and the clones of some people, without and with inflammation.
 
-    python -m analysis.clone_lives docs/clonal_haematopoiesis.png docs/clones_over_life.png 100
+    python -m figures.clone_lives docs/clonal_haematopoiesis.png docs/clones_over_life.png 100
 
 Stem cells one by one, from birth to 90, under the rules of ``disease = "chip"``; the number is that of people.
 """
@@ -18,8 +18,7 @@ from abm.config import Config
 from abm.setup import load_model
 from abm.stem_clones import StemClones, StemRates
 from abm.validation.lives import CARRIER, END, STEM_CELLS, STEPS
-
-from .sheet import BLUE, GREY, PURPLE, RED, SOFT, legends, save, sheet
+from analysis.sheet import BLUE, GREY, PURPLE, RED, SOFT, legends, save, sheet
 
 #: Lasting levels of inflammation that are compared, and how they are called.
 LEVELS = {0.0: "no inflammation", 0.3: "lasting inflammation (0.3)"}
@@ -126,7 +125,7 @@ def _clones(panel: Axes, lives: Sequence[Life]) -> None:
 def main(words: Sequence[str]) -> None:
     """Draw both figures from as many lives, and say what is in them."""
     if len(words) != 3 or not words[2].isdecimal() or not int(words[2]):
-        sys.exit("usage: python -m analysis.clone_lives AGES.png CLONES.png PEOPLE")
+        sys.exit("usage: python -m figures.clone_lives AGES.png CLONES.png PEOPLE")
     found = cohorts(int(words[2]))
     draw_ages(found, Path(words[0]))
     draw_clones(found, Path(words[1]))

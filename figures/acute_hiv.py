@@ -1,6 +1,6 @@
 """The figure of the share of CD4 cells without CCR5 that holds HIV: RNA of patients without a lattice and 1 - 1/R0.
 
-    python -m analysis.acute_hiv docs/hiv_threshold.png
+    python -m figures.acute_hiv docs/hiv_threshold.png
 
 Patients of ``hiv_untreated`` whose CD4 cells and stem cells lack CCR5 in a share, with many cells infected on the day
 on which virus leaves its place of entry, so that chance decides nothing, and virus that keeps its coreceptor.
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from abm import resources
 from abm.config import load_config
 from abm.well_mixed import WellMixed
-
-from .observables.virus import DETECTED
-from .sheet import BLUE, GREY, RED, legends, save, sheet
+from analysis.observables.virus import DETECTED
+from analysis.sheet import BLUE, GREY, RED, legends, save, sheet
 
 Floats = NDArray[np.float64]
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.88, 0.9, 0.91, 0.93, 0.95, 0.97, 1.0)
@@ -104,7 +103,7 @@ def draw(found: Sequence[Course], out: Path) -> None:
 def main(words: Sequence[str]) -> None:
     """Follow the patients, draw the figure and say what is in it."""
     if len(words) != 1:
-        sys.exit("usage: python -m analysis.acute_hiv OUT.png")
+        sys.exit("usage: python -m figures.acute_hiv OUT.png")
     found = courses()
     draw(found, Path(words[0]))
     print(f"R0 {found[0].r0:.2f}, threshold {100 * (1 - 1 / found[0].r0):.1f} %")

@@ -1,6 +1,6 @@
 """The figure of a TP53 clone through an autograft for lymphoma, and of the neoplasms that come of it.
 
-    python -m analysis.treated_clones docs/tmn_after_autograft.png 150
+    python -m figures.treated_clones docs/tmn_after_autograft.png 150
 
 Stem cells one by one of the patients of ``tmn_after_autograft``, with its treatment and without any, for ten years; the
 number is that of patients.
@@ -22,8 +22,7 @@ from abm.config import load_config
 from abm.setup import Model, load_model, subclones
 from abm.stem_clones import DAYS_PER_YEAR, StemClones, StemRates
 from abm.validation.lives import AFTER, STEM_CELLS, STEPS, latency, treat
-
-from .sheet import BLUE, RED, legends, save, sheet
+from analysis.sheet import BLUE, RED, legends, save, sheet
 
 #: Whether the treatment is given: what it is called, colour.
 ARMS = {True: ("DHAP, BEAC, autograft", RED), False: ("none", BLUE)}
@@ -114,7 +113,7 @@ def _published(panel: Axes) -> None:
 def main(words: Sequence[str]) -> None:
     """Follow the patients, draw the figure and say what is in it."""
     if len(words) != 2 or not words[1].isdecimal() or not int(words[1]):
-        sys.exit("usage: python -m analysis.treated_clones OUT.png PATIENTS")
+        sys.exit("usage: python -m figures.treated_clones OUT.png PATIENTS")
     found = cohorts(int(words[1]))
     draw(found, Path(words[0]))
     for treated, (name, _) in ARMS.items():
