@@ -1,6 +1,6 @@
 """The figures of clones over a life: who has one by age, and the clones of some people, without and with inflammation.
 
-    python -m figures.clone_lives docs/clonal_haematopoiesis.png docs/clones_over_life.png 100
+    python -m figures.clone_lives docs/clonal_haematopoiesis.png docs/clones_over_life.png 60
 
 Stem cells one by one, from birth to 90, under the rules of ``disease = "chip"``; the number is that of people.
 """
@@ -117,9 +117,9 @@ def _clones(panel: Axes, lives: Sequence[Life]) -> None:
             percent = [100.0 * one for one in frequencies]
             panel.semilogy(ages, percent, color=VARIANTS.get(variant, ("", GREY))[1], linewidth=1.0)
         if life.leukaemia:
-            panel.plot(life.leukaemia[0], 70.0, "x", color="black", clip_on=False)
+            panel.plot(life.leukaemia[0], 75.0, "x", color="black")
     panel.axhline(100.0 * CARRIER, color=SOFT, linewidth=0.8, linestyle=":")
-    panel.set(xlabel="age, years", xlim=(0, END), ylim=(100.0 * SMALLEST, 70.0), yscale="log")
+    panel.set(xlabel="age, years", xlim=(0, END), ylim=(100.0 * SMALLEST, 100.0), yscale="log")
 
 
 def main(words: Sequence[str]) -> None:
