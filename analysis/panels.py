@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from abm import endpoints as ends
 
@@ -94,7 +94,7 @@ class Source:
         self.day = self.course.day[self.index]
         self.zero = self.course.graft_day or 0.0
 
-    def pick(self, values: Any) -> Floats:  # noqa: ANN401 - any array
+    def pick(self, values: ArrayLike) -> Floats:
         """Return the drawn records of a whole series."""
         return np.asarray(values, dtype=np.float64)[self.index]
 

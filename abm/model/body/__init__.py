@@ -211,13 +211,8 @@ class Body:
         natural_killers.watch(self, population)
         self.stroma.advance(step_h)
         immunity.survive_drugs(self, step_h)
-        labelled = counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL] * self.scale.exit_weights[Kind.NEUTROPHIL]
-        labelled, early = labelled / (1 << Label.DNA), self.cytokines.reticulocyte_shift
         edited = [self._exits(counts[row]) for row in EDITED_ROWS] if self.edited.present else ()
-        used = self.blood.used_platelets(step_h)
-        self.edited.advance(
-            self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h, used)
-        )
+        self._fill_blood(exits, edited, counts[Count.LABELLED_EGRESS, Kind.NEUTROPHIL], step_h)
         immunity.take_back(self, counts)
         immunity.advance(self, exits, edited, counts[Count.POPULATION], step_h)
         phagocytes.advance(self, step_h)
@@ -242,6 +237,16 @@ class Body:
         self.engineered.queue(step_h)
         if self.rivals is not None:
             self.rivals.queue(self.lymphocytes.rules.effector_marrow_entry, step_h)
+
+    def _fill_blood(
+        self, exits: Mapping[Kind, Floats], edited: Sequence[Mapping[Kind, Floats]], egress: Floats, step_h: float
+    ) -> None:
+        """Let the blood take up what left the marrow; egress: labelled neutrophils among it in agents, by origin."""
+        labelled = egress * self.scale.exit_weights[Kind.NEUTROPHIL] / (1 << Label.DNA)
+        early, used = self.cytokines.reticulocyte_shift, self.blood.used_platelets(step_h)
+        self.edited.advance(
+            self.blood, exits, edited, lambda part, cells: part.advance(cells, labelled, early, step_h, used)
+        )
 
     def _exits(self, egress: NDArray[np.int64]) -> dict[Kind, Floats]:
         """Return the real cells that left the marrow by origin, each of shape (4,)."""
