@@ -66,7 +66,7 @@ def test_rates_on_the_lattice_are_those_of_the_equations() -> None:
         assert rate[kind, 0, Behaviour.EGRESS] == rate[MEMORY, 0, Behaviour.EGRESS]
 
 
-@pytest.mark.parametrize("effectors", [0.0, 1e9, 3e10])
+@pytest.mark.parametrize("effectors", [0.0, 1e9, 3e10, 1e30])
 def test_productive_cells_die_as_in_the_body(effectors: float) -> None:
     body = viraemic()
     hiv = virus_of(body)

@@ -43,6 +43,7 @@ BECOMES = {
 }
 _NULL = np.uint32(pack_hot(loss=ENTRY))
 _WORDS = 1 << 32
+_MOST = 1.0 - 2.0**-32  #: share of which odds are told, where the rest is lost to rounding
 _ROWS = {kind: row for row, kind in enumerate(TARGETS)}
 _POOLS = [INDEX[kind] for kind in WITH_CCR5]
 #: Draws of ``Stream.VIRUS``: infected cells that come, cells without CCR5 that come.
@@ -112,7 +113,7 @@ def killing(body: Body) -> float:
     hiv = body.hiv
     if hiv is None or hiv.rules.ctl_kill <= 0.0:
         return 0.0
-    share = hiv.kill_rate(surroundings(body)) / hiv.rules.ctl_kill
+    share = min(hiv.kill_rate(surroundings(body)) / hiv.rules.ctl_kill, _MOST)
     return share / (1.0 - share)
 
 
