@@ -74,7 +74,8 @@ def write_checkpoint(
         if parts is not None:
             _complete(folder, snap, parts)
     except CheckpointError:
-        _withdraw(folder, [part] if parts is None else parts)
+        if parts is not None:  # only then have all ranks written; before, the folder could vanish under one
+            _withdraw(folder, parts)
         raise
     if parts is not None:
         _prune(out, snap.step, keep)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from abm.errors import CheckpointError
 from abm.io import Record, Series, merge, write_checkpoint, write_snapshot
 from abm.io.manifest import Part
 from abm.io.series import COUNTS_SHAPE
@@ -29,10 +30,15 @@ def write_shards(out: Path, snap: Snapshot, edges: Sequence[int], keep: int = 2)
         parts.append(part)
         return parts if len(parts) == n else None
 
-    path = out
+    path, failure = out, None
     for rank in reversed(range(n)):
         own = part_of(snap, edges[rank], edges[rank + 1])
-        path = write_checkpoint(out, own, keep=keep, rank=rank, n_ranks=n, gather=gather)
+        try:
+            path = write_checkpoint(out, own, keep=keep, rank=rank, n_ranks=n, gather=gather)
+        except CheckpointError as error:  # the others write on, as ranks do
+            failure = error
+    if failure is not None:
+        raise failure
     return path
 
 

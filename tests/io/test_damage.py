@@ -167,6 +167,7 @@ def test_a_rank_that_cannot_write_makes_no_other_wait(
         return parts if len(parts) == 3 else None
 
     for rank, (z0, z1) in reversed(list(enumerate([(0, 2), (2, 3), (3, 7)]))):
+        assert names(tmp_path) == [old.name, *(["checkpoint-00000024"] if parts else [])]  # nobody's folder vanishes
         try:
             write_checkpoint(tmp_path, part_of(snap, z0, z1), keep=1, rank=rank, n_ranks=3, gather=gather)
         except CheckpointError as error:

@@ -43,7 +43,7 @@ BECOMES = {
 }
 _NULL = np.uint32(pack_hot(loss=ENTRY))
 _WORDS = 1 << 32
-_MOST = 1.0 - 2.0**-32  #: share of which odds are told, where the rest is lost to rounding
+_MOST = 1.0 - 1.0 / _WORDS  #: share of which odds are told, where the rest is lost to rounding
 _ROWS = {kind: row for row, kind in enumerate(TARGETS)}
 _POOLS = [INDEX[kind] for kind in WITH_CCR5]
 #: Draws of ``Stream.VIRUS``: infected cells that come, cells without CCR5 that come.
