@@ -164,6 +164,11 @@ class Replay:
         by_leukaemia = r.relapse_danger * leukaemia / (r.relapse_half + leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
 
+    def _reach(self, inflammation: Floats, leukaemia: Floats) -> Floats:
+        r, square = self.numbers.organs, inflammation * inflammation
+        held = r.leukaemia_hold * leukaemia / (r.leukaemia_hold_half + leukaemia)
+        return 1.0 - held * (1.0 - square / (r.injury_half * r.injury_half + square))
+
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:
         crowded = 1.0 + precursors / crowd
         return precursors / crowded * np.power(crowded, self.numbers.organs.priming_slope)
@@ -192,7 +197,8 @@ class Replay:
             shown = 1.0 - np.minimum(apc, 1.0)
             signal = seen * (apc * now["activation"])
             signal = signal + r.activation_without_pd1 * now["unbraked"] * shown * now["activation"]
-            kill = self.persons.susceptibility * r.tissue_kill * effectors / (r.tissue_kill_half + effectors) * killing
+            reaching = effectors * self._reach(inflammation, leukaemia)
+            kill = self.persons.susceptibility * r.tissue_kill * reaching / (r.tissue_kill_half + reaching) * killing
             intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
             mean_intact = (intact[0] + intact[1] + intact[2]) / len(ORGANS)
             started = signal * self._meeting(precursors, crowd) * (r.priming * now["priming"])

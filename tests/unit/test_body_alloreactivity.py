@@ -71,6 +71,34 @@ def test_a_small_relapse_wakes_donor_t_cells_nearly_as_a_large_one() -> None:
     assert 0.5 < woken[rules.relapse_half] / woken[1.0] < 0.6
 
 
+def test_leukaemia_holds_t_cells_away_from_tissue_that_is_not_inflamed() -> None:
+    """None without leukaemia, to the bit; half of the most at its share for that; none where tissue is injured."""
+    rules = section(OrganRules, tables().values, 70.0)
+    reach = Alloimmunity(rules, tables().donors["sibling"], 1.2e7).reach
+    assert {reach(inflammation, 0.0) for inflammation in (0.0, 0.1, 1.0)} == {1.0}
+    assert reach(0.0, rules.leukaemia_hold_half) == pytest.approx(1.0 - rules.leukaemia_hold / 2.0)
+    full = rules.leukaemia_hold / (1.0 + rules.leukaemia_hold_half)
+    assert reach(0.0, 1.0) == pytest.approx(1.0 - full)
+    assert reach(rules.injury_half, 1.0) == pytest.approx(1.0 - full / 2.0)
+    assert reach(100.0, 1.0) == pytest.approx(1.0, abs=1e-4)
+
+
+def lost_in_ten_days(inflammation: float, leukaemia: float) -> float:
+    """Return the skin that as many effectors kill in ten days."""
+    allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
+    allo.inflammation, allo.effectors[GVH] = inflammation, 3e7
+    for _ in range(20):
+        allo.advance(Surroundings(host_apc=0.0, leukaemia=leukaemia), 12.0)
+    return float(allo.immune_loss[0])
+
+
+def test_as_many_t_cells_harm_tissue_less_in_a_relapse_unless_it_is_inflamed() -> None:
+    spared = lost_in_ten_days(0.0, 1.0) / lost_in_ten_days(0.0, 0.0)
+    harmed = lost_in_ten_days(1.0, 1.0) / lost_in_ten_days(1.0, 0.0)
+    assert spared < 0.35
+    assert harmed > 0.7
+
+
 def test_susceptible_tissue_is_lost_in_proportion() -> None:
     usual, tender = (make_body(Person(gvhd_susceptibility=s)).allo.tissue_kill(1e8) for s in (1.0, 3.0))
     assert tender == pytest.approx(3.0 * usual)

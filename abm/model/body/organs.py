@@ -208,7 +208,7 @@ class Alloimmunity(Packed):
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
         signal = danger * apc + r.activation_without_pd1 * around.unbraked * shown * around.activation
         rejection = r.rejection_danger * around.donor_antigen * apc
-        kill = self.tissue_kill(effectors) * around.killing
+        kill = self.tissue_kill(effectors * self.reach(inflammation, around.leukaemia)) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
         mean_intact = total(intact) / len(ORGANS)
         inflamed = r.injury_from_loss * (1.0 - mean_intact) + r.injury_from_killing * kill * mean_intact
@@ -288,6 +288,15 @@ class Alloimmunity(Packed):
     def tissue_kill(self, effectors: float) -> float:
         """Return the rate at which this many effectors kill epithelium, per day."""
         return self._susceptibility * self.rules.tissue_kill * effectors / (self.rules.tissue_kill_half + effectors)
+
+    def reach(self, inflammation: float, leukaemia: float) -> float:
+        """Return the share of effectors that come to harm tissue, 0-1: leukaemia holds others where blood cells are.
+
+        Where their antigen is they stay, and tissue that is not inflamed does not call them.
+        """
+        r, square = self.rules, inflammation * inflammation
+        held = r.leukaemia_hold * leukaemia / (r.leukaemia_hold_half + leukaemia)
+        return 1.0 - held * (1.0 - square / (r.injury_half * r.injury_half + square))
 
     def survival_of_other_side(self, direction: int, step_h: float) -> float:
         """Return the share of lymphocytes that survives the effectors of ``direction`` for ``step_h`` hours."""

@@ -23,8 +23,10 @@ POWERS = (1.0, 2.0, 4.0, 8.0)
 #: Counts at which a hazard is half of its highest value.
 HALVES = (
     "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
-    "engineered_search", "relapse_half", "humoral_half",
+    "engineered_search", "relapse_half", "humoral_half", "leukaemia_hold_half",
 )  # fmt: skip
+#: Shares of something: at most 1.
+SHARES = ("leukaemia_hold",)
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
@@ -153,6 +155,8 @@ class OrganRules:
     rejection_danger: float = _in("1")
     relapse_danger: float = _in("1")
     relapse_half: float = _in("1")
+    leukaemia_hold: float = _in("1")
+    leukaemia_hold_half: float = _in("1")
     priming: float = _in("1/d")
     priming_half: float = _in("cells")
     priming_slope: float = _in("1")
@@ -348,6 +352,8 @@ def read_body(folder: Folder) -> dict[str, float]:
             raise ConfigError(f"expected 1, 2, 4 or 8, found {value:g}", file=path, key=name)
         if name in HALVES and value == 0.0:
             raise ConfigError("expected a number > 0, found 0", file=path, key=name)
+        if name in SHARES and value > 1.0:
+            raise ConfigError(f"expected a share up to 1, found {value:g}", file=path, key=name)
         if name.endswith("_stages") and (value < 1.0 or value != int(value)):
             raise ConfigError(f"expected a whole number >= 1, found {value:g}", file=path, key=name)
     most = values["marrow_reticulocyte_time"] / log(max(values["epo_max"], 1.001))
