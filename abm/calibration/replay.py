@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import endpoints as ends
+from abm.calibration import held
 from abm.calibration.recorded import Course
 from abm.model.body.chronic import STAGES
 from abm.model.body.numerics import Floats, runge_kutta
@@ -117,7 +118,7 @@ class Replay:
         leukaemia = np.minimum(self.left / self.persons.full, 1.0)
         lost = self.immune.copy()
         self._fight(now, killing, leukaemia)
-        self._fight_restricted(now, leukaemia)
+        self._fight_restricted(now, killing, leukaemia)
         gained = np.maximum((self.immune - lost).max(axis=0), 0.0)
         self.thymus *= 1.0 - np.minimum(self.numbers.thymus_gvhd * gained, 1.0)
         self._break_tolerance(now)
@@ -158,16 +159,13 @@ class Replay:
         self.thymus *= 1.0 - np.minimum(self.numbers.thymus_injury * amount, 1.0)
         self.thymus = 1.0 - (1.0 - self.thymus) * np.exp(-self.days / self.numbers.thymus_recovery)
 
-    def _danger(self, inflammation: Floats, leukaemia: Floats) -> Floats:
-        r, square = self.numbers.organs, inflammation * inflammation
+    def _danger(self, inflammation: Floats, leukaemia: Floats, effectors: Floats, killing: Floats) -> Floats:
+        r, held_back = self.numbers.organs, 1.0 - held.reach(self.numbers.organs, inflammation, leukaemia)
+        inflamed = inflammation + held.alarm(r, held_back, effectors, self.persons.susceptibility * killing)
+        square = inflamed * inflamed
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         by_leukaemia = r.relapse_danger * leukaemia / (r.relapse_half + leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
-
-    def _reach(self, inflammation: Floats, leukaemia: Floats) -> Floats:
-        r, square = self.numbers.organs, inflammation * inflammation
-        held = r.leukaemia_hold * leukaemia / (r.leukaemia_hold_half + leukaemia)
-        return 1.0 - held * (1.0 - square / (r.injury_half * r.injury_half + square))
 
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:
         crowded = 1.0 + precursors / crowd
@@ -193,11 +191,11 @@ class Replay:
         def slope(y: list[Floats]) -> list[Floats]:
             inflammation, apc, precursors, effectors, primed, exhausted = y[:6]
             immune, injury = y[6:9], y[9:12]
-            seen = self._danger(inflammation, leukaemia)
+            seen = self._danger(inflammation, leukaemia, effectors, killing)
             shown = 1.0 - np.minimum(apc, 1.0)
             signal = seen * (apc * now["activation"])
             signal = signal + r.activation_without_pd1 * now["unbraked"] * shown * now["activation"]
-            reaching = effectors * self._reach(inflammation, leukaemia)
+            reaching = effectors * held.reach(r, inflammation, leukaemia)
             kill = self.persons.susceptibility * r.tissue_kill * reaching / (r.tissue_kill_half + reaching) * killing
             intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
             mean_intact = (intact[0] + intact[1] + intact[2]) / len(ORGANS)
@@ -237,10 +235,10 @@ class Replay:
                 worst = np.where(loss >= limit, np.maximum(worst, GRADES[organ][stage]), worst)
         return worst
 
-    def _fight_restricted(self, now: Mapping[str, Floats], leukaemia: Floats) -> None:
+    def _fight_restricted(self, now: Mapping[str, Floats], killing: Floats, leukaemia: Floats) -> None:
         """Advance the cells that see blood cells alone next to the others."""
         organs, rules = self.numbers.organs, self.numbers.residue
-        danger = self._danger(self.inflammation, leukaemia)
+        danger = self._danger(self.inflammation, leukaemia, self.effectors, killing)
         signal = danger * (self.host_apc * now["activation"])
         priming, allowed = signal * organs.priming * now["priming"], now["proliferation"] * now["unregulated"]
         crowd = np.maximum(organs.priming_half * self.persons.restricted, _TINY)

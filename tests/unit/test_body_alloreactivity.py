@@ -83,6 +83,17 @@ def test_leukaemia_holds_t_cells_away_from_tissue_that_is_not_inflamed() -> None
     assert reach(100.0, 1.0) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_held_t_cells_inflame_the_marrow_alone() -> None:
+    """No more danger than before without leukaemia, to the bit; with it the more, the more of them are held."""
+    allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
+    free, full = Surroundings(), Surroundings(leukaemia=1.0)
+    assert allo.alarm(0.1, free, 1e8) == 0.0
+    assert allo.danger(0.1, free, 1e8) == allo.danger(0.1, free)
+    assert 0.0 == allo.alarm(0.0, full, 0.0) < allo.alarm(0.0, full, 1e6) < allo.alarm(0.0, full, 1e7)
+    assert allo.alarm(1.0, full, 1e7) < 0.2 * allo.alarm(0.0, full, 1e7), "none is held where tissue is inflamed"
+    assert allo.danger(0.0, full, 1e7) > 1.1 * allo.danger(0.0, full)
+
+
 def lost_in_ten_days(inflammation: float, leukaemia: float) -> float:
     """Return the skin that as many effectors kill in ten days."""
     allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)

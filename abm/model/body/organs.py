@@ -204,7 +204,7 @@ class Alloimmunity(Packed):
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, (inflammation, host_apc, precursors, rejecting, effectors, rejectors), primed = self.rules, y[:6], y[6:8]
         exhausted, immune, injury = y[8:10], y[10:13], y[13:16]
-        danger, apc = self.danger(inflammation, around), host_apc * around.activation
+        danger, apc = self.danger(inflammation, around, effectors), host_apc * around.activation
         shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
         signal = danger * apc + r.activation_without_pd1 * around.unbraked * shown * around.activation
         rejection = r.rejection_danger * around.donor_antigen * apc
@@ -249,12 +249,25 @@ class Alloimmunity(Packed):
         spent = ended * r.exhausted_share - exhausted * r.exhausted_loss - awoken
         return born - ended + again, started + (again - ended) / burst, spent
 
-    def danger(self, inflammation: float, around: Surroundings) -> float:
+    def danger(self, inflammation: float, around: Surroundings, effectors: float = 0.0) -> float:
         """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
-        r, danger = self.rules, self.danger_of_injury(inflammation)
+        r, danger = self.rules, self.danger_of_injury(inflammation + self.alarm(inflammation, around, effectors))
         # away from injured tissue, as is the graft; presentation is full long before the marrow is
         by_leukaemia = r.relapse_danger * around.leukaemia / (r.relapse_half + around.leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
+
+    def alarm(self, inflammation: float, around: Surroundings, effectors: float) -> float:
+        """Return the inflammation that effectors held by leukaemia make where it is, and nowhere else.
+
+        A share of what as many would come to make in tissue, which takes them about as long as their own numbers need.
+        """
+        held = 1.0 - self.reach(inflammation, around.leukaemia)
+        if held == 0.0:
+            return 0.0
+        r = self.rules
+        kill = r.marrow_alarm * self.tissue_kill(effectors * held) * around.killing
+        lost = total(k * kill / (k * kill + r.tissue_repair) for k in self._organ_kill) / len(ORGANS)
+        return held * (r.injury_from_loss * lost + r.injury_from_killing * kill * (1.0 - lost)) / r.injury_decay
 
     def danger_of_injury(self, inflammation: float) -> float:
         """Return how strongly injury alone drives donor T cells, 0-1."""

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 EXTENSIVE = ("L", "m2", "cells", "cells/d")
 #: Powers that are made by multiplication, and so have the same bits on every machine.
 POWERS = (1.0, 2.0, 4.0, 8.0)
-#: Counts at which a hazard is half of its highest value.
+#: Counts at which a hazard is half of its highest value, and rates that something is divided by.
 HALVES = (
     "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
     "engineered_search", "relapse_half", "humoral_half", "leukaemia_hold_half",
+    "injury_decay", "tissue_repair",
 )  # fmt: skip
 #: Shares of something: at most 1.
-SHARES = ("leukaemia_hold",)
+SHARES = ("leukaemia_hold", "marrow_alarm")
 #: Units of values that something is divided by.
 NEVER_ZERO = ("kg", "m2", "L", "d", "h", "a", "cells/d")
 
@@ -157,6 +158,7 @@ class OrganRules:
     relapse_half: float = _in("1")
     leukaemia_hold: float = _in("1")
     leukaemia_hold_half: float = _in("1")
+    marrow_alarm: float = _in("1")
     priming: float = _in("1/d")
     priming_half: float = _in("cells")
     priming_slope: float = _in("1")

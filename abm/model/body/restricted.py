@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
-from abm.model.body.organs import DIVISIONS, find_donor
+from abm.model.body.organs import DIVISIONS, GVH, find_donor
 
 if TYPE_CHECKING:
     from abm.model.body import Body
@@ -72,7 +72,7 @@ class RestrictedTCells(Packed):
         if not any(state):
             return
         organs, rules = allo.rules, self.rules
-        danger = allo.danger(allo.inflammation, around)
+        danger = allo.danger(allo.inflammation, around, float(allo.effectors[GVH]))
         signal = danger * (allo.host_apc * around.activation)
         priming, allowed = signal * organs.priming * around.priming, around.proliferation * around.unregulated
         crowd, progeny = organs.priming_half * self.per_t_cell, allo.progeny(danger, allowed)
