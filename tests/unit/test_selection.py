@@ -62,6 +62,18 @@ def test_dendritic_cells_delete_what_sees_their_own_side() -> None:
         assert cells.escape(of_host, mixed) == pytest.approx(exp(-1.1))
 
 
+@pytest.mark.parametrize(
+    ("donor", "of_host", "of_donor"), [("sibling", 1.0, exp(-2.2)), ("autologous", exp(-2.2), 1.0)]
+)
+def test_marrow_of_a_graft_shows_what_its_owner_has(donor: str, of_host: float, of_donor: float) -> None:
+    """After full chimerism blood of the host is no longer shown, unless the graft is the host's own."""
+    body = make_body(Person(donor=donor))
+    live(body, 60.0, step_h=6.0, host=0.0, donor=1.0, doses=[MARROW])
+    seen = body.observables()
+    assert seen["escape_host_blood"] == pytest.approx(of_host, rel=0.02)
+    assert seen["escape_donor"] == pytest.approx(of_donor, rel=0.02)
+
+
 def test_generation_times_escape_is_what_a_healthy_person_has() -> None:
     """Receptors are drawn before selection: three times as many see tissue as are left of them."""
     found, cells = tables(), Selection(tables().selection)

@@ -9,6 +9,7 @@ leave a sample what it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +74,11 @@ class BClones(Packed):
             self.infuse(row, Origin.HOST, 1.0)
         self.plasma: Floats = self.ids[PLASMA, Origin.HOST].copy()
 
+    def of(self, row: int, origin: int) -> Floats:
+        """Return the sample of an origin, shape (SAMPLE,)."""
+        sample: Floats = self.ids[row, origin]
+        return sample
+
     def infuse(self, row: int, origin: Origin, share: float) -> None:
         """Let cells of a person's own repertoire, as it is at rest, be this share of the cells that they join."""
         n = min(int(SAMPLE * share + 0.5), SAMPLE)
@@ -107,10 +113,10 @@ def _place(row: int, origin: int) -> int:
 
 def repertoire(body: Body, origins: Sequence[Origin] = tuple(Origin)) -> Floats:
     """Return the clones of ``SAMPLE`` B cells, naive and memory cells of these origins in proportion; 0 without any."""
-    naive, sizes, cells = _naive(body), list[tuple[Floats, float]](), body.lymphocytes.pools[_B].tolist()
+    sizes, cells = list[tuple[Floats, float]](), body.lymphocytes.pools[_B].tolist()
     for origin in origins:
         memory = cells[origin] * body.plasma.memory_share(origin)
-        sizes += [(naive[origin], cells[origin] - memory), (body.b_clones.ids[MEMORY, origin], memory)]
+        sizes += [(_naive(body, origin), cells[origin] - memory), (body.b_clones.of(MEMORY, origin), memory)]
     return sampled(sizes)
 
 
@@ -138,17 +144,18 @@ def follow(body: Body, new: Sequence[tuple[float, float]]) -> None:
         body: the patient.
         new: share of the memory cells and of the plasma cells that have become so, by origin.
     """
-    ids = body.b_clones.ids
+    held = body.b_clones
     for origin, (switched, settled) in enumerate(new):
         if switched > 0.0:
-            body.b_clones.renew(MEMORY, origin, switched, lambda of=origin: _naive(body)[of])
+            held.renew(MEMORY, origin, switched, partial(_naive, body, origin))
         if settled > 0.0:
-            body.b_clones.renew(PLASMA, origin, settled, lambda of=origin: ids[MEMORY, of])
+            held.renew(PLASMA, origin, settled, partial(held.of, MEMORY, origin))
 
 
-def _naive(body: Body) -> Floats:
-    """Return the samples of naive B cells by origin, shape (N_ORIGINS, SAMPLE)."""
-    return body.clones.ids[ROWS.index(Kind.IMMATURE_B)]
+def _naive(body: Body, origin: int) -> Floats:
+    """Return the sample of naive B cells of an origin, shape (SAMPLE,)."""
+    sample: Floats = body.clones.ids[ROWS.index(Kind.IMMATURE_B), origin]
+    return sample
 
 
 def plasma_cells(body: Body) -> Floats:

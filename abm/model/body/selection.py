@@ -148,7 +148,7 @@ class Selection(Follower):
 def epithelium(body: Body) -> float:
     """Return how much of the body's antigens the epithelium of the thymus shows, relative to a healthy one.
 
-    What is missing of 1 lets self-reactive cells escape, and breaks tolerance where T cells see the host (chronic GVHD).
+    What is missing of 1 lets self-reactive cells escape; where T cells see the host it breaks tolerance (chronic GVHD).
     """
     return body.lymphocytes.thymic_function
 
@@ -156,8 +156,10 @@ def epithelium(body: Body) -> float:
 def shown(body: Body) -> Shown:
     """Return what the thymus of a patient shows now: monocytes of the blood stand for its dendritic cells."""
     by_origin = body.blood.relative_monocytes().tolist()
-    donors = total(by_origin[Origin.DONOR :])
-    return Shown(epithelium(body), min(by_origin[Origin.HOST], 1.0), min(donors, 1.0))
+    host, donors = by_origin[Origin.HOST], total(by_origin[Origin.DONOR :])
+    if body.donor.shares_antigens:  # cells of such a graft show what the host's do
+        host, donors = host + donors, 0.0
+    return Shown(epithelium(body), min(host, 1.0), min(donors, 1.0))
 
 
 def look(body: Body) -> None:
