@@ -33,7 +33,8 @@ def watched(*settings: str) -> Watch:
 
 def test_they_are_followed_after_haploidentical_grafts() -> None:
     """By the chance of mutations.csv, and a patient's factor."""
-    assert (watched().lost, watched().haplotype) == (HLA, pytest.approx(1e-6))
+    assert watched().lost == HLA
+    assert watched().haplotype == pytest.approx(1e-6)
     assert watched("patient.preexisting_mutants=30").haplotype == pytest.approx(3e-5)
     assert nobody(watched("patient.residual_leukaemia=false"))
 
