@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 #: Parts that every body has, by attribute.
 PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
+         "b_clones", "selection", "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited",
+         "stroma")  # fmt: skip
 #: Parts that some have.
 OWN = ("residue", "restricted", "escaped", "killers", "phagocytes", "rivals")
 #: State that belongs to no part.
@@ -33,6 +34,8 @@ def unpack(body: Body, arrays: Mapping[str, Floats]) -> None:
     """Take over the state that :func:`pack` returned."""
     for name in NUMBERS:
         setattr(body, name, float(arrays[name]))
+    if body.watch.haplotype and "escaped.phase" not in arrays:  # of before these were followed
+        body.escaped = None
     for part, name in _of(body):
         part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 
