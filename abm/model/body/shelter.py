@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 SHELTER_TABLE = "shelter.csv"
 UNITS: Mapping[str, str] = {"spared": "1"}
 _ROUNDS = 12  #: of Newton's method; five are enough for a dose that leaves one cell in a million
-_MOST = 300.0  #: -ln(survival) beyond which no cell is left
+_MOST = 30.0  #: -ln(survival) beyond which no cell is left
+_HIGHEST = 0.95  #: share that may be spared: what all in contact are spared, the others meet twentyfold
 
 
 def read_shelter(folder: Folder) -> float:
@@ -38,8 +39,8 @@ def read_shelter(folder: Folder) -> float:
     if isinstance(path, Path) and not path.exists():
         return 0.0
     spared = read_values(path, UNITS)["spared"]
-    if not 0.0 <= spared < 1.0:
-        raise ConfigError(f"expected a share of at least 0 and below 1, found {spared:g}", file=path, key="spared")
+    if not 0.0 <= spared <= _HIGHEST:
+        raise ConfigError(f"expected a share from 0 to {_HIGHEST:g}, found {spared:g}", file=path, key="spared")
     return spared
 
 
