@@ -10,7 +10,6 @@ counted twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +33,8 @@ _HIGHEST = 0.95  #: share that may be spared: what all in contact are spared, th
 
 
 def read_shelter(folder: Folder) -> float:
-    """Return the share of the hazard by drugs that contact spares, 0-1; 0 of a species without the table."""
+    """Return the share of the hazard by drugs that contact spares, 0-1."""
     path = folder / SHELTER_TABLE
-    if isinstance(path, Path) and not path.exists():
-        return 0.0
     spared = read_values(path, UNITS)["spared"]
     if not 0.0 <= spared <= _HIGHEST:
         raise ConfigError(f"expected a share from 0 to {_HIGHEST:g}, found {spared:g}", file=path, key="spared")
