@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, observe, phases, setup
-from abm.cells import MARKS, N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
@@ -52,6 +52,7 @@ class Simulation:
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
         self.rates: StepRates | None = None  # those the kernels have
+        self.damaged = 0  # residents that may carry damage
         self.first_label = labels.first_given(self.model.schedule)
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
@@ -100,7 +101,7 @@ class Simulation:
         except (KeyError, ValueError) as error:
             msg = f"the body of this checkpoint does not fit the rule tables: {error}; start anew with `abm run`"
             raise CheckpointError(msg) from error
-        sim.step = snapshot.step
+        sim.step, sim.damaged = snapshot.step, 1  # the first step counts them
         sim.ledger.open()
         return sim
 
@@ -124,6 +125,7 @@ class Simulation:
                 **rules.sight(self.body.donor.shares_antigens),
                 **self.loans.rows(self.lent[0]),
                 **engagement.tiredness(self.body, self.config.step_h),
+                **model.damage.tables(self.config.step_h),
                 "rule_gain": rules.gains(),
                 "strength": strength,
                 "hop": self.model.hop,
@@ -147,7 +149,8 @@ class Simulation:
         counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + seeking)
         self._lend()
         # 1, 2: contacts, reach 1; quasi-steady fields
-        lattice.meet(t, self.sweeps, counted=counted, tires=self._any_effectors(seeking))
+        tires = self.model.tables.exhaustion.tiring > 0.0 and self.homing.any_of(self.effectors, self.last, seeking)
+        lattice.meet(t, self.sweeps, counted=counted, tires=tires)
         arrived = self.homing.end()
         present = self.last[Count.POPULATION] + arrived
         signals = self.body.signals() | self._marrow_signals()
@@ -160,11 +163,12 @@ class Simulation:
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
         watched = self.body.looks
-        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
+        hurts = self.model.damage.hits > 0.0 and (self.damaged > 0 or bool(present[self.effectors].any()))
+        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched, hurts=hurts)
         reading = Reading(lattice.tallies, seen=watched)
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer, while the body advances
         self.body.draw_ahead()
-        counts = reading.counts()
+        counts, self.damaged = reading.counts(), reading.damaged() if hurts else 0
         if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*reading.leavers())
         self.ledger.enter(self.last[Count.POPULATION], arrived, self.homing.resting, counts, t)
@@ -178,13 +182,6 @@ class Simulation:
         self.last = counts
         self.flux += counts
         self.step = t + 1
-
-    def _any_effectors(self, seeking: NDArray[np.int64]) -> bool:
-        """Whether effectors that tire are on the lattice; where the cells went is asked for if only that can tell."""
-        if self.model.tables.exhaustion.tiring <= 0.0:
-            return False
-        there = bool(self.last[Count.POPULATION, self.effectors].any())
-        return there or (bool(seeking[self.effectors].any()) and bool(self.homing.end()[self.effectors].any()))
 
     def _lend(self) -> None:
         """Bring what antibodies do to lymphocytes up to date: receptors that they lend, checkpoints that they block."""
@@ -202,11 +199,9 @@ class Simulation:
     # -- blood and marrow
 
     def _spared(self) -> int:
-        """Return the leukaemic stem cells of the variant that is followed below one agent."""
-        variant = self.body.watch.spared
-        if not variant or self.body.escaped is None:
-            return 0
-        return int(self.lattice.marks()[MARKS["variant"][0] + variant - 1, Kind.LSC].sum())
+        """Return the leukaemic stem cells that are followed below one agent by a mark."""
+        mark = escape.mark(self.body)
+        return 0 if mark is None else int(self.lattice.marks()[mark, Kind.LSC].sum())
 
     def _advance_body(
         self,
@@ -259,7 +254,7 @@ class Simulation:
     def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None, spared: int) -> None:
         """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
         body, lost, variant, blood = self.body, self.body.watch.lost, self.body.watch.spared, self.circulation
-        hidden = spared if variant else escape.agents(body, counts[Count.POPULATION], seen)
+        hidden = escape.agents(body, counts[Count.POPULATION], seen) if body.watch.classes else spared
         if lost or variant:
             hidden += blood.number(Kind.LSC, lost, variant or None)
         there = int(counts[Count.POPULATION, Kind.LSC].sum()) + blood.number(Kind.LSC)
