@@ -19,7 +19,7 @@ from abm.io.manifest import BODY, MANIFEST, FileEntry, Manifest, Shard
 from abm.io.upgrades import UPGRADERS
 from abm.state import Array, Snapshot, check_snapshot, checkpoint_fields
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 
 #: What a pass over all planes holds in memory at a time, bytes.
 _BLOCK_BYTES = 1 << 26

@@ -170,6 +170,11 @@ def _of_version_8(old: Snapshot) -> Snapshot:
     return without_plasma_cells(without_rivals(old))
 
 
+def without_donor_apc(old: Snapshot) -> Snapshot:
+    """Version 9 took antigen-presenting cells of the donor as what those of the host had left room for."""
+    return replace(old, body=old.body | {"allo.donor_apc": 1.0 - np.minimum(old.body["allo.host_apc"], 1.0)})
+
+
 def _with_rows(counts: Array) -> Array:
     """Return counts with as many rows as they have now."""
     return np.concatenate([counts, np.zeros((N_COUNTS - len(counts), *counts.shape[1:]), counts.dtype)])
@@ -189,4 +194,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     6: _of_version_6,
     7: without_programmed_division,
     8: _of_version_8,
+    9: without_donor_apc,
 }
