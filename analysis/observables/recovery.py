@@ -50,12 +50,15 @@ def dendritic_back_day(run: Run) -> Made:
 
 @observable("1")
 def innate_first(run: Run) -> Made:
-    """1 if monocytes, NK and dendritic cells are normal before B cells, and these before naive CD4 cells, 0 if not."""
+    """1 if monocytes, NK and dendritic cells are normal before B cells, and these before naive CD4 cells, 0 if not.
+
+    None while neither B nor naive CD4 cells are.
+    """
     if run.graft() is None or not {"monocytes", "nk", "b", "cd4_naive"} <= set(run.body):
         return None
     limits = {"monocytes": NORMAL_MONOCYTES, "nk": NORMAL["nk"], "b": NORMAL["b"], "cd4_naive": NORMAL_NAIVE}
     day = {name: _first_day(run, in_unit(run.body[name], COUNT), limit) for name, limit in limits.items()}
     innate = max(day["monocytes"], day["nk"], _first_day(run, np.asarray(dendritic_cells(run)), NORMAL_DENDRITIC))
-    if min(innate, day["b"]) == inf:
-        return None  # nothing is back yet
+    if day["b"] == day["cd4_naive"] == inf:
+        return None
     return float(innate < day["b"] < day["cd4_naive"])

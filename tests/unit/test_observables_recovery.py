@@ -50,7 +50,7 @@ def recovering(run: Any, back: dict[str, int], dendritic: int = 18) -> Any:
         ({"nk": 191}, 18, 0.0),
         ({"cd4_naive": 180}, 18, 0.0),
         ({"b": 500}, 18, None),
-        ({}, 500, None),
+        ({}, 500, 0.0),
     ],
 )
 def test_cells_that_present_come_before_lymphocytes(
