@@ -172,6 +172,19 @@ def test_thymus_is_slow_and_ages() -> None:
     assert 2 < naive[0] / naive[1] < 15
 
 
+def test_hardly_a_thymocyte_of_the_mouse_takes_half_of_the_usual_time() -> None:
+    lymphocytes = make_body(Person(weight_kg=0.025, age_years=0.3), tables("mouse")).lymphocytes
+    transit = lymphocytes.rules.thymus_transit
+    within = np.zeros_like(lymphocytes.thymus)
+    within[0, Origin.DONOR] = 1.0  # enter together
+    none, hours = np.zeros(within.shape[1]), 6.0
+    out = [chain(within, none, len(within) / transit * hours / 24.0)[Origin.DONOR] for _ in range(int(3 * transit * 4))]
+    day = np.arange(1, len(out) + 1) * hours / 24.0
+    assert float(np.sum(out)) == pytest.approx(1.0, abs=1e-3)
+    assert float(np.dot(out, day)) == pytest.approx(transit, rel=0.01)
+    assert float(np.sum(np.array(out)[day <= transit / 2])) < 0.01
+
+
 def test_cd8_returns_before_cd4() -> None:
     body = make_body()
     body.lymphocytes.pools[:] *= 0.03
