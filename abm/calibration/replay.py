@@ -159,13 +159,10 @@ class Replay:
         self.thymus = 1.0 - (1.0 - self.thymus) * np.exp(-self.days / self.numbers.thymus_recovery)
 
     def _danger(self, inflammation: Floats, leukaemia: Floats) -> Floats:
-        r, danger = self.numbers.organs, self._danger_of_injury(inflammation)
+        r, square = self.numbers.organs, inflammation * inflammation
+        danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
         by_leukaemia = r.relapse_danger * leukaemia / (r.relapse_half + leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
-
-    def _danger_of_injury(self, inflammation: Floats) -> Floats:
-        r, square = self.numbers.organs, inflammation * inflammation
-        return r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
 
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:
         crowded = 1.0 + precursors / crowd
@@ -192,8 +189,8 @@ class Replay:
             inflammation, apc, precursors, effectors, primed, exhausted = y[:6]
             immune, injury = y[6:9], y[9:12]
             seen = self._danger(inflammation, leukaemia)
-            of_injured = r.indirect_presentation * (self._danger_of_injury(inflammation) - r.activation_floor)
-            indirectly = of_injured + r.activation_without_pd1 * now["unbraked"]
+            shed = (immune[0] + immune[1] + immune[2]) / len(ORGANS)
+            indirectly = r.indirect_presentation * shed + r.activation_without_pd1 * now["unbraked"]
             signal = seen * (apc * now["activation"]) + indirectly * y[-1] * now["activation"]
             kill = self.persons.susceptibility * r.tissue_kill * effectors / (r.tissue_kill_half + effectors) * killing
             intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]

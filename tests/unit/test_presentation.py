@@ -62,25 +62,27 @@ def test_after_an_autograft_there_are_none_of_a_donor() -> None:
 # ---------------------------------------------------------------------------------------------- indirect presentation
 
 
-def activated(host_apc: float, donor_apc: float, inflammation: float) -> float:
-    """Return the precursors that antigen-presenting cells wake in an hour."""
+def activated(host_apc: float, donor_apc: float, lost: float) -> float:
+    """Return the precursors that antigen-presenting cells wake in an hour of inflammation, with tissue lost to GVHD."""
     allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
-    allo.host_apc, allo.donor_apc, allo.inflammation = host_apc, donor_apc, inflammation
+    allo.host_apc, allo.donor_apc, allo.inflammation, allo.immune_loss[:] = host_apc, donor_apc, 1.0, lost
     allo.precursors[GVH] = 1e6
     allo.advance(Surroundings(host_apc=host_apc, donor_apc=donor_apc), 1.0)
     return float(1e6 - allo.precursors[GVH])
 
 
-def test_those_of_the_donor_present_what_injured_tissue_sheds() -> None:
-    assert activated(0.0, 0.0, inflammation=1.0) == 0.0
-    assert activated(0.0, 1.0, inflammation=0.0) == 0.0
-    assert activated(0.0, 1.0, inflammation=1.0) == pytest.approx(2.0 * activated(0.0, 0.5, inflammation=1.0), rel=0.01)
+def test_those_of_the_donor_present_what_dying_tissue_sheds_and_begin_nothing() -> None:
+    assert activated(0.0, 0.0, lost=0.5) == 0.0
+    assert activated(0.0, 1.0, lost=0.0) == 0.0
+    whole = activated(0.0, 1.0, lost=0.5)
+    assert whole == pytest.approx(2.0 * activated(0.0, 0.5, lost=0.5), rel=0.01)
+    assert whole == pytest.approx(2.0 * activated(0.0, 1.0, lost=0.25), rel=0.01)
 
 
 def test_they_do_less_than_those_of_the_host_and_add_to_them() -> None:
-    host, donor, both = (activated(*cells, inflammation=1.0) for cells in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)))
+    host, donor, both = (activated(*cells, lost=0.5) for cells in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)))
     rules = section(OrganRules, tables().values, 70.0)
-    assert 0.5 * rules.indirect_presentation < donor / host < rules.indirect_presentation
+    assert 0.4 * rules.indirect_presentation < donor / host < 0.6 * rules.indirect_presentation
     assert both == pytest.approx(host + donor, rel=1e-3)
 
 

@@ -5,8 +5,8 @@ conditioning against the graft (host versus graft). Only the first hurts organs;
 Those of one graft compete for antigen-presenting cells, so that ten times the T cells are not ten times the harm.
 
 Antigen-presenting cells turn over to what the marrow makes: those of the host fade, those of the donor rise. Those of
-the host show what they are made of; those of the donor only what injured tissue sheds of the host (indirectly), or
-intact tissue where PD-1 does not hold T cells in tolerance of it.
+the host show what they are made of; those of the donor what tissue that dies of GVHD sheds of the host (indirectly),
+and intact tissue where PD-1 does not hold T cells in tolerance of it.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class Alloimmunity(Packed):
         r, (inflammation, host_apc, precursors, rejecting, effectors, rejectors), primed = self.rules, y[:6], y[6:8]
         exhausted, immune, injury, dividing, donor_apc = y[8:10], y[10:13], y[13:16], y[16:19], y[19]
         danger, apc = self.danger(inflammation, around), host_apc * around.activation
-        signal = danger * apc + self.indirectly(inflammation, around) * donor_apc * around.activation
+        signal = danger * apc + self.indirectly(immune, around) * donor_apc * around.activation
         rejection = r.rejection_danger * around.donor_antigen * apc
         kill = self.tissue_kill(effectors) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
@@ -272,11 +272,13 @@ class Alloimmunity(Packed):
         r, square = self.rules, inflammation * inflammation
         return r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
 
-    def indirectly(self, inflammation: float, around: Surroundings) -> float:
-        """Return how strongly all antigen-presenting cells of a healthy donor drive its T cells that see the host."""
-        r = self.rules
-        of_injured = r.indirect_presentation * (self.danger_of_injury(inflammation) - r.activation_floor)
-        return of_injured + r.activation_without_pd1 * around.unbraked
+    def indirectly(self, lost: list[float], around: Surroundings) -> float:
+        """Return how strongly as many antigen-presenting cells as a healthy donor has drive its T cells, 0-1.
+
+        ``lost``: share of each organ lost to effectors, which has shed antigens of the host.
+        """
+        r, shed = self.rules, total(lost) / len(ORGANS)
+        return r.indirect_presentation * shed + r.activation_without_pd1 * around.unbraked
 
     def meeting(self, precursors: float, crowd: float) -> float:
         """Return the precursors that are primed as if alone; at ``crowd`` of them competition halves that of each."""
