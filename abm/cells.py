@@ -230,7 +230,7 @@ HOT: tuple[Field, ...] = (
 COLD: tuple[Field, ...] = (
     Field("clone", 0, 16, "clone id"),
     Field("stage", 16, 5, "divisions done or maturation steps passed inside the kind"),
-    Field("damage", 21, 3, "sub-lethal damage"),
+    Field("damage", 21, 3, "levels of sub-lethal damage by hits"),
     Field("timer", 24, 2, "counter (engagement, eclipse)"),
     Field("label", 26, 4, "level of a label (Label), halved by each division"),
     Field("resist", 30, 2, "variant: 0 the wild type, others as variants.csv has them"),
@@ -239,9 +239,9 @@ COLD: tuple[Field, ...] = (
 
 #: Variants of a cell: the wild type and three that a table names.
 N_VARIANTS = 4
-#: What is counted of heritable changes, by place: loss bits, variants other than the wild type, edits.
-MARKS = {"loss": (0, 9), "variant": (9, N_VARIANTS - 1), "edit": (12, 4)}
-N_MARKS = 16
+#: What is counted of what cells carry, by place: loss bits, variants other than the wild type, edits, any damage.
+MARKS = {"loss": (0, 9), "variant": (9, N_VARIANTS - 1), "edit": (12, 4), "damage": (16, 1)}
+N_MARKS = 17
 #: What a mutation brings: the loss bits, above them from here on a variant, and another kind.
 GAIN_VARIANT, GAIN_KIND = 9, 11
 
@@ -345,6 +345,7 @@ class Signal(IntEnum):
     CXCL12 = 10  # field, relative to its mean at stroma
     INFLAMMATION = 11  # field (interferon-gamma-like), relative units
     STAGE = 12  # own stage counter
+    DAMAGE = 13  # levels of sub-lethal damage of this cell that were there before the step
 
 
 #: Neighbourhood classes packed in one 32-bit histogram, 5 bits each.

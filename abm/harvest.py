@@ -34,7 +34,7 @@ def _mask(table: Iterable[Field], *names: str) -> np.uint32:
 
 #: What a cell takes along: what it inherits, and how far it has come. Labels and states of the moment stay behind.
 _KEPT_HOT = _mask(HOT, "kind", "loss", "edits")
-_KEPT_COLD = _mask(COLD, "clone", "stage", "damage", "resist")
+_KEPT_COLD = _mask(COLD, "clone", "stage", "resist")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_KINDS, N_ORIGINS, NOWHERE
+from abm.cells import N_KINDS, N_ORIGINS, NOWHERE, Count
 from abm.model.body import Body, engagement, hiv_marrow
 from abm.model.traffic import Arrival, Circulation, Requests, arrivals_by_slot, not_lodged, quiescent
 from abm.phases import Phases
@@ -47,6 +47,14 @@ class Homing:
         requests = self.circulation.requests(lymphocytes, step, self.step_h, clones, tired, edits)
         self._underway = _Underway(lymphocytes, requests, self.lattice.lodge(step, *requests))
         return arrivals_by_slot(requests.hot)
+
+    def any_of(self, kinds: NDArray[np.bool_], last: NDArray[np.int64], seeking: NDArray[np.int64]) -> bool:
+        """Whether cells of these kinds (64,) are on the lattice, by the ``last`` counts or of those seeking (64, 4).
+
+        Where cells went is asked for if only that can tell.
+        """
+        there = bool(last[Count.POPULATION, kinds].any())
+        return there or (bool(seeking[kinds].any()) and bool(self.end()[kinds].any()))
 
     def end(self) -> NDArray[np.int64]:
         """Give those who found no site back to the blood; returns the settled cells by kind and origin."""

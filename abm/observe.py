@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, EditBit, Flag, Kind, Origin
+from abm.cells import FIRST_MOTILE, LOSS_ANTIGENS, MARKS, N_VARIANTS, Count, EditBit, Flag, Kind, Origin
 from abm.model.body.hiv_marrow import INFECTED, WITH_CCR5
 from abm.model.rules import Rules
 
@@ -31,6 +31,7 @@ OBSERVABLES |= {
     f"variant_{n}": ("1", f"share of leukaemic cells of variant {n} (variants.csv)") for n in range(1, N_VARIANTS)
 }
 OBSERVABLES |= {f"hsc_variant_{n}": ("1", f"share of HSC of variant {n} (variants.csv)") for n in range(1, N_VARIANTS)}
+OBSERVABLES["damaged"] = ("1", "share of resident marrow cells with sub-lethal damage by hits")
 OBSERVABLES["vaf"] = (
     "1",
     "variant allele frequency in myeloid marrow cells: half of the share that are variants",
@@ -65,7 +66,7 @@ def marrow(counts: NDArray[np.int64], rules: Rules, n_niches: int) -> dict[str, 
 
 
 def inherited(marks: NDArray[np.int64], counts: NDArray[np.int64], rules: Rules) -> dict[str, float]:
-    """Return the shares of leukaemic cells that lost an antigen or are a variant, and of variant and edited stem cells.
+    """Return the shares of leukaemic cells that lost an antigen or are a variant, of stem cells, of the damaged.
 
     Args:
         marks: int64 (N_MARKS, 64, 4).
@@ -84,6 +85,7 @@ def inherited(marks: NDArray[np.int64], counts: NDArray[np.int64], rules: Rules)
     shares["edited_hsc"] = _share(edited, population[Kind.HSC])
     shares |= {f"variant_{k}": _share(n, all_of_them) for k, n in enumerate(variants, 1)}
     shares |= {f"hsc_variant_{k}": _share(n, population[Kind.HSC]) for k, n in enumerate(of_kind[:, Kind.HSC], 1)}
+    shares["damaged"] = _share(marks[MARKS["damage"][0]].sum(), population[:FIRST_MOTILE].sum())
     return shares | {"vaf": 0.5 * _share(of_kind[:, myeloid].sum(), population[myeloid].sum())}
 
 

@@ -179,20 +179,25 @@ class Phases:
         for name in sweeps:
             self._swap(name)
 
-    def change(self, step: int, able: dict[str, int], *, labelled: bool, watched: bool = False) -> None:
-        """Phases 3-5 of the layers, with the ``highest`` of each, and the census; ``watched``: also who is seen."""
+    def change(
+        self, step: int, able: dict[str, int], *, labelled: bool, watched: bool = False, hurts: bool = False
+    ) -> None:
+        """Phases 3-5 of the layers, with the ``highest`` of each, and the census; ``watched``: also who is seen.
+
+        ``hurts``: whether any resident may be struck, or carry damage.
+        """
         able = {layer: highest | LOW_BITS for layer, highest in able.items()}
 
         def work(now: int) -> None:
             for layer, highest in able.items():
-                self.fate(layer, now, highest)
+                self.fate(layer, now, highest, hurts=hurts and layer == "res")
             self.census_niche()
             if labelled:
                 self.census_label()
             if watched:
                 self.census_seen()
 
-        self._repeat(work, step, *able.items(), labelled, watched, exchanges=False)
+        self._repeat(work, step, *able.items(), labelled, watched, hurts, exchanges=False)
 
     def walk(self, step: int, substeps: int) -> None:
         """Phase 6: all sub-steps of the random walk."""
@@ -205,14 +210,14 @@ class Phases:
 
         self._repeat(work, step, substeps, exchanges=True)
 
-    def fate(self, layer: str, step: int, highest: int) -> None:
+    def fate(self, layer: str, step: int, highest: int, *, hurts: bool = False) -> None:
         """Phases 3-5: choose events, settle claims, change the layer ("res" or "mot"); events are counted.
 
-        ``highest`` bounds the event probability of untouched cells, in 2^-32.
+        ``highest`` bounds the event probability of untouched cells, in 2^-32; ``hurts``: hits leave damage (residents).
         """
-        self._chain(self._fate, layer)(step=step, highest=highest)
+        self._chain(self._fate, layer, hurts)(step=step, highest=highest)
 
-    def _fate(self, layer: str) -> list[Stage]:
+    def _fate(self, layer: str, hurts: bool) -> list[Stage]:
         motile = layer == "mot"
         own = {"hot": self.arrays[f"{layer}_hot"], "cold": self.arrays[f"{layer}_cold"]}
         stream, outcome = (Stream.FATE_MOTILE, Stream.OUTCOME_MOTILE) if motile else (Stream.FATE, Stream.OUTCOME)
@@ -220,7 +225,8 @@ class Phases:
         fate = self._draw("fate", beyond, stream, layer_is_motile=int(motile), **own)
         special = {"mutation": Stream.MUTATION * 256 + motile, "room": self.tallies.room}
         commit = self._draw("commit", 1, outcome, **special, **self.bounds, **own)
-        return [fate._replace(varies=("step", "highest")), commit._replace(behind=FATE_CHAIN["commit"])]
+        hurt = [self._draw("damage", beyond, Stream.DAMAGE, **self.bounds)] if hurts else []
+        return [fate._replace(varies=("step", "highest")), *hurt, commit._replace(behind=FATE_CHAIN["commit"])]
 
     def census_niche(self) -> None:
         """Phase 7: count who is on a niche site now; who else is there follows from what the kernels count."""
@@ -384,7 +390,7 @@ class Phases:
             "total": domain.total,
             "shift": domain.shift,
             "counts": tallies.counts,
-            **{name: getattr(tallies, name) for name in ("n_leavers", "leaver_site", "leaver_words")},
+            **{name: getattr(tallies, name) for name in ("n_leavers", "leaver_site", "leaver_words", "n_damaged")},
             **self.constants,
             **self.arrays,
         }

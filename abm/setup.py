@@ -36,6 +36,7 @@ from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.fratricide import Fratricide
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.residue import StemCells
+from abm.model.damage import DamageRules, read_damage
 from abm.model.heredity import Subclone
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
@@ -75,6 +76,7 @@ class Model:
     substeps: int
     harvests: Mapping[str, Harvest]
     exposure: Exposure | None
+    damage: DamageRules
 
 
 def load_model(config: Config) -> Model:
@@ -106,6 +108,7 @@ def load_model(config: Config) -> Model:
         substeps=substeps,
         harvests=_harvests(config, tables),
         exposure=_exposure(config, tables),
+        damage=read_damage(folder),
     )
 
 

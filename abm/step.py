@@ -52,6 +52,7 @@ class Simulation:
         self.lattice = Phases(backend, self.domain, self.comm, config.seed)
         self.step = 0
         self.rates: StepRates | None = None  # those the kernels have
+        self.damaged = 0  # residents that may carry damage
         self.first_label = labels.first_given(self.model.schedule)
         self.flux = np.zeros((N_COUNTS, N_KINDS, N_ORIGINS), np.int64)
         self.last = np.zeros_like(self.flux)
@@ -100,7 +101,7 @@ class Simulation:
         except (KeyError, ValueError) as error:
             msg = f"the body of this checkpoint does not fit the rule tables: {error}; start anew with `abm run`"
             raise CheckpointError(msg) from error
-        sim.step = snapshot.step
+        sim.step, sim.damaged = snapshot.step, 1  # the first step counts them
         sim.ledger.open()
         return sim
 
@@ -124,6 +125,7 @@ class Simulation:
                 **rules.sight(self.body.donor.shares_antigens),
                 **self.loans.rows(self.lent[0]),
                 **engagement.tiredness(self.body, self.config.step_h),
+                **model.damage.tables(self.config.step_h),
                 "rule_gain": rules.gains(),
                 "strength": strength,
                 "hop": self.model.hop,
@@ -147,7 +149,8 @@ class Simulation:
         counted = self.model.rules.needs_histogram(self.last[Count.POPULATION] + seeking)
         self._lend()
         # 1, 2: contacts, reach 1; quasi-steady fields
-        lattice.meet(t, self.sweeps, counted=counted, tires=self._any_effectors(seeking))
+        tires = self.model.tables.exhaustion.tiring > 0.0 and self.homing.any_of(self.effectors, self.last, seeking)
+        lattice.meet(t, self.sweeps, counted=counted, tires=tires)
         arrived = self.homing.end()
         present = self.last[Count.POPULATION] + arrived
         signals = self.body.signals() | self._marrow_signals()
@@ -159,11 +162,12 @@ class Simulation:
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
         watched = self.body.looks
-        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched)
+        hurts = self.model.damage.hits > 0.0 and (self.damaged > 0 or bool(present[self.effectors].any()))
+        lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched, hurts=hurts)
         reading = Reading(lattice.tallies, seen=watched)
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer, while the body advances
         self.body.draw_ahead()
-        counts = reading.counts()
+        counts, self.damaged = reading.counts(), reading.damaged() if hurts else 0
         if any(counts[Count.EGRESS, kind].any() for kind in STEM_KINDS):
             self.circulation.add(*reading.leavers())
         self.ledger.enter(self.last[Count.POPULATION], arrived, self.homing.resting, counts, t)
@@ -177,13 +181,6 @@ class Simulation:
         self.last = counts
         self.flux += counts
         self.step = t + 1
-
-    def _any_effectors(self, seeking: NDArray[np.int64]) -> bool:
-        """Whether effectors that tire are on the lattice; where the cells went is asked for if only that can tell."""
-        if self.model.tables.exhaustion.tiring <= 0.0:
-            return False
-        there = bool(self.last[Count.POPULATION, self.effectors].any())
-        return there or (bool(seeking[self.effectors].any()) and bool(self.homing.end()[self.effectors].any()))
 
     def _lend(self) -> None:
         """Bring what antibodies do to lymphocytes up to date: receptors that they lend, checkpoints that they block."""

@@ -41,6 +41,7 @@ class Stream(IntEnum):
     SWITCH = 31  # which cells a safety switch kills; draw: layer, or 2 for the "site" of a cell in the blood
     RIVALS = 45  # precursors of each of two donors that see the other; draw: whose
     TRANSMIT = 44  # which cells of the motile layer catch what passes between cells or comes with the blood
+    DAMAGE = 50  # how much of its damage a struck cell repairs and how much it gets
     EDIT = 30  # which cells of a graft are edited, which lymphocytes carry an edit; the "site" is a running number
 
 

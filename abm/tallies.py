@@ -25,7 +25,8 @@ class Tallies:
         """Make room for a slab of so many planes."""
         self.backend, self.comm = backend, comm
         self.room = planes * LEAVERS_PER_PLANE
-        self.n_leavers = backend.alloc(1, np.int64)
+        self.numbers = backend.alloc(2, np.int64)
+        self.n_leavers, self.n_damaged = self.numbers[:1], self.numbers[1:]
         self.leaver_site = backend.alloc(self.room, np.int64)
         self.leaver_words = backend.alloc(2 * self.room, np.uint32)
         ahead = min(self.room, READ_AHEAD)
@@ -48,9 +49,9 @@ class Tallies:
     def begin_to_read(self, *, seen: bool) -> Callable[[], list[Any]]:
         """Begin to read what was counted and listed, also who was ``seen``, and count and list anew."""
         if seen not in self.readers:
-            arrays = [self.n_leavers, *self.first_leavers, self.totals, *([self.seen_totals] if seen else [])]
+            arrays = [self.numbers, *self.first_leavers, self.totals, *([self.seen_totals] if seen else [])]
             add_up = self._add_up_all if seen else self._add_up
-            self.readers[seen] = self.backend.reader(add_up, arrays, lambda: self.backend.clear(self.n_leavers))
+            self.readers[seen] = self.backend.reader(add_up, arrays, lambda: self.backend.clear(self.numbers))
         return self.readers[seen]()
 
     def _add_up(self) -> None:
@@ -79,14 +80,18 @@ class Reading:
         """Return who was seen over all ranks, int64 (receptors, 64, 4)."""
         return self.tallies.comm.sum_int64(self._wait()[4].reshape(-1, N_KINDS, N_ORIGINS))
 
+    def damaged(self) -> int:
+        """Return how many residents had damage left over all ranks, before the events of the step."""
+        return int(self.tallies.comm.sum_int64(self._wait()[0][1:]).sum())
+
     def leavers(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Return hot and cold words of the chosen kinds that left, in global site order.
 
         Raises:
             LedgerError: they were too many.
         """
-        n_leavers, site, words, *_ = self._wait()
-        tallies, found = self.tallies, int(n_leavers[0])
+        numbers, site, words, *_ = self._wait()
+        tallies, found = self.tallies, int(numbers[0])
         if found > tallies.room:
             msg = f"{found} stem cells leave in one step; at most {tallies.room} can be kept"
             raise LedgerError(msg)

@@ -175,6 +175,7 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
                     case SIGNAL_CXCL12: s = cxcl12[l]; break;
                     case SIGNAL_INFLAMMATION: s = inflammation[l]; break;
                     case SIGNAL_STAGE: s = float(GET(cold[l], COLD_STAGE)); break;
+                    case SIGNAL_DAMAGE: s = float(GET(cold[l], COLD_DAMAGE)); break;
                 }
                 h[b] = h[b] * (1.0f + (rule_gain[k] * hill(s, rule_half[k], rule_power[k])));
             }

@@ -72,6 +72,7 @@ _LOSS_SHIFT = next(np.uint32(f.shift) for f in HOT if f.name == "loss")
 _SEEKS_NICHE = np.isin(np.arange(N_KINDS), STEM_KINDS)
 _SWITCH = np.uint32(pack_hot(edits=1 << EditBit.SWITCH))
 _CLONE_SHIFT = next(np.uint32(f.shift) for f in COLD if f.name == "clone")
+_DAMAGE = next(np.uint32(((1 << f.bits) - 1) << f.shift) for f in COLD if f.name == "damage")
 #: A stage past the last one of every kind.
 _DONE = next((1 << f.bits) - 1 << f.shift for f in COLD if f.name == "stage")
 
@@ -99,8 +100,8 @@ class Circulation:
     cold: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     def add(self, hot: NDArray[np.uint32], cold: NDArray[np.uint32]) -> None:
-        """Let cells enter the blood."""
-        self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold])
+        """Let cells enter the blood, where they lose what damage they have."""
+        self.hot, self.cold = np.concatenate([self.hot, hot]), np.concatenate([self.cold, cold & ~_DAMAGE])
 
     def infuse(
         self, agents: dict[Kind, float], origin: Origin, step: int, index: int = 0, loss: int = 0, variant: int = 0

@@ -109,14 +109,14 @@ def fate(
     touched = (engaged if layer_is_motile else struck).reshape(-1)
     draw = (total, shift, seed, step, word)
     site, draws = _candidates(filled(hot, first, n), hot.reshape(-1), touched, highest, ceiling, draw)
-    cell, stage = hot.reshape(-1)[site], get(cold.reshape(-1)[site], COLD["stage"])
+    cell, stage, damage = hot.reshape(-1)[site], *(get(cold.reshape(-1)[site], COLD[x]) for x in ("stage", "damage"))
     row, near = rate_row(cell), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
-    hits = _hits_on(site, (touched[site] != 0) & ~is_engaged, box, engaged.reshape(-1), strength)
+    hits = hits_on(site, (touched[site] != 0) & ~is_engaged, box, engaged.reshape(-1), strength)
     own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
     _let_die(h, _directed_at(cell, row, directed))
-    signals = _signals(site, near, hits, is_engaged, stage, tissue, distance, cxcl12, inflammation)
+    signals = _signals(site, near, hits, is_engaged, stage, damage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
     acts, event, r2, r3 = _choose(h, draws)
     aim = _aim(site[acts], r2, hot.reshape(-1), tissue.reshape(-1), flags, box)
@@ -147,6 +147,7 @@ def _signals(
     hits: F32,
     is_engaged: Bool,
     stage: U32,
+    damage: U32,
     tissue: U8,
     distance: U8,
     cxcl12: F32,
@@ -161,6 +162,7 @@ def _signals(
         Signal.CXCL12: lambda j: cxcl12.reshape(-1)[site[j]],
         Signal.INFLAMMATION: lambda j: inflammation.reshape(-1)[site[j]],
         Signal.STAGE: lambda j: stage[j],
+        Signal.DAMAGE: lambda j: damage[j],
         **{signal: partial(_count_at, near, name) for signal, name in _COUNT_SIGNALS.items()},
     }
 
@@ -195,7 +197,7 @@ def _has_flag(flags: U32, flag: Flag) -> Bool:
     return ((flags >> np.uint32(flag)) & np.uint32(1)).astype(bool)
 
 
-def _hits_on(site: I64, struck: Bool, box: Box, engaged: U8, strength: F32) -> F32:
+def hits_on(site: I64, struck: Bool, box: Box, engaged: U8, strength: F32) -> F32:
     """Sum the kill strength of all lymphocytes that engage each of the struck sites; 0 for the others."""
     hit, hits = site[struck], np.zeros(site.shape, np.float32)
     total = np.zeros(hit.shape, np.float32)

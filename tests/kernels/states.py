@@ -13,6 +13,7 @@ from abm import cells, resources
 from abm.cells import Kind, Signal
 from abm.domain import Domain
 from abm.model.body.antibodies import read_antibodies
+from abm.model.damage import DamageRules
 from abm.model.loans import Loans
 from abm.model.rules import BODY_SIGNALS, Rules
 from abm.phases import HALO
@@ -116,6 +117,9 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     lent = loans.rows([float(rng.choice([0.0, 0.6, 1.0])) for _ in loans.lenders])
     random |= lent | {"strength": loans.strength, "vigour": rng.choice([0, 1 << 31, 0xFFFFFFFF], 8).astype(np.uint32)}
     random |= {"tiring": rng.choice([0, 1 << 31, 0xFFFFFFFF], 2).astype(np.uint32)}
+    random |= DamageRules(hits=float(rng.choice([0.3, 3.0, 30.0])), half_life=float(rng.choice([1.0, 100.0]))).tables(
+        1.0
+    )
     return {
         **rules.tables,
         **rows_with_rules,

@@ -106,10 +106,11 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
         state.tables["ceiling"][: state.tables["ceiling"].size // 2].max() - np.uint32(state.domain.total % 2) * 2**31
     )
     for layer in ("res", "mot"):
-        p.fate(layer, step, highest)
+        p.fate(layer, step, highest, hurts=layer == "res")
         look(layer, "action", "priority", f"{layer}_hot", f"{layer}_cold")
         reading = Reading(p.tallies)
         seen[f"{layer}/leavers"], seen[f"{layer}/events"] = np.stack(reading.leavers()), reading.counts()
+        seen[f"{layer}/damaged"] = np.array(reading.damaged())
     p.census_niche()
     p.census_label()
     seen["counts"], seen["there"] = Reading(p.tallies).counts(), p.census()

@@ -21,11 +21,14 @@ def reference(rules: Path) -> tuple[str, list[int], float]:
     return trajectory(dense(NumpyBackend(), rules))
 
 
-def test_it_is_as_crowded_and_deadly_as_said(reference: tuple[str, list[int], float]) -> None:
+def test_it_is_as_crowded_and_deadly_as_said(reference: tuple[str, list[int], float], rules: Path) -> None:
     _, kills, density = reference
     assert len(kills) == STEPS
     assert kills[0] > 10_000
     assert density > 0.9 * DENSITY
+    sim = dense(NumpyBackend(), rules)
+    sim.advance()
+    assert sim.damaged > 1000, "that cells are hit and live"
 
 
 def test_backends_agree(backend: Any, rules: Path, reference: tuple[str, list[int], float]) -> None:

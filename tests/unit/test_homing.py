@@ -87,8 +87,8 @@ def test_cells_tire_where_effectors_are(there: int, seeks: int, settles: int, ex
     simulation.last[Count.POPULATION, Kind.CD4_EFFECTOR, Origin.HOST] = there
     seeking[Kind.CD8_EFFECTOR, Origin.DONOR], settled[Kind.CD8_EFFECTOR, Origin.DONOR] = seeks, settles
     waited = []
-    simulation.homing = cast("Any", SimpleNamespace(end=lambda: waited.append(1) or settled))
-    assert simulation._any_effectors(seeking) is expected
+    simulation.homing.end = lambda: waited.append(1) or settled
+    assert simulation.homing.any_of(simulation.effectors, simulation.last, seeking) is expected
     assert bool(waited) is (seeks > there), "only where the answer depends on it"
 
 

@@ -103,7 +103,7 @@ def test_arrays_are_those_that_are_allocated(ranks: int) -> None:
     model = model_of(20, 11, 13)
     domain = slab(model, ranks)
     lattice = Phases(NumpyBackend(), domain, SerialComm(), 1)
-    names = ("counts", "totals", "n_leavers", "leaver_site", "leaver_words")
+    names = ("counts", "totals", "numbers", "leaver_site", "leaver_words")
     held = [*lattice.arrays.values(), *(getattr(lattice.tallies, name) for name in names)]
     assert count(model, domain).arrays == sum(array.nbytes for array in held)
 
