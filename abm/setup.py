@@ -379,16 +379,17 @@ def make_watch(model: Model) -> Watch:
     drugs = [drug for name, drug in model.tables.antibodies.items() if name in names and drug.internalisation > 0.0]
     antigens = tuple(sorted({drug.antigen for drug in drugs if drug.antigen is not None}))
     lost, unseen = leukaemia.hidden(recognition, classes, subclones(model))
-    spared = 0
+    spared, haplotype = 0, 0.0
     if model.config.patient.residual_leukaemia and not classes:
         taken = {dose.name for dose in doses if dose.kind == "drug"}
         spared, unseen = leukaemia.spared(model.rules.heredity.variants, taken, subclones(model))
+        lost, haplotype = leukaemia.haplotype(model.rules.heredity.mutations, model.config) if not spared else (0, 0.0)
     lacks = {dose.receptor: dose.lacks for dose in doses if dose.receptor}
     others = Fratricide.of(recognition, masks, classes, lacks)
     promoters = {origin: edit.lineage for origin, edit in edits.items()}
     plasma = tuple(bool(model.tables.plasma_antigens & int(recognition.receptors[receptor])) for receptor in classes)
     found, rivals = np.array(shown) if classes else None, any(dose.origin is Origin.DONOR2 for dose in doses)
-    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma, rivals)
+    return Watch(classes, found, antigens, lost, unseen, others, promoters, spared, plasma, rivals, haplotype)
 
 
 def enrichment(scale: Scale) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm import __version__, kernel, observe, phases, setup
-from abm.cells import MARKS, N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
+from abm.cells import N_COUNTS, N_KINDS, N_ORIGINS, NICHE_MASK, STANDING, Count, Flag, Kind, Origin
 from abm.comm import SerialComm
 from abm.config import Config, rules_folder
 from abm.errors import CheckpointError
@@ -198,11 +198,9 @@ class Simulation:
     # -- blood and marrow
 
     def _spared(self) -> int:
-        """Return the leukaemic stem cells of the variant that is followed below one agent."""
-        variant = self.body.watch.spared
-        if not variant or self.body.escaped is None:
-            return 0
-        return int(self.lattice.marks()[MARKS["variant"][0] + variant - 1, Kind.LSC].sum())
+        """Return the leukaemic stem cells that are followed below one agent by a mark."""
+        mark = escape.mark(self.body)
+        return 0 if mark is None else int(self.lattice.marks()[mark, Kind.LSC].sum())
 
     def _advance_body(
         self,
@@ -255,7 +253,7 @@ class Simulation:
     def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None, spared: int) -> None:
         """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
         body, lost, variant, blood = self.body, self.body.watch.lost, self.body.watch.spared, self.circulation
-        hidden = spared if variant else escape.agents(body, counts[Count.POPULATION], seen)
+        hidden = escape.agents(body, counts[Count.POPULATION], seen) if body.watch.classes else spared
         if lost or variant:
             hidden += blood.number(Kind.LSC, lost, variant or None)
         there = int(counts[Count.POPULATION, Kind.LSC].sum()) + blood.number(Kind.LSC)

@@ -12,8 +12,9 @@ import numpy as np
 from abm.cells import GAIN_VARIANT, LOSS_ANTIGENS, N_VARIANTS, Antigen, Behaviour, Flag, Kind, Specificity
 from abm.config_events import Antibody
 from abm.exactmath import LN2
+from abm.model.body.escape import HAPLOIDENTICAL
 from abm.model.body.residue import StemCells
-from abm.model.heredity import Subclone, Variants
+from abm.model.heredity import Mutation, Subclone, Variants
 from abm.model.recognition import Recognition
 from abm.model.rules import Rules
 
@@ -147,3 +148,15 @@ def spared(variants: Variants, drugs: Set[str], subclones: Sequence[Subclone]) -
     ]
     share, variant = max(less, default=(0.0, 0))
     return variant, share
+
+
+def haplotype(mutations: Sequence[Mutation], config: Config) -> tuple[int, float]:
+    """Return the bit of lost HLA and the chance of a stem cell's daughter to gain it, where half of HLA is foreign.
+
+    Both are 0 with a donor who shares both haplotypes: nothing that he sees goes with one of them.
+    """
+    bit = 1 << LOSS_ANTIGENS.index(Antigen.HLA_CLASS_I)
+    own = [m.probability for m in mutations if (m.kind, m.variant, m.gain) == (Kind.LSC, 0, bit)]
+    if config.patient.donor_type != HAPLOIDENTICAL or not any(own):
+        return 0, 0.0
+    return bit, min(sum(own) * config.patient.preexisting_mutants, 1.0)

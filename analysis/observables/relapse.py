@@ -199,6 +199,29 @@ def relapse_incidence_mrd_positive(run: Run) -> Made:
     return relapse_incidence(run) if share is not None and share >= ends.FLOW_POSITIVE else None
 
 
+def _haplotype_lost(run: Run) -> tuple[float, float] | None:
+    """Return the probabilities that leukaemia comes back without the foreign haplotype alone, and in any way."""
+    fate = _fate(run)
+    if fate is None or "escape_risk" not in run.body:
+        return None
+    lost = float(run.body["escape_risk"].values[-1])
+    return lost * (1.0 - fate.relapse), 1.0 - (1.0 - lost) * (1.0 - fate.relapse)
+
+
+@observable("1")
+def haplotype_lost_chance(run: Run) -> Made:
+    """Probability, as a fraction, that leukaemia which has lost the foreign HLA haplotype comes back, and no other."""
+    chances = _haplotype_lost(run)
+    return None if chances is None else chances[0]
+
+
+@observable("1")
+def any_relapse_chance(run: Run) -> Made:
+    """Probability, as a fraction, that leukaemia comes back, with that haplotype or without it."""
+    chances = _haplotype_lost(run)
+    return None if chances is None else chances[1]
+
+
 @observable(DAY)
 def overt_relapse_day(run: Run) -> Made:
     """First day with 5 % leukaemic cells in the marrow after less than 1 %, from the start; infinite if none."""

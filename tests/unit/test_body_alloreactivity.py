@@ -10,7 +10,7 @@ import pytest
 from abm.cells import Origin
 from abm.errors import ConfigError
 from abm.model.body import Dose
-from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings
+from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
 from tests.unit.body_case import Person, counts, live, make_body, tables
 
@@ -115,3 +115,27 @@ def test_what_kills_dividing_cells_kills_those_on_their_way_to_effectors() -> No
     assert allo.dividing.tolist() == [100.0] * 3
     allo.survive(GVH, 0.5, 0.1)
     assert allo.dividing == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("organ", "loss", "grade"),
+    [
+        ("skin", 0.08, 0),
+        ("skin", 0.10, 1),  # an arm, by the rule of nines
+        ("skin", 0.39, 1),
+        ("skin", 0.41, 2),
+        ("skin", 0.81, 4),
+        ("gut", 0.24, 0),
+        ("gut", 0.33, 2),
+        ("gut", 0.35, 3),
+        ("liver", 0.31, 2),
+        ("liver", 0.51, 3),
+    ],
+)
+def test_the_grade_is_that_of_the_stage_of_an_organ(organ: str, loss: float, grade: int) -> None:
+    """Of what T cells have killed: what conditioning has hurt is no graft-versus-host disease."""
+    allo = Alloimmunity(section(OrganRules, tables().values, 70.0), tables().donors["sibling"], 1.2e7)
+    allo.injury_loss[:] = 0.5
+    assert allo.grade() == 0
+    allo.immune_loss[ORGANS.index(organ)] = loss
+    assert allo.grade() == grade

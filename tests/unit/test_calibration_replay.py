@@ -89,7 +89,7 @@ def test_numbers_move_what_they_should(cohort: Cohort) -> None:
         relapse.follow(cohort, relapse.numbers_of(cohort, changes))[1] for changes in ({}, {"lsc_kill": 0.0})
     )
     assert (spared["relapse_risk"][-1] >= usual["relapse_risk"][-1]).all()
-    assert spared["relapse_risk"][-1].max() > usual["relapse_risk"][-1].max() * 1.01
+    assert (spared["relapse_risk"][-1] > usual["relapse_risk"][-1] * 1.01).any()
     assert spared["chronic_risk"] == pytest.approx(usual["chronic_risk"], rel=1e-5)  # leukaemia wakes T cells
 
 

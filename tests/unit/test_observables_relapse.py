@@ -181,3 +181,10 @@ def test_event_free_is_alive_without_a_disease_that_comes_back(run: Any) -> None
         assert made("event_free", course(run, config)) == pytest.approx(100.0 * 0.7 * 0.5)
     overt = CONFIG | {"patient": {"disease": "dlbcl", "residual_leukaemia": False}}
     assert made("event_free", course(run, overt)) is None
+
+
+def test_leukaemia_without_the_foreign_haplotype_counts_where_no_other_comes_back(run: Any) -> None:
+    seen = course(run, escape_risk=0.1)
+    assert made("haplotype_lost_chance", seen) == pytest.approx(0.1 * 0.7)
+    assert made("any_relapse_chance", seen) == pytest.approx(1.0 - 0.9 * 0.7)
+    assert made("haplotype_lost_chance", course(run)) is None

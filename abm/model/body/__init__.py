@@ -201,7 +201,7 @@ class Body:
             draw: 32 random bits that decide whether the patient dies; ``None``: nobody does.
             seen: residents that each watched receptor class sees, and that show each watched antigen, int64
                 (classes + antigens, 64, 4); ``None``: nobody looked.
-            spared: agents that are leukaemic stem cells of the watched variant.
+            spared: agents that are leukaemic stem cells of the kind watched by a mark (``escape.mark``).
         """
         self.step_h, self.day = step_h, day
         population = counts[Count.POPULATION, :FIRST_MOTILE]
@@ -315,7 +315,7 @@ class Body:
     @property
     def looks(self) -> bool:
         """Whether it matters in the coming step who shows what is watched."""
-        cells = self.armed or (self.escaped is not None and not self.watch.spared)
+        cells = self.armed or (self.escaped is not None and bool(self.watch.classes))
         return cells or (self.antibodies.acting and bool(self.watch.antigens))
 
     def directed_hazards(self) -> Floats | None:

@@ -33,6 +33,8 @@ def unpack(body: Body, arrays: Mapping[str, Floats]) -> None:
     """Take over the state that :func:`pack` returned."""
     for name in NUMBERS:
         setattr(body, name, float(arrays[name]))
+    if body.watch.haplotype and "escaped.phase" not in arrays:  # of before these were followed
+        body.escaped = None
     for part, name in _of(body):
         part.unpack({key: arrays[f"{name}.{key}"] for key in part.STATE})
 

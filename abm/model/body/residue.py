@@ -262,15 +262,15 @@ def share(body: Body) -> float:
     return min(residue.left / residue.stem.full, 1.0) if residue is not None and residue.phase == RESIDUAL else 0.0
 
 
-def kills(body: Body, rules: ResidueRules, step_h: float, variant: int = 0) -> tuple[float, float]:
+def kills(body: Body, rules: ResidueRules, step_h: float, variant: int = 0, shown: float = 1.0) -> tuple[float, float]:
     """Return -ln(survival) of resting and cycling stem cells in a step, by drugs, radiation and donor T cells.
 
-    ``variant``: which of ``variants.csv`` they are; 0 is the wild type.
+    ``variant``: which of ``variants.csv`` they are, 0 the wild type. ``shown``: share of what T cells see on them.
     """
     of_all_tissue = float(body.allo.effectors[GVH]) * body.donor.ubiquitous_share
     restricted = 0.0 if body.restricted is None else body.restricted.watching
     watching = of_all_tissue + body.chronic.effectors + restricted
-    able = body.patient.leukaemia_immunogenicity * (1.0 - body.drugs.inhibition("killing"))
+    able = body.patient.leukaemia_immunogenicity * shown * (1.0 - body.drugs.inhibition("killing"))
     rate = able * rules.lsc_kill * watching / (rules.lsc_kill_half + watching)
     by_drug = _by_drug(body, variant) * step_h
     resting, cycling = (float(by_drug[cycle]) + rate * step_h / HOURS_PER_DAY for cycle in Cycle)

@@ -48,6 +48,7 @@ class Watch:
         spared: variant of leukaemic stem cells on which a drug of the run acts less; 0: none is followed.
         plasma: whether each class sees plasma cells.
         rivals: whether cells of a second donor are given.
+        haplotype: chance of a daughter to have lost the HLA haplotype that the donor lacks; 0: none is followed.
     """
 
     classes: tuple[Specificity, ...] = ()
@@ -60,6 +61,7 @@ class Watch:
     spared: int = 0
     plasma: tuple[bool, ...] = ()
     rivals: bool = False
+    haplotype: float = 0.0
 
 
 @dataclass(frozen=True)
