@@ -12,6 +12,8 @@ from .panels import IMMUNITY, Line, Panel, Source, positive
 
 COURSE = "Course of the disease"
 DETECTED = 50.0  #: copies of HIV RNA per mL that usual assays see
+LINEAGES = (("CD4", "blue"), ("CD8", "red"), ("B", "green"))
+WORTH_DRAWING = 0.02  #: change in the share of thymocytes that escapes negative selection
 PATHOGENS = (
     ("bacteria", "Bacteria", "blue"), ("fungi", "Fungi", "orange"), ("cmv", "CMV", "red"), ("ebv", "EBV", "purple"),
 )  # fmt: skip
@@ -22,7 +24,8 @@ Wanted = Sequence[tuple[str, str, str]]
 def panels(source: Source) -> list[Panel | None]:
     """Return the figures of everything that goes on in this run; ``None`` for what does not."""
     return [
-        _repertoire(source), _new_receptors(source), _antibodies(source), _igg(source), _infections(source),
+        _repertoire(source), _new_receptors(source), _selection(source), _antibodies(source), _igg(source),
+        _infections(source),
         _edited(source), _residue(source), _hiv(source), _virus(source), _infected(source), _sclerosis(source),
         _lupus(source), _lupus_loop(source), _variants(source),
     ]  # fmt: skip
@@ -35,17 +38,32 @@ def _lines(source: Source, *wanted: tuple[str, str, str], log: bool = False) -> 
 
 
 def _repertoire(source: Source) -> Panel | None:
-    lines = _lines(source, ("cd4_shannon", "CD4", "blue"), ("cd8_shannon", "CD8", "red"))
+    lines = _lines(source, *((f"{x.lower()}_shannon", x, hue) for x, hue in LINEAGES))
     return Panel(
-        "repertoire", IMMUNITY, "Diversity of T-cell clones", "Shannon entropy, nats", source.day, lines, low=0.0,
-        note="Of a sample of cells of the body; Simpson, Chao1 and overlap stand in the series.",
+        "repertoire", IMMUNITY, "Diversity of T- and B-cell clones", "Shannon entropy, nats", source.day, lines,
+        low=0.0, note="Of a sample of cells of the body; Simpson, Chao1 and overlap stand in the series.",
     )  # fmt: skip
 
 
 def _new_receptors(source: Source) -> Panel | None:
-    lines = _lines(source, ("cd4_new", "CD4", "blue"), ("cd8_new", "CD8", "red"))
+    lineages = ((f"{x.lower()}_new", x, hue) for x, hue in LINEAGES)
+    lines = _lines(source, *lineages, ("plasma_new", "Plasma cells", "purple"))
     return Panel(
-        "new_receptors", IMMUNITY, "T cells whose receptors are new", "share made since the start", source.day, lines,
+        "new_receptors", IMMUNITY, "Lymphocytes whose receptors are new", "share made since the start", source.day,
+        lines, low=0.0, high=1.0,
+    )  # fmt: skip
+
+
+def _selection(source: Source) -> Panel | None:
+    escape = _lines(source, ("escape_self", "", "ink"))
+    if not escape or float(np.ptp(escape[0].values)) < WORTH_DRAWING:
+        return None
+    lines = _lines(
+        source, ("escape_self", "See tissue", "blue"), ("escape_host_blood", "See blood cells of the host", "red"),
+        ("escape_donor", "See the donor", "green"),
+    )  # fmt: skip
+    return Panel(
+        "selection", IMMUNITY, "Negative selection", "share of thymocytes that escapes", source.day, lines,
         low=0.0, high=1.0,
     )  # fmt: skip
 

@@ -33,8 +33,9 @@ def shown(run: Any, **values: float) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("key", "values", "labels"),
     [
-        ("repertoire", {"cd4_shannon": 5.0, "cd8_shannon": 4.0}, ["CD4", "CD8"]),
+        ("repertoire", {"cd4_shannon": 5.0, "cd8_shannon": 4.0, "b_shannon": 5.5}, ["CD4", "CD8", "B"]),
         ("new_receptors", {"cd4_new": 0.9, "cd8_new": 0.0}, ["CD4"]),
+        ("selection", {"escape_self": 0.4, "escape_donor": 1.0}, ["See tissue", "See the donor"]),
         ("infections", {"cmv_load": 3.0, "bacteria_load": 0.0}, ["CMV"]),
         ("edited", {"altered_share_t": 0.4, "edited_hsc": 0.5}, ["T", "Marrow HSC, any allele"]),
         ("hiv", {"hiv_load": 1e5}, ["HIV RNA"]),

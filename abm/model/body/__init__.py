@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Label, Origin
 from abm.model.body import (
+    b_clones,
     engagement,
     escape,
     giving,
@@ -36,6 +37,7 @@ from abm.model.body import (
 )
 from abm.model.body.antibodies import Antibodies
 from abm.model.body.autoimmune import start_disease
+from abm.model.body.b_clones import BClones
 from abm.model.body.blood import Blood
 from abm.model.body.chronic import ChronicDisease
 from abm.model.body.clones import Clones, persons
@@ -66,6 +68,7 @@ from abm.model.body.parameters import (
 from abm.model.body.phagocytes import Phagocytes
 from abm.model.body.repertoire import CLASSES, OWN, Share, draw_classes
 from abm.model.body.report import OBSERVABLES
+from abm.model.body.selection import Selection
 from abm.model.body.stroma import Stroma
 from abm.model.body.targets import Watch
 from abm.model.body.treatment import Treatment
@@ -139,6 +142,9 @@ class Body:
         self.plasma = plasma.start(self)
         self._classes = Ahead(seed, CLASSES)
         self.clones.start = self.clones.repertoire(self.lymphocytes.pools)
+        self.b_clones = BClones(tables.b_clones, seed, persons(patient.donor_type))
+        b_clones.start(self)
+        self.selection = Selection(tables.selection)
         self.edited = Edited(tables.transgenes, seed, self.blood, self.lymphocytes, self.watch.promoters)
         organ_rules = section(OrganRules, tables.values, weight)
         self.allo = Alloimmunity(organ_rules, self.donor, scale.cells_per_agent, patient.gvhd_susceptibility)
@@ -257,6 +263,7 @@ class Body:
         """Tell who keeps account of a pool's cells of those it has gained but not by division."""
         self.clones.enter(kind, source, cells, pool)
         self.plasma.enter(kind, cells, pool)
+        self.selection.enter(kind, source, cells, pool)
         if self.hiv is not None:
             self.hiv.coreceptor.enter(kind, source, cells, pool)
         if self.disease is not None:
@@ -343,8 +350,8 @@ class Body:
         self.clones.draw_ahead(int(self.turn) + 1)
 
     def repertoire(self, origin: Origin, kind: Kind) -> Sequence[Share]:
-        """Return the receptor classes of a pool that are not alloreactive."""
-        return self.repertoires[origin].get(kind, ())
+        """Return the receptor classes of a pool that are not alloreactive, self-reactive ones as far as they escape."""
+        return [(s, x * self.selection.of(s, kind, origin)) for s, x in self.repertoires[origin].get(kind, ())]
 
     def clones_of(self, arrivals: Sequence[Arrival]) -> NDArray[np.uint32]:
         """Return the clone of every lymphocyte that enters the marrow now, in their order."""

@@ -42,6 +42,7 @@ class PoolShares(Follower):
 
     Attributes:
         share: of the cells of a pool by origin, shape (pools, N_ORIGINS).
+        let_through: cells of the property among new T cells over those that a healthy thymus lets through.
     """
 
     STATE = ("share",)
@@ -56,6 +57,7 @@ class PoolShares(Follower):
         """
         self._born, self._graft = born, graft
         self.kinds = tuple(patient)
+        self.let_through = 1.0
         self.share: Floats = np.zeros((len(self.kinds), N_ORIGINS))
         self.share[:, Origin.HOST] = [patient[kind] for kind in self.kinds]
 
@@ -66,7 +68,7 @@ class PoolShares(Follower):
         row = self.kinds.index(kind)
         for origin, (n, whole) in enumerate(zip(cells.tolist(), pool.tolist(), strict=True)):
             if n > 0.0:
-                theirs = self._born[kind] if source == NEW else self.of(NAIVE_OF[kind], origin)
+                theirs = self._born[kind] * self.let_through if source == NEW else self.of(NAIVE_OF[kind], origin)
                 self._mix(row, origin, theirs, n, whole)
 
     def infuse(self, kind: Kind, origin: Origin, cells: float, pool: float) -> None:

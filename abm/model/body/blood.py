@@ -121,6 +121,11 @@ class Blood(Packed):
         after = renewed(np.array(pools), entering, leaving)
         self.neutrophils, self.labelled_neutrophils, self.monocytes, self.eosinophils, self.blasts = after
 
+    def relative_monocytes(self) -> Floats:
+        """Return the monocytes over the usual number of all of them, by origin, shape (N_ORIGINS,)."""
+        relative: Floats = self.monocytes[:N_ORIGINS] / self._monocyte_pool
+        return relative
+
     def monocytes_leaving(self, step_h: float) -> Floats:
         """Return the monocytes that leave the blood for the tissues in a step, by origin, shape (N_ORIGINS,)."""
         rate = self.rules.monocyte_production / self._monocyte_pool  # the pool is made up for in the step

@@ -54,7 +54,7 @@ class ChronicDisease(Packed):
         Args:
             reactive: donor T cells of the usual pair that hold as many host-reactive ones as are not yet activated, as
                 far as drugs let them act.
-            thymic_function: 0-1.
+            thymic_function: 0-1: how much of the body's antigens its epithelium shows to thymocytes (``selection.py``).
             step: number of the step, which is that of its draw.
             day: day at the end of the step.
             step_h: hours.

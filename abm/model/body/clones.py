@@ -1,4 +1,4 @@
-"""T- and B-cell clones: a sample of every pool, as a sequencing run sees it, and what is measured on it.
+"""Clones of T cells and naive B cells: a sample of every pool, as a sequencing run sees it, and what is measured on it.
 
 A pool of 1e11 cells and up to 1e8 clones is kept as ``SAMPLE`` slots by origin. Each slot holds the clone of a cell
 drawn from the pool at random and so stands for an equal part of it: a clone's size is its share of the slots times the
@@ -23,7 +23,7 @@ from abm.model.body.numerics import Floats, Packed, total
 from abm.model.body.repertoire import OWN
 from abm.philox import Ahead, philox
 from abm.streams import Stream
-from abm.tables import Folder, Row, read_table
+from abm.tables import Folder, Row, TableFile, read_table
 
 #: Pools whose cells have rearranged receptors.
 ROWS = (*T_CELLS, Kind.IMMATURE_B)
@@ -38,7 +38,7 @@ NAIVE_OF = {Kind.CD4_MEMORY: Kind.CD4_NAIVE, Kind.CD8_MEMORY: Kind.CD8_NAIVE}
 #: Pool whose sample gives the clone of a lymphocyte that comes from none of them.
 _LIKE = {Kind.CD8_EFFECTOR: Kind.CD8_NAIVE, Kind.CD4_EFFECTOR: Kind.CD4_NAIVE}
 #: Clone numbers, exact in float64: one range by person and pool, one for receptors made during the run.
-_PERSON, _POOL, _MADE = float(1 << 46), float(1 << 42), float(1 << 50)
+FIRST_OF_PERSON, PER_POOL, _MADE = float(1 << 46), float(1 << 42), float(1 << 50)
 _MOST_CLONES = 1e12
 _CLASS_SHIFT = 10  #: so that classes differ in what is kept of a number
 _CLONE_BITS = next(f.bits for f in COLD if f.name == "clone")
@@ -59,15 +59,21 @@ class CloneRules(NamedTuple):
 
 def read_clones(folder: Folder) -> dict[Kind, CloneRules]:
     """Return the clones of every pool from ``clones.csv``."""
-    found: dict[Kind, CloneRules] = {}
-    rows: list[Row] = read_table(folder / "clones.csv", ("kind", "clones", "exponent"))
+    found = read_sizes(folder / "clones.csv", [kind.name for kind in ROWS])
+    return {Kind[name]: rules for name, rules in found.items()}
+
+
+def read_sizes(path: TableFile, names: Sequence[str]) -> dict[str, CloneRules]:
+    """Return the clones of pools of these names, which a table must all hold."""
+    found: dict[str, CloneRules] = {}
+    rows: list[Row] = read_table(path, ("kind", "clones", "exponent"))
     for row in rows:
-        kind = Kind[row.choice("kind", [k.name for k in ROWS])]
-        if kind in found:
-            raise row.error("kind", f"{kind.name} stands twice in this table")
+        name = row.choice("kind", names)
+        if name in found:
+            raise row.error("kind", f"{name} stands twice in this table")
         row.choice("unit", ["1"])
-        found[kind] = CloneRules(row.number("clones", 1.0, _MOST_CLONES), row.number("exponent", 0.0, 1.0))
-    if missing := [kind.name for kind in ROWS if kind not in found]:
+        found[name] = CloneRules(row.number("clones", 1.0, _MOST_CLONES), row.number("exponent", 0.0, 1.0))
+    if missing := [name for name in names if name not in found]:
         raise rows[-1].error("kind", f"missing: {', '.join(missing)}")
     return found
 
@@ -125,8 +131,8 @@ class Clones(Packed):
         if kind in ROWS and pool > 0.0:
             n = min(int(SAMPLE * cells / pool + 0.5), SAMPLE)
             words = self._draw(kind, origin, n, _RANKS)
-            first = _PERSON * (self._person[Origin(origin)] + 1) + _POOL * _ROW_OF[kind]
-            ids = np.array([first + _rank(self._rules[kind], w) for w in words.tolist()])
+            first = FIRST_OF_PERSON * (self._person[Origin(origin)] + 1) + PER_POOL * _ROW_OF[kind]
+            ids = np.array([first + rank(self._rules[kind], w) for w in words.tolist()])
             self._entering.append(Entry(kind, origin, n, self._next_turn(), ids))
 
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:
@@ -184,7 +190,7 @@ class Clones(Packed):
         sites = [np.arange(n) + _place(NAIVE_OF[kind], origin) for kind, origin, n, *_ in entries]
         turns = np.repeat([entry.turn for entry in entries], [entry.slots for entry in entries])
         words = philox(self._seed, np.concatenate(sites), turns, _RANKS)[0]
-        return np.split(_slot(words), [*accumulate(entry.slots for entry in entries)][:-1])
+        return np.split(slots_of(words), [*accumulate(entry.slots for entry in entries)][:-1])
 
     def _draw(self, kind: Kind, origin: Origin | int, n: int, word: int) -> Words:
         return philox(self._seed, np.arange(n) + _place(kind, origin), int(self.turn), word)[0]
@@ -197,15 +203,8 @@ class Clones(Packed):
         return np.stack([self._of_lineage(kinds, pools) for kinds in LINEAGES.values()])
 
     def _of_lineage(self, kinds: Sequence[Kind], pools: Floats) -> Floats:
-        found, ids = np.zeros(SAMPLE), self.ids
-        sizes = [(_ROW_OF[k], o, size) for k in kinds for o, size in enumerate(pools[INDEX[k]].tolist())]
-        whole, so_far, taken = total(size for *_, size in sizes), 0.0, 0
-        for row, origin, size in sizes if whole > 0.0 else ():
-            so_far += size
-            upto = int(SAMPLE * so_far / whole + 0.5)
-            found[taken:upto] = ids[row, origin, : upto - taken]
-            taken = upto
-        return found
+        ids = self.ids
+        return sampled([(ids[_ROW_OF[k], o], size) for k in kinds for o, size in enumerate(pools[INDEX[k]].tolist())])
 
     def mark_graft(self, pools: Floats) -> None:
         """Remember the T cells of pools as those of the graft."""
@@ -224,7 +223,7 @@ class Clones(Packed):
         cells = np.array([n for *_, n in arrivals], np.int64)
         samples = [_sample(kind, origin, specificity) for kind, origin, specificity, _ in arrivals]
         first, classes, has_clone = np.array(samples, np.int64).reshape(-1, 3).repeat(cells, axis=0).T
-        found = self.ids.reshape(-1)[first + _slot(self._cells(turn, int(cells.sum())))].astype(np.int64)
+        found = self.ids.reshape(-1)[first + slots_of(self._cells(turn, int(cells.sum())))].astype(np.int64)
         ids = (found ^ classes << _CLASS_SHIFT) * has_clone
         folded = ids ^ ids >> _CLONE_BITS ^ ids >> 2 * _CLONE_BITS
         kept: Words = (folded & ((1 << _CLONE_BITS) - 1)).astype(np.uint32)
@@ -245,11 +244,12 @@ def _place(kind: Kind, origin: int) -> int:
     return (int(kind) * N_ORIGINS + int(origin)) << 32
 
 
-def _slot(words: Words) -> Ints:
+def slots_of(words: Words) -> Ints:
+    """Return a slot for each word."""
     return (words.astype(np.uint64) * np.uint64(SAMPLE) >> np.uint64(32)).astype(np.int64)
 
 
-def _rank(rules: CloneRules, word: int) -> float:
+def rank(rules: CloneRules, word: int) -> float:
     """Return the rank (from 1) of the clone of a cell drawn at random, by the inverse of the cumulative size."""
     u, last = (word + 0.5) / _WORDS, rules.clones + 1.0
     rest = 1.0 - rules.exponent
@@ -261,6 +261,21 @@ def _rank(rules: CloneRules, word: int) -> float:
 def _reach(rules: CloneRules) -> float:
     """Return the cumulative size of all clones, as it comes out before it is scaled."""
     return power(rules.clones + 1.0, 1.0 - rules.exponent)
+
+
+def sampled(pools: Sequence[tuple[Floats, float]]) -> Floats:
+    """Return the clones of ``SAMPLE`` cells of several pools in proportion; 0 without any.
+
+    Args:
+        pools: the sample of each pool, shape (SAMPLE,), and its cells.
+    """
+    found, whole, so_far, taken = np.zeros(SAMPLE), total(size for _, size in pools), 0.0, 0
+    for ids, size in pools if whole > 0.0 else ():
+        so_far += size
+        upto = int(SAMPLE * so_far / whole + 0.5)
+        found[taken:upto] = ids[: upto - taken]
+        taken = upto
+    return found
 
 
 # -- measures of a sample: clone numbers of its cells, shape (cells,); 0 is not a clone

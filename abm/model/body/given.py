@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from abm.cells import N_KINDS, Kind
 from abm.model.body.antibodies import Antibody, read_antibodies
 from abm.model.body.autoimmune import Values, read_autoimmune
+from abm.model.body.b_clones import read_b_clones
 from abm.model.body.clones import CloneRules, read_clones
 from abm.model.body.drugs import Drug, Radiation, read_drugs, read_radiation
 from abm.model.body.edited import Transgenes, read_transgenes
@@ -26,6 +27,7 @@ from abm.model.body.plasma import read_plasma, read_plasma_antigens
 from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.body.residue import ResidueRules, StemCells, read_residue
+from abm.model.body.selection import Selected, read_selection
 from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
@@ -181,7 +183,9 @@ class Tables:
     sources: dict[str, Source]
     donors: dict[str, Donor]
     repertoires: dict[str, Repertoire]
+    selection: tuple[Selected, ...]
     clones: dict[Kind, CloneRules]
+    b_clones: tuple[CloneRules, ...]
     pathogens: tuple[Pathogen, ...]
     products: dict[str, Product]
     editing: dict[str, float]
@@ -207,7 +211,9 @@ class Tables:
             read_sources(folder, grafts),
             donors,
             read_repertoires(folder, donors),
+            read_selection(folder),
             read_clones(folder),
+            read_b_clones(folder),
             read_pathogens(folder),
             read_products(folder),
             read_editing(folder),

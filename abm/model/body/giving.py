@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import N_ORIGINS, Kind, Origin
-from abm.model.body import families, fratricide, hiv_course, natural_killers, phagocytes
+from abm.model.body import b_clones, families, fratricide, hiv_course, natural_killers, phagocytes
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.organs import GVH, HVG
 
@@ -105,6 +105,8 @@ def infuse(body: Body, graft: Dose) -> None:
         body.edited.join(kind, graft.origin, share * graft.cd3, (0.0, 0.0), pool)
         body.clones.infuse(kind, graft.origin, share * graft.cd3, pool)
         body.plasma.infuse(kind, graft.origin, share * graft.cd3, pool)
+        b_clones.infuse(body, kind, graft.origin, share * graft.cd3, pool)
+        body.selection.infuse(kind, graft.origin, share * graft.cd3, pool)
         if body.disease is not None:
             for follower in body.disease.followers.values():
                 follower.infuse(kind, graft.origin, share * graft.cd3, pool)
@@ -123,6 +125,7 @@ def infuse(body: Body, graft: Dose) -> None:
         theirs = np.zeros_like(body.lymphocytes.pools)
         theirs[:, graft.origin] = body.lymphocytes.pools[:, graft.origin]
         body.clones.mark_graft(theirs)
+        b_clones.mark_graft(body, graft.origin)
 
 
 def _families(body: Body, precursors: float, place: int) -> float:

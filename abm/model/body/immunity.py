@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course, hiv_marrow, natural_killers, plasma, residue
+from abm.model.body import hiv_course, hiv_marrow, natural_killers, plasma, residue, selection
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
@@ -107,6 +107,7 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
     """Advance pools, thymus, alloreactive cells and organs."""
     if body.hiv is not None:
         hiv_course.follow_edits(body.hiv, body.edited)
+    selection.look(body)
     lack = body.lymphopenia
     body.edited.advance(body.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
     if body.hiv is not None:
@@ -178,7 +179,7 @@ def _advance_chronic(body: Body, step_h: float) -> None:
     """Advance chronic GVHD, to which unused host-reactive T cells and a hurt thymus lead."""
     usual = find_donor(body.tables.donors, body.patient.donor_type).graft_versus_host
     reactive = float(body.allo.precursors[GVH]) * (1.0 - body.drugs.inhibition("activation")) / max(usual, _NOBODY)
-    thymus = body.lymphocytes.thymic_function
+    thymus = selection.epithelium(body)
     unbraked = body.antibodies.blocked(PD_1_AXIS)
     body.chronic.advance(reactive, thymus, int(body.infections.turn), body.day, step_h, unbraked)
     if body.chronic.severity > 0.0:

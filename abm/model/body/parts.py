@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 #: Parts that every body has, by attribute.
 PARTS = ("blood", "cytokines", "drugs", "antibodies", "exhaustion", "treatment", "infections", "mortality", "clones",
-         "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited", "stroma")  # fmt: skip
+         "b_clones", "selection", "lymphocytes", "plasma", "allo", "chronic", "engineered", "edited",
+         "stroma")  # fmt: skip
 #: Parts that some have.
 OWN = ("residue", "restricted", "escaped", "killers", "phagocytes", "rivals")
 #: State that belongs to no part.

@@ -18,6 +18,7 @@ import numpy as np
 from abm.cells import ENGINEERED, N_LEVELS, N_ORIGINS, Antigen, Kind, Origin
 from abm.errors import ConfigError
 from abm.exactmath import LN2, exp, power
+from abm.model.body import b_clones
 from abm.model.body.autoimmunity import DAYS_PER_YEAR
 from abm.model.body.immune import INDEX
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
@@ -52,6 +53,7 @@ class PlasmaRules:
     igg_half_life: float = in_unit("d")
     igg_volume: float = in_unit("L")
     old_antigen_share: float = in_unit("1")
+    memory_clone_half_life: float = in_unit("a")
     alloreactive_kill: float = in_unit("1")
 
 
@@ -104,6 +106,7 @@ class Plasma(Packed):
         self._switch = pools.b_production / pools.b_pool / (self._most - 1.0)
         short = rules.short_lived_igg_share
         self._blast_cells = rules.long_lived_cells * short / (1.0 - short)
+        self._turnover = pools.b_production / pools.b_pool
         self._step, self._kept = 0.0, (1.0, 1.0, 1.0)
 
     def enter(self, kind: Kind, cells: Floats, pool: Floats) -> None:
@@ -131,6 +134,28 @@ class Plasma(Packed):
     def attacked(self, origins: slice, survival: float) -> None:
         """Let T cells of the other side kill plasma cells of these origins, of whose blood cells a share survives."""
         self.course[BLASTS : OLD + 1, origins] *= power(survival, self.rules.alloreactive_kill)
+
+    def memory_share(self, origin: Origin | int) -> float:
+        """Return which share of the B cells of an origin are memory cells."""
+        return float(self.course[SWITCHED, origin]) * self.rules.switched_share
+
+    @property
+    def long_lived(self) -> list[float]:
+        """Long-lived plasma cells by origin, relative to a healthy person."""
+        return [float(cells) for cells in self.course[LONG_LIVED].tolist()]
+
+    def newcomers(self, before: Floats) -> list[tuple[float, float]]:
+        """Return which share of memory and of long-lived plasma cells has come of naive and of memory cells, by origin.
+
+        Asked after :meth:`advance`; ``before`` is ``course`` as it was.
+        """
+        found, long_kept, years = list[tuple[float, float]](), self._kept[1], self.rules.memory_clone_half_life
+        now, then = self.course.T.tolist(), before.T.tolist()
+        for (memory, _, settled, *_), (had, _, stayed, *_) in zip(now, then, strict=True):
+            new = b_clones.naive_share(years, self._turnover, had) if memory > had else 0.0
+            switched = (memory - had) / memory * new if memory > had else 0.0
+            found.append((switched, (settled - stayed * long_kept) / settled if settled > 0.0 else 0.0))
+        return found
 
     def help_of(self, helpers: float) -> float:
         """Return the help by so many CD4 T cells, relative to the usual one."""
@@ -217,8 +242,9 @@ def advance(body: Body, step_h: float) -> None:
     passed, cells.waiting = cells.waiting, 0.0
     pools, inhibited = body.lymphocytes.pools, body.drugs.inhibitions
     allowed = (1.0 - inhibited["activation"]) * (1.0 - inhibited["proliferation"])
-    helped = cells.help_of(total(pools[_HELPERS]))
+    helped, before = cells.help_of(total(pools[_HELPERS])), cells.course.copy()
     cells.advance(pools[_B], helped * allowed, body.stroma.intact, passed)
+    b_clones.follow(body, cells.newcomers(before))
 
 
 def strike(body: Body, hazard: Floats, days: float) -> None:

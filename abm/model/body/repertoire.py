@@ -26,8 +26,8 @@ ALLOREACTIVE = {
     ),
     Origin.HOST: ((Specificity.DONOR,), (Specificity.DONOR_II,)),
 }
-_ALLO = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
-_ALLO |= {
+ALLOREACTIVE_CLASSES = {s for by_lineage in ALLOREACTIVE.values() for classes in by_lineage for s in classes}
+ALLOREACTIVE_CLASSES |= {
     Specificity.FIRST_DONOR,
     Specificity.FIRST_DONOR_II,
     Specificity.SECOND_DONOR,
@@ -48,7 +48,7 @@ def read_repertoires(folder: Folder, donors: Iterable[str]) -> dict[str, Reperto
     for row in read_table(folder / "repertoire.csv", COLUMNS, key=("specificity", "kind", "donor")):
         row.choice("unit", ["1"])
         specificity = Specificity[row.choice("specificity", [s.name for s in Specificity if s])]
-        if specificity in _ALLO:
+        if specificity in ALLOREACTIVE_CLASSES:
             raise row.error("specificity", f"{specificity.name} is alloreactive; its precursors stand in donors.csv")
         kind = Kind[row.choice("kind", [k.name for k in CONVENTIONAL])]
         key = (row.choice("donor", [ANY, *names]), specificity, kind)

@@ -8,7 +8,7 @@ import numpy as np
 
 from abm.cells import N_KINDS, Kind, Origin
 from abm.diversity import chao1, morisita_horn, shannon, simpson
-from abm.model.body import escape, hiv_course, plasma, residue, rivals, threats
+from abm.model.body import b_clones, escape, hiv_course, plasma, residue, rivals, selection, threats
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.clones import LINEAGES, SAMPLE, share_made
@@ -143,6 +143,14 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     **escape.OBSERVABLES,
     **plasma.OBSERVABLES,
     **rivals.OBSERVABLES,
+    **{f"b_{name}": (unit, f"naive and memory B cells: {doc}") for name, unit, doc in _CLONES},
+    "b_new": ("fraction", "naive and memory B cells with receptors made since the start"),
+    "plasma_overlap_start": (
+        "1",
+        "Morisita-Horn overlap of long-lived plasma-cell clones with those at the start",
+    ),
+    "plasma_new": ("fraction", "long-lived plasma cells with receptors made since the start"),
+    **selection.OBSERVABLES,
 }
 
 
@@ -152,7 +160,7 @@ def observables(body: Body) -> dict[str, float]:
     values |= _infections(body) | _engineered(body) | hiv_course.observables(body)
     values |= dict.fromkeys(AUTOIMMUNE, 0.0) | (body.disease.observables() if body.disease is not None else {})
     values |= residue.observables(body.residue) | escape.observables(body.escaped) | body.plasma.observables()
-    values |= rivals.observables(body.rivals)
+    values |= rivals.observables(body.rivals) | _b_clones(body) | selection.observables(body)
     shares = body.chimerism()
     values |= {f"donor_{name}": float(x[Origin.DONOR] + x[Origin.DONOR2]) for name, x in shares.items()}
     for which, word in enumerate(_EDITED):
@@ -218,12 +226,24 @@ def _lymphocytes(body: Body) -> dict[str, float]:
 def _clones(body: Body) -> dict[str, float]:
     kept, values = body.clones, dict[str, float]()
     for j, cells in enumerate(kept.repertoire(body.lymphocytes.pools)):
-        overlaps = (morisita_horn(cells, other[j]) for other in (kept.start, kept.graft))
-        found = (shannon(cells), simpson(cells), chao1(cells), *overlaps)
-        lineage = [*LINEAGES][j]
-        values |= {f"{lineage}_{name}": x for (name, *_), x in zip(_CLONES, found, strict=True)}
-        values[f"{lineage}_new"] = share_made(cells)
+        values |= _measured([*LINEAGES][j], cells, kept.start[j], kept.graft[j])
     return values
+
+
+def _b_clones(body: Body) -> dict[str, float]:
+    kept, plasma_cells = body.b_clones, b_clones.plasma_cells(body)
+    return _measured("b", b_clones.repertoire(body), kept.start, kept.graft) | {
+        "plasma_overlap_start": morisita_horn(plasma_cells, kept.plasma),
+        "plasma_new": share_made(plasma_cells),
+    }
+
+
+def _measured(lineage: str, cells: Floats, start: Floats, graft: Floats) -> dict[str, float]:
+    """Return what is measured of the clones of a lineage; ``start``, ``graft``: those of then."""
+    overlaps = (morisita_horn(cells, other) for other in (start, graft))
+    found = (shannon(cells), simpson(cells), chao1(cells), *overlaps, share_made(cells))
+    names = (*(name for name, *_ in _CLONES), "new")
+    return {f"{lineage}_{name}": x for name, x in zip(names, found, strict=True)}
 
 
 def _factors(body: Body) -> dict[str, float]:
