@@ -10,11 +10,13 @@ import pytest
 from abm import resources
 from abm.cells import Kind, Origin
 from abm.config import load_config
+from abm.io.upgrades import without_donor_apc
 from abm.model.body import Body, Dose
 from abm.model.body.immune import INDEX
 from abm.model.body.natural_killers import host_killed
 from abm.model.body.organs import GVH, HVG, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
+from abm.state import Snapshot
 from abm.well_mixed import WellMixed
 from tests.unit.body_case import Person, live, make_body, tables
 
@@ -150,3 +152,8 @@ def test_in_patients_they_hasten_the_end_of_what_the_host_presents_and_of_its_t_
     assert freed["host_apc"] < 0.8 * usual["host_apc"]
     assert freed["host_versus_graft_effectors"] < 0.8 * usual["host_versus_graft_effectors"]
     assert freed["donor_t"] > usual["donor_t"]
+
+
+def test_in_older_checkpoints_those_of_the_donor_are_what_the_host_had_left_room_for() -> None:
+    old = {"allo.host_apc": np.array(0.3)}
+    assert without_donor_apc(Snapshot(3, (8, 4, 4), 0, 8, {}, old)).body["allo.donor_apc"] == pytest.approx(0.7)
