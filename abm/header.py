@@ -36,7 +36,8 @@ def cpp_header() -> str:
     for enum in (Behaviour, Event, Signal, Count, Flag, Tissue, Label, EditBit):
         prefix = enum.__name__.upper()
         lines += [f"#define {prefix}_{m.name} {m.value}" for m in enum]
-    sizes = ("N_KINDS", "N_ORIGINS", "N_BEHAVIOURS", "N_HAZARDS", "N_COUNTS", "N_PARTS", "N_VARIANTS", "N_MARKS")
+    sizes = ("N_KINDS", "N_ORIGINS", "N_BEHAVIOURS", "N_HAZARDS", "N_COUNTS", "N_PARTS", "N_VARIANTS", "N_MARKS",
+             "N_BESIDE")  # fmt: skip
     plain = (*sizes, "FIRST_MOTILE", "GAIN_VARIANT", "GAIN_KIND", "TISSUE_MASK", "NICHE_MASK", "HISTOGRAM_BITS")
     constants = {name: getattr(cells, name) for name in plain} | {
         "N_LOSSES": len(LOSS_ANTIGENS),

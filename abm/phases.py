@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
+from abm.cells import N_BESIDE, N_COUNTS, N_KINDS, N_MARKS, N_ORIGINS, N_PARTS, EditBit, Label, Tissue
 from abm.chains import Chain, Stage
 from abm.comm import SerialComm
 from abm.domain import Domain
@@ -251,6 +251,10 @@ class Phases:
         """Return who has inherited what over all ranks, int64 (N_MARKS, 64, 4)."""
         layers = ({"hot": self.arrays[f"{name}_hot"], "cold": self.arrays[f"{name}_cold"]} for name in ("res", "mot"))
         return self._count(N_MARKS, *(Stage("census_marks", 0, own) for own in layers), into="marks")
+
+    def beside_stroma(self) -> NDArray[np.int64]:
+        """Return leukaemic residents over all ranks, int64 (N_BESIDE, 64, 4), by 2 * cycling + touches stroma."""
+        return self._count(N_BESIDE, Stage("census_stroma", 0, {}), into="beside")
 
     def _count(self, rows: int, *stages: Stage, into: str) -> NDArray[np.int64]:
         """Return what stages count in a table of their own, the argument ``into``, summed over all ranks."""

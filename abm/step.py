@@ -16,7 +16,7 @@ from abm.homing import Homing
 from abm.io.series import Record
 from abm.ledger import AUDITED, Ledger
 from abm.model import labels
-from abm.model.body import Body, Dose, engagement, escape, giving, immunity, natural_killers
+from abm.model.body import Body, Dose, engagement, escape, giving, immunity, natural_killers, shelter
 from abm.model.body.antibodies import AXES
 from abm.model.body.hiv_marrow import BECOMES, transmission
 from abm.model.editing import Product, activated_variant
@@ -156,7 +156,8 @@ class Simulation:
         signals = self.body.signals() | self._marrow_signals()
         drugs = self.body.variant_hazards(self.model.rules.pace(signals) if self.body.drugs.acting else None)
         directed = self.body.directed_hazards()
-        rates = self.model.rules.rates(signals, drugs, self.config.step_h, directed)
+        sheltered, bare = shelter.split(self.body, drugs, present, lattice.beside_stroma)
+        rates = self.model.rules.rates(signals, sheltered, self.config.step_h, directed, bare)
         if rates is not self.rates:
             self.rates = rates
             lattice.set_constants(rates._asdict())

@@ -1,4 +1,5 @@
 // Phase 3 for either layer: one event per cell.
+#include "adhesion.cuh"
 #include "lattice.cuh"
 #include "philox.cuh"
 #include "sight.cuh"
@@ -61,6 +62,13 @@ DEVICE float directed_at(uint32_t hot, const float* chances, uint32_t aimed) {
     return dies;
 }
 
+// Let a cell die with this chance by drugs besides others: only what outlives the step has other events in it.
+DEVICE void let_die(float dies, uint32_t set, float* h) {
+    const float drug = h[BEHAVIOUR_DRUG];
+    for (uint32_t left = set; left != 0u; left &= left - 1u) h[lowest_bit(left)] = h[lowest_bit(left)] * (1.0f - dies);
+    h[BEHAVIOUR_DRUG] = drug + ((1.0f - drug) * dies);
+}
+
 // What tells of most cells that they have no event.
 struct Glimpse {
     uint32_t hot;
@@ -85,6 +93,7 @@ DEVICE int keep_gated(int n, const uint8_t* gate, const uint32_t* hot, const uin
 // step). One of at most one event a step would else wait half a step too long every time. Deaths by drug are chances.
 // A move takes no other event's turn, however long the step is: a cell moves only if nothing else happens to it, and
 // leaves a site that a daughter claims to her.
+// exposed: by row, chance to die by drugs of which contact with stroma spares a cell.
 // A cell is touched if it is struck by an effector (resident layer) or engaged with a target (motile layer). ceiling
 // holds upper bounds of the probability of an event (x 2^32) for every row of the rate tables, whatever the variant,
 // without and with a touch;
@@ -97,8 +106,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
              const uint32_t* cold, const uint8_t* tissue, const uint8_t* distance, const uint32_t* histogram,
              const uint8_t* engaged, const uint8_t* struck, const float* cxcl12, const float* inflammation,
              const uint32_t* flags, const uint8_t* stages, const float* strength, const float* rates,
-             const uint32_t* rated, const float* directed, const uint16_t* aimed, uint32_t highest,
-             const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
+             const uint32_t* rated, const float* directed, const uint16_t* aimed, const float* exposed,
+             uint32_t highest, const uint32_t* ceiling, const int32_t* rule_start, const uint8_t* rule_behaviour,
              const uint8_t* rule_signal, const uint8_t* rule_power, const float* rule_gain, const float* rule_half,
              uint8_t* action, uint32_t* priority) {
     const uint8_t* touched = layer_is_motile != 0u ? engaged : struck;
@@ -150,12 +159,8 @@ KERNEL(fate)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int6
             if (is_struck) rows.turn_to(p);
             const float hits = is_struck ? hits_on(p, nx, rows, engaged, strength) : 0.0f;
             if (is_struck) h[BEHAVIOUR_KILL] = h[BEHAVIOUR_KILL] * hits;
-            if (aimed[row] != 0u) {  // only what outlives the step has other events in it
-                const float dies = directed_at(cell, directed + row * N_LOSSES, aimed[row]), drug = h[BEHAVIOUR_DRUG];
-                for (uint32_t left = set; left != 0u; left &= left - 1u)
-                    h[lowest_bit(left)] = h[lowest_bit(left)] * (1.0f - dies);
-                h[BEHAVIOUR_DRUG] = drug + ((1.0f - drug) * dies);
-            }
+            if (aimed[row] != 0u) let_die(directed_at(cell, directed + row * N_LOSSES, aimed[row]), set, h);
+            if (exposed[own] > 0.0f && touches_stroma(p, tissue) == 0u) let_die(exposed[own], set, h);
 
             for (int32_t k = rule_start[row]; k < rule_start[row + 1u]; ++k) {
                 const uint32_t b = rule_behaviour[k];

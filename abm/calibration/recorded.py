@@ -73,6 +73,7 @@ class Course:
         injured: conditioning injury added.
         infused: host-reactive precursors given at the end of the step; ``cd3``: donor T cells given then.
         host: cells of the host in the marrow relative to homeostasis; ``cellularity``: all cells likewise.
+        donor_apc: level that antigen-presenting cells of the donor turn over to, 0-1.
         grafted: 1 once a graft was given.
         activation: share that drugs leave; likewise ``proliferation``; ``killing`` without the steroid.
         priming, unbraked, unregulated: as in ``Surroundings``.
@@ -92,6 +93,7 @@ class Course:
     cd3: Floats
     host: Floats
     cellularity: Floats
+    donor_apc: Floats
     grafted: Floats
     activation: Floats
     proliferation: Floats
@@ -167,7 +169,8 @@ def _step(patient: WellMixed, allo: _Alloimmunity, restricted: _Restricted) -> l
     host = int(patient.last[Count.POPULATION, :FIRST_MOTILE, Origin.HOST].sum())
     return [
         body.day, *allo.kept.tolist(), allo.injured, float(allo.precursors[GVH]) - allo.left, restricted.given,
-        host / body.scale.reference_cellularity, body.cellularity, grafted, around.activation, around.proliferation,
-        around.killing / left, around.priming, around.unbraked, around.unregulated, restricted.memory_growth,
-        *order, *drug.tolist(), luck, (total(died) - died[3] - died[4]) * HOURS_PER_DAY / step_h,
+        host / body.scale.reference_cellularity, body.cellularity, around.donor_apc, grafted, around.activation,
+        around.proliferation, around.killing / left, around.priming, around.unbraked, around.unregulated,
+        restricted.memory_growth, *order, *drug.tolist(), luck,
+        (total(died) - died[3] - died[4]) * HOURS_PER_DAY / step_h,
     ]  # fmt: skip

@@ -97,7 +97,7 @@ class Replay:
         self.course, self.persons, self.numbers = course, persons, numbers
         n = persons.place.size
         self.days = float(course.day[1, 0] - course.day[0, 0])
-        self.inflammation, self.host_apc = np.zeros(n), np.ones(n)
+        self.inflammation, self.host_apc, self.donor_apc = np.zeros(n), np.ones(n), np.zeros(n)
         self.precursors, self.effectors, self.primed, self.exhausted = np.zeros((4, n))
         self.immune, self.injury = np.zeros((2, len(ORGANS), n))
         self.dividing = np.zeros((DIVISIONS, n))
@@ -192,15 +192,15 @@ class Replay:
             inflammation, apc, precursors, effectors, primed, exhausted = y[:6]
             immune, injury = y[6:9], y[9:12]
             seen = self._danger(inflammation, leukaemia, effectors, killing)
-            shown = 1.0 - np.minimum(apc, 1.0)
-            signal = seen * (apc * now["activation"])
-            signal = signal + r.activation_without_pd1 * now["unbraked"] * shown * now["activation"]
+            shed = (immune[0] + immune[1] + immune[2]) / len(ORGANS)
+            indirectly = r.indirect_presentation * shed + r.activation_without_pd1 * now["unbraked"]
+            signal = seen * (apc * now["activation"]) + indirectly * y[-1] * now["activation"]
             reaching = effectors * held.reach(r, inflammation, leukaemia)
             kill = self.persons.susceptibility * r.tissue_kill * reaching / (r.tissue_kill_half + reaching) * killing
             intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
             mean_intact = (intact[0] + intact[1] + intact[2]) / len(ORGANS)
             started = signal * self._meeting(precursors, crowd) * (r.priming * now["priming"])
-            passing = self._passing(started, y[12:])
+            passing = self._passing(started, y[12:-1])
             awoken = exhausted * (r.reinvigoration * now["unbraked"])
             growth = self._growth(signal, effectors, primed * r.effector_burst) * allowed
             progeny = 1.0 + (r.programmed_burst - 1.0) * seen * allowed
@@ -215,16 +215,18 @@ class Replay:
                 *(k * kill * h - r.tissue_repair * x for k, h, x in zip(organ_kill, intact, immune, strict=True)),
                 *(-r.tissue_repair * x for x in injury),
                 *(came - went for came, went in pairwise(passing)),
+                (now["donor_apc"] - y[-1]) / r.apc_turnover,
             ]  # fmt: skip
 
         state = [self.inflammation, self.host_apc, self.precursors, self.effectors, self.primed, self.exhausted]
-        y = [*state, *self.immune, *self.injury, *self.dividing]
+        y = [*state, *self.immune, *self.injury, *self.dividing, self.donor_apc]
         fastest = self.persons.susceptibility * r.tissue_kill * np.maximum.reduce(organ_kill)
         parts = 1.0 + np.floor(self.days * fastest)
         for part in range(int(parts.max())):
             y = runge_kutta(slope, y, np.where(part < parts, self.days / parts, 0.0))
         self.inflammation, self.host_apc, self.precursors, self.effectors, self.primed, self.exhausted = y[:6]
-        self.immune, self.injury, self.dividing = np.array(y[6:9]), np.array(y[9:12]), np.array(y[12:])
+        self.immune, self.injury, self.dividing = np.array(y[6:9]), np.array(y[9:12]), np.array(y[12:-1])
+        self.donor_apc = y[-1]
         self.grade = self._grade()
 
     def _grade(self) -> Floats:

@@ -170,11 +170,21 @@ def _of_version_8(old: Snapshot) -> Snapshot:
     return without_plasma_cells(without_rivals(old))
 
 
+def without_donor_apc(old: Snapshot) -> Snapshot:
+    """Version 9 took antigen-presenting cells of the donor as what those of the host had left room for."""
+    return replace(old, body=old.body | {"allo.donor_apc": 1.0 - np.minimum(old.body["allo.host_apc"], 1.0)})
+
+
 def without_selection(old: Snapshot) -> Snapshot:
     """Version 9 had no clones of memory B and plasma cells, and self-reactive cells as of a healthy thymus."""
     shapes = {"ids": (2, 4, 256), "due": (2, 4), "turn": (), "start": (256,), "graft": (256,), "plasma": (256,)}
     added = {f"b_clones.{name}": np.zeros(shape) for name, shape in shapes.items()}
     return replace(old, body=old.body | added | {"selection.relative": np.ones((1, 2, 4))})
+
+
+def _of_version_9(old: Snapshot) -> Snapshot:
+    """Version 9 lacked clones of memory B cells, selection, and antigen-presenting cells of the donor."""
+    return without_donor_apc(without_selection(old))
 
 
 def _with_rows(counts: Array) -> Array:
@@ -196,5 +206,5 @@ UPGRADERS: dict[int, Callable[[Snapshot], Snapshot]] = {
     6: _of_version_6,
     7: without_programmed_division,
     8: _of_version_8,
-    9: without_selection,
+    9: _of_version_9,
 }

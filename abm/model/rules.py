@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from abm.cells import (
     HISTOGRAM,
     HISTOGRAM_BITS,
     LOSS_ANTIGENS,
-    N_BEHAVIOURS,
     N_HAZARDS,
     N_KINDS,
     N_VARIANTS,
@@ -46,6 +45,7 @@ from abm.model.rule_tables import (
     read_kinds,
     read_responses,
 )
+from abm.model.step_rates import StepRates
 from abm.tables import Folder
 
 __all__ = ["BODY_SIGNALS", "Rules", "StepRates", "load_rules"]
@@ -56,46 +56,10 @@ _HAZARD_BITS = (1 << np.arange(N_HAZARDS)).astype(np.float32)
 _LOSS_BITS = 1 << np.arange(N_LOSSES)
 #: What no drug does that looks at antigens.
 _NOT_DIRECTED, _NOT_AIMED = np.zeros(N_KINDS * 2 * N_LOSSES, np.float32), np.zeros(N_KINDS * 2, np.uint16)
+_NONE_EXPOSED = np.zeros((1, N_KINDS * 2), np.float32)  #: where contact with stroma spares nobody
 _NEVER_CERTAIN = 0.95
 _MOST_HITS = 27  # lymphocytes that can engage one cell
 _ROUND_UP = 1.0 + 1e-4  # bounds stay bounds in float32
-
-
-class StepRates(NamedTuple):
-    """What the kernels of one step need.
-
-    Attributes:
-        rates: hazards per step by variant, float32 (4 * 128 * N_BEHAVIOURS,): the rate of an event times the length of
-            the step, which is its probability as long as those of a cell add up to less than 1; the chance of death by
-            drugs, and of all else what is left to those that outlive it.
-        ceiling: upper bound of the event probability, in 2^-32, uint32 (256,), whatever the variant: for cells that
-            nobody touches, then for those that are struck or engaged. It only saves work.
-        renew: thresholds of RENEW by variant, uint32 (4 * 128,).
-        rated: which behaviours have a rate, a bit each, by variant, uint32 (4 * 128,).
-        directed: chance in a step to die by drugs that spare cells with a loss bit, by that bit, float32 (128 * 9,).
-        aimed: loss bits by which any of these spares a cell, uint16 (128,).
-    """
-
-    rates: NDArray[np.float32]
-    ceiling: NDArray[np.uint32]
-    renew: NDArray[np.uint32]
-    rated: NDArray[np.uint32]
-    directed: NDArray[np.float32]
-    aimed: NDArray[np.uint16]
-
-    @property
-    def wild(self) -> NDArray[np.float32]:
-        """Hazards per step of the wild type, float32 (128, N_BEHAVIOURS)."""
-        return self.rates.reshape(-1, N_BEHAVIOURS)[: N_KINDS * 2]
-
-    def able(self, population: NDArray[np.int64]) -> list[tuple[str, int]]:
-        """Return the layers ("res", "mot") where any cell of the population (64, 4) may have an event.
-
-        With each comes the largest ceiling of its cells that nobody touches.
-        """
-        ceiling = self.ceiling.reshape(2, N_KINDS, 2).max(axis=2) * population.any(axis=1)
-        layers = {"res": ceiling[:, :FIRST_MOTILE], "mot": ceiling[:, FIRST_MOTILE:]}
-        return [(layer, int(found[0].max())) for layer, found in layers.items() if found.any()]
 
 
 @dataclass(frozen=True)
@@ -160,6 +124,7 @@ class Rules:
         drug_hazard: NDArray[np.float64],
         step_h: float,
         directed: NDArray[np.float64] | None = None,
+        exposed: NDArray[np.float64] | None = None,
     ) -> StepRates:
         """Return this step's hazards and renewal thresholds.
 
@@ -169,12 +134,13 @@ class Rules:
                 by variant as well, shape (4, 64, 2).
             step_h: length of the step, hours.
             directed: the same by drugs that spare cells without an antigen, by its loss bit, shape (64, 2, 9).
+            exposed: the same of which contact with stroma spares a cell, besides ``drug_hazard`` and shaped alike.
         """
         multipliers = self._responses.multipliers(signals)
-        asked = (step_h, *(x.tobytes() for x in (multipliers, drug_hazard, directed) if x is not None))
+        asked = (step_h, *(x.tobytes() for x in (multipliers, drug_hazard, directed, exposed) if x is not None))
         if asked not in self._remembered:  # without a response or a drug, all steps are the same
             self._remembered.clear()
-            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed)
+            self._remembered[asked] = self._rates(multipliers, drug_hazard, step_h, directed, exposed)
         return self._remembered[asked]
 
     def pace(self, signals: dict[str, float]) -> NDArray[np.float64]:
@@ -202,6 +168,7 @@ class Rules:
         drug_hazard: NDArray[np.float64],
         step_h: float,
         directed: NDArray[np.float64] | None,
+        exposed: NDArray[np.float64] | None,
     ) -> StepRates:
         variants = self.heredity.variants
         rate, renew = self._hazards(multipliers, step_h, variants.factor if variants.differ else None)
@@ -215,9 +182,15 @@ class Rules:
             highest = highest.copy()
             highest[..., Behaviour.DRUG] += spare.sum(axis=1)
             of_drugs, aimed = spare.astype(np.float32).reshape(-1), ((spare > 0.0) @ _LOSS_BITS).astype(np.uint16)
+        bare: NDArray[Any] = _NONE_EXPOSED
+        if exposed is not None:
+            bare = killed(exposed.reshape(-1, N_KINDS * 2) * step_h)
+            highest = highest.copy()
+            highest[..., Behaviour.DRUG] += bare
         rated = ((highest > 0.0).astype(np.float32) @ _HAZARD_BITS).astype(np.uint32)
         rates = _of_all(rate.astype(np.float32))
-        return StepRates(rates, self._ceiling(highest), _of_all(renew), _of_all(rated), of_drugs, aimed)
+        by_row = _of_all(renew), _of_all(rated)
+        return StepRates(rates, self._ceiling(highest), *by_row, of_drugs, aimed, _of_all(bare.astype(np.float32)))
 
     def _hazards(
         self, multipliers: NDArray[np.float64], step_h: float, factor: NDArray[np.float64] | None

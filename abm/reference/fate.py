@@ -25,6 +25,7 @@ from abm.cells import (
     Tissue,
 )
 from abm.philox import gates, philox
+from abm.reference.adhesion import touches_stroma
 from abm.reference.lattice import (
     AIM_BITS,
     AIM_MASK,
@@ -91,6 +92,7 @@ def fate(
     rated: U32,
     directed: F32,
     aimed: NDArray[np.uint16],
+    exposed: F32,
     highest: int,
     ceiling: U32,
     rule_start: NDArray[np.int32],
@@ -116,6 +118,7 @@ def fate(
     own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
     _let_die(h, _directed_at(cell, row, directed))
+    _let_die(h, np.where(touches_stroma(site, tissue, box), np.float32(0.0), exposed[own]))
     signals = _signals(site, near, hits, is_engaged, stage, damage, tissue, distance, cxcl12, inflammation)
     _apply_rules(h, row, signals, rule_start, (rule_behaviour, rule_signal, rule_power, rule_gain, rule_half))
     acts, event, r2, r3 = _choose(h, draws)

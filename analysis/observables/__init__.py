@@ -26,6 +26,7 @@ from . import (
     losses,
     lymphocytes,
     marrow,
+    recovery,
     relapse,
     residual,
     takes,
@@ -38,7 +39,8 @@ NEVER = "never"
 
 __all__ = [
     "NEVER", "REGISTRY", "Observable", "antibodies", "autoimmunity", "blood", "cart", "clonal", "edits", "engraftment",
-    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "relapse", "residual", "takes", "virus",
+    "immunity", "infection", "losses", "lymphocytes", "marrow", "measure", "recovery", "relapse", "residual", "takes",
+    "virus",
 ]  # fmt: skip
 
 

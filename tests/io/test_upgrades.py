@@ -21,7 +21,7 @@ LACKING = {
     6: (("stroma.",), 1),
     7: (("allo.dividing", "restricted.dividing"), 1),
     8: (("plasma.",), 4),
-    9: (("b_clones.", "selection."), 7),
+    9: (("allo.donor_apc", "b_clones.", "selection."), 8),
 }
 
 

@@ -55,8 +55,8 @@ def random_state(shape: tuple[int, int, int], seed: int, filling: float, rules: 
     resident = np.array([k for k in rules.kinds if k < cells.FIRST_MOTILE])
     motile = np.array([k for k in rules.kinds if k >= cells.FIRST_MOTILE])
     tissue = rng.choice(np.arange(5), shape, p=[0.7, 0.1, 0.1, 0.05, 0.05]).astype(np.uint8)
-    niche = rng.integers(0, 4, shape).astype(np.uint8) << 4
-    tissue |= np.where((tissue == 0) & (rng.random(shape) < 0.3), niche | (niche & 64), 0).astype(np.uint8)
+    niche = rng.integers(0, 8, shape).astype(np.uint8) << 4  # niches of either kind, stroma
+    tissue |= np.where((tissue == 0) & (rng.random(shape) < 0.3), niche, 0).astype(np.uint8)
     whole = {
         "tissue": tissue,
         "distance": rng.integers(0, 9, shape).astype(np.uint8),
@@ -96,7 +96,8 @@ def _tables(rng: np.random.Generator, rules: Rules) -> dict[str, Array]:
     signals = {name: float(rng.random() * 20) for name in BODY_SIGNALS}
     drug = rng.random((cells.N_VARIANTS, cells.N_KINDS, 2)) * 0.01
     directed = rng.random((cells.N_KINDS, 2, len(cells.LOSS_ANTIGENS))) * (rng.random((cells.N_KINDS, 1, 1)) < 0.5)
-    found = rules.rates(signals, drug, 6.0, directed * 0.01)._asdict()
+    exposed = rng.random(drug.shape) * 0.05 * (rng.random((cells.N_KINDS, 1)) < 0.5)
+    found = rules.rates(signals, drug, 6.0, directed * 0.01, exposed)._asdict()
     ceiling = found["ceiling"]
     rows, n = cells.N_KINDS * 2, 3
     rows_with_rules = {

@@ -114,7 +114,7 @@ def run_all(backend: Any, state: State, seed: int, step: int) -> tuple[dict[str,
     p.census_niche()
     p.census_label()
     seen["counts"], seen["there"] = Reading(p.tallies).counts(), p.census()
-    seen["marks"] = p.marks()
+    seen["marks"], seen["beside"] = p.marks(), p.beside_stroma()
     p.tallies.watch(WATCHED)
     p.census_seen()
     seen["seen"] = Reading(p.tallies, seen=True).seen()
@@ -169,7 +169,7 @@ def test_slabs_agree_with_the_whole_lattice(backend: Any, form: Callable[[State]
     inner = slice(HALO, -HALO)
     for name in ("res/res_hot", "res/res_cold", "mot/mot_hot", "contacts/histogram"):
         np.testing.assert_array_equal(whole[name][inner], np.concatenate([p[name][inner] for p in parts]), err_msg=name)
-    for name in ("res/events", "mot/events", "counts", "seen"):
+    for name in ("res/events", "mot/events", "counts", "seen", "beside"):
         assert whole[name].any()
         np.testing.assert_array_equal(whole[name], sum(p[name] for p in parts))
 

@@ -9,7 +9,7 @@ import pytest
 
 from abm.cells import Kind, Origin
 from abm.errors import ConfigError
-from abm.io.upgrades import UPGRADERS
+from abm.io.upgrades import without_selection
 from abm.model.body import Body, Dose
 from abm.model.body.b_clones import MEMORY, PLASMA, BClones, naive_share, read_b_clones
 from abm.model.body.clones import SAMPLE
@@ -138,7 +138,7 @@ def test_t_cell_clones_are_what_they_were_without_b_cells() -> None:
 
 
 def test_an_older_checkpoint_has_no_memory_clones() -> None:
-    new = UPGRADERS[9](Snapshot(3, (8, 4, 4), 0, 8, {}, {})).body
+    new = without_selection(Snapshot(3, (8, 4, 4), 0, 8, {}, {})).body
     cells = BClones(tables().b_clones, 1, PERSONS)
     cells.unpack({name: new[f"b_clones.{name}"] for name in BClones.STATE})
     assert not cells.ids.any()

@@ -153,9 +153,9 @@ def test_intact_tissue_activates_only_without_pd1() -> None:
     effectors = []
     for unbraked in (0.0, 1.0):
         body = make_body()
-        body.allo.precursors[GVH], body.allo.host_apc = 1e7, 0.0
+        body.allo.precursors[GVH], body.allo.host_apc, body.allo.donor_apc = 1e7, 0.0, 1.0
         for _ in range(30):
-            body.allo.advance(Surroundings(host_apc=0.0, unbraked=unbraked), 24.0)
+            body.allo.advance(Surroundings(host_apc=0.0, donor_apc=1.0, unbraked=unbraked), 24.0)
         effectors.append(float(body.allo.effectors[GVH]))
     assert effectors[0] == 0.0 < effectors[1]
 

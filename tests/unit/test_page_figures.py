@@ -18,8 +18,9 @@ acute_hiv = import_module("figures.acute_hiv")
 autoimmune = import_module("analysis.autoimmune")
 clone_lives = import_module("figures.clone_lives")
 sheet = import_module("analysis.sheet")
+shelter = import_module("figures.shelter")
 treated_clones = import_module("figures.treated_clones")
-MODULES = [acute_hiv, autoimmune, clone_lives, treated_clones]
+MODULES = [acute_hiv, autoimmune, clone_lives, shelter, treated_clones]
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +124,22 @@ def test_virus_is_held_by_the_share_that_the_figure_tells(tmp_path: Path, figure
     assert panel.lines[-1].get_xdata()[0] == pytest.approx(100 * (1 - 1 / open_.r0))
 
 
+def test_what_chemotherapy_leaves_is_drawn_with_where_it_lies(tmp_path: Path, figures: list[Any]) -> None:
+    found = shelter.views(shelter.patient((16, 20, 18)), days=1.0)
+    before, without, sheltered = found
+    assert [view.tissue.tolist() for view in found[1:]] == [before.tissue.tolist()] * 2
+    assert max(without.leukaemic.sum(), sheltered.leukaemic.sum()) < before.leukaemic.sum()
+    shelter.draw(found, tmp_path / "figure.png", slice(None))
+    assert [panel.get_title().splitlines()[0] for panel in figures[0].axes] == [view.title for view in found]
+    for panel, view in zip(figures[0].axes, found, strict=True):
+        drawn = {dots.get_label(): len(dots.get_offsets()) for dots in panel.collections if dots.get_label()[0] != "_"}
+        assert drawn["leukaemic"] + drawn["leukaemic, at stroma"] == view.leukaemic.sum()
+        assert drawn["leukaemic, at stroma"] == round(view.touching * view.leukaemic.sum())
+
+
 @pytest.mark.parametrize(
-    ("module", "words"), [(clone_lives, ["a.png", "b.png", "none"]), (treated_clones, ["a.png", "0"]), (acute_hiv, [])]
+    ("module", "words"),
+    [(shelter, []), (clone_lives, ["a.png", "b.png", "none"]), (treated_clones, ["a.png", "0"]), (acute_hiv, [])],
 )
 def test_usage_is_told(module: Any, words: list[str]) -> None:
     main: Callable[[list[str]], None] = module.main

@@ -11,7 +11,7 @@ import pytest
 from abm.cells import Kind, Origin, Specificity
 from abm.config import Patch, rules_of
 from abm.errors import ConfigError
-from abm.io.upgrades import UPGRADERS
+from abm.io.upgrades import without_selection
 from abm.model.body import Dose, Tables, selection
 from abm.model.body.autoimmunity import PoolShares
 from abm.model.body.clones import NAIVE, NEW
@@ -164,7 +164,7 @@ def test_a_graft_brings_cells_of_a_healthy_thymus() -> None:
 
 
 def test_cells_of_an_older_checkpoint_are_those_of_a_healthy_thymus() -> None:
-    new = UPGRADERS[9](Snapshot(3, (8, 4, 4), 0, 8, {}, {})).body
+    new = without_selection(Snapshot(3, (8, 4, 4), 0, 8, {}, {})).body
     cells = Selection(tables().selection)
     cells.unpack({"relative": new["selection.relative"]})
     assert (cells.relative == 1.0).all()

@@ -28,6 +28,7 @@ from abm.model.body.products import Product, read_products
 from abm.model.body.repertoire import Repertoire, read_repertoires
 from abm.model.body.residue import ResidueRules, StemCells, read_residue
 from abm.model.body.selection import Selected, read_selection
+from abm.model.body.shelter import read_shelter
 from abm.model.editing import read_editing
 from abm.model.heredity import read_variants
 from abm.model.rule_tables import read_kinds
@@ -195,6 +196,7 @@ class Tables:
     hiv: Mapping[str, float] | None = None
     autoimmune: Mapping[str, Values] = field(default_factory=dict)
     residue: ResidueRules | None = None
+    shelter: float = 0.0
 
     @classmethod
     def load(cls, folder: Folder) -> Self:
@@ -223,6 +225,7 @@ class Tables:
             read_hiv(folder),
             read_autoimmune(folder),
             read_residue(folder),
+            read_shelter(folder),
         )
 
 

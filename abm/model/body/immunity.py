@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from abm.cells import FIRST_MOTILE, Count, Kind, Origin
 from abm.exactmath import exp
-from abm.model.body import hiv_course, hiv_marrow, plasma, residue, selection
+from abm.model.body import hiv_course, hiv_marrow, natural_killers, plasma, residue, selection
 from abm.model.body.antibodies import CTLA_4_AXIS, PD_1_AXIS
 from abm.model.body.drugs import DRUG_TARGETS, EFFECTS, RADIATION_TARGETS
 from abm.model.body.edited import EDITED_ROWS
 from abm.model.body.given import BLASTS
 from abm.model.body.immune import POOLS, RETURNS, T_CELLS
-from abm.model.body.numerics import total
+from abm.model.body.numerics import HOURS_PER_DAY, total
 from abm.model.body.organs import GVH, HVG, Surroundings, find_donor
 from abm.model.body.regulation import allowed_growth
 from abm.model.body.rivals import RIVALS, presented
@@ -123,6 +123,10 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
                 body.rivals.survive(survival, survival)
     if body.rivals is not None:
         _strike_each_other(body, body.rivals, step_h)
+    if (missed := natural_killers.host_killed(body)) > 0.0:
+        survival = exp(-missed * step_h / HOURS_PER_DAY)
+        _strike(body, HOSTS, survival)
+        body.allo.survive(HVG, survival, survival)
     if body.grafted or not body.allo.untouched:
         _advance_allo(body, population, step_h)
     if body.disease is not None:
@@ -192,7 +196,9 @@ def _surroundings(body: Body, population: NDArray[np.int64]) -> Surroundings:
     leukaemia = max(visible, residue.share(body))
     return Surroundings(
         host_apc=min(host / reference + (leukaemia - visible), 1.0) if body.grafted else 1.0,
+        donor_apc=donor / (donor + host + body.allo.rules.apc_half * reference),
         donor_antigen=min(donor / reference, 1.0),
+        host_apc_killed=natural_killers.host_killed(body),
         leukaemia=min(leukaemia, 1.0),
         priming=1.0 + body.exhaustion.rules.ctla4_priming * body.antibodies.blocked(CTLA_4_AXIS),
         unbraked=body.antibodies.blocked(PD_1_AXIS),

@@ -1,4 +1,4 @@
-"""NK cells that miss HLA: those of the host against the graft, those of the donor against leukaemia.
+"""NK cells that miss HLA: those of the host against the graft, those of the donor against leukaemia and host.
 
 An NK cell spares who shows HLA for its inhibitory receptors. A donor who lacks HLA of the patient leaves a share of the
 patient's NK cells unrestrained (``patient.missing_self``), and these kill stem and progenitor cells in the days before
@@ -6,7 +6,9 @@ they have settled, the more of them the more NK cells conditioning has left. Who
 
 A patient who lacks HLA of the donor leaves a share of the donor's NK cells unrestrained
 (``patient.missing_self_graft``), and these kill leukaemic cells, one at a time: a few that are left, not the many of
-overt disease. Leukaemia that has lost HLA, or an antigen, still lacks what it lacked, and is killed as before.
+overt disease. Leukaemia that has lost HLA, or an antigen, still lacks what it lacked, and is killed as before. In the
+same way they kill antigen-presenting cells of the host, which wake T cells of both sides, and its lymphocytes, which
+would reject the graft (Ruggeri, Science 2002); tissue is spared.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from abm.exactmath import exp
 from abm.model.body import residue
 from abm.model.body.drugs import LEUKAEMIC
 from abm.model.body.immune import INDEX
-from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed
+from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, total
 from abm.model.body.parameters import NaturalKillerRules, section
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def spared(body: Body, origin: Origin) -> float:
 
 
 class DonorKillers(Packed):
-    """NK cells of the donor that leukaemia of the patient does not hold back.
+    """NK cells of the donor that leukaemia and blood cells of the patient do not hold back.
 
     Attributes:
         targets: leukaemic cells of the marrow after the last step.
@@ -64,6 +66,12 @@ class DonorKillers(Packed):
         """Return the rate at which a leukaemic cell is killed, 1/d, where the donor has so many NK cells."""
         able = self.free * cells
         return self.rules.nk_kill * able / (able + self.targets + self.rules.nk_search) if able > 0.0 else 0.0
+
+    def rate_of_host(self, cells: float, lymphocytes: float) -> float:
+        """Return that of a blood cell of the host, 1/d, which has so many ``lymphocytes`` in all."""
+        able = self.free * cells
+        found = able + self.targets + lymphocytes + self.rules.nk_search
+        return self.rules.nk_host_kill * able / found if able > 0.0 else 0.0
 
 
 def start(body: Body) -> DonorKillers | None:
@@ -86,7 +94,19 @@ def hazards(body: Body, killers: DonorKillers) -> Floats:
     Of leukaemic cells alone, resting and cycling ones alike; steroids spare them, as they do from T cells.
     """
     table = np.zeros((N_KINDS, 2))
-    cells = sum(float(body.lymphocytes.pools[INDEX[Kind.NK], origin]) for origin in _GRAFTS)
-    rate = killers.rate(cells) * (1.0 - body.drugs.inhibition("killing"))
+    rate = killers.rate(_of_grafts(body)) * (1.0 - body.drugs.inhibition("killing"))
     table[_LEUKAEMIC] = rate / HOURS_PER_DAY
     return table
+
+
+def host_killed(body: Body) -> float:
+    """Return the rate at which NK cells of the donor kill antigen-presenting cells and lymphocytes of the host, 1/d."""
+    if body.killers is None:
+        return 0.0
+    lymphocytes = total(body.lymphocytes.pools[:, Origin.HOST])
+    rate = body.killers.rate_of_host(_of_grafts(body), lymphocytes)
+    return rate * (1.0 - body.drugs.inhibition("killing"))
+
+
+def _of_grafts(body: Body) -> float:
+    return sum(float(body.lymphocytes.pools[INDEX[Kind.NK], origin]) for origin in _GRAFTS)

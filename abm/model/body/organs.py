@@ -3,6 +3,10 @@
 Two directions share one form: donor T cells against the host (graft versus host), and host T cells that survived
 conditioning against the graft (host versus graft). Only the first hurts organs; both kill the other side's lymphocytes.
 Those of one graft compete for antigen-presenting cells, so that ten times the T cells are not ten times the harm.
+
+Antigen-presenting cells turn over to what the marrow makes: those of the host fade, those of the donor rise. Those of
+the host show what they are made of; those of the donor what tissue that dies of GVHD sheds of the host (indirectly),
+and intact tissue where PD-1 does not hold T cells in tolerance of it.
 """
 
 from __future__ import annotations
@@ -94,8 +98,9 @@ class Surroundings:
     """What alloreactivity depends on besides its own state, constant over a step.
 
     Attributes:
-        host_apc: level that host antigen-presenting cells turn over to, 0-1.
+        host_apc: level that host antigen-presenting cells turn over to, 0-1; likewise ``donor_apc``.
         donor_antigen: donor cells of the marrow relative to homeostasis, 0-1; likewise ``leukaemia``.
+        host_apc_killed: rate at which NK cells of the donor kill antigen-presenting cells of the host, 1/d.
         activation: share of activation that immunosuppression leaves; likewise ``proliferation`` and ``killing``.
         priming: factor by which blocked checkpoints raise priming.
         unbraked: blocked share of the checkpoint that holds exhausted cells back, and others away from intact tissue.
@@ -111,6 +116,8 @@ class Surroundings:
     priming: float = 1.0
     unbraked: float = 0.0
     unregulated: float = 1.0
+    donor_apc: float = 0.0
+    host_apc_killed: float = 0.0
 
 
 class Alloimmunity(Packed):
@@ -118,7 +125,7 @@ class Alloimmunity(Packed):
 
     Attributes:
         inflammation: 1 is what myeloablative conditioning leaves on day 0.
-        host_apc: host antigen-presenting cells relative to a healthy body.
+        host_apc: host antigen-presenting cells relative to a healthy body; likewise ``donor_apc``.
         precursors: alloreactive T cells not yet activated, by direction (GVH, HVG), cells, shape (2,).
         effectors: activated ones in the whole body, likewise.
         primed: cells activated so far, likewise; each gives a burst of limited size, and is spent as that dies.
@@ -132,6 +139,7 @@ class Alloimmunity(Packed):
     STATE = (
         "inflammation",
         "host_apc",
+        "donor_apc",
         "precursors",
         "effectors",
         "primed",
@@ -149,7 +157,7 @@ class Alloimmunity(Packed):
         self._crowd = max(rules.priming_half * donor.graft_versus_host, _ONE_CELL)  # each antigen has its own crowd
         self._organ_kill = [float(getattr(rules, f"{organ}_kill")) for organ in ORGANS]
         self._stage_losses = {o: [getattr(rules, f"{o}_stage_{s + 1}") for s in range(N_STAGES)] for o in ORGANS}
-        self.inflammation, self.host_apc = 0.0, 1.0
+        self.inflammation, self.host_apc, self.donor_apc = 0.0, 1.0, 0.0
         self.precursors: Floats = np.zeros(2)
         self.effectors: Floats = np.zeros(2)
         self.primed: Floats = np.zeros(2)
@@ -181,32 +189,33 @@ class Alloimmunity(Packed):
     @property
     def untouched(self) -> bool:
         """Whether nothing goes on that does not need a graft: no inflammation, effector or wound."""
-        states = (self.precursors[GVH], self.inflammation, *self.exhausted, *self.effectors, *self.dividing)
+        cells = (*self.exhausted, *self.effectors, *self.dividing)
+        states = (self.precursors[GVH], self.inflammation, self.donor_apc, *cells)
         return self.host_apc == 1.0 and not any(states) and not self.immune_loss.any() and not self.injury_loss.any()
 
     def _at_rest(self, y: list[float], around: Surroundings) -> bool:
         """Whether all rates of change are exactly zero: no inflammation, effector or wound, and nothing to react to."""
         inflammation, host_apc, precursors, rejecting, *effectors = y[:6]
-        active = (inflammation, precursors, rejecting * around.donor_antigen, *effectors, *y[8:])
-        return host_apc == around.host_apc and not any(active)
+        active = (inflammation, precursors, rejecting * around.donor_antigen, *effectors, *y[8:-1])
+        return host_apc == around.host_apc and y[-1] == around.donor_apc and not any(active)
 
     def _vector(self) -> list[float]:
         cells = (self.precursors, self.effectors, self.primed, self.exhausted)
         parts = (*cells, self.immune_loss, self.injury_loss, self.dividing)
-        return [self.inflammation, self.host_apc, *(x for part in parts for x in part.tolist())]
+        return [self.inflammation, self.host_apc, *(x for part in parts for x in part.tolist()), self.donor_apc]
 
     def _take(self, y: list[float]) -> None:
         self.inflammation, self.host_apc = y[0], y[1]
         self.precursors, self.effectors, self.primed, self.exhausted = (np.array(y[i : i + 2]) for i in (2, 4, 6, 8))
         self.immune_loss, self.injury_loss, self.dividing = (np.array(y[i : i + 3]) for i in (10, 13, 16))
+        self.donor_apc = y[19]
 
     def _slope(self, y: list[float], around: Surroundings) -> list[float]:
         """Return the rates of change per day of the vector ``y`` (plain floats: arrays this short cost more)."""
         r, (inflammation, host_apc, precursors, rejecting, effectors, rejectors), primed = self.rules, y[:6], y[6:8]
-        exhausted, immune, injury = y[8:10], y[10:13], y[13:16]
+        exhausted, immune, injury, dividing, donor_apc = y[8:10], y[10:13], y[13:16], y[16:19], y[19]
         danger, apc = self.danger(inflammation, around, effectors), host_apc * around.activation
-        shown = 1.0 - min(host_apc, 1.0)  # by the donor's antigen-presenting cells, of intact tissue
-        signal = danger * apc + r.activation_without_pd1 * around.unbraked * shown * around.activation
+        signal = danger * apc + self.indirectly(immune, around) * donor_apc * around.activation
         rejection = r.rejection_danger * around.donor_antigen * apc
         kill = self.tissue_kill(effectors * self.reach(inflammation, around.leukaemia)) * around.killing
         intact = [1.0 - a - b for a, b in zip(immune, injury, strict=True)]
@@ -216,19 +225,21 @@ class Alloimmunity(Packed):
         started, refused = signal * self.meeting(precursors, self._crowd) * priming, rejection * rejecting * priming
         allowed = around.proliferation * around.unregulated
         growth = self.growth(signal, effectors, primed[GVH] * r.effector_burst) * allowed
-        passing = self.passing(started, y[16:])
+        passing = self.passing(started, dividing)
         progeny = passing[-1] * self.progeny(danger, allowed) + effectors * growth
         attack = self._response(passing[-1], progeny, effectors, exhausted[GVH], woken, r.effector_burst)
         growth = self.growth(rejection, rejectors, primed[HVG] * r.rejection_burst) * around.proliferation
         progeny = refused + rejectors * growth
         defence = self._response(refused, progeny, rejectors, exhausted[HVG], woken, r.rejection_burst)
         both = (x for pair in zip(attack, defence, strict=True) for x in pair)
-        changes = [inflamed - r.injury_decay * inflammation, (around.host_apc - host_apc) / r.apc_turnover]
+        fading = (around.host_apc - host_apc) / r.apc_turnover - around.host_apc_killed * host_apc
+        changes = [inflamed - r.injury_decay * inflammation, fading]
         changes += [-started, -refused, *both]
         organs = zip(self._organ_kill, intact, immune, strict=True)
         changes += [k * kill * h - r.tissue_repair * x for k, h, x in organs]
         changes += [-r.tissue_repair * x for x in injury]
-        return changes + [came - went for came, went in pairwise(passing)]
+        changes += [came - went for came, went in pairwise(passing)]
+        return [*changes, (around.donor_apc - donor_apc) / r.apc_turnover]
 
     def _response(
         self, started: float, born: float, effectors: float, exhausted: float, woken: float, burst: float
@@ -273,6 +284,14 @@ class Alloimmunity(Packed):
         """Return how strongly injury alone drives donor T cells, 0-1."""
         r, square = self.rules, inflammation * inflammation
         return r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
+
+    def indirectly(self, lost: list[float], around: Surroundings) -> float:
+        """Return how strongly as many antigen-presenting cells as a healthy donor has drive its T cells, 0-1.
+
+        ``lost``: share of each organ lost to effectors, which has shed antigens of the host.
+        """
+        r, shed = self.rules, total(lost) / len(ORGANS)
+        return r.indirect_presentation * shed + r.activation_without_pd1 * around.unbraked
 
     def meeting(self, precursors: float, crowd: float) -> float:
         """Return the precursors that are primed as if alone; at ``crowd`` of them competition halves that of each."""

@@ -179,6 +179,8 @@ class OrganRules:
     reinvigorated_yield: float = _in("1")
     activation_without_pd1: float = _in("1")
     apc_turnover: float = _in("d")
+    apc_half: float = _in("1")
+    indirect_presentation: float = _in("1")
     tissue_kill: float = _in("1/d")
     tissue_kill_half: float = _in("cells")
     tissue_repair: float = _in("1/d")
@@ -279,6 +281,7 @@ class NaturalKillerRules:
 
     nk_rejection: float = _in("1")
     nk_kill: float = _in("1/d")
+    nk_host_kill: float = _in("1/d")
     nk_search: float = _in("cells")
 
 

@@ -105,6 +105,8 @@ OBSERVABLES: dict[str, tuple[str, str]] = {
     "exhaustion": ("fraction", "mean exhaustion of the T cells of the body that lent receptors engage"),
     "pd1_blocked": ("fraction", "PD-1 or its ligand blocked by antibodies"),
     "ctla4_blocked": ("fraction", "CTLA-4 blocked by antibodies"),
+    "host_apc": ("1", "antigen-presenting cells of the host, relative to a healthy body"),
+    "donor_apc": ("1", "antigen-presenting cells of the donor, relative to a healthy body"),
     "inflammation": ("1", "systemic inflammation; 1 is what myeloablative conditioning leaves on day 0"),
     "gvhd_grade": ("1", "acute GVHD, overall grade 0-4; for the first day of its treatment at least that treated"),
     "chronic_gvhd": ("fraction", "severity of chronic GVHD"),
@@ -281,6 +283,8 @@ def _engineered(body: Body) -> dict[str, float]:
 def _damage(body: Body) -> dict[str, float]:
     allo = body.allo
     return {organ: float(intact) for organ, intact in zip(ORGANS, allo.integrity, strict=True)} | {
+        "host_apc": allo.host_apc,
+        "donor_apc": allo.donor_apc,
         "inflammation": allo.inflammation,
         "gvhd_grade": float(max(allo.grade(), body.treatment.begun("gvhd"))),
         "chronic_gvhd": body.chronic.severity,
