@@ -242,8 +242,8 @@ N_VARIANTS = 4
 #: What is counted of what cells carry, by place: loss bits, variants other than the wild type, edits, any damage.
 MARKS = {"loss": (0, 9), "variant": (9, N_VARIANTS - 1), "edit": (12, 4), "damage": (16, 1)}
 N_MARKS = 17
-#: What is counted of leukaemic cells beside stroma: 2 * cycling + touches it.
-N_BESIDE = 4
+#: What is counted of leukaemic cells beside stroma: 4 * variant + 2 * cycling + touches it.
+N_BESIDE = 4 * N_VARIANTS
 #: What a mutation brings: the loss bits, above them from here on a variant, and another kind.
 GAIN_VARIANT, GAIN_KIND = 9, 11
 

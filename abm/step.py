@@ -133,6 +133,7 @@ class Simulation:
             }
         )
         self.effectors = rules.mask(Flag.EFFECTOR)
+        self.strikers = np.isin(np.arange(N_KINDS), [kind for kind, info in rules.kinds.items() if info.strength > 0.0])
         self.lattice.exchange("tissue", "distance")
         read = {signal.name.lower() for signal in rules.local_signals}  # a field that no rule looks at stays zero
         self.sweeps = {name: setup.sweep_settings(values) for name, values in self.model.fields.items() if name in read}
@@ -163,7 +164,7 @@ class Simulation:
             lattice.set_constants(rates._asdict())
         # 3-5: fate, claims, next words; both layers see contacts of level t. 7: exact counts
         watched = self.body.looks
-        hurts = self.model.damage.hits > 0.0 and (self.damaged > 0 or bool(present[self.effectors].any()))
+        hurts = self.model.damage.hits > 0.0 and (self.damaged > 0 or bool(present[self.strikers].any()))
         lattice.change(t, dict(rates.able(present)), labelled=t > self.first_label, watched=watched, hurts=hurts)
         reading = Reading(lattice.tallies, seen=watched)
         lattice.walk(t, self.model.substeps)  # 6: random walk of the motile layer, while the body advances

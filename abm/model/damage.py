@@ -16,6 +16,7 @@ from abm.tables import Folder, read_values
 #: Highest level of damage.
 MOST = next((1 << f.bits) - 1 for f in COLD if f.name == "damage")
 _UNITS = {"hits": "1/h", "half_life": "h"}
+_HIGHEST = {"hits": 1e6, "half_life": 1e9}  #: beyond, float32 and whole levels no longer tell numbers apart
 
 
 @dataclass(frozen=True)
@@ -70,4 +71,6 @@ def read_damage(folder: Folder) -> DamageRules:
         if value < 0.0 or (name == "half_life" and value == 0.0):
             limit = "> 0" if name == "half_life" else ">= 0"
             raise ConfigError(f"expected a number {limit}, found {value:g}", file=path, key=name)
+        if value > _HIGHEST[name]:
+            raise ConfigError(f"expected at most {_HIGHEST[name]:g}, found {value:g}", file=path, key=name)
     return DamageRules(**values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from abm.cells import N_BESIDE, N_KINDS, N_ORIGINS, STROMA_BIT, Flag
-from abm.reference.lattice import HOT, I64, U8, U32, Bool, Box, filled, get, kind_of, neighbour, slot_of
+from abm.reference.lattice import COLD, HOT, I64, U8, U32, Bool, Box, filled, get, kind_of, neighbour, slot_of
 
 _SLOTS = N_KINDS * N_ORIGINS
 
@@ -28,15 +28,17 @@ def census_stroma(
     low: int,
     high: int,
     res_hot: U32,
+    res_cold: U32,
     tissue: U8,
     flags: U32,
     beside: U32,
 ) -> None:
-    """Add the resident leukaemic cells to beside[0][2 * cycling + touches][kind][origin]."""
+    """Add the resident leukaemic cells to beside[0][4 * variant + 2 * cycling + touches][kind][origin]."""
     site, hot = filled(res_hot, first, n), res_hot.reshape(-1)
     site = site[(flags[kind_of(hot[site])] >> np.uint32(Flag.LEUKAEMIC)) & np.uint32(1) != 0]
     cell = hot[site]
-    row = 2 * (get(cell, HOT["cycle"]) & np.uint32(1)).astype(np.int64)
+    row = 4 * get(res_cold.reshape(-1)[site], COLD["resist"]).astype(np.int64)
+    row += 2 * (get(cell, HOT["cycle"]) & np.uint32(1)).astype(np.int64)
     row += touches_stroma(site, tissue, Box(ny, nx, low, high))
     counts = beside.reshape(-1)[: N_BESIDE * _SLOTS]
     counts += np.bincount(row * _SLOTS + slot_of(cell), minlength=counts.size).astype(np.uint32)

@@ -23,17 +23,18 @@ def swarm(folder: Path, hits: float, step_min: int, *, kill: float, share: float
     change(rules, "behaviours.csv", "ANY_RESIDENT,any,KILL,6.0,", f"ANY_RESIDENT,any,KILL,{kill:g},")
     setting = {"seed": 2, "patch": {"shape": [36] * 3, "rules": str(rules)}, "time": {"step_min": step_min}}
     sim = Simulation.start(Config.model_validate(setting), choose("auto")[0])
+    killer = {"kind": Kind.CD8_EFFECTOR, "origin": Origin.DONOR, "specificity": Specificity.LEUKAEMIA}
+    crowd(sim, pack_hot(kind=Kind.BLAST, origin=Origin.HOST), pack_hot(**killer), share)
+    return sim
+
+
+def crowd(sim: Simulation, target: int, killer: int, share: float) -> None:
+    """Let marrow hold one resident on a site in 64 and one motile cell on a share of all sites."""
     marrow = sim.lattice.owned("tissue") & 15 == Tissue.MARROW
     targets, there = np.zeros_like(marrow), np.random.default_rng(1).random(marrow.shape) < share
     targets[::4, ::4, ::4] = True
-    killer = {"kind": Kind.CD8_EFFECTOR, "origin": Origin.DONOR, "specificity": Specificity.LEUKAEMIA}
-    blast = pack_hot(kind=Kind.BLAST, origin=Origin.HOST)
-    words = {
-        "res_hot": np.where(marrow & targets, blast, 0),
-        "mot_hot": np.where(marrow & there, pack_hot(**killer), 0),
-    }
+    words = {"res_hot": np.where(marrow & targets, target, 0), "mot_hot": np.where(marrow & there, killer, 0)}
     for name in ("res", "mot"):
         sim.lattice.load(f"{name}_hot", words[f"{name}_hot"].astype(np.uint32))
         sim.lattice.load(f"{name}_cold", np.zeros(marrow.shape, np.uint32))
     sim._refresh_counts()
-    return sim

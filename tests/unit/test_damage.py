@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from abm.backends import choose
 from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import (
     N_COUNTS,
@@ -20,9 +21,11 @@ from abm.cells import (
     Kind,
     Origin,
     Signal,
+    Specificity,
     pack_cold,
     pack_hot,
 )
+from abm.config import Config
 from abm.errors import ConfigError
 from abm.harvest import Harvest
 from abm.io import state_hash
@@ -35,7 +38,7 @@ from abm.reference.lattice import COLD, claiming, get
 from abm.state import Snapshot
 from abm.step import Simulation
 from tests.kernels.states import human_rules
-from tests.unit.damage_case import RULES, swarm
+from tests.unit.damage_case import RULES, crowd, swarm
 from tests.unit.table_case import FOLDER, change, copied
 
 SIDE = 24
@@ -141,6 +144,8 @@ def test_damage_stays_with_cells_but_for_those_that_leave() -> None:
     [
         ("hits,1,", "hits,-1,", "hits: expected a number >= 0, found -1"),
         ("half_life,0.93,h", "half_life,0,h", "half_life: expected a number > 0, found 0"),
+        ("hits,1,", "hits,1e11,", "hits: expected at most 1e+06, found 1e+11"),
+        ("half_life,0.93,h", "half_life,1e17,h", "half_life: expected at most 1e+09, found 1e+17"),
         ("half_life,0.93,h", "half_life,0.93,d", "half_life is expected in 'h', found 'd'"),
         ("half_life,", "halflife,", "unknown name 'halflife' (did you mean half_life?)"),
     ],
@@ -171,4 +176,20 @@ def test_damage_fades_where_no_effector_is_left_and_a_restart_does_not_change_th
     assert shares[0] < before
     assert 0.0 == shares[-1] < shares[2] < 0.7 * before
     assert sim.damaged == again.damaged == 0, "nobody looks for damage any more"
+    assert state_hash(sim.snapshot()) == state_hash(again.snapshot())
+
+
+def test_whoever_strikes_leaves_damage_also_after_a_restart(tmp_path: Path) -> None:
+    """A kind of an own table that strikes and is no effector: memory cells that meet who shows them their antigen."""
+    rules = copied(tmp_path)
+    change(rules, "kinds.csv", "CD8_MEMORY,0,t_cell,,0,", "CD8_MEMORY,0,t_cell,,1,")
+    config = Config.model_validate({"seed": 2, "patch": {"shape": [20] * 3, "rules": str(rules)}})
+    sim = Simulation.start(config, choose("auto")[0])
+    killer = {"kind": Kind.CD8_MEMORY, "origin": Origin.DONOR, "specificity": Specificity.HOST_UBIQUITOUS}
+    crowd(sim, pack_hot(kind=Kind.DENDRITIC, origin=Origin.HOST), pack_hot(**killer), 0.4)
+    again = Simulation.restore(sim.config, choose("auto")[0], sim.snapshot())
+    for _ in range(2):
+        sim.advance()
+        again.advance()
+        assert sim.damaged == again.damaged > 0
     assert state_hash(sim.snapshot()) == state_hash(again.snapshot())

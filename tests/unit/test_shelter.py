@@ -93,6 +93,26 @@ def test_leukaemic_cells_alone_are_killed_unequally(cycle: Cycle) -> None:
         assert (2.0 * exp(-kept - more) + exp(-kept)) / 3.0 == pytest.approx(exp(-told))
 
 
+def test_every_variant_meets_the_kill_that_is_stated_for_it() -> None:
+    """Where it lies counts, not where the others do: as the wild type dies it is left at stroma, a variant is not."""
+    body = treated(cytarabine=0.2)
+    stated = np.array([1.0, 0.1, 1.0, 1.0])
+    body.drugs._variants = {"cytarabine": stated[:, np.newaxis, np.newaxis]}
+    lie = {0: (100, 300), 1: (300, 100)}
+    counts = np.zeros((N_BESIDE, N_KINDS, N_ORIGINS), np.int64)
+    for variant, (apart, touching) in lie.items():
+        for cycle in Cycle:
+            row = 4 * variant + 2 * cycle
+            counts[row, Kind.BLAST, 0], counts[row + 1, Kind.BLAST, 0] = apart, touching
+    whole = body.variant_hazards()
+    held, bare = split(body, whole, counts.sum(axis=0), lambda: counts)
+    assert bare is not None
+    for variant, (apart, touching) in lie.items():
+        kept, more, told = (float(x[variant, Kind.BLAST, Cycle.CYCLING]) * body.step_h for x in (held, bare, whole))
+        left = (apart * exp(-kept - more) + touching * exp(-kept)) / (apart + touching)
+        assert left == pytest.approx(exp(-told))
+
+
 def test_the_number_followed_without_places_meets_the_kill_of_the_tables() -> None:
     bodies = [treated(spared, cytarabine=0.2, daunorubicin=0.2) for spared in (0.0, 0.9)]
     rules = bodies[0].tables.residue
@@ -151,7 +171,7 @@ def induced(backend: Any, spared: float | None, steps: int = 15, **changes: Any)
 
 def residue_of(sim: Simulation) -> tuple[int, float]:
     """Return the leukaemic cells that are left, and how much more often than by chance they touch stroma."""
-    apart, touching = sim.lattice.beside_stroma().reshape(2, 2, -1).sum(axis=(0, 2)).tolist()
+    apart, touching = sim.lattice.beside_stroma().reshape(-1, 2, N_KINDS * N_ORIGINS).sum(axis=(0, 2)).tolist()
     return apart + touching, touching / (apart + touching) / marrow_beside_stroma(sim)
 
 

@@ -10,12 +10,13 @@ counted twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import Cycle
+from abm.cells import N_KINDS, N_VARIANTS, Cycle
 from abm.errors import ConfigError
 from abm.exactmath import exp, log
 from abm.model.body.drugs import LEUKAEMIC
@@ -52,23 +53,26 @@ def split(
         body: the body.
         whole: hazard by all that the body brings, wild type first, shape (4 or 1, 64, 2).
         population: cells of the patch, int64 (64, 4).
-        count: counts its leukaemic cells, int64 (N_BESIDE, 64, 4): resting ones without and with contact, cycling ones
-            likewise; asked only where it matters.
+        count: counts its leukaemic cells, int64 (N_BESIDE, 64, 4): of each variant resting ones without and with
+            contact, cycling ones likewise; asked only where it matters.
     """
     spared = body.tables.shelter * body.stroma.intact
     if spared <= 0.0 or body.step_h <= 0.0 or not body.drugs.acting or not population[list(LEUKAEMIC)].any():
         return whole, None
-    kill, beside = body.drugs.variant_kills(body.step_h), count()
+    kill = body.drugs.variant_kills(body.step_h)
+    beside = count().sum(axis=2).reshape(N_VARIANTS, 2, 2, N_KINDS)
+    if len(kill) == 1:  # all variants are alike
+        beside = beside.sum(axis=0, keepdims=True)
     of_all, bare = whole.copy(), np.zeros_like(whole)
-    for kind in LEUKAEMIC:
-        for cycle in Cycle:
-            apart, touching = (int(beside[2 * cycle + row, kind].sum()) for row in (0, 1))
-            if apart + touching == 0:
-                continue
-            by_drug = kill[:, kind, cycle]
-            raised = factor(float(by_drug[0]), touching / (apart + touching), spared) * by_drug
-            bare[:, kind, cycle] = raised * spared / body.step_h
-            of_all[:, kind, cycle] += (raised * (1.0 - spared) - by_drug) / body.step_h
+    for row in product(range(len(kill)), LEUKAEMIC, Cycle):
+        variant, kind, cycle = row
+        apart, touching = beside[variant, cycle, :, kind].tolist()
+        if apart + touching == 0:
+            continue
+        by_drug = float(kill[row])
+        raised = factor(by_drug, touching / (apart + touching), spared) * by_drug
+        bare[row] = raised * spared / body.step_h
+        of_all[row] += (raised * (1.0 - spared) - by_drug) / body.step_h
     return np.maximum(of_all, 0.0), bare
 
 
