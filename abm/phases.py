@@ -253,7 +253,7 @@ class Phases:
         return self._count(N_MARKS, *(Stage("census_marks", 0, own) for own in layers), into="marks")
 
     def beside_stroma(self) -> NDArray[np.int64]:
-        """Return leukaemic residents of all ranks, int64 (N_BESIDE, 64, 4): 4 * variant + 2 * cycling + touches stroma."""
+        """Return leukaemic residents of all ranks, int64 (N_BESIDE, 64, 4): 4 * variant + 2 * cycling + at stroma."""
         return self._count(N_BESIDE, Stage("census_stroma", 0, {}), into="beside")
 
     def _count(self, rows: int, *stages: Stage, into: str) -> NDArray[np.int64]:

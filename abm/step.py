@@ -254,7 +254,8 @@ class Simulation:
 
     def _show_residue(self, step: int, counts: NDArray[np.int64], seen: NDArray[np.int64] | None, spared: int) -> None:
         """Let leukaemic stem cells into the blood once residual leukaemia is more agents than the patch has."""
-        body, lost, variant, blood = self.body, self.body.watch.lost, self.body.watch.spared, self.circulation
+        body, blood = self.body, self.circulation
+        lost, variant = (body.watch.lost, body.watch.spared) if body.escaped is not None else (0, 0)
         hidden = escape.agents(body, counts[Count.POPULATION], seen) if body.watch.classes else spared
         if lost or variant:
             hidden += blood.number(Kind.LSC, lost, variant or None)

@@ -28,6 +28,8 @@ SUFFIX = ".toml"
 REPLAYED = ("body", "residue")
 #: What a protocol says whose patients can be recorded.
 FOLLOWED = "patient.residual_leukaemia=true"
+#: What a replay cannot tell: it follows leukaemia as a whole.
+NOT_REPLAYED = ("haplotype_lost_chance", "any_relapse_chance")
 
 
 class Free(Table):
@@ -174,6 +176,9 @@ def targets_of(problem: Problem, catalogue: Catalogue, path: Path) -> list[Targe
 
 def _check_recorded(target: Target, catalogue: Catalogue, path: Path) -> None:
     """Raise a ConfigError unless the patients of a target can be recorded."""
+    if target.observable in NOT_REPLAYED:
+        message = f"expected what a replay tells, found {target.name}: leukaemia that escapes is not replayed"
+        raise ConfigError(message, file=path, key="targets")
     for name in target.cohorts or ("",):
         protocol = catalogue.protocols.get(name)
         if protocol is None or not protocol.well_mixed or FOLLOWED not in protocol.set:

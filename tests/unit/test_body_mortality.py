@@ -126,6 +126,7 @@ def test_the_dead_die_once() -> None:
         ("anaemia_death,0.1", "anaemia_death,-0.1", "anaemia_death: expected a number >= 0, found -0.1"),
         ("leukaemia_hold,1,1", "leukaemia_hold,1.5,1", "leukaemia_hold: expected a share up to 1, found 1.5"),
         ("leukaemia_hold_half,0.1", "leukaemia_hold_half,0", "leukaemia_hold_half: expected a number > 0, found 0"),
+        ("apc_half,0.02", "apc_half,0", "apc_half: expected a number > 0, found 0"),
         ("anaemia_hb,40,g/L", "anaemia_hb,40,g/dL", "anaemia_hb is expected in 'g/L', found 'g/dL'"),
     ],
 )

@@ -101,6 +101,16 @@ def test_only_patients_with_residual_leukaemia_and_without_a_lattice_are_recorde
     assert cohort in done.stderr
 
 
+def test_what_a_replay_does_not_follow_is_refused(path: Path) -> None:
+    text = PROBLEM.replace('"human"', '"human"\npersons = 3').replace("O26.with", "O58.haplotype")
+    row = text.index('table = "behaviours"'), text.index("low = 0.4")
+    changed = text[: row[0]] + 'table = "residue"\nrow = { name = "lsc_kill" }\ncolumn = "value"\n' + text[row[1] :]
+    path.write_text(changed, encoding="utf-8")
+    done = CliRunner().invoke(cli.main, ["calibrate", "--check", str(path)])
+    assert done.exit_code == 2
+    assert "expected what a replay tells, found O58.haplotype" in done.stderr
+
+
 def test_an_unknown_problem_names_the_nearest() -> None:
     done = CliRunner().invoke(cli.main, ["calibrate", "neutrophil"])
     assert done.exit_code == 2

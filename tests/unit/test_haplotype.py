@@ -13,7 +13,8 @@ from abm import resources
 from abm.backends import choose
 from abm.cells import LOSS_ANTIGENS, MARKS, Antigen, Kind
 from abm.config import load_config
-from abm.model.body import Body, Watch, escape
+from abm.errors import ConfigError
+from abm.model.body import Body, Watch, escape, residue
 from abm.model.body.organs import GVH
 from abm.model.body.residue import RESIDUAL, StemCells
 from abm.setup import load_model, make_watch
@@ -94,6 +95,23 @@ def test_the_lattice_knows_them_by_their_loss() -> None:
     assert escape.mark(patient(Watch(spared=2, unseen=0.1))) == MARKS["variant"][0] + 1
     assert escape.mark(patient(Watch())) is None
     assert not patient(Watch(lost=HLA, haplotype=1e-4)).looks
+
+
+def test_when_they_come_back_they_are_leukaemia_like_any() -> None:
+    """To T cells, to NK cells and as a cause of death, while a patient without a lattice is told of by numbers."""
+    body = patient(Watch(lost=HLA, haplotype=1e-4))
+    before = residue.share(body)
+    body.escaped.cells = 0.25 * STEM.full
+    assert residue.share(body) == pytest.approx(before + 0.25, abs=1e-4)
+    body.escaped.cells = 2.0 * STEM.full
+    assert residue.share(body) == 1.0
+
+
+def test_a_table_without_a_matched_donor_is_refused_at_once() -> None:
+    body = patient(Watch(), "haplo")
+    tables = replace(body.tables, donors={name: x for name, x in body.tables.donors.items() if name != "sibling"})
+    with pytest.raises(ConfigError, match=r"donors\.csv.*donor: expected a donor 'sibling'"):
+        Body(tables, body.patient, replace(body.scale, leukaemia=STEM), 1, Watch(lost=HLA, haplotype=1e-4))
 
 
 def test_files_from_before_go_on_without_them() -> None:

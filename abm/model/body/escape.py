@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.cells import ENGINEERED, LOSS_ANTIGENS, MARKS, Antigen, Kind, Origin
+from abm.errors import ConfigError
 from abm.exactmath import log
 from abm.model.body import residue, targets
 from abm.model.body.numerics import HOURS_PER_DAY
@@ -40,6 +41,9 @@ def start(body: Body) -> residue.Residue | None:
     watch = body.watch
     if stem is None or rules is None or not (watch.classes or watch.spared or watch.haplotype):
         return None
+    if watch.haplotype and MATCHED not in body.tables.donors:
+        message = f"expected a donor {MATCHED!r}, whose T cells see what is left of leukaemia that lost a haplotype"
+        raise ConfigError(message, file="donors.csv", key="donor")
     share = without_haplotype(stem, watch.haplotype) if watch.haplotype else watch.unseen
     return residue.Residue(replace(stem, start=stem.start * share), body.seed, DRAW)
 

@@ -24,7 +24,7 @@ POWERS = (1.0, 2.0, 4.0, 8.0)
 HALVES = (
     "infection_anc", "bleeding_platelets", "anaemia_hb", "leukaemia_half", "treg_half", "engineered_il7_half",
     "engineered_search", "relapse_half", "humoral_half", "leukaemia_hold_half",
-    "injury_decay", "tissue_repair",
+    "injury_decay", "tissue_repair", "tissue_kill_half", "apc_half",
 )  # fmt: skip
 #: Shares of something: at most 1.
 SHARES = ("leukaemia_hold", "marrow_alarm")

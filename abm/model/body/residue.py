@@ -25,7 +25,7 @@ from abm import endpoints as ends
 from abm.cells import Cycle, Kind
 from abm.errors import ConfigError
 from abm.exactmath import exp, log
-from abm.model.body.numerics import HOURS_PER_DAY, Packed, mean_survival, pair
+from abm.model.body.numerics import HOURS_PER_DAY, Packed, mean_survival, pair, total
 from abm.model.body.organs import GVH
 from abm.model.body.parameters import in_unit
 from abm.philox import philox_scalar
@@ -258,8 +258,8 @@ def start(body: Body) -> Residue | None:
 
 def share(body: Body) -> float:
     """Return the leukaemic share of the marrow by the numbers, 0-1; 0 while the patch leads."""
-    residue = body.residue
-    return min(residue.left / residue.stem.full, 1.0) if residue is not None and residue.phase == RESIDUAL else 0.0
+    parts = [part for part in (body.residue, body.escaped) if part is not None and part.phase == RESIDUAL]
+    return min(total(part.left / part.stem.full for part in parts), 1.0)
 
 
 def kills(body: Body, rules: ResidueRules, step_h: float, variant: int = 0, shown: float = 1.0) -> tuple[float, float]:
