@@ -145,6 +145,10 @@ class Counted(NamedTuple):
         return sum(launch.per_site for launch in self.launches)
 
 
+#: Kernels of the steps in which a drug acts on leukaemia of the patch.
+OCCASIONAL = ("census_stroma",)
+
+
 def count(model: Model, domain: Domain) -> Counted:
     """Return memory, messages and launches of one slab: ``Simulation`` up to the first step, then a step of it."""
     backend, comm = PaperBackend(prod(domain.local_shape)), PaperComm(domain.rank, domain.size)
@@ -162,7 +166,10 @@ def count(model: Model, domain: Domain) -> Counted:
 
 
 def advance(model: Model, lattice: Phases) -> None:
-    """Do the phases of ``Simulation.advance`` in their order; both layers are taken to have cells."""
+    """Do the phases of ``Simulation.advance`` in their order; both layers are taken to have cells.
+
+    Of most steps: no drug acts on leukaemia (``OCCASIONAL``), and nobody is struck.
+    """
     lattice.exchange("res_hot", "res_cold", *swept(model), motile_depth=HALO)
     lattice.contacts(0, counted=sees_neighbours(model))
     for name in swept(model):

@@ -37,6 +37,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     grafted = {"anc_engraftment_day", "platelet_engraftment_day", "platelet_50_day", "platelet_output_day"}
     grafted |= {"primary_graft_failure", "graft_lost"}
     grafted |= {f"{name}_normal_day" for name in ("nk", "cd8", "b", "cd4")} | {"subsets_in_order"}
+    grafted |= {"dendritic_back_day", "innate_first"}
     grafted |= {f"acute_gvhd_{name}" for name in ("1_4", "2_4", "3_4", "onset_day")}
     grafted |= {name for name in targets.registry() if name.startswith("donor_") and name.endswith("_day")}
     grafted |= {"infections_after_graft", "viral_reactivation"}
@@ -50,6 +51,7 @@ def test_every_observable_of_a_healthy_patient_is_there(patient: Result) -> None
     drugs |= {"directed_anc_nadir", "edited_share_change", "leukaemia_kill"}
     leukaemic |= {"overt_relapse_day", "overt_relapse_probability", "nonrelapse_mortality", "event_free"}
     leukaemic |= {name for name in targets.registry() if name.startswith("relapse_")}
+    leukaemic |= {"haplotype_lost_chance", "any_relapse_chance"}
     leukaemic |= {"complete_remission", "composite_remission", "months_alive", "days_to_1e12_cells"}
     lacking = {"infection_rate_anc_0_1", "infection_rate_anc_0_5", "infection_rate_anc_1", "neutropenic_infection_risk"}
     others = ill | cells | drugs | lacking | {"full_donor_day", "b_cells_return_day"}

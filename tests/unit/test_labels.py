@@ -46,7 +46,7 @@ def rates_of(divide: dict[Kind, float]) -> StepRates:
     for kind, rate in divide.items():
         table[2 * kind + 1, Behaviour.DIVIDE] = rate
     none = np.zeros(0, np.uint32)
-    return StepRates(table.reshape(-1), none, none, none, none, none)
+    return StepRates(table.reshape(-1), none, none, none, none, none, none)
 
 
 def test_a_dna_label_is_taken_up_in_proportion_to_dna_synthesis() -> None:

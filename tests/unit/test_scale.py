@@ -24,7 +24,7 @@ from abm.domain import Domain
 from abm.messages import Edges
 from abm.phases import HALO, Phases
 from abm.scale import machines, text
-from abm.scale.count import Counted, Side, count
+from abm.scale.count import OCCASIONAL, Counted, Side, count
 from abm.scale.forecast import MIB, Forecast, slab
 from abm.scale.machines import DEVICES, UNITS, Figure, Machine, Options, machine, published, trial
 from abm.setup import Model, load_model
@@ -80,7 +80,7 @@ def real() -> tuple[Simulation, CountingComm, dict[str, float], Counted]:
     comm.sides = []
     with meter.metering() as entries:
         simulation.advance()
-    moved = {name: entry.bytes for name, entry in entries.items() if name not in OTHERS.values()}
+    moved = {name: entry.bytes for name, entry in entries.items() if name not in {*OTHERS.values(), *OCCASIONAL}}
     return simulation, comm, moved, count(simulation.model, simulation.domain)
 
 
