@@ -112,10 +112,9 @@ def fate(
     draw = (total, shift, seed, step, word)
     site, draws = _candidates(filled(hot, first, n), hot.reshape(-1), touched, highest, ceiling, draw)
     cell, stage, damage = hot.reshape(-1)[site], *(get(cold.reshape(-1)[site], COLD[x]) for x in ("stage", "damage"))
-    row, near = rate_row(cell), histogram.reshape(-1)[site]
+    row, own, near = rate_row(cell), variant_row(cell, cold.reshape(-1)[site]), histogram.reshape(-1)[site]
     is_engaged = (touched[site] != 0) & (layer_is_motile != 0)
     hits = hits_on(site, (touched[site] != 0) & ~is_engaged, box, engaged.reshape(-1), strength)
-    own = variant_row(cell, cold.reshape(-1)[site])
     h = _base_hazards(rates, own, hits, is_engaged, stage >= stages[kind_of(cell)])
     _let_die(h, _directed_at(cell, row, directed))
     _let_die(h, np.where(touches_stroma(site, tissue, box), np.float32(0.0), exposed[own]))
