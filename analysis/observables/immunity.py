@@ -19,7 +19,7 @@ GROWING = (0.02, 0.2)  #: leukaemic shares of the marrow between which growth is
 CYTOPENIA = 1.0  #: ANC in 1e9/L below which leukaemia is said to have emptied the marrow
 
 
-def _since_graft(run: Run) -> Floats | None:
+def since_graft(run: Run) -> Floats | None:
     """Return days since the graft of every record, ``None`` without a graft."""
     graft = run.graft()
     return None if graft is None else np.asarray(run.day, np.float64) - float(graft["day"])
@@ -27,7 +27,7 @@ def _since_graft(run: Run) -> Floats | None:
 
 def _worst_acute_grade(run: Run) -> float | None:
     """Return the highest grade until day 100; ``None`` if the run does not go so far."""
-    day = _since_graft(run)
+    day = since_graft(run)
     if day is None or "gvhd_grade" not in run.body or day[-1] < ACUTE_UNTIL:
         return None
     return float(np.max(run.body["gvhd_grade"].values[(day >= 0) & (day <= ACUTE_UNTIL)]))
@@ -49,7 +49,7 @@ for _name, _least in (("1_4", 1), ("2_4", 2), ("3_4", 3)):
 @observable(DAY)
 def acute_gvhd_onset_day(run: Run) -> Made:
     """First day of grade II or more by day 100, from the graft; none in a patient who had none."""
-    day = _since_graft(run)
+    day = since_graft(run)
     if day is None or "gvhd_grade" not in run.body:
         return None
     hits = day[(run.body["gvhd_grade"].values >= 2) & (day >= 0) & (day <= ACUTE_UNTIL)]
@@ -73,17 +73,19 @@ def cd4_cd8_ratio(run: Run) -> Made:
     return ratio
 
 
+def first_day(day: Floats, values: Floats, limit: float) -> float:
+    """Return the first of 3 successive days with so much, infinite if there is none; ``day``: from the graft."""
+    days, low = ends.by_calendar_day(day, values)
+    hit = ends.first_successive(days, low >= limit, after=0)
+    return inf if hit is None else float(hit)
+
+
 def _normal_days(run: Run) -> list[float] | None:
     """Return the first of 3 successive days after the graft with a normal count, in the order of ``NORMAL``."""
-    day = _since_graft(run)
+    day = since_graft(run)
     if day is None or not set(NORMAL) <= set(run.body):
         return None
-    found = []
-    for name, limit in NORMAL.items():
-        days, low = ends.by_calendar_day(day, in_unit(run.body[name], COUNT))
-        hit = ends.first_successive(days, low >= limit, after=0)
-        found.append(inf if hit is None else float(hit))
-    return found
+    return [first_day(day, in_unit(run.body[name], COUNT), limit) for name, limit in NORMAL.items()]
 
 
 @observable("1")
