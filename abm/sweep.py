@@ -36,7 +36,14 @@ Examples: how much of a graft must lack CCR5, how many doses must be taken
 @click.argument("scenario")
 @click.argument("key")
 @click.argument("values", callback=_list)
-@click.option("--observe", "names", callback=_list, required=True, metavar="NAMES", help="Of the body, with commas.")
+@click.option(
+    "--observe",
+    "names",
+    callback=_list,
+    required=True,
+    metavar="NAMES",
+    help="Of the body, with commas; `abm describe --observables` lists them.",
+)
 @options(SET)
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Patients a value.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("sweep.csv"), show_default=True, help="CSV file.")
