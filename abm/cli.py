@@ -34,6 +34,11 @@ class Commands(click.Group):
         """Return the commands in the order they were written."""
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole first sentence of every command, not the part of it that fits a line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(400)) for name, command in self.commands.items()])
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
         """Run a command and turn errors into messages and exit codes."""
         try:

@@ -121,6 +121,8 @@ def resume_run(
             run.say(message, important=True)
         if simulation.over:
             run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
+            if simulation.step >= config.n_steps:
+                run.say(f"to a later day, such as 365, it goes with: abm resume {out} --set time.end_day=365")
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
         return run.loop()
