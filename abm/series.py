@@ -113,4 +113,9 @@ def compare(runs: Sequence[Path], names: tuple[str, ...], out: Path, overwrite: 
     summed = [arms.summed(name, patients, names) for name, patients in found.items()]
     click.echo("\n".join(arms.lines(summed, columns)))
     _written(lambda: arms.write(summed, columns, csv_file), csv_file)
-    _written(lambda: arms.draw(summed, columns, out), out)
+    try:
+        _written(lambda: arms.draw(summed, columns, out), out)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ConfigError("the picture needs matplotlib: pip install matplotlib", file=out) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def test_every_panel_has_axes_with_units_and_the_arms_one_legend(cohort: Path, m
     assert [panel.get_ylabel() for panel in kept[0].axes] == ["anc, ×10⁹/L", "gvhd_grade", "skin, fraction"]
     assert [panel.get_yscale() for panel in kept[0].axes] == ["symlog", "linear", "linear"]
     assert [text.get_text() for text in kept[0].legends[0].get_texts()] == ["new (n = 1)", "usual (n = 1)"]
+
+
+def test_without_matplotlib_the_table_is_written_and_the_picture_said_to_be_missing(
+    cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, name)
+    out = cohort / "arms.png"
+    done = abm("compare", str(cohort / "new-seed1"), "--out", str(out), "--observe", "anc")
+    assert (done.exit_code, done.stderr) == (2, f"error: {out}: the picture needs matplotlib: pip install matplotlib\n")
+    assert rows(cohort / "arms.csv")
 
 
 def test_what_cannot_be_compared_is_told_in_one_line(cohort: Path) -> None:
