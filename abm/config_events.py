@@ -33,9 +33,12 @@ class Timed(Table):
 
 
 def _known_drug(value: str, info: ValidationInfo) -> str:
-    names = (info.context or {}).get("drugs")
+    known = info.context or {}
+    names = known.get("drugs")
     if names is not None and value not in names:
-        raise ValueError("a drug of drugs.csv", did_you_mean(value, names))
+        other = value in known.get("antibodies", ())
+        hint = ' (it is an antibody: action = "antibody")' if other else did_you_mean(value, names)
+        raise ValueError("a drug of drugs.csv", hint)
     return value
 
 

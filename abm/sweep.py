@@ -89,10 +89,14 @@ def sweep(
 
 
 def _check(names: Sequence[str]) -> None:
+    from abm import observe
     from abm.model.body import OBSERVABLES
     from abm.tables import did_you_mean
 
     for name in names:
+        if name in observe.OBSERVABLES:
+            message = f"{name} is of the marrow, which a sweep does not have; expected an observable of the body"
+            raise ConfigError(message, file="--observe")
         if name not in OBSERVABLES:
             message = f"expected an observable of the body, found {name}{did_you_mean(name, OBSERVABLES)}"
             raise ConfigError(message, file="--observe")

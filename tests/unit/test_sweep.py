@@ -38,6 +38,10 @@ def test_every_patient_and_time_is_a_row(tmp_path: Path) -> None:
     [
         (("patient.weight_kg", ",", "--observe", "cd4"), "patient.weight_kg: expected values with commas"),
         (("patient.weight_kg", "70", "--observe", "hiv_laod"), "found hiv_laod (did you mean hiv_load?)"),
+        (
+            ("patient.weight_kg", "70", "--observe", "cd4,blast_percent"),
+            "blast_percent is of the marrow, which a sweep",
+        ),
         (("patient.wieght_kg", "70", "--observe", "cd4"), "--set patient.wieght_kg=70: patient.wieght_kg"),
         (("patient.weight_kg", "70,-1", "--observe", "cd4"), "--set patient.weight_kg=-1: patient.weight_kg"),
         (("events.0.day", "1", "--observe", "cd4"), "events"),
