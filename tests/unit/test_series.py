@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,21 @@ def test_a_run_becomes_a_table(cohort: Path) -> None:
         2, f"error: {cohort}/no/table.csv: cannot be written: No such file or directory\n"
     )  # fmt: skip
     assert "no series.h5 here" in abm("table", str(cohort)).stderr
+
+
+def test_what_the_page_says_of_a_notebook_runs(cohort: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "own_patient.md").read_text(encoding="utf-8")
+    code = re.search(r"^    from abm import resources\n(?:    .*\n)+", page, re.MULTILINE)
+    assert code
+    found: dict[str, Any] = {}
+    exec(textwrap.dedent(code[0]).replace("runs/my-seed1", str(cohort / "new-seed1")), found)
+    assert found["anc"].unit == "1e9/L"
+    assert found["donor"].shape == found["anc"].values.shape == found["run"].day.shape
+    assert found["endpoints"]["end_day"] == 180
+    abm("table", str(cohort / "new-seed1"))
+    columns = re.findall(r'"([^"]+ \(\S+\))"', page)
+    assert len(columns) == 3
+    assert set(columns) <= rows(cohort / "new-seed1" / "table.csv")[0].keys()
 
 
 def test_an_arm_is_median_and_range_of_who_is_still_followed() -> None:
