@@ -380,18 +380,6 @@ infusion_h = 168
             'found "blinatumumab" (did you mean blinatumomab?)',
         ),
         (
-            '"antibody"\ndrug = "blinatumomab"\ndose_mg = 0.2\ninfusion_h = 168',
-            '"chemo"\ndrug = "blinatumomab"\ndose_mg = 0.2',
-            "case.toml:5: events[0].drug: expected a drug of drugs.csv, "
-            'found "blinatumomab" (it is an antibody: action = "antibody")',
-        ),
-        (
-            '"blinatumomab"',
-            '"busulfan"',
-            'case.toml:5: events[0].drug: expected an antibody of antibodies.csv, found "busulfan" '
-            '(it is a drug of drugs.csv: action = "chemo" or "drug")',
-        ),
-        (
             "dose_mg = 0.2",
             "dose_mg = 0.2\ndose_mg_per_kg = 1",
             "case.toml:2: events[0]: expected exactly one of the dose keys dose_mg, dose_mg_per_kg, dose_mg_per_m2; "
