@@ -17,16 +17,15 @@ from textwrap import wrap
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import short
 from .panels import UNITS
 from .read import Column, Run, RunError, open_run
 
 Floats = NDArray[np.float64]
 #: Of Okabe and Ito, told apart by colour-blind readers as well; with line styles, so that print in grey will do.
 STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#cc79a7", ":"), ("#000000", "-"), ("#e69f00", "--"))
-#: Drawn on an axis of logarithms.
-COUNTS = {"1e9/L", "copies/mL", "cells"}
-LINEAR_BELOW = 0.01  #: of such an axis: what is less stands between this and nothing
+#: Units drawn on an axis of logarithms, which is linear from this value down to nothing.
+LINEAR_BELOW = {"1e9/L": 0.01, "copies/mL": 1.0, "cells": 1e5}
+NOTHING = 1e-9  #: of any unit: less is told as 0
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,20 @@ def columns_of(found: Mapping[str, Sequence[Run]], names: Sequence[str]) -> dict
 
 def lines(arms: Sequence[Arm], columns: Mapping[str, Column]) -> Iterator[str]:
     """Yield what is seen on the last day of each arm: median and range of the patients still followed."""
-    width = max(len(arm.name) for arm in arms) + 2
-    shown = [f"{name} ({UNITS.get(column.unit, column.unit) or '1'})" for name, column in columns.items()]
-    yield f"{'arm':<{width}}{'patients':>9}{'last day':>10}" + "".join(f"{text:>30}" for text in shown)
+    names = [f"{name} ({UNITS.get(column.unit, column.unit) or '1'})" for name, column in columns.items()]
+    table = [["arm", "patients", "last day", *names]]
     for arm in arms:
-        last = [f"{short(arm.median[x][-1])} ({short(arm.low[x][-1])}-{short(arm.high[x][-1])})" for x in columns]
-        followed = f"{arm.patients[-1]}/{arm.patients.max()}"
-        yield f"{arm.name:<{width}}{followed:>9}{arm.day[-1]:>10g}" + "".join(f"{text:>30}" for text in last)
+        seen = [f"{_told(arm.median[x])} ({_told(arm.low[x])} to {_told(arm.high[x])})" for x in columns]
+        table.append([arm.name, f"{arm.patients[-1]}/{arm.patients.max()}", f"{arm.day[-1]:g}", *seen])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *rest in table:
+        yield "  ".join([f"{first:<{widths[0]}}", *(f"{x:>{n}}" for x, n in zip(rest, widths[1:], strict=True))])
+
+
+def _told(values: Floats) -> str:
+    """Return the last value in three digits; what is next to nothing as nothing."""
+    last = float(values[-1])
+    return f"{last if abs(last) >= NOTHING else 0.0:.3g}"
 
 
 def summed(name: str, runs: Sequence[Run], names: Sequence[str]) -> Arm:
@@ -118,8 +124,8 @@ def draw(arms: Sequence[Arm], columns: Mapping[str, Column], out: Path) -> None:
             label = f"{arm.name} (n = {arm.patients.max()})"
             panel.plot(arm.day, arm.median[name], style, color=colour, lw=1.6, label=label)
             panel.fill_between(arm.day, arm.low[name], arm.high[name], color=colour, alpha=0.18, lw=0)
-        if column.unit in COUNTS:
-            panel.set_yscale("symlog", linthresh=LINEAR_BELOW)
+        if column.unit in LINEAR_BELOW:
+            panel.set_yscale("symlog", linthresh=LINEAR_BELOW[column.unit])
         panel.set_ylim(bottom=0)
         panel.axvline(0.0, color="0.75", lw=0.8)
         unit = UNITS.get(column.unit, column.unit)

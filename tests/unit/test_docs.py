@@ -24,8 +24,8 @@ TEXTS = [
     *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "slurm/README.md", "benchmarks/README.md")),
 ]
 SCENARIOS = {path.stem for path in ROOT.glob("scenarios/*.toml")}
-#: Pictures that `abm report` has drawn.
-OF_REPORTS = {"aml_hsct.png", "clones.png"}
+#: Pictures that `abm report` and `abm compare` have drawn.
+OF_REPORTS = {"aml_hsct.png", "arms.png", "clones.png"}
 #: What an example leaves open: an adult with leukaemia, followed long enough for all of them.
 PATIENT = '[patient]\ndisease = "aml"\nblast_fraction = 0.05\n'
 RUN = "[patch]\nshape = [20, 20, 20]\n[time]\nstart_day = -10\nend_day = 400\n"
