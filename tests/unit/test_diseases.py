@@ -104,6 +104,13 @@ def test_hodgkin_lymphoma_presents_its_antigens_to_memory_t_cells_that_see_them(
     assert seeing == {"hodgkin": (True, True), "dlbcl": (False, False)}
 
 
+def test_of_a_receptor_of_plasma_cells_alone_it_is_said_what_it_does(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text('[[events]]\nday = 0\naction = "cells"\nproduct = "car_t"\nreceptor = "CAR_BCMA"\n')
+    [said] = [note for note in notes(load_config(case)) if "receptor" in note]
+    assert said.endswith("what CAR_BCMA sees: it will not grow, and kills plasma cells alone")
+
+
 def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_path: Path) -> None:
     case, rules = tmp_path / "case.toml", tmp_path / "own"
     rules.mkdir()
@@ -113,6 +120,7 @@ def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_
     (rules / "expression.csv").write_text("".join(x for x in text.splitlines(True) if ",CD20," not in x))
     [said] = [note for note in notes(load_config(case)) if "receptor" in note]
     assert said.startswith(f"{case}:7: events[0].receptor: no cell of the marrow shows what CAR_CD20 sees")
+    assert said.endswith("it will neither grow nor kill")
     text = (rules_folder("human") / "receptors.csv").read_text(encoding="utf-8")
     (rules / "receptors.csv").write_text("".join(x for x in text.splitlines(True) if not x.startswith("CAR_CD20")))
     with pytest.raises(ConfigError, match=r"case.toml:7: events\[0\].receptor: CAR_CD20 is not in receptors.csv"):

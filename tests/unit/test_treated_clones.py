@@ -25,6 +25,7 @@ from abm.validation.lives import CARRIER, STEM_CELLS, autograft_life, latency, t
 from tests.unit.test_config import problems
 
 TP53 = 3
+SMALL = {"patch": {"shape": [16] * 3}}
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "tmn_after_autograft.toml"
 
 
@@ -237,7 +238,9 @@ def test_wrong_shares_are_one_line(tmp_path: Path, text: str, expected: str) -> 
     ("disease", "name", "expected"),
     [
         ("chip", "tp35", r"expected a variant of HSC in variants.csv, found tp35 \(did you mean tp53\?\)"),
-        ("none", "tp53", r"expected a variant of HSC in variants.csv, found tp53 \(known: activated\)"),
+        ("none", "tp35", r"expected a variant of HSC in variants.csv, found tp35 \(known: activated\)"),
+        ("aml", "tp53", "expected none of clonal haematopoiesis beside aml, found tp53"),
+        ("dlbcl", "one_hit", "expected none of clonal haematopoiesis beside dlbcl, found one_hit"),
     ],
 )
 def test_an_unknown_variant_is_one_line(tmp_path: Path, disease: str, name: str, expected: str) -> None:
@@ -246,3 +249,23 @@ def test_an_unknown_variant_is_one_line(tmp_path: Path, disease: str, name: str,
     with pytest.raises(ConfigError, match=rf"case.toml:3: patient.hsc_variants.{name}: {expected}") as caught:
         load_model(load_config(path))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("disease", ["none", "ms", "sle"])
+def test_a_clone_may_stand_beside_what_leaves_the_marrow_healthy(disease: str) -> None:
+    """Such as sclerosis: both diseases are there with all their rows."""
+    patient = {"disease": disease, "donor": "autologous", "hsc_variants": {"tp53": 0.5}}
+    config = Config.model_validate(SMALL | {"patient": patient})
+    model = load_model(config)
+    chip = load_model(Config.model_validate(SMALL | {"patient": patient | {"disease": "chip"}}))
+    assert model.rules.heredity.mutations == chip.rules.heredity.mutations
+    assert (model.tables.variants["busulfan"] == chip.tables.variants["busulfan"]).all()
+    assert set(model.tables.autoimmune) == {"ms": {"sclerosis"}, "sle": {"lupus"}}.get(disease, set())
+    marks = Simulation.start(config, NumpyBackend()).lattice.marks()[:, Kind.HSC].sum(axis=-1)
+    assert marks[MARKS["variant"][0] + TP53 - 1] > 0
+
+
+def test_a_variant_of_the_species_brings_no_clonal_haematopoiesis() -> None:
+    own = Config.model_validate({"patient": {"hsc_variants": {"activated": 0.1}}})
+    assert own.rules == Config().rules
+    assert "tp53" not in {name for _, name in load_model(own).rules.heredity.variants.names}
