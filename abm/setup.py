@@ -37,7 +37,7 @@ from abm.model.body.fratricide import Fratricide
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.residue import StemCells
 from abm.model.damage import DamageRules, read_damage
-from abm.model.heredity import Subclone
+from abm.model.heredity import Subclone, with_progeny
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -291,7 +291,7 @@ def make_start(model: Model, census: Census) -> Start:
         quiescent_lsc=model.traffic["quiescent_lsc"],
         blast_stages=model.rules.kinds[Kind.BLAST].stages - int(Kind.BLAST in model.rules.fates),
         blast_stage_ratio=model.traffic["blast_stage_ratio"],
-        subclones=subclones(model),
+        subclones=with_progeny(subclones(model), model.rules.fates),
     )
 
 

@@ -156,6 +156,26 @@ def test_the_treatment_of_the_scenario_raises_the_share_of_the_clone() -> None:
     assert plain.share(TP53) < 1.3 * 0.06
 
 
+@pytest.mark.parametrize("fastest", [float("inf"), 30.0])
+def test_a_marrow_without_a_stem_cell_waits_for_the_graft(fastest: float) -> None:
+    found = marrow(6_000, fastest=fastest)
+    graft = found.collect(1_000)
+    found.expose(np.full(N_VARIANTS, 40.0), 0.0)
+    found.advance(0.02)
+    assert found.size.sum() == found.share(TP53) == found.vaf.sum() == 0.0
+    found.engraft(graft)
+    found.advance(0.02)
+    assert found.size.sum() > 900
+    assert 0.03 < found.share(TP53) < 0.1
+
+
+def test_more_cells_of_a_clone_than_there_are_of_the_wild_type_are_all_of_these() -> None:
+    found = marrow(60_000)
+    found.begin(1, 60_000)
+    assert found.share(1) == pytest.approx(0.4)
+    assert found.size.sum() == STEM_CELLS
+
+
 def test_a_life_with_and_without_the_clone() -> None:
     found = autograft_life(3, clone=True)
     assert found == autograft_life(3, clone=True)
