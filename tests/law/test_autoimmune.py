@@ -13,7 +13,7 @@ from abm.io import read_checkpoint, state_hash, write_checkpoint
 from abm.step import Simulation
 from tests.tiny import TINY
 
-PRODUCTS = [
+PRODUCTS: list[dict[str, object]] = [
     {"day": -1.5, "action": "cells", "product": "car_t", "receptor": receptor, "cells_per_kg": 2e6}
     for receptor in ("CAR_CD19", "CAR_BCMA")
 ]

@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from abm import cli
 from abm.cells import ENGINEERED, Antigen, Behaviour, Flag, Kind, Origin, Specificity
-from abm.config import load_config, rules_folder, rules_of
+from abm.config import Config, load_config, rules_folder, rules_of
 from abm.errors import ConfigError
+from abm.exactmath import LN2
+from abm.model import leukaemia
 from abm.model.body.drugs import DRUG_TARGETS, read_drugs
 from abm.model.rules import load_rules
 from abm.notes import notes
@@ -147,3 +149,23 @@ def test_describe_shows_the_rows_of_a_disease() -> None:
     assert done.exit_code == 0, done.output
     assert "diseases/all/drugs.csv" in done.output
     assert "drug=vincristine" in done.output
+
+
+@pytest.mark.parametrize(
+    ("disease", "low", "high"),
+    [
+        ("burkitt", 1, 8),
+        ("all", 3, 10),
+        ("dlbcl", 10, 60),
+        ("myeloma", 30, 90),
+        ("hodgkin", 20, 80),
+        ("follicular", 90, 700),
+    ],
+)
+def test_lymphoid_disease_doubles_as_fast_as_its_table_says_of_patients(disease: str, low: float, high: float) -> None:
+    patient = {"disease": disease, "blast_fraction": 0.1}
+    model = load_model(Config.model_validate({"patient": patient}))
+    days = LN2 / leukaemia.growth(model.rules, model.traffic["open_share"])
+    assert low < days < high
+    page = (rules_folder("human").parents[2] / "docs" / "leukaemia.md").read_text(encoding="utf-8")
+    assert f"| `{disease}` | {days:.{1 if days < 10 else 0}f} d |" in page
