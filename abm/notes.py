@@ -24,7 +24,7 @@ def notes(config: Config) -> list[str]:
     folder = config.rules
     tables, rules = Tables.load(folder), load_rules(folder)
     doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    found = (*doses, *unseen(config, rules, tables.plasma_antigens), *idle)
+    found = (*doses, *unseen(config, rules, tables.plasma_antigens), *_waiting(config), *idle)
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
 
@@ -47,6 +47,16 @@ def unseen(config: Config, rules: Rules, plasma: int = 0) -> list[tuple[str, str
             does = "it will not grow, and kills plasma cells alone" if plasma & receptor else _IDLE
             found.append((key, f"no cell of the marrow shows what {event.receptor} sees: {does}"))
     return found
+
+
+def _waiting(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for lymphocytes that wait for a leukaemia of which the patient has none."""
+    for index, event in enumerate(config.events):
+        if isinstance(event, Cells) and event.if_blast_fraction and not config.patient.blast_fraction:
+            yield (
+                f"events.{index}.if_blast_fraction",
+                "no leukaemic cell at the start: they are given only if one arises",
+            )
 
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:

@@ -106,6 +106,16 @@ def test_hodgkin_lymphoma_presents_its_antigens_to_memory_t_cells_that_see_them(
     assert seeing == {"hodgkin": (True, True), "dlbcl": (False, False)}
 
 
+@pytest.mark.parametrize(("patient", "said"), [('disease = "sle"', 1), ('disease = "aml"\nblast_fraction = 0.1', 0)])
+def test_cells_for_a_leukaemia_that_is_not_there_are_noted(tmp_path: Path, patient: str, said: int) -> None:
+    case = tmp_path / "case.toml"
+    event = 'day = 0\naction = "cells"\nproduct = "dli"\ncd3_per_kg = 1e7\nif_blast_fraction = 0.05\n'
+    case.write_text(f"[patient]\n{patient}\n[[events]]\n{event}")
+    found = [note for note in notes(load_config(case)) if "no leukaemic cell at the start" in note]
+    assert len(found) == said
+    assert not found or found[0].startswith(f"{case}:8: events[0].if_blast_fraction: ")
+
+
 def test_of_a_receptor_of_plasma_cells_alone_it_is_said_what_it_does(tmp_path: Path) -> None:
     case = tmp_path / "case.toml"
     case.write_text('[[events]]\nday = 0\naction = "cells"\nproduct = "car_t"\nreceptor = "CAR_BCMA"\n')
