@@ -1,0 +1,107 @@
+"""Recovery of blood counts after the graft, and what becomes of the graft."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from .course import Bools, Course, Value, by_calendar_day, first_successive, value_at
+
+UNSUPPORTED_DAYS = 7  #: days without platelet transfusion [ASTCT]
+FAILURE_DAY = {"marrow": 30, "blood": 30, "cord": 42}  #: by graft source [ASTCT]
+DONOR_MINIMUM = 5.0  #: percent donor myeloid cells; below, recovery is the host's own [GF]
+
+
+class Recovery(NamedTuple):
+    """Fall and recovery of one blood count; all ``None`` when it was not observed after the graft."""
+
+    status: str | None = None  #: "recovered", "not recovered", "never below"
+    day: int | None = None
+    nadir: float | None = None
+    nadir_day: int | None = None
+
+
+def recovery(course: Course, name: str, threshold: float, supported: Bools | None = None) -> Recovery:
+    """Return when the count ``name`` recovered to ``threshold``.
+
+    The nadir period begins on the first day, from the graft on, that is below ``threshold`` (or supported by
+    transfusion) and ends with the first of 3 successive days that are not. A count that never falls below has no
+    day of recovery.
+    """
+    if name not in course.body or course.since_graft[-1] < 0:
+        return Recovery()
+    days, low = by_calendar_day(course.since_graft, course.body[name])
+    good = (low >= threshold) & (True if supported is None else ~supported)
+    fallen = days[~good & (days >= 0)]
+    recovered = first_successive(days, good, after=int(fallen[0])) if fallen.size else None
+    status = "never below" if not fallen.size else "not recovered" if recovered is None else "recovered"
+    last = days[-1] if recovered is None else recovered
+    nadir = int(np.nanargmin(np.where((days >= 0) & (days <= last), low, np.inf)))
+    return Recovery(status, recovered, float(low[nadir]), int(days[nadir]))
+
+
+def transfusion_supported(course: Course) -> Bools | None:
+    """Return whether each calendar day, or one of the 7 days before it, saw a platelet transfusion, shape (D,)."""
+    given = course.body.get("platelet_transfusions")
+    if given is None:
+        return None
+    _, total = by_calendar_day(course.since_graft, given, np.fmax)
+    before = np.concatenate([np.full(UNSUPPORTED_DAYS + 1, given[0]), total])[: total.size]
+    return np.asarray(total > before)
+
+
+def blood(course: Course) -> dict[str, Value]:
+    """ANC: first of 3 successive days at its level or above after the nadir [ASTCT]; platelets likewise, untransfused.
+
+    Untransfused means: none of the three days, nor any of the 7 days before each of them, saw a platelet transfusion.
+    """
+    supported, levels = transfusion_supported(course), course.levels
+    anc = recovery(course, "anc", levels.anc)
+    platelets = recovery(course, "platelets", levels.platelet, supported)
+    stable = recovery(course, "platelets", levels.platelet_50, supported)
+    found: dict[str, Value] = {"platelet_50_recovery": stable.status, "platelet_50_day": stable.day}
+    found |= {f"{name}_level": level for name, level in levels._asdict().items()}
+    for name, result in (("anc", anc), ("platelet", platelets)):
+        found |= {f"{name}_recovery": result.status, f"{name}_recovery_day": result.day}
+        found |= {f"{name}_nadir": result.nadir, f"{name}_nadir_day": result.nadir_day}
+    found["neutropenia_days"] = _neutropenia_days(course)
+    for name in ("platelet_transfusions", "red_cell_transfusions"):
+        found[name] = round(float(course.body[name][-1])) if name in course.body else None
+    return found
+
+
+def _neutropenia_days(course: Course) -> int | None:
+    if "anc" not in course.body:
+        return None
+    days, low = by_calendar_day(course.since_graft, course.body["anc"])
+    return int(((low < course.levels.anc) & (days >= 0)).sum())
+
+
+def graft_outcome(course: Course, found: Mapping[str, Value]) -> str | None:
+    """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
+
+    "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
+    it was, but with less than 5 % donor myeloid cells on that day [GF]. "secondary failure": after recovery 3 days
+    below that level [GF] without recovery since and without relapse (ours). Else "engrafted".
+    """
+    status, recovered = found["anc_recovery"], found["anc_recovery_day"]
+    if course.graft_day is None or status is None:
+        return None
+    end, limit = float(course.since_graft[-1]), FAILURE_DAY.get(course.graft_source, FAILURE_DAY["marrow"])
+    if status == "not recovered" or (isinstance(recovered, int) and recovered > limit):
+        return "primary failure" if end >= limit else None
+    donor = course.body.get("donor_myeloid")
+    share = None if donor is None else value_at(course.since_graft, donor, min(float(limit), end))
+    if share is not None and share < DONOR_MINIMUM:
+        return "autologous recovery" if end >= limit else None
+    lost = found["disease"] != "relapse" and _lost_again(course, recovered if isinstance(recovered, int) else 0)
+    return "secondary failure" if lost else "engrafted"
+
+
+def _lost_again(course: Course, since: int) -> bool:
+    days, low = by_calendar_day(course.since_graft, course.body["anc"])
+    level = course.levels.anc
+    lost = first_successive(days, low < level, after=since)
+    return lost is not None and first_successive(days, low >= level, after=lost) is None
