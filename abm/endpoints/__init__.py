@@ -7,7 +7,9 @@ Conventions
     * An endpoint that was not reached, or cannot be judged yet, is ``None``.
     * Thresholds are definitions, not parameters. [ASTCT] is the consensus of Kharfan-Dabaja et al. 2021 as tabulated in
       PMC11161398 (read); [ELN] is Dohner et al. 2017 (response table read, relapse wording recalled) and, for residual
-      disease by flow cytometry, Heuser et al. 2021 (recalled); [GF] is the series of PMC4548938 (abstract read).
+      disease by flow cytometry, Heuser et al. 2021 (recalled); [GF] is the series of PMC4548938 (abstract read);
+      [IWG] is Cheson et al. 2003 (recalled: response four weeks after treatment); [CML] is Hochhaus et al. 2020
+      (recalled: a major molecular response is BCR-ABL of at most 0.1 %).
 
 Units expected of the body's observables stand in :data:`UNITS`.
 """
@@ -21,7 +23,7 @@ from .blood import (
     FAILURE_DAY,
     Recovery,
     blood,
-    graft_outcome,
+    graft_outcomes,
     recovery,
     transfusion_supported,
 )
@@ -41,9 +43,11 @@ from .course import (
 )
 from .events import CAUSES, death, gvhd, infections
 from .leukaemia import (
+    FIRST_LOOK,
     FLOW_DETECTED,
     FLOW_POSITIVE,
     RELAPSE,
+    Disease,
     disease_course,
     flow_result,
     leukaemia,
@@ -52,6 +56,7 @@ from .leukaemia import (
 from .marrow import CD34, DONOR_ORIGINS, LANDMARKS, LINEAGES, LYMPHOCYTES, donor_percent, landmarks
 
 __all__ = [
+    "Disease",
     "Bools",
     "CAUSES",
     "CD34",
@@ -60,6 +65,7 @@ __all__ = [
     "DONOR_ORIGINS",
     "EPISODES",
     "FAILURE_DAY",
+    "FIRST_LOOK",
     "FLOW_DETECTED",
     "FLOW_POSITIVE",
     "Floats",
@@ -91,6 +97,8 @@ def endpoints(course: Course) -> dict[str, Value]:
     if course.day.size == 0:
         return {}
     found: dict[str, Value] = {"end_day": float(course.since_graft[-1])}
-    found["graft"] = None if course.graft_day is None else course.graft_source
+    given = course.graft_day is not None and course.since_graft[-1] >= 0
+    found["graft"] = course.graft_source if given else None
     found |= blood(course) | landmarks(course) | leukaemia(course) | gvhd(course) | infections(course) | death(course)
-    return found | {"graft_outcome": graft_outcome(course, found)} | read_outs.of(course.since_graft, course.body)
+    found |= graft_outcomes(course, found["disease"])
+    return found | read_outs.of(course.since_graft, course.body)

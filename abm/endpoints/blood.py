@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,8 @@ from .course import Bools, Course, Value, by_calendar_day, first_successive, val
 
 UNSUPPORTED_DAYS = 7  #: days without platelet transfusion [ASTCT]
 FAILURE_DAY = {"marrow": 30, "blood": 30, "cord": 42}  #: by graft source [ASTCT]
+#: Courses of leukaemia that explain low counts.
+LEUKAEMIC_MARROW = ("relapse", "persistent", "new leukaemia")
 DONOR_MINIMUM = 5.0  #: percent donor myeloid cells; below, recovery is the host's own [GF]
 
 
@@ -79,24 +80,46 @@ def _neutropenia_days(course: Course) -> int | None:
     return int(((low < course.levels.anc) & (days >= 0)).sum())
 
 
-def graft_outcome(course: Course, found: Mapping[str, Value]) -> str | None:
+def graft_outcomes(course: Course, disease: Value) -> dict[str, Value]:
+    """Return the fate of the graft and of a second one, which ends the time in which the first is judged."""
+    second = course.regraft_day
+    if second is None or course.day[-1] < second:
+        return {"graft_outcome": graft_outcome(course, disease), "second_graft_day": None, "second_graft_outcome": None}
+    before = course.day < second
+    first = course._replace(
+        day=course.day[before],
+        body={name: values[before] for name, values in course.body.items()},
+        counts=course.counts[before],
+    )
+    again = course._replace(graft_day=second, graft_source=course.regraft_source)
+    return {
+        "graft_outcome": graft_outcome(first, disease) if before.any() else None,
+        "second_graft_day": round(second - (course.graft_day or 0.0)),
+        "second_graft_outcome": graft_outcome(again, disease),
+    }
+
+
+def graft_outcome(course: Course, disease: Value) -> str | None:
     """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
 
     "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
     it was, but with less than 5 % donor myeloid cells on that day [GF]. "secondary failure": after recovery 3 days
-    below that level [GF] without recovery since and without relapse (ours). Else "engrafted".
+    below that level [GF] without recovery since, and not by leukaemia, which displaces any graft [ASTCT]. Else
+    "engrafted". Who dies before the day of judgement without neutrophils is not judged [ASTCT].
     """
-    status, recovered = found["anc_recovery"], found["anc_recovery_day"]
+    status, recovered, *_ = recovery(course, "anc", course.levels.anc)
     if course.graft_day is None or status is None:
         return None
     end, limit = float(course.since_graft[-1]), FAILURE_DAY.get(course.graft_source, FAILURE_DAY["marrow"])
-    if status == "not recovered" or (isinstance(recovered, int) and recovered > limit):
-        return "primary failure" if end >= limit else None
+    if end < limit and recovered is None:
+        return None
+    if recovered is not None and recovered > limit or status == "not recovered":
+        return "primary failure"
     donor = course.body.get("donor_myeloid")
     share = None if donor is None else value_at(course.since_graft, donor, min(float(limit), end))
     if share is not None and share < DONOR_MINIMUM:
         return "autologous recovery" if end >= limit else None
-    lost = found["disease"] != "relapse" and _lost_again(course, recovered if isinstance(recovered, int) else 0)
+    lost = disease not in LEUKAEMIC_MARROW and _lost_again(course, recovered or 0)
     return "secondary failure" if lost else "engrafted"
 
 

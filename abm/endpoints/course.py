@@ -26,6 +26,7 @@ UNITS: dict[str, str] = {
     **dict.fromkeys(("platelet_transfusions", "red_cell_transfusions", "gvhd_grade", "cause_of_death"), "1"),
     **dict.fromkeys(EPISODES, "1"),
     **dict.fromkeys(("survival", "chronic_gvhd"), "percent"),
+    **dict.fromkeys(("cellularity", "residual_share"), "1"),
 }
 
 
@@ -54,8 +55,10 @@ class Course(NamedTuple):
             rows hold sums since the record before.
         graft_day: day of the first graft; ``None`` without one.
         graft_source: "marrow", "blood" or "cord".
-        clonal: whether the patient has clonal haematopoiesis: a leukaemia is then a new one, and no relapse.
+        disease: as the scenario names it, "" if that is not known.
         species: "human" or "mouse".
+        treated_day: day of the first treatment (drug, radiation, antibody, cells); ``None`` without one.
+        regraft_day, regraft_source: of a second graft at least a week after the first; ``None`` without one.
     """
 
     day: Floats
@@ -63,8 +66,16 @@ class Course(NamedTuple):
     counts: Ints
     graft_day: float | None = None
     graft_source: str = "marrow"
-    clonal: bool = False
+    disease: str = ""
     species: str = "human"
+    treated_day: float | None = None
+    regraft_day: float | None = None
+    regraft_source: str = "marrow"
+
+    @property
+    def clonal(self) -> bool:
+        """Whether the patient has clonal haematopoiesis: a leukaemia is then a new one, and no relapse."""
+        return self.disease == "chip"
 
     @property
     def levels(self) -> Levels:

@@ -154,6 +154,7 @@ def test_reader_does_not_need_the_run_side(folder):
         "cells",
         "diversity",
         "endpoints",
+        *(f"endpoints.{part}" for part in ("blood", "course", "events", "leukaemia", "marrow")),
         "exactmath",
         "read_outs",
         "resources",
