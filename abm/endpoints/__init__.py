@@ -100,5 +100,4 @@ def endpoints(course: Course) -> dict[str, Value]:
     given = course.graft_day is not None and course.since_graft[-1] >= 0
     found["graft"] = course.graft_source if given else None
     found |= blood(course) | landmarks(course) | leukaemia(course) | gvhd(course) | infections(course) | death(course)
-    found |= graft_outcomes(course, found["disease"])
-    return found | read_outs.of(course.since_graft, course.body)
+    return found | graft_outcomes(course) | read_outs.of(course.since_graft, course.body)

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .course import Bools, Course, Value, by_calendar_day, first_successive, value_at
+from .leukaemia import RELAPSE, leukaemic_fraction
 
 UNSUPPORTED_DAYS = 7  #: days without platelet transfusion [ASTCT]
 FAILURE_DAY = {"marrow": 30, "blood": 30, "cord": 42}  #: by graft source [ASTCT]
-#: Courses of leukaemia that explain low counts.
-LEUKAEMIC_MARROW = ("relapse", "persistent", "new leukaemia")
 DONOR_MINIMUM = 5.0  #: percent donor myeloid cells; below, recovery is the host's own [GF]
 
 
@@ -80,11 +79,11 @@ def _neutropenia_days(course: Course) -> int | None:
     return int(((low < course.levels.anc) & (days >= 0)).sum())
 
 
-def graft_outcomes(course: Course, disease: Value) -> dict[str, Value]:
+def graft_outcomes(course: Course) -> dict[str, Value]:
     """Return the fate of the graft and of a second one, which ends the time in which the first is judged."""
     second = course.regraft_day
     if second is None or course.day[-1] < second:
-        return {"graft_outcome": graft_outcome(course, disease), "second_graft_day": None, "second_graft_outcome": None}
+        return {"graft_outcome": graft_outcome(course), "second_graft_day": None, "second_graft_outcome": None}
     before = course.day < second
     first = course._replace(
         day=course.day[before],
@@ -93,18 +92,18 @@ def graft_outcomes(course: Course, disease: Value) -> dict[str, Value]:
     )
     again = course._replace(graft_day=second, graft_source=course.regraft_source)
     return {
-        "graft_outcome": graft_outcome(first, disease) if before.any() else None,
+        "graft_outcome": graft_outcome(first) if before.any() else None,
         "second_graft_day": round(second - (course.graft_day or 0.0)),
-        "second_graft_outcome": graft_outcome(again, disease),
+        "second_graft_outcome": graft_outcome(again),
     }
 
 
-def graft_outcome(course: Course, disease: Value) -> str | None:
+def graft_outcome(course: Course) -> str | None:
     """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
 
     "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
     it was, but with less than 5 % donor myeloid cells on that day [GF]. "secondary failure": after recovery 3 days
-    below that level [GF] without recovery since, and not by leukaemia, which displaces any graft [ASTCT]. Else
+    below that level [GF] without recovery since, in a marrow that no leukaemia fills in the end [ASTCT]. Else
     "engrafted". Who dies before the day of judgement without neutrophils is not judged [ASTCT].
     """
     status, recovered, *_ = recovery(course, "anc", course.levels.anc)
@@ -119,8 +118,8 @@ def graft_outcome(course: Course, disease: Value) -> str | None:
     share = None if donor is None else value_at(course.since_graft, donor, min(float(limit), end))
     if share is not None and share < DONOR_MINIMUM:
         return "autologous recovery" if end >= limit else None
-    lost = disease not in LEUKAEMIC_MARROW and _lost_again(course, recovered or 0)
-    return "secondary failure" if lost else "engrafted"
+    displaced = bool(leukaemic_fraction(course.counts)[0][-1] >= RELAPSE)
+    return "secondary failure" if _lost_again(course, recovered or 0) and not displaced else "engrafted"
 
 
 def _lost_again(course: Course, since: int) -> bool:

@@ -89,9 +89,10 @@ def disease_course(course: Course) -> Disease:
 
     Looked at are marrows that are evaluable (:func:`_judged`). Remission: less than 5 % leukaemic cells [ELN], before
     any treatment less than half of that (ours). Relapse: after a remission at least 5 % [ELN] through a calendar day,
-    the day of relapse. Both are seen at every look of the week that follows, in CML of four. "persistent": seen after
-    treatment, and never in remission. "not evaluable": not seen after treatment, because the marrow stays empty or the
-    run ends too soon; death of it is death in aplasia, no refractory disease [ELN]. "none": never a leukaemic cell.
+    the day of relapse. From treatment on both are seen at every look of the week that follows, in CML of four.
+    "persistent": seen after treatment, and never in remission. "not evaluable": not seen after treatment, because the
+    marrow stays empty or the run ends too soon; death of it is death in aplasia, no refractory disease [ELN]. "none":
+    never a leukaemic cell.
     Who has a relapse before the graft is judged anew after it.
     """
     if not np.nansum(_share(course)) > 0:
@@ -106,7 +107,7 @@ def _course_since(course: Course, start: float) -> Disease:
     seen = np.where(_judged(course) & (day >= start), _share(course), np.nan)
     days, high = by_calendar_day(day, seen, np.fmax)
     limit = np.where(days < treated, REMISSION_UNTREATED, RELAPSE)
-    remission = _lasting(days, high < limit, high >= limit, _confirmed(course))
+    remission = _lasting(days, high < limit, (high >= limit) & (days >= treated), _confirmed(course))
     looked = ~np.isnan(seen)
     unseen = bool((day >= treated).any()) and not looked[day >= treated].any()
     if remission is None:

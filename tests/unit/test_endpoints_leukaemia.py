@@ -34,7 +34,7 @@ REMISSION_THEN_DYING_BLASTS = [(-10, 0.01), (2, 0.3), (12, 0.001), (60, 0.0)]
 def test_blasts_that_die_in_an_empty_marrow_are_no_relapse() -> None:
     run = leukaemia(*REMISSION_THEN_DYING_BLASTS)._replace(treated_day=-7.0)
     assert told(cellular(run, (-10, 1.0), (-3, 0.05), (20, 0.3)))[::2] == ("remission", None)
-    assert told(run)[::2] == ("remission", None), "in the four weeks after the graft the marrow is not judged"
+    assert told(run) == ("remission", -10, None), "in the four weeks after the graft the marrow is not judged"
 
 
 def test_a_marrow_of_few_cells_is_not_judged() -> None:
@@ -138,6 +138,8 @@ def test_low_counts_of_persistent_leukaemia_are_no_graft_failure() -> None:
     run = run._replace(body={"anc": steps((-10, 4.0), (3, 0.05), (17, 0.8), (38, 0.2))(run.day)})
     assert endpoints(run)["disease"] == "persistent"
     assert endpoints(run)["graft_outcome"] == "engrafted"
+    gone = leukaemia((-10, 0.4), (0, 0.06), (38, 0.001))._replace(body=run.body)
+    assert endpoints(gone)["graft_outcome"] == "secondary failure"
 
 
 def test_a_second_graft_is_judged_by_itself() -> None:
