@@ -102,8 +102,8 @@ def graft_outcome(course: Course) -> str | None:
     """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
 
     "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
-    it was, but with less than 5 % donor myeloid cells on that day [GF]. "secondary failure": after recovery 3 days
-    below that level [GF] without recovery since, in a marrow that no leukaemia fills in the end [ASTCT]. Else
+    it was, but with less than 5 % donor myeloid cells on that day [GF], or in the end (late rejection; ours).
+    "secondary failure": after recovery 3 days below that level [GF] without recovery since, in a marrow that no leukaemia fills in the end [ASTCT]. Else
     "engrafted". Who dies before the day of judgement without neutrophils is not judged [ASTCT].
     """
     status, recovered, *_ = recovery(course, "anc", course.levels.anc)
@@ -118,8 +118,12 @@ def graft_outcome(course: Course) -> str | None:
     share = None if donor is None else value_at(course.since_graft, donor, min(float(limit), end))
     if share is not None and share < DONOR_MINIMUM:
         return "autologous recovery" if end >= limit else None
-    displaced = bool(leukaemic_fraction(course.counts)[0][-1] >= RELAPSE)
-    return "secondary failure" if _lost_again(course, recovered or 0) and not displaced else "engrafted"
+    if leukaemic_fraction(course.counts)[0][-1] >= RELAPSE:
+        return "engrafted"
+    if _lost_again(course, recovered or 0):
+        return "secondary failure"
+    last = None if donor is None else value_at(course.since_graft, donor, end)
+    return "autologous recovery" if last is not None and last < DONOR_MINIMUM else "engrafted"
 
 
 def _lost_again(course: Course, since: int) -> bool:

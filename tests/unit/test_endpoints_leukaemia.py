@@ -142,6 +142,12 @@ def test_low_counts_of_persistent_leukaemia_are_no_graft_failure() -> None:
     assert endpoints(gone)["graft_outcome"] == "secondary failure"
 
 
+@pytest.mark.parametrize(("end", "outcome"), [(4.0, "autologous recovery"), (6.0, "engrafted")])
+def test_a_graft_that_is_rejected_late_is_lost_though_neutrophils_stay(end: float, outcome: str) -> None:
+    run = course(last_day=120, anc=APLASIA, donor_myeloid=steps((-10, 0.0), (12, 90.0), (80, end)))
+    assert endpoints(run)["graft_outcome"] == outcome
+
+
 def test_a_second_graft_is_judged_by_itself() -> None:
     run = course(last_day=120, anc=steps((-10, 4.0), (3, 0.05), (60, 0.8)))
     assert endpoints(run)["graft_outcome"] == "primary failure"
