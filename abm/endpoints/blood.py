@@ -103,8 +103,9 @@ def graft_outcome(course: Course) -> str | None:
 
     "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
     it was, but with less than 5 % donor myeloid cells on that day [GF], or in the end (late rejection; ours).
-    "secondary failure": after recovery 3 days below that level [GF] without recovery since, in a marrow that no leukaemia fills in the end [ASTCT]. Else
-    "engrafted". Who dies before the day of judgement without neutrophils is not judged [ASTCT].
+    "secondary failure": after recovery 3 days below that level [GF] without recovery since, in a marrow that no
+    leukaemia fills in the end [ASTCT]. Else "engrafted". Who dies before the day of judgement without neutrophils is
+    not judged [ASTCT].
     """
     status, recovered, *_ = recovery(course, "anc", course.levels.anc)
     if course.graft_day is None or status is None:

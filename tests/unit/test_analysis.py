@@ -186,6 +186,15 @@ def test_page_shows_endpoints_and_treatment(html):
         assert text in html, text
 
 
+@pytest.mark.parametrize(("disease", "look", "told"), [
+    ("persistent", None, "<b>persistent</b><span>Leukaemia<br>"),
+    ("not evaluable", 28, "<b>not evaluable</b><span>Leukaemia: no marrow that can be judged from day +28 on<br>"),
+])  # fmt: skip
+def test_page_says_in_words_how_leukaemia_stands(run, disease, look, told):
+    found = run.endpoints() | {"disease": disease, "relapse_day": None, "first_look_day": look}
+    assert told in page._tiles(found)
+
+
 def test_figures_are_well_formed_and_carry_their_numbers(html, run):
     drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     for drawing in drawings:
