@@ -159,3 +159,30 @@ def test_a_second_graft_is_judged_by_itself() -> None:
     lost = run._replace(body={"anc": steps((-10, 4.0), (3, 0.05), (17, 0.8), (38, 0.05), (60, 0.8))(run.day)})
     assert endpoints(lost._replace(regraft_day=45.0))["graft_outcome"] == "secondary failure"
     assert endpoints(run._replace(regraft_day=300.0))["second_graft_day"] is None
+
+
+def test_a_year_without_records_holds_the_last_day() -> None:
+    day = np.array([-10.0, 0.0, 5.0, 20.0, 385.0])
+    made = leukaemia((-10, 0.0))
+    anc = np.array([4.0, 1.0, 0.05, 0.8, 2.0])
+    found = endpoints(ends.Course(day, {"anc": anc}, made.counts[: day.size], 0.0))
+    assert (found["anc_recovery_day"], found["neutropenia_days"], found["graft_outcome"]) == (20, 15, "engrafted")
+
+
+def test_who_is_transfused_to_the_end_has_not_recovered() -> None:
+    given = {"platelets": steps((-10, 150.0), (4, 30.0)), "platelet_transfusions": lambda day: np.floor((day + 10) / 5)}
+    found = endpoints(course(last_day=90, **given))
+    assert (found["platelet_recovery"], found["platelet_recovery_day"]) == ("not recovered", None)
+    assert words(course(last_day=90, **given))["Platelets >= 20e9/L, untransfused"].startswith("not recovered")
+
+
+@pytest.mark.parametrize(("last_day", "outcome"), [(41, None), (42, "primary failure")])
+def test_cord_blood_is_not_judged_before_its_day(last_day: int, outcome: str | None) -> None:
+    run = course(last_day=last_day, source="cord", anc=steps((-10, 4.0), (3, 0.05)))
+    assert endpoints(run)["graft_outcome"] == outcome
+
+
+def test_a_single_record_is_told() -> None:
+    run = leukaemia((-10, 0.3), last_day=-10)._replace(treated_day=-7.0)
+    assert told(run) == ("persistent", None, None)
+    assert summarise(endpoints(run))
