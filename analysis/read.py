@@ -146,21 +146,15 @@ class Run:
         body = {name: in_unit(column, UNITS.get(name), name) for name, column in self.body.items()}
         graft, second = (one or {"day": None, "source": "marrow"} for one in (self.graft(), self.second_graft()))
         day = np.asarray(self.day, dtype=np.float64)
-        disease = self.config.get("patient", {}).get("disease", "")
-        species = self.config.get("patch", {}).get("species", "human")
-        counts = self._current_codes()
+        patient = self.config.get("patient", {})
         return Course(
-            day,
-            body,
-            counts,
-            graft["day"],
-            graft["source"],
-            disease,
-            species,
-            self.treated_day(),
-            second["day"],
-            second["source"],
-        )
+            day, body, self._current_codes(), graft["day"], graft["source"],
+            disease=patient.get("disease", ""),
+            species=self.config.get("patch", {}).get("species", "human"),
+            treated_day=self.treated_day(),
+            regraft_day=second["day"], regraft_source=second["source"],
+            autologous=patient.get("donor") == "autologous",
+        )  # fmt: skip
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""

@@ -123,7 +123,7 @@ def graft_outcome(course: Course) -> str | None:
         return "engrafted"
     if _lost_again(course, recovered or 0):
         return "secondary failure"
-    last = None if donor is None else value_at(course.since_graft, donor, end)
+    last = None if donor is None or course.autologous else value_at(course.since_graft, donor, end)
     return "autologous recovery" if last is not None and last < DONOR_MINIMUM else "engrafted"
 
 

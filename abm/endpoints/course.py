@@ -59,6 +59,7 @@ class Course(NamedTuple):
         species: "human" or "mouse".
         treated_day: day of the first treatment (drug, radiation, antibody, cells); ``None`` without one.
         regraft_day, regraft_source: of a second graft at least a week after the first; ``None`` without one.
+        autologous: whether the grafts are the patient's own cells, which nobody rejects.
     """
 
     day: Floats
@@ -71,6 +72,7 @@ class Course(NamedTuple):
     treated_day: float | None = None
     regraft_day: float | None = None
     regraft_source: str = "marrow"
+    autologous: bool = False
 
     @property
     def clonal(self) -> bool:

@@ -186,6 +186,17 @@ def test_page_shows_endpoints_and_treatment(html):
         assert text in html, text
 
 
+def test_a_run_says_when_it_was_treated_and_grafted(tmp_path):
+    again = '[[events]]\nday = 60.0\naction = "graft"\nsource = "blood"\n'
+    run = read.open_run(make_run(tmp_path / "aml", config=CONFIG + again))
+    made = run.course()
+    assert (made.disease, made.treated_day, made.regraft_day, made.regraft_source) == ("aml", -7.0, 60.0, "blood")
+    assert run.endpoints()["second_graft_day"] == 60
+    same_day = again.replace("60.0", "1.0")
+    units = read.open_run(make_run(tmp_path / "units", config=CONFIG + same_day))
+    assert units.course().regraft_day is None
+
+
 @pytest.mark.parametrize(("disease", "look", "told"), [
     ("persistent", None, "<b>persistent</b><span>Leukaemia<br>"),
     ("not evaluable", 28, "<b>not evaluable</b><span>Leukaemia: no marrow that can be judged from day +28 on<br>"),

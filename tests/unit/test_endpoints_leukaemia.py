@@ -146,6 +146,7 @@ def test_low_counts_of_persistent_leukaemia_are_no_graft_failure() -> None:
 def test_a_graft_that_is_rejected_late_is_lost_though_neutrophils_stay(end: float, outcome: str) -> None:
     run = course(last_day=120, anc=APLASIA, donor_myeloid=steps((-10, 0.0), (12, 90.0), (80, end)))
     assert endpoints(run)["graft_outcome"] == outcome
+    assert endpoints(run._replace(autologous=True))["graft_outcome"] == "engrafted"
 
 
 def test_a_second_graft_is_judged_by_itself() -> None:
