@@ -41,10 +41,10 @@ def disease_text(found: Mapping[str, Value]) -> str:
     disease, relapse, look = found["disease"], found["relapse_day"], found["first_look_day"]
     if relapse is not None:
         return f"{'cytogenetic ' * (found['relapse_kind'] == 'cytogenetic')}relapse on {_day(relapse)}"
-    if disease == "not evaluable" and isinstance(look, int):
-        short = isinstance(end := found["end_day"], float) and end < look
-        why = f"the run ends before {_day(look)}" if short else f"too few marrow cells from {_day(look)} on"
-        return f"not evaluable: {why}"
+    if disease == "not evaluable":
+        if isinstance(look, int) and isinstance(end := found["end_day"], float) and end < look:
+            return f"not evaluable: {'death' if found['vital_status'] == 'dead' else 'end of run'} before {_day(look)}"
+        return "not evaluable: too few marrow cells" + ("" if look is None else f" from {_day(look)} on")
     return "persistent, never below 5 % of the marrow" if disease == "persistent" else _text(disease)
 
 

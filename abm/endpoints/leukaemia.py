@@ -61,7 +61,8 @@ def leukaemia(course: Course) -> dict[str, Value]:
     if course.clonal:
         disease, remission, relapse = "none" if relapse is None else "new leukaemia", None, None
     found |= {"disease": disease, "remission_day": remission, "relapse_day": relapse}
-    found["first_look_day"] = ceil(first_look(course)) if disease == "not evaluable" else None
+    look = first_look(course)
+    found["first_look_day"] = ceil(look) if disease == "not evaluable" and look < inf else None
     chronic = course.disease == "cml"
     found["relapse_kind"] = None if relapse is None else "cytogenetic" if chronic else "haematological"
     found["molecular_relapse_day"] = _molecular_relapse(course) if chronic else None

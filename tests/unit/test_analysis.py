@@ -206,6 +206,11 @@ def test_page_says_in_words_how_leukaemia_stands(run, disease, look, told):
     assert told in page._tiles(found)
 
 
+def test_page_tells_a_mouse_by_its_own_counts(run):
+    found = endpoints.endpoints(run.course()._replace(species="mouse"))
+    assert "Neutrophils ≥ 0.125" in page._tiles(found)
+
+
 def test_figures_are_well_formed_and_carry_their_numbers(html, run):
     drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     for drawing in drawings:

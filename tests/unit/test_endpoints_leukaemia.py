@@ -52,7 +52,9 @@ def test_a_marrow_that_stays_empty_is_not_evaluable() -> None:
 
 def test_a_run_of_ten_days_is_not_evaluable() -> None:
     run = leukaemia((-10, 0.3), (0, 0.02), last_day=10)._replace(treated_day=-7.0)
-    assert words(run)["Leukaemia"] == "not evaluable: the run ends before day +28"
+    assert words(run)["Leukaemia"] == "not evaluable: end of run before day +28"
+    dead = run._replace(body={"cause_of_death": steps((-10, 0), (10, 1))(run.day)})
+    assert words(dead)["Leukaemia"] == "not evaluable: death before day +28"
 
 
 def test_persistent_leukaemia_is_told_in_words() -> None:
@@ -187,3 +189,9 @@ def test_a_single_record_is_told() -> None:
     run = leukaemia((-10, 0.3), last_day=-10)._replace(treated_day=-7.0)
     assert told(run) == ("persistent", None, None)
     assert summarise(endpoints(run))
+
+
+def test_a_patch_of_few_cells_is_not_evaluable_untreated() -> None:
+    run = leukaemia((-10, 0.3), cells=100)._replace(graft_day=None)
+    assert told(run) == ("not evaluable", None, None)
+    assert words(run)["Leukaemia"] == "not evaluable: too few marrow cells"
