@@ -81,8 +81,8 @@ def test_t_cell_depletion_lowers_gvhd_and_graft_versus_leukaemia() -> None:
     ]
     assert sum(c.kills for c in replete) > sum(c.kills for c in depleted)
     for one, other in zip(replete, depleted, strict=True):
-        # four logs fewer T cells (as after a selection of CD34+ cells) are far from four logs fewer effectors: priming is
-        # saturated from some 1e5 T cells per kg on (priming_half of body.csv)
+        # four logs fewer T cells (as after selection of CD34+ cells) are far from four logs fewer effectors: priming
+        # saturates from some 1e5 T cells per kg on (priming_half of body.csv)
         assert max(one.values["allo_effectors"]) > 3 * max(other.values["allo_effectors"])
         assert max(one.values["gvhd_grade"]) > max(other.values["gvhd_grade"])
 
