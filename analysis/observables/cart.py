@@ -14,7 +14,7 @@ from .registry import DAY, PERCENT, Floats, Made, observable
 FIRST_LOOK = 28  #: day from which remission is assessed
 REMISSION_UNTIL = 91  #: three months
 YEAR = 365
-REMISSION = 0.05  #: blasts of nucleated marrow cells below which it is one
+REMISSION = ends.RELAPSE  #: blasts of nucleated marrow cells below which it is one
 CONTRACTION = (1.0, 15.0)  #: days after the peak over which the half-life is taken
 
 
