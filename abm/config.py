@@ -180,9 +180,7 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         context["drugs"] = read_names(folder / "drugs.csv")
         context["sources"] = read_names(folder / "sources.csv")
         context["transgenes"] = read_names(folder / "transgenes.csv")
-        events = data["events"] if isinstance(data["events"], list) else []
-        if any(isinstance(event, dict) and event.get("action") == "antibody" for event in events):
-            context["antibodies"] = read_names(folder / "antibodies.csv")
+        context["antibodies"] = read_names(folder / "antibodies.csv")
         context["products"] = read_names(folder / "products.csv")
     return context
 

@@ -23,9 +23,12 @@ class Infused(Table):
     @field_validator("drug")
     @classmethod
     def _known_antibody(cls, value: str, info: ValidationInfo) -> str:
-        names = (info.context or {}).get("antibodies")
+        context = info.context or {}
+        names = context.get("antibodies")
         if names is not None and value not in names:
-            raise ValueError("an antibody of antibodies.csv", did_you_mean(value, names))
+            drug = f' ({value} is a drug of drugs.csv: action = "chemo", or "drug" if it acts by a level)'
+            hint = drug if value in context.get("drugs", ()) else did_you_mean(value, names)
+            raise ValueError("an antibody of antibodies.csv", hint)
         return value
 
     @model_validator(mode="after")

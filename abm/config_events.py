@@ -33,9 +33,12 @@ class Timed(Table):
 
 
 def _known_drug(value: str, info: ValidationInfo) -> str:
-    names = (info.context or {}).get("drugs")
+    context = info.context or {}
+    names = context.get("drugs")
     if names is not None and value not in names:
-        raise ValueError("a drug of drugs.csv", did_you_mean(value, names))
+        antibody = f' ({value} is an antibody: action = "antibody", which ends after its doses)'
+        hint = antibody if value in context.get("antibodies", ()) else did_you_mean(value, names)
+        raise ValueError("a drug of drugs.csv", hint)
     return value
 
 
@@ -147,6 +150,14 @@ class Cells(Product, Timed):
 
     action: Literal["cells"]
     donor: Whose = "first"
+
+    @field_validator("donor")
+    @classmethod
+    def _of_a_donor(cls, value: str, info: ValidationInfo) -> str:
+        if value != "first" and info.data.get("receptor"):
+            msg = "no donor of engineered T cells, which are made of the patient's own"
+            raise ValueError(msg)
+        return value
 
 
 class Drug(OfDrug):

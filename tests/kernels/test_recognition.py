@@ -191,7 +191,7 @@ def better_of_two(backend: Any) -> None:
     for mine, on_loan in ((5, 2), (2, 5)):
         hits = np.zeros((ROWS, cells.N_KINDS, 4), np.uint8)
         hits[1:3, Kind.CD8_EFFECTOR], hits[cells.N_SPECIFICITIES, Kind.CD8_EFFECTOR] = mine, on_loan
-        given = {"lent": [np.uint32(1 << Antigen.CD19)], "hit_class": hits.reshape(-1)}
+        given: dict[str, Any] = {"lent": [np.uint32(1 << Antigen.CD19)], "hit_class": hits.reshape(-1)}
         found = engaged(backend, cases, antigens, receptors, **given) >> AIM_BITS
         assert found.tolist() == [on_loan, 0, 5, 0, on_loan, mine]
         without = engaged(backend, cases, antigens, receptors, armed=0, **given) >> AIM_BITS
