@@ -118,8 +118,12 @@ class Exhaustion(Packed):
         rates = self._tiring(pd1_blocked), self.rules.recovery
         return _thresholds([min(rate * days, 1.0) for rate in rates])
 
+    def tiring_left(self, pd1_blocked: float) -> float:
+        """Return what a blocked PD-1 leaves of the rate at which engaged T cells tire, 0-1."""
+        return 1.0 - self.rules.pd1_tiring * pd1_blocked
+
     def _tiring(self, pd1_blocked: float) -> float:
-        return self.rules.tiring * (1.0 - self.rules.pd1_tiring * pd1_blocked)
+        return self.rules.tiring * self.tiring_left(pd1_blocked)
 
     def engaged(self, held: float, targets: float) -> float:
         """Return the share of their time that T cells are engaged.
