@@ -13,7 +13,7 @@ from abm.model.body.fratricide import Fratricide
 from abm.model.body.organs import find_donor
 from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.rules import Rules, load_rules
-from abm.model.unusual import unusual
+from abm.model.unusual import FAR, unusual
 from abm.tables import out_of_range
 
 
@@ -25,7 +25,7 @@ def notes(config: Config) -> list[str]:
     folder = rules_of(config.patch, config.patient.disease)
     tables, rules = Tables.load(folder), load_rules(folder)
     doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    found = (*doses, *unseen(config, rules), *idle, *_idle_drugs(config, tables))
+    found = (*doses, *unseen(config, rules), *idle, *_idle_drugs(config, tables), *_odd_weight(config, tables))
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
 
@@ -52,11 +52,18 @@ def unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
     return found
 
 
+def _odd_weight(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) if the patient cannot be of the species by weight, to which doses and cells go."""
+    weight, usual = config.patient.weight_kg, tables.values["reference_weight"]
+    if not usual / FAR < weight < usual * FAR:
+        yield "patient.weight_kg", f"found {weight:g} kg; a {config.patch.species} has about {usual:g} kg (body.csv)"
+
+
 def _kills_itself(event: Cells, rules: Rules) -> bool:
     """Whether engineered T cells show what their own receptor sees."""
     masks = rules.recognition.masks(rules.kinds, donor_is_self=True)[0].reshape(N_ORIGINS, N_KINDS).T
     own = (event.receptor_class,)
-    return Fratricide.of(rules.recognition, masks, own, {event.receptor_class: event.loss}).products.item()
+    return bool(Fratricide.of(rules.recognition, masks, own, {event.receptor_class: event.loss}).products.any())
 
 
 def _idle_drugs(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:

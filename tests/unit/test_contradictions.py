@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from abm import resources
-from abm.config import load_config
+from abm.config import Config, load_config
 from abm.config_events import Art, Cells, Chemo, Drug, Graft, Stop, Tbi, Timed, Treat
 from abm.errors import ConfigError
 from abm.model.contradictions import contradiction
@@ -156,6 +156,13 @@ def test_a_product_that_sees_itself_is_noted(tmp_path: Path) -> None:
     assert [note.startswith(message) for note in patient(tmp_path, product)] == [True]
     assert patient(tmp_path, f'{product}\nlacks = ["CD45"]') == []
     assert patient(tmp_path, product.replace("CD45", "CD19")) == []
+
+
+def test_a_mouse_that_weighs_as_much_as_a_man_is_noted() -> None:
+    mouse = Config.model_validate({"patch": {"species": "mouse"}})
+    assert "patient.weight_kg: found 70 kg; a mouse has about 0.025 kg (body.csv)" in notes(mouse)
+    light = mouse.model_copy(update={"patient": mouse.patient.model_copy(update={"weight_kg": 0.02})})
+    assert not any("weight_kg" in note for note in notes(light))
 
 
 def test_irradiation_of_a_graft_is_noted() -> None:
