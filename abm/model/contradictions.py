@@ -20,8 +20,8 @@ def contradiction(events: Sequence[Timed], step_h: float) -> tuple[str, str] | N
             other, before = wanted.setdefault((what, event.day), (index, wish))
             if before != wish:
                 return f"{key}.{field}", f"{what}: {wish} on day {event.day:g}, but {before} in events[{other}]"
-        if isinstance(event, Stop) and (other := _begun(events[:index], event)) is not None:
-            return f"{key}.drug", f"{event.drug} is stopped on day {event.day:g}, on which events[{other}] begins it"
+        if isinstance(event, Stop) and (begun := _begun(events[:index], event)) is not None:
+            return f"{key}.drug", f"{event.drug} is stopped on day {event.day:g}, on which events[{begun}] begins it"
         if isinstance(event, Antibody):
             found = running.setdefault(event.drug, [])
             for start, end in _infusions(event, step_h):
