@@ -45,22 +45,23 @@ def draw(run: Run, out: Path) -> None:
     Raises:
         RunError: the patient has no chronic myeloid leukaemia, or gets no drug.
     """
-    transcript = observables.REGISTRY["bcr_abl_quarter"].make(run)
+    transcript = observables.REGISTRY["bcr_abl"].make(run)
     if transcript is None:
         raise RunError(f"{run.path}: no chronic myeloid leukaemia in this run")
     begun, ended = course(run)
+    transcript = np.asarray(transcript, np.float64)
     panels = (
-        ("BCR-ABL in blood, mean of three months, %", np.asarray(transcript, np.float64)),
-        ("leukaemic cells, % of the marrow", in_unit(run.body["blast_percent"], "percent", "blast_percent")),
-        ("leukaemic stem cells of the marrow", run.body["residual_stem_cells"].values),
+        ("BCR-ABL in blood, %", transcript, "k."),
+        ("leukaemic cells, % of the marrow", in_unit(run.body["blast_percent"], "percent", "blast_percent"), "k-"),
+        ("leukaemic stem cells of the marrow", run.body["residual_stem_cells"].values, "k-"),
     )
     figure = Figure(figsize=(9.6, 2.6), layout="constrained")
-    for axis, (title, values) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for axis, (title, values, line) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         axis.axvspan(begun, ended, color="0.92", lw=0)
-        axis.semilogy(run.day, np.where(values > 0.0, values, np.nan), "k-")
+        axis.semilogy(run.day, np.where(values > 0.0, values, np.nan), line, ms=1.5)
         axis.set(title=title, xlabel="day", xlim=(float(run.day[0]), float(run.day[-1])))
         axis.title.set_fontsize(8.5)
-    _slopes(figure.axes[0], run, panels[0][1], begun)
+    _slopes(figure.axes[0], run, transcript, begun)
     with mpl.rc_context({"svg.hashsalt": "chronic"}):
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
@@ -72,11 +73,13 @@ def expected() -> dict[str, float]:
 
 
 def _slopes(axis: Axes, run: Run, values: NDArray[np.float64], begun: float) -> None:
-    """Draw the published slopes, each from what the curve is when it begins."""
+    """Draw the published slopes, each through the middle of what is found over its days, where anything is."""
     for name, slope in expected().items():
         days = begun + np.array(WHEN[name])
-        level = np.interp(days[0], run.day, values)
-        axis.semilogy(days, level * np.exp(slope * (days - days[0])), "C3--")
+        among = (run.day >= days[0]) & (run.day <= days[1]) & (values > 0.0)
+        if among.any():
+            level = float(np.mean(np.log(values[among]) - slope * run.day[among]))
+            axis.semilogy(days, np.exp(level + slope * days), "C3--")
 
 
 if __name__ == "__main__":
