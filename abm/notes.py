@@ -16,21 +16,26 @@ from abm.model.rules import Rules, load_rules
 from abm.model.unusual import FAR, unusual
 from abm.tables import out_of_range
 
+_IDLE = "it will neither grow nor kill"
+
 
 def notes(config: Config) -> list[str]:
     """Return what a user should look at again (numbers outside their ranges, edits without effect), with file and line.
 
     None of it is an error.
     """
-    folder = rules_of(config.patch, config.patient.disease)
+    folder = config.rules
     tables, rules = Tables.load(folder), load_rules(folder)
     doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    found = (*doses, *unseen(config, rules), *idle, *_idle_drugs(config, tables), *_odd_weight(config, tables))
+    odd = *_idle_drugs(config, tables), *_odd_weight(config, tables)
+    found = (*doses, *unseen(config, rules, tables.plasma_antigens), *_waiting(config), *idle, *odd)
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
 
-def unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
+def unseen(config: Config, rules: Rules, plasma: int = 0) -> list[tuple[str, str]]:
     """Return (key, message) for every receptor that sees no resident cell of this patient.
+
+    ``plasma``: antigens of plasma cells, which are no cells of the lattice.
 
     Raises:
         ConfigError: its class is not in receptors.csv.
@@ -43,9 +48,8 @@ def unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
         if not receptor:
             raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
         if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
-            found.append(
-                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
-            )
+            does = "it will not grow, and kills plasma cells alone" if plasma & receptor else _IDLE
+            found.append((key, f"no cell of the marrow shows what {event.receptor} sees: {does}"))
         if _kills_itself(event, rules):
             message = f"the product shows what {event.receptor} sees, so that none of it outlives its culture (lacks)"
             found.append((key, message))
@@ -82,6 +86,16 @@ def _idle_drugs(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:
 
 def _kills_leukaemia(drug: Drug) -> bool:
     return any(kill for name, kill in zip(DRUG_TARGETS, drug.log10_kill, strict=True) if name.startswith("leukaemia"))
+
+
+def _waiting(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for lymphocytes that wait for a leukaemia of which the patient has none."""
+    for index, event in enumerate(config.events):
+        if isinstance(event, Cells) and event.if_blast_fraction and not config.patient.blast_fraction:
+            yield (
+                f"events.{index}.if_blast_fraction",
+                "no leukaemic cell at the start: they are given only if one arises",
+            )
 
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:

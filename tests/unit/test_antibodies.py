@@ -21,7 +21,6 @@ from abm.model.body.immune import INDEX
 from abm.state import Snapshot
 from tests.unit.body_case import Person, counts, live, make_body, tables
 from tests.unit.table_case import FOLDER, change, copied
-from tests.unit.test_config import problems
 
 KNOWN = tables().antibodies
 CD33 = LOSS_ANTIGENS.index(Antigen.CD33)
@@ -319,26 +318,6 @@ def test_events_that_cannot_both_be_meant(events: list[Timed], message: str) -> 
     with pytest.raises(ConfigError) as caught:
         doses(*events)
     assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("action", "drug", "hint"),
-    [
-        ("chemo", "blinatumomab", '(blinatumomab is an antibody: action = "antibody", which ends after its doses)'),
-        ("stop", "gemtuzumab", '(gemtuzumab is an antibody: action = "antibody", which ends after its doses)'),
-        (
-            "antibody",
-            "imatinib",
-            '(imatinib is a drug of drugs.csv: action = "chemo", or "drug" if it acts by a level)',
-        ),
-        ("antibody", "nivolumap", "(did you mean nivolumab?)"),
-    ],
-)
-def test_a_drug_of_the_other_table_is_told_where_it_belongs(tmp_path: Path, action: str, drug: str, hint: str) -> None:
-    dose = "" if action == "stop" else "dose_mg = 1\n"
-    found = problems(tmp_path, f'[[events]]\nday = 0\naction = "{action}"\ndrug = "{drug}"\n{dose}')
-    assert len(found) == 1, found
-    assert found[0].endswith(f'found "{drug}" {hint}')
 
 
 def test_exactly_one_dose() -> None:
