@@ -17,7 +17,7 @@ from abm.comm import launched_rank
 from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
 from abm.scale.options import CHECK
-from abm.scenario_files import scenario_path
+from abm.scenario_files import names_scenario, scenario_path
 from abm.series import compare, table
 from abm.stop_signals import StopSignals
 from abm.sweep import sweep
@@ -209,6 +209,8 @@ def submit(
 Examples:
   abm describe > my.toml               a scenario with all defaults, explained
   abm describe aml_hsct                what this scenario says
+  abm describe cd34_per_kg             one parameter: unit, default, range, meaning
+  abm describe 'events.graft.*'        all parameters of a graft; * stands for anything, in quotes
   abm describe --rules human           every rule with its unit and source
   abm describe --rules human drugs     one table
   abm describe --rules human drugs --copy mine        the same as a file to change: [patch] rules = "mine"
@@ -216,7 +218,7 @@ Examples:
   abm describe --schema > schema.json  JSON Schema, for editors
 """
 )
-@click.argument("name", required=False, metavar="[SCENARIO | TABLE]")
+@click.argument("name", required=False, metavar="[SCENARIO | PARAMETER | TABLE]")
 @options(SET, SEED)
 @click.option("--rules", metavar="SPECIES", help="Print the rule tables of a species.")
 @click.option("--copy", type=click.Path(path_type=Path), metavar="FOLDER", help="Copy those tables there, to change.")
@@ -228,7 +230,7 @@ def describe(
 ) -> None:  # fmt: skip
     """Explain every parameter: unit, range, default and meaning; or every rule with its source.
 
-    What is printed without --rules and --observables is itself a valid scenario.
+    Without PARAMETER, --rules and --observables what is printed is itself a valid scenario.
     """
     from abm import describe as text
 
@@ -244,10 +246,12 @@ def describe(
         lines = text.rules(rules, name)
     elif name is None:
         lines = text.defaults()
-    else:
+    elif names_scenario(name):
         from abm.config import load_config
 
         lines = text.scenario(load_config(scenario_path(name), overrides, seed))
+    else:
+        lines = text.parameters(name)
     click.echo("\n".join(lines))
 
 

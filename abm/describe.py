@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from abm.notes import notes
 from abm.run_folder import own_tables
 from abm.scale.machines import Options
 from abm.scale.text import lines
+from abm.scenario_files import shipped_names
 from abm.step import Simulation
-from abm.tables import PROVENANCE, Row, did_you_mean, read_header, read_table, rule_files
+from abm.tables import PROVENANCE, Row, did_you_mean, nearest, read_header, read_table, rule_files
 
 #: Seconds of computing behind an estimate of the duration.
 TRIAL_S = 2.0
@@ -48,6 +50,38 @@ def scenario(config: Config) -> list[str]:
     for event in config.events:
         lines += _table("[[events]]", event)
     return lines
+
+
+def parameters(pattern: str) -> list[str]:
+    """Return a line for every parameter of a name, all of it or its end, in which ``*`` stands for anything.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    known = dict(_parameters())
+    for wanted in (pattern, f"{pattern}.*"):
+        if found := [line for key, line in known.items() if fnmatchcase(f".{key}", f"*.{wanted}")]:
+            return found
+    ends = {".".join(parts[i:]) for parts in (key.split(".") for key in known) for i in range(len(parts))}
+    word, names = pattern.strip("*."), sorted({*ends, *shipped_names()})
+    near = next((name for name in names if word and name.startswith(word)), None) or nearest(word, names)
+    meant = f"did you mean {near}?" if near else "`abm describe` lists all parameters"
+    raise ConfigError(f"no such scenario or parameter ({meant})", key=pattern)
+
+
+def _parameters() -> Iterator[tuple[str, str]]:
+    """Yield name and line of every parameter of a scenario; those of events are named by their action."""
+    tables: list[tuple[str, type[BaseModel]]] = [("", Config)]
+    tables += [(f"events.{action}.", table) for action, table in ACTIONS.items()]
+    while tables:
+        above, table = tables.pop(0)
+        for name, field in table.model_fields.items():
+            if (inner := model_of(field)) is not None:
+                tables.append((f"{above}{name}.", inner))
+            elif field.description is not None:
+                key, absent = f"{above}{name}", field.default is None
+                line = _padded(_assignment(key, None), _meaning(field)) if absent else _line(key, field.default, field)
+                yield key, line
 
 
 def schema() -> list[str]:
@@ -195,12 +229,15 @@ def _line(name: str, value: object, field: FieldInfo) -> str:
     """Return ``key = value  # range (unit), default: sentence``."""
     if field.description is None:  # the action of an event
         return _assignment(name, value)
-    required = field.is_required()
-    text = f"{expectation(field)}{', required' * required}: {field.description}"
+    required, text = field.is_required(), _meaning(field)
     if not required and value != field.default:
         text += f" [default {_toml(field.default)}]"
     given = value is not None and not (required and value is field.default)
     return _padded(_assignment(name, value) if given else f"{name} =", text)
+
+
+def _meaning(field: FieldInfo) -> str:
+    return f"{expectation(field)}{', required' * field.is_required()}: {field.description}"
 
 
 def _assignment(name: str, value: object) -> str:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abm.cells import N_KINDS, N_ORIGINS, Flag, Origin
+from abm.cells import Flag, Origin
 from abm.config import Cells, Config, Graft, rules_folder, rules_of
 from abm.config_events import Chemo
+from abm.few_agents import few_agents
 from abm.model.body import Tables
 from abm.model.body.drugs import DRUG_TARGETS, Drug, read_drugs
-from abm.model.body.fratricide import Fratricide
 from abm.model.body.organs import find_donor
 from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.rules import Rules, load_rules
 from abm.model.unusual import FAR, unusual
 from abm.tables import out_of_range
-
-_IDLE = "it will neither grow nor kill"
+from abm.unseen import unseen
 
 
 def notes(config: Config) -> list[str]:
@@ -27,33 +26,9 @@ def notes(config: Config) -> list[str]:
     folder = config.rules
     tables, rules = Tables.load(folder), load_rules(folder)
     doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    odd = *_idle_drugs(config, tables), *_odd_weight(config, tables)
+    odd = *_idle_drugs(config, tables), *_odd_weight(config, tables), *few_agents(config)
     found = (*doses, *unseen(config, rules, tables.plasma_antigens), *_waiting(config), *idle, *odd)
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
-
-
-def unseen(config: Config, rules: Rules, plasma: int = 0) -> list[tuple[str, str]]:
-    """Return (key, message) for every receptor that sees no resident cell of this patient.
-
-    ``plasma``: antigens of plasma cells, which are no cells of the lattice.
-
-    Raises:
-        ConfigError: its class is not in receptors.csv.
-    """
-    found = []
-    for index, event in enumerate(config.events):
-        if not isinstance(event, Cells) or not event.receptor_class:
-            continue
-        key, receptor = f"events.{index}.receptor", rules.recognition.receptors[event.receptor_class]
-        if not receptor:
-            raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
-        if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
-            does = "it will not grow, and kills plasma cells alone" if plasma & receptor else _IDLE
-            found.append((key, f"no cell of the marrow shows what {event.receptor} sees: {does}"))
-        if _kills_itself(event, rules):
-            message = f"the product shows what {event.receptor} sees, so that none of it outlives its culture (lacks)"
-            found.append((key, message))
-    return found
 
 
 def _odd_weight(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:
@@ -61,13 +36,6 @@ def _odd_weight(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:
     weight, usual = config.patient.weight_kg, tables.values["reference_weight"]
     if not usual / FAR < weight < usual * FAR:
         yield "patient.weight_kg", f"found {weight:g} kg; a {config.patch.species} has about {usual:g} kg (body.csv)"
-
-
-def _kills_itself(event: Cells, rules: Rules) -> bool:
-    """Whether engineered T cells show what their own receptor sees."""
-    masks = rules.recognition.masks(rules.kinds, donor_is_self=True)[0].reshape(N_ORIGINS, N_KINDS).T
-    own = (event.receptor_class,)
-    return bool(Fratricide.of(rules.recognition, masks, own, {event.receptor_class: event.loss}).products.any())
 
 
 def _idle_drugs(config: Config, tables: Tables) -> Iterator[tuple[str, str]]:

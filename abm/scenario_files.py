@@ -25,5 +25,17 @@ def scenario_path(text: str) -> Path:
     shipped = folder / f"{path.name.removesuffix('.toml')}.toml"
     if str(path.parent) in (".", "scenarios") and shipped.is_file():
         return shipped
-    names = [file.stem for file in folder.glob("*.toml")]
-    raise ConfigError(f"no such scenario{did_you_mean(path.stem, names)}", file=path)
+    raise ConfigError(f"no such scenario{did_you_mean(path.stem, shipped_names())}", file=path)
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped scenarios."""
+    from abm import resources
+
+    return [file.stem for file in resources.folder("scenarios").glob("*.toml")]
+
+
+def names_scenario(text: str) -> bool:
+    """Whether a word can only be meant as a scenario: a path, a TOML file, or the name of a shipped one."""
+    path = Path(text)
+    return path.suffix == ".toml" or len(path.parts) > 1 or path.exists() or text in shipped_names()

@@ -43,10 +43,10 @@ from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
 from abm.model.surroundings import LocalAnswers
 from abm.model.traffic import TRAFFIC_UNITS, open_shares
-from abm.notes import unseen
 from abm.phases import HALO
 from abm.streams import DRAWS
 from abm.tables import Folder, Overlay, did_you_mean, once, read_table, read_values, rules_digest
+from abm.unseen import unseen
 
 SITE_UM = 10.0
 #: Sites beside one, in all and in its plane.
@@ -87,7 +87,7 @@ def load_model(config: Config) -> Model:
     folders = folder.folders if isinstance(folder, Overlay) else [folder]
     read, tables = _tables(folder, tuple(map(rules_digest, folders)))
     rules = leukaemia.of_patient(read, traffic["open_share"], config)
-    leukaemia.check(config, has_table=tables.residue is not None)
+    leukaemia.check(config, tables.antibodies, has_table=tables.residue is not None)
     unseen(config, rules)
     _check_variants(config, rules)
     substeps = _substeps(config, rules)

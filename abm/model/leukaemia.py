@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import GAIN_VARIANT, LOSS_ANTIGENS, N_VARIANTS, Antigen, Behaviour, Flag, Kind, Specificity
-from abm.config_events import Antibody
+from abm.config_events import Antibody as Infusion
 from abm.exactmath import LN2
+from abm.model.body.antibodies import Antibody
 from abm.model.body.escape import HAPLOIDENTICAL
 from abm.model.body.residue import StemCells
 from abm.model.heredity import Mutation, Subclone, Variants
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 _PACED = (Behaviour.SWITCH, Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.DIE, Behaviour.EGRESS)
 
 
-def check(config: Config, *, has_table: bool) -> None:
-    """Check what the scenario says of its leukaemia; ``has_table``: whether the species has a residue.csv.
+def check(config: Config, antibodies: Mapping[str, Antibody], *, has_table: bool) -> None:
+    """Check what the scenario says of its leukaemia.
+
+    Args:
+        config: the scenario.
+        antibodies: those of the tables by name.
+        has_table: whether the species has a residue.csv.
 
     Raises:
         ConfigError: it says it of a patient who has none, or asks to follow what cannot be followed below one agent.
@@ -43,9 +49,11 @@ def check(config: Config, *, has_table: bool) -> None:
         message = f"expected false, found true; there is no residue.csv for {config.patch.species}"
         raise config.error("patient.residual_leukaemia", message)
     for index, event in enumerate(config.events):
-        if isinstance(event, Antibody):
-            message = "expected none with residual_leukaemia = true: what it kills is followed in agents only"
-            raise config.error(f"events.{index}.action", message)
+        if not isinstance(event, Infusion):
+            continue
+        if (drug := antibodies.get(event.drug)) is not None and drug.kills:
+            message = f"{event.drug}: expected no antibody that kills with residual_leukaemia = true"
+            raise config.error(f"events.{index}.drug", f"{message}: what it kills is followed in agents only")
 
 
 def growth(rules: Rules, open_share: float) -> float:

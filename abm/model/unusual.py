@@ -6,11 +6,12 @@ Each is a note for the user; none changes what is given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import floor
 
-from abm.config_events import Cells, Chemo, Drug, Graft, Stop, Tbi, Timed, Treat
+from abm.config_events import Antibody, Cells, Chemo, Drug, Graft, Stop, Tbi, Timed, Treat
 from abm.model.body import Tables
 from abm.model.body.drugs import EFFECTS
-from abm.model.therapy import UNIT_OF_KEY
+from abm.model.therapy import HOURS_PER_DAY, UNIT_OF_KEY
 
 #: A dose so many times the reference dose of its drug, or below it by as much, is likely in another unit.
 FAR = 10.0
@@ -37,6 +38,9 @@ def unusual(events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]
             yield from _graft(event, key, tables)
         elif isinstance(event, Chemo):
             yield from _chemo(event, key, tables)
+            yield from _same_day(event, key, events[:index])
+        elif isinstance(event, Antibody):
+            yield from _antibody(event, key, tables)
         elif isinstance(event, Treat):
             yield from _treat(event, key, events, tables)
         elif isinstance(event, Tbi):
@@ -61,6 +65,39 @@ def _chemo(event: Chemo, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
     if usual is not None and not usual / FAR <= dose <= usual * FAR:
         message = f"found {dose:g} {unit}, {dose / usual:.3g} times the reference dose of {event.drug}"
         yield f"{key}.{name}", f"{message}, {usual:g} {unit} (drugs.csv)"
+
+
+def _same_day(event: Chemo, key: str, before: Sequence[Timed]) -> Iterator[tuple[str, str]]:
+    """Tell of another dose of the drug on a day on which an earlier event gives it too."""
+    days = _days(event)
+    for place, other in enumerate(before):
+        if not isinstance(other, Chemo) or other.drug != event.drug or other.dose == event.dose:
+            continue
+        if shared := days & _days(other):
+            name, dose = other.dose
+            given = f"events[{place}] gives {dose:g} {UNIT_OF_KEY[name]} of {event.drug} on day {min(shared)}, too"
+            yield f"{key}.{event.dose[0]}", f"{given}; both count"
+
+
+def _days(event: Chemo) -> set[int]:
+    """Return the days on which a dose is given."""
+    return {floor(event.day + i * event.every_h / HOURS_PER_DAY) for i in range(event.doses)}
+
+
+def _antibody(event: Antibody, key: str, tables: Tables) -> Iterator[tuple[str, str]]:
+    """Tell of a dose far from the usual one; of an infusion, of what runs in within a day."""
+    drug, name = tables.antibodies[event.drug], next(k for k in event.DOSE_KEYS if getattr(event, k) is not None)
+    if drug.usual is None:
+        return
+    usual, unit = drug.usual
+    weight, surface = tables.values["reference_weight"], tables.values["body_surface"]
+    mg = event.mg(weight, surface)
+    if unit == "mg/d":
+        mg /= max(event.infusion_h / HOURS_PER_DAY, 1.0)
+    times = mg / (usual * {"mg/kg": weight, "mg/m2": surface}.get(unit, 1.0))
+    if not 1.0 / FAR <= times <= FAR:
+        found = f"found {getattr(event, name):g} {UNIT_OF_KEY[name]}, {times:.3g} times the usual dose of {event.drug}"
+        yield f"{key}.{name}", f"{found}, {usual:g} {unit} (antibodies.csv)"
 
 
 def _treat(event: Treat, key: str, events: Sequence[Timed], tables: Tables) -> Iterator[tuple[str, str]]:

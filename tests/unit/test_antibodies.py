@@ -18,6 +18,7 @@ from abm.model import therapy
 from abm.model.body import Dose
 from abm.model.body.antibodies import Antibodies, read_antibodies
 from abm.model.body.immune import INDEX
+from abm.model.unusual import unusual
 from abm.state import Snapshot
 from tests.unit.body_case import Person, counts, live, make_body, tables
 from tests.unit.table_case import FOLDER, change, copied
@@ -323,6 +324,58 @@ def test_events_that_cannot_both_be_meant(events: list[Timed], message: str) -> 
 def test_exactly_one_dose() -> None:
     with pytest.raises(ValueError, match="exactly one of the dose keys .*; found dose_mg, dose_mg_per_kg"):
         antibody(dose_mg_per_kg=1.0)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({}, None),
+        (
+            {"dose_mg": 672.0},
+            "events.0.dose_mg: found 672 mg, 857 times the usual dose of blinatumomab, 0.028 mg/d (antibodies.csv)",
+        ),
+        ({"dose_mg": 28.0, "infusion_h": 24.0}, "1e+03 times the usual dose"),
+        ({"dose_mg": 0.028, "infusion_h": 0.0}, None),
+        ({"drug": "nivolumab", "dose_mg": 240.0, "infusion_h": 1.0}, None),
+        ({"drug": "nivolumab", "dose_mg": 3.0, "infusion_h": 1.0}, "0.0143 times the usual dose of nivolumab, 3 mg/kg"),
+        ({"drug": "gemtuzumab", "dose_mg": 5.0, "infusion_h": 2.0}, None),
+        ({"drug": "rituximab", "dose_mg": 10000.0}, "usual dose of rituximab, 375 mg/m2"),
+    ],
+)
+def test_a_dose_that_seems_to_be_in_another_unit_is_noted(event: dict[str, object], said: str | None) -> None:
+    found = [f"{key}: {message}" for key, message in unusual([antibody(**event)], tables())]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_every_antibody_has_a_usual_dose_and_needs_none(tmp_path: Path) -> None:
+    for species in ("human", "mouse"):
+        assert all(drug.usual for drug in read_antibodies(FOLDER / species).values())
+    path = copied(tmp_path) / "antibodies.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if ",usual_dose," not in line))
+    own = read_antibodies(tmp_path if path.parent == tmp_path else path.parent)
+    assert {name: replace(drug, usual=None) for name, drug in KNOWN.items()}.keys() == own.keys()
+    assert not any(drug.usual for drug in own.values())
+    assert not list(unusual([antibody(dose_mg=672.0)], replace(tables(), antibodies=own)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("usual_dose,-,0.028,mg/d", "usual_dose,-,28,ug", "unit: unknown name 'ug' (did you mean"),
+        ("usual_dose,-,0.028,mg/d", "usual_dose,CD19,0.028,mg/d", "of: unknown name 'CD19'"),
+        ("usual_dose,-,0.028,mg/d", "usual_dose,-,0,mg/d", "value: expected a number >= 1e-09"),
+        ("blinatumomab,volume,-,4.5,L", "blinatumomab,usual_dose,-,4.5,mg", "usual_dose of blinatumomab stands twice"),
+        ("blinatumomab,usual_dose", "someone,usual_dose", "someone has a usual_dose alone"),
+    ],
+)
+def test_a_wrong_usual_dose_is_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    folder = copied(tmp_path)
+    change(folder, "antibodies.csv", old, new)
+    with pytest.raises(ConfigError) as caught:
+        read_antibodies(folder)
+    assert f"{folder / 'antibodies.csv'}:" in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_both_species_have_antibodies() -> None:

@@ -95,6 +95,43 @@ def test_every_shipped_scenario_can_be_described(path: Path) -> None:
     assert load_config(Path("again.toml")) == load_config(path)
 
 
+def test_one_parameter_is_described_with_unit_default_range_and_meaning() -> None:
+    dose = abm("describe", "cd34_per_kg").stdout
+    [line] = dose.splitlines()
+    assert line.startswith("events.graft.cd34_per_kg = absent ")
+    assert line.endswith("# a number > 0 and <= 1000000000 (1/kg): CD34+ cells per recipient weight, such as 5e6")
+    assert abm("describe", "events.graft.cd34_per_kg").stdout == dose == abm("describe", "cd34*").stdout
+    assert abm("describe", "patient.weight_kg").stdout.startswith("patient.weight_kg = 70.0 ")
+    assert abm("describe", "seed").stdout.startswith("seed = ")
+
+
+def test_parameters_of_a_table_are_described_together() -> None:
+    lines = abm("describe", "events.graft.*").stdout.splitlines()
+    names = {line.partition(" =")[0].removeprefix("events.graft.") for line in lines}
+    wanted = set(ACTIONS["graft"].model_fields) - {"action", "edit", "cells"}
+    inner = {f"{name}.{key}" for name, table in (("edit", Edit), ("cells", Purified)) for key in table.model_fields}
+    assert names == wanted | inner
+    assert abm("describe", "graft").stdout.splitlines() == lines
+    whole = abm("describe", "*").stdout.splitlines()
+    for table in ("patient", "patch", "events.chemo", "output"):
+        assert set(abm("describe", table).stdout.splitlines()) < set(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("cd34_per_kq", "did you mean cd34_per_kg?"),
+        ("events.graft.cd34", "did you mean events.graft.cd34_per_kg?"),
+        ("aml_hsc", "did you mean aml_hsct?"),
+        ("zzzzqqqq*", "`abm describe` lists all parameters"),
+    ],
+)
+def test_an_unknown_parameter_is_told_the_nearest(name: str, meant: str) -> None:
+    done = abm("describe", name)
+    assert (done.exit_code, done.stderr) == (2, f"error: {name}: no such scenario or parameter ({meant})\n")
+    assert "no such scenario (did you mean aml_hsct?)" in abm("describe", "aml_hsc.toml").stderr
+
+
 def test_described_rules_have_unit_and_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "scenarios" / "rules" / "human"
     folder.mkdir(parents=True)

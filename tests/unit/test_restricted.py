@@ -102,6 +102,23 @@ def test_leukaemia_dies_by_them_without_harm_to_organs() -> None:
     assert watched.allo.grade() == unwatched.allo.grade() == 0
 
 
+def residual(donor: str, mg: float) -> float:
+    """Return ln of what is left of a residue 90 days after a graft of few T cells; mg of nivolumab on day 5."""
+    body = with_leukaemia(Person(donor=donor, alloreactivity=0.05, restricted_alloreactivity=0.0), 1e4)
+    body.allo.injure(1.0)
+    for step in range(90 * 6):
+        given = {0: [GRAFT], 30: [Dose("antibody", "nivolumab", mg)]}.get(step, [])
+        body.advance(4.0, body.day + 4.0 / 24.0, counts(body, 4.0, host=0.3, donor=0.7), given)
+    assert body.residue is not None
+    return body.residue.log_growth
+
+
+def test_a_blocked_checkpoint_lowers_the_residue_where_donor_t_cells_kill_it() -> None:
+    """Few of them are enough, so that more by an antibody that itself kills nothing count where they are few."""
+    assert residual("sibling", 210.0) < residual("sibling", 0.0) - 0.1
+    assert residual("twin", 210.0) == residual("twin", 0.0)
+
+
 def test_leukaemia_in_numbers_counts_as_one_that_the_patch_shows() -> None:
     """It wakes T cells, threatens the patient, and lymphocytes that wait for a relapse are given."""
     lymphocytes = [Dose("cells", "dli", cd3=1e9, if_blast_fraction=0.05)]

@@ -207,6 +207,14 @@ def test_an_event_that_stands_twice_is_noted() -> None:
     assert not list(unusual([busulfan(), busulfan(day=-6.0)], tables()))
 
 
+def test_two_doses_of_a_drug_on_one_day_are_noted() -> None:
+    first, second = busulfan(day=-6.0, doses=4), busulfan(day=-3.5, dose_mg_per_kg=1.6)
+    message = "events[0] gives 3.2 mg/kg of busulfan on day -4, too; both count"
+    assert list(unusual([first, second], tables())) == [("events.1.dose_mg_per_kg", message)]
+    for other in (second.model_copy(update={"day": -2.0}), busulfan(day=-3.5), busulfan(day=-3.5, doses=2)):
+        assert not list(unusual([first, other], tables())), "another day, or a dose that is divided over the day"
+
+
 def test_stopping_what_was_not_begun_is_noted() -> None:
     stop = Stop(day=5, action="stop", drug="ciclosporin")
     given = Drug(day=-1, action="drug", drug="ciclosporin", level=0.6)

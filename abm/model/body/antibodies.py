@@ -32,6 +32,8 @@ _OF_ANTIGEN = {"internalisation": "1/h", "turnover": "1/h", "body_kill": "1/d", 
                "payload_half": "1"}  # fmt: skip
 #: What has to be stated together: an antigen that is taken in comes back, and what is carried in acts.
 _TOGETHER = (("internalisation", "turnover"), ("payload_half_life", "payload_half"))
+#: How a usual dose may be stated: as a dose, or as what runs in within a day.
+USUAL_DOSE, USUAL_UNITS = "usual_dose", ("mg", "mg/kg", "mg/m2", "mg/d")
 _UNITS = {**KINETICS, **_OF_ANTIGEN, "half_occupancy": "nmol/L", "kill": "1/h", "lends": "1"}
 _NO_LOSS = len(LOSS_ANTIGENS)  #: place of antigens that no cell can lose
 #: Room for antibodies in the state of a patient, whatever their number in the table.
@@ -64,6 +66,7 @@ class Antibody:
         lends: kinds of lymphocytes that it lends the receptor for its antigen.
         affinity: of that receptor.
         loss: place in ``LOSS_ANTIGENS`` of the bit that takes the target away, or their number.
+        usual: usual dose and its unit, one of ``USUAL_UNITS``, if the table states one.
     """
 
     name: str
@@ -82,6 +85,12 @@ class Antibody:
     lends: frozenset[Kind]
     affinity: float
     loss: int
+    usual: tuple[float, str] | None = None
+
+    @property
+    def kills(self) -> bool:
+        """Whether cells die of it, or of lymphocytes that hold what it lends; blocking a checkpoint is neither."""
+        return bool(self.kill.any()) or self.body_kill > 0.0 or bool(self.lends)
 
     @property
     def antigen(self) -> Antigen | None:
@@ -123,6 +132,7 @@ def read_antibodies(folder: Folder) -> dict[str, Antibody]:
 
 
 def _antibody(name: str, rows: Sequence[Row], recognition: Recognition, kinds: Sequence[Kind]) -> Antibody:
+    usual, rows = _usual(rows)
     values, kill, lends, targets = _values(name, rows, kinds)
     if missing := [prop for prop in (*KINETICS, "half_occupancy") if prop not in values]:
         raise rows[0].error("property", f"{name} lacks {', '.join(missing)}: nothing is known of its kinetics")
@@ -165,7 +175,22 @@ def _antibody(name: str, rows: Sequence[Row], recognition: Recognition, kinds: S
         frozenset(lends),
         max(lends.values(), default=0.0),
         LOSS_ANTIGENS.index(antigen) if antigen is not None and loses else _NO_LOSS,
+        usual,
     )
+
+
+def _usual(rows: Sequence[Row]) -> tuple[tuple[float, str] | None, list[Row]]:
+    """Return the usual dose with its unit, ``None`` if no row states one, and all other rows."""
+    stated = [row for row in rows if row.text("property") == USUAL_DOSE]
+    if not stated:
+        return None, list(rows)
+    if len(stated) > 1:
+        raise stated[1].error("property", f"{USUAL_DOSE} of {stated[1].text('antibody')} stands twice")
+    others = [row for row in rows if row is not stated[0]]
+    if not others:
+        raise stated[0].error("property", f"{stated[0].text('antibody')} has a {USUAL_DOSE} alone")
+    stated[0].choice("of", ["-"])
+    return (stated[0].number("value", 1e-9), stated[0].choice("unit", USUAL_UNITS)), others
 
 
 def _values(
@@ -178,7 +203,7 @@ def _values(
     targets: list[str] = []
     seen = set()
     for row in rows:
-        prop = row.choice("property", _UNITS)
+        prop = row.choice("property", [*_UNITS, USUAL_DOSE])
         row.choice("unit", [_UNITS[prop]])
         if (prop, row.text("of")) in seen:
             raise row.error("property", f"{prop} of {name} stands twice")
