@@ -169,6 +169,20 @@ def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
     np.testing.assert_array_equal(body.lymphocytes.pools[:, Origin.HOST], pools[:, Origin.HOST])
 
 
+def test_a_safety_switch_kills_infected_cells_with_their_pool() -> None:
+    body = infected(day=100.0)
+    edit = Edit(locus="TRANSGENE", vcn=1.0, switch=True)
+    giving.infuse(body, Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=edit))
+    live(body, 60.0, SOME, BOTH)
+    virus_of(body).productive[:] = 1e6
+    before = body.lymphocytes.cells((Kind.CD4_MEMORY,))
+    giving.give(body, Dose("switch", "switch", 0.9))
+    left = body.lymphocytes.cells((Kind.CD4_MEMORY,))[Origin.DONOR] / before[Origin.DONOR]
+    assert left < 0.95
+    assert virus_of(body).productive[0, Origin.DONOR] == pytest.approx(1e6 * left)
+    assert virus_of(body).productive[0, Origin.HOST] == 1e6
+
+
 def test_without_a_switch_nobody_dies() -> None:
     body = grafted(CCR5, days=10.0)
     before = body.pack()

@@ -49,7 +49,7 @@ class Dose:
         lacks: loss bits that they carry, as they stand in the hot word.
         origin: whose cells a graft or product holds.
         edit: how the stem and progenitor cells of a graft are edited; None: not at all.
-        ccr5_null: share of the cells of a graft without functional CCR5.
+        ccr5_null: share of the cells of a graft, or of lymphocytes of its donor, without functional CCR5.
         if_blast_fraction: leukaemic share of nucleated marrow cells from which on a cell product is given.
         plan: when a treatment begins and how long it lasts.
     """

@@ -90,8 +90,9 @@ def _purge(body: Body, kill: float) -> None:
     phagocytes.purge(body, kill)
     left = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
     for origin, (some, whole) in enumerate(zip(left, before, strict=True)):
-        if body.disease is not None and some < whole:
-            body.disease.survive_of(slice(origin, origin + 1), some / whole)
+        for followed in (body.disease, body.hiv):
+            if followed is not None and some < whole:
+                followed.survive_of(slice(origin, origin + 1), some / whole)
 
 
 def infuse(body: Body, graft: Dose) -> None:
