@@ -56,6 +56,7 @@ def problem(tmp_path: Path, text: str) -> str:
         ("art_day = -9\n", "case.toml:7: patient.art_day", "-9"),
         (INFECTED + "infection_day = -9\nart_day = -10\n", "case.toml:9: patient.art_day", "-10"),
         (INFECTED + "infection_day = -9\nart_day = 1\n", "case.toml:9: patient.art_day", "found 1"),
+        (INFECTED + "infection_day = 6\n", "case.toml:8: patient.infection_day", "a day up to end_day = 5, found 6"),
         (INFECTED + "art_day = -9\n", "case.toml:8: patient.art_day", "the exposure (-5)"),
         (ART, "case.toml:9: events[0].action", 'found "none"'),
         (INFECTED + ART + "adherence = 1.2\n", "case.toml:11: events[0].adherence", "1.2"),
