@@ -44,6 +44,7 @@ class Dose:
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
         nucleated: nucleated cells of such a graft, times the share that can lodge.
+        carried: bits of the hot word that its edited cells carry.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         receptor: class of the receptor that a gene has brought into them.
         lacks: loss bits that they carry, as they stand in the hot word.
@@ -64,6 +65,7 @@ class Dose:
     cells: tuple[tuple[Kind, float], ...] = ()
     marrow_of: str = ""
     nucleated: float = 0.0
+    carried: int = 0
     edit: Edit | None = None
     receptor: Specificity = Specificity.NONE
     lacks: int = 0

@@ -102,6 +102,10 @@ class Edited(Packed):
         self.bits[origin] = altered_bits(edit)
         self.receptor[origin] = Specificity[edit.receptor] if edit.receptor else Specificity.NONE
 
+    def take_over(self, bits: int, origin: Origin) -> None:
+        """Take note of a graft whose cells were edited before; which receptor a gene of theirs gives is not known."""
+        self.bits[origin] = int(self.bits[origin]) | bits
+
     def advance(self, part: T, exits: Exits, edited: Sequence[Exits], run: Callable[[T, Exits], None]) -> None:
         """Advance a part of the body, and its edited cells by the same rules.
 

@@ -99,6 +99,8 @@ def infuse(body: Body, graft: Dose) -> None:
     """Put the lymphocytes of a graft or cell product into the pools (:func:`give` does so)."""
     if graft.edit is not None:
         body.edited.begin(graft.edit, graft.origin)
+    if graft.carried:
+        body.edited.take_over(graft.carried, graft.origin)
     before = body.lymphocytes.pools.copy()
     age = None if graft.origin is Origin.HOST else body.patient.donor_age_years
     for kind, share in body.tables.grafts[graft.name].lymphocytes(age, body.lymphocytes.rules).items():
