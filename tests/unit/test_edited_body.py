@@ -6,12 +6,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.cells import (
+    ENGINEERED,
+    LOSS_ANTIGENS,
+    N_COUNTS,
+    N_KINDS,
+    N_ORIGINS,
+    Antigen,
+    Count,
+    EditBit,
+    Kind,
+    Origin,
+    Specificity,
+    pack_hot,
+)
+from abm.config import Config
 from abm.config_graft import Edit
+from abm.exactmath import exp
 from abm.io import upgrades
-from abm.model.body import Body, Dose, giving, immunity, receptors
+from abm.model.body import Body, Dose, Watch, giving, immunity, receptors, targets
 from abm.model.body.edited import ANY, COMPLETE
+from abm.model.body.fratricide import Fratricide
 from abm.model.body.immune import INDEX
+from abm.setup import load_model
 from abm.state import Snapshot
 from tests.unit.body_case import counts, make_body
 from tests.unit.hiv_case import infected, virus_of
@@ -206,3 +223,54 @@ def test_t_cells_of_a_graft_without_ccr5_are_closed_to_r5_virus() -> None:
     )
     live(plain, 120.0, SOME, BOTH)
     assert not virus_of(plain).coreceptor.stem.any()
+
+
+CD33 = Edit(locus="CD33", efficiency=0.8)
+ROW = ENGINEERED.index(Specificity.CAR_CD33)
+NEUTROPHILS = (Kind.NEUTROPHIL, Origin.DONOR)
+
+
+def shielded(edit: Edit) -> Body:
+    """A body with an edited graft whose T cells against CD33 are watched."""
+    body = grafted(edit)
+    rules = load_model(Config()).rules
+    masks = rules.recognition.masks(rules.kinds, False)[0].reshape(N_ORIGINS, N_KINDS).T
+    classes = (Specificity.CAR_CD33,)
+    shown = np.array([masks & rules.recognition.receptors[Specificity.CAR_CD33] != 0])
+    body.watch = Watch(classes, shown, fratricide=Fratricide.of(rules.recognition, masks, classes, {}))
+    return body
+
+
+def test_t_cells_spare_edited_blood_cells_of_which_the_marrow_has_none_at_the_moment() -> None:
+    nobody = np.zeros((N_KINDS, N_ORIGINS), np.int64)
+    for edit, unseen in ((CD33, BOTH), (CCR5, 0.0)):
+        shares = targets.look(shielded(edit), nobody[np.newaxis], nobody).shares[ROW]
+        for kind in (Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.EOSINOPHIL):
+            assert shares[kind, Origin.DONOR] == pytest.approx(1.0 - unseen, abs=1e-3)
+            assert shares[kind, Origin.HOST] == 1.0
+    present = nobody.copy()
+    present[NEUTROPHILS] = 10
+    seen = present[np.newaxis] // 5  # of a sample that is there it says who is seen
+    assert targets.look(shielded(CD33), seen, present).shares[(ROW, *NEUTROPHILS)] == 0.2
+
+
+def test_the_edited_share_of_blood_rises_at_once_when_the_others_are_killed() -> None:
+    for edit, rises in ((CD33, True), (CCR5, False)):
+        body = shielded(edit)
+        shares = np.zeros((len(ENGINEERED), N_KINDS, N_ORIGINS))
+        shares[(ROW, *NEUTROPHILS)] = 1.0 - BOTH
+        hazard = np.zeros(len(ENGINEERED))
+        hazard[ROW] = 2.0
+        before, cells = body.edited.neutrophils[:, Origin.DONOR].copy(), body.blood.neutrophils[Origin.DONOR]
+        monocytes = body.edited.monocytes.copy()
+        targets.strike(body, targets.Seen(np.zeros(len(ENGINEERED)), shares), hazard, 0.5)
+        dies = 1.0 - exp(-1.0)
+        left = 1.0 - (1.0 - BOTH) * dies
+        assert body.blood.neutrophils[Origin.DONOR] == pytest.approx(cells * left)
+        some, both = body.edited.neutrophils[:, Origin.DONOR]
+        if rises:  # those with one allele left die like any other
+            assert both == pytest.approx(before[COMPLETE] / left)
+            assert some == pytest.approx((before[COMPLETE] + (before[ANY] - before[COMPLETE]) * (1.0 - dies)) / left)
+        else:
+            assert (some, both) == pytest.approx(tuple(before))
+        assert (body.edited.monocytes == monocytes).all()
