@@ -230,18 +230,17 @@ ROW = ENGINEERED.index(Specificity.CAR_CD33)
 NEUTROPHILS = (Kind.NEUTROPHIL, Origin.DONOR)
 
 
-def shielded(edit: Edit) -> Body:
-    """A body with an edited graft whose T cells against CD33 are watched."""
+def shielded(edit: Edit, receptor: Specificity = Specificity.CAR_CD33) -> Body:
+    """A body with an edited graft in which T cells of this receptor are watched."""
     body = grafted(edit)
     rules = load_model(Config()).rules
     masks = rules.recognition.masks(rules.kinds, False)[0].reshape(N_ORIGINS, N_KINDS).T
-    classes = (Specificity.CAR_CD33,)
-    shown = np.array([masks & rules.recognition.receptors[Specificity.CAR_CD33] != 0])
-    body.watch = Watch(classes, shown, fratricide=Fratricide.of(rules.recognition, masks, classes, {}))
+    shown = np.array([masks & rules.recognition.receptors[receptor] != 0])
+    body.watch = Watch((receptor,), shown, fratricide=Fratricide.of(rules.recognition, masks, (receptor,), {}))
     return body
 
 
-def test_t_cells_spare_edited_blood_cells_of_which_the_marrow_has_none_at_the_moment() -> None:
+def test_t_cells_spare_edited_blood_cells_of_which_the_marrow_has_no_sample() -> None:
     nobody = np.zeros((N_KINDS, N_ORIGINS), np.int64)
     for edit, unseen in ((CD33, BOTH), (CCR5, 0.0)):
         shares = targets.look(shielded(edit), nobody[np.newaxis], nobody).shares[ROW]
@@ -250,8 +249,13 @@ def test_t_cells_spare_edited_blood_cells_of_which_the_marrow_has_none_at_the_mo
             assert shares[kind, Origin.HOST] == 1.0
     present = nobody.copy()
     present[NEUTROPHILS] = 10
-    seen = present[np.newaxis] // 5  # of a sample that is there it says who is seen
-    assert targets.look(shielded(CD33), seen, present).shares[(ROW, *NEUTROPHILS)] == 0.2
+    shares = targets.look(shielded(CD33), present[np.newaxis] // 5, present).shares[ROW]
+    assert shares[NEUTROPHILS] == 0.2, "a sample that is there says who is seen"
+    body = shielded(Edit(locus="CD19", efficiency=0.8), Specificity.CAR_CD19)
+    present[Kind.IMMATURE_B] = 10
+    shares = targets.look(body, present[np.newaxis], present).shares[ENGINEERED.index(Specificity.CAR_CD19)]
+    assert shares[Kind.IMMATURE_B, Origin.DONOR] == pytest.approx(1.0 - BOTH, rel=0.05), "new ones are no sample of old"
+    assert shares[Kind.IMMATURE_B, Origin.HOST] == 1.0
 
 
 def test_the_edited_share_of_blood_rises_at_once_when_the_others_are_killed() -> None:

@@ -1,7 +1,8 @@
 """Which cells of the body engineered T cells see, and their loss.
 
 The lattice counts whom a receptor class sees. What lies outside the marrow is of the same make as the marrow's cells of
-that kind and origin: of B cells, monocytes, granulocytes and blasts the same share shows the antigen.
+that kind and origin: of B cells, monocytes, granulocytes and blasts the same share shows the antigen, but for grafts
+that are edited, of which the body follows the share.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def look(body: Body, seen: Ints, population: Ints) -> Seen:
     shares = np.zeros((len(ENGINEERED), N_KINDS, N_ORIGINS))
     antigen = np.zeros(len(ENGINEERED))
     for row, receptor in enumerate(body.watch.classes):
-        share = np.where(population > 0, seen[row] / np.maximum(population, 1), _without_sample(body, row))
+        share = _share_seen(body, row, seen[row], population)
         found = int(seen[row].sum()) * body.scale.cells_per_agent
         found = found + total(body.lymphocytes.pools[INDEX[Kind.IMMATURE_B]] * share[Kind.IMMATURE_B])
         for kind, name in BLOOD.items():
@@ -98,19 +99,22 @@ def look(body: Body, seen: Ints, population: Ints) -> Seen:
     return Seen(antigen, shares)
 
 
-def _without_sample(body: Body, row: int) -> Floats:
-    """Return the share of the cells outside the marrow that a class sees of kinds of which the lattice has none.
+def _share_seen(body: Body, row: int, seen: Ints, population: Ints) -> Floats:
+    """Return the share of the cells outside the marrow that a class sees, (N_KINDS, N_ORIGINS).
 
-    Of an edited graft these are all but the cells whose edit hides them, (N_KINDS, N_ORIGINS).
+    It is that of the lattice. Of kinds of which the lattice has none it is all that show the antigen, less what the
+    edit of a graft hides; of B cells always, since those of the marrow are new and those of the body months old.
     """
-    watch, found = body.watch, np.zeros((N_KINDS, N_ORIGINS))
-    if watch.shown is not None:
-        found[:] = watch.shown[row]
-    if body.edited.present:
-        for kind in (*FOLLOWED, Kind.EOSINOPHIL):
-            like = Kind.NEUTROPHIL if kind is Kind.EOSINOPHIL else kind  # of the same progenitors
-            found[kind] *= np.where(_hides(body, row, kind), 1.0 - body.edited.complete(like), 1.0)
-    return found
+    watch, edited = body.watch, body.edited
+    shown = np.zeros((N_KINDS, N_ORIGINS)) if watch.shown is None else watch.shown[row].astype(np.float64)
+    counted = population > 0
+    for kind in (*FOLLOWED, Kind.EOSINOPHIL) if edited.present else ():
+        like = Kind.NEUTROPHIL if kind is Kind.EOSINOPHIL else kind  # of the same progenitors
+        hides = _hides(body, row, kind)
+        shown[kind] *= np.where(hides, 1.0 - edited.complete(like), 1.0)
+        if kind is Kind.IMMATURE_B:
+            counted[kind] &= ~hides
+    return np.where(counted, seen / np.maximum(population, 1), shown)
 
 
 def _hides(body: Body, row: int, kind: Kind) -> NDArray[np.bool_]:
