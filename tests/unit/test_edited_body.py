@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from abm.cells import (
     ENGINEERED,
+    FIRST_MOTILE,
     LOSS_ANTIGENS,
     N_COUNTS,
     N_KINDS,
@@ -24,7 +25,7 @@ from abm.config import Config
 from abm.config_graft import Edit
 from abm.exactmath import exp
 from abm.io import upgrades
-from abm.model.body import Body, Dose, Watch, giving, immunity, receptors, targets
+from abm.model.body import Body, Dose, Watch, engagement, giving, immunity, receptors, targets
 from abm.model.body.edited import ANY, COMPLETE
 from abm.model.body.fratricide import Fratricide
 from abm.model.body.immune import INDEX
@@ -278,3 +279,28 @@ def test_the_edited_share_of_blood_rises_at_once_when_the_others_are_killed() ->
         else:
             assert (some, both) == pytest.approx(tuple(before))
         assert (body.edited.monocytes == monocytes).all()
+
+
+def test_an_antibody_spares_b_cells_of_the_body_that_lost_its_antigen() -> None:
+    """Also where a drug against another antigen is on board: it kills them all alike."""
+    b_cells = (INDEX[Kind.IMMATURE_B], Origin.DONOR)
+    for locus, drugs, spared in (
+        ("CD19", ("blinatumomab",), True),
+        ("CD33", ("blinatumomab",), False),
+        ("CD19", ("rituximab",), False),
+        ("CD19", ("blinatumomab", "rituximab"), True),
+    ):
+        body = grafted(Edit(locus=locus, efficiency=0.8))
+        for drug in drugs:
+            body.antibodies.give(drug, 10.0)
+        before, cells = body.edited.pools[(slice(None), *b_cells)].copy(), body.lymphocytes.pools[b_cells]
+        host = body.lymphocytes.pools[INDEX[Kind.IMMATURE_B], Origin.HOST]
+        engagement.advance(body, np.zeros((FIRST_MOTILE, N_ORIGINS), np.int64), 4.0)
+        left = body.lymphocytes.pools[INDEX[Kind.IMMATURE_B], Origin.HOST] / host
+        edited = body.edited.pools[(slice(None), *b_cells)] * body.lymphocytes.pools[b_cells] / cells
+        both, some = edited[COMPLETE] / before[COMPLETE], edited[ANY] - edited[COMPLETE]
+        assert left < 0.95
+        assert some == pytest.approx((before[ANY] - before[COMPLETE]) * left), "with one allele they are seen"
+        assert (both > 1.02 * left) == spared
+        if drugs == ("blinatumomab",):
+            assert both == pytest.approx(1.0 if spared else left)

@@ -154,11 +154,11 @@ class Edited(Packed):
         self.pools[:, :n] = _spared(self.pools[:, :n], share, chance, kept)
 
     def spare_kind(self, kind: Kind, share: Floats, chance: float) -> None:
-        """Let the shares of a kind of ``FOLLOWED`` do so; ``share``: by origin, shape (N_ORIGINS,)."""
+        """Let the shares of a pool or a kind of ``FOLLOWED`` do so; ``share``: by origin, shape (N_ORIGINS,)."""
         self._of(kind)[...] = _spared(self._of(kind), share, chance, 1.0 - share * chance)
 
     def complete(self, kind: Kind) -> Floats:
-        """Return the completely edited share of a kind of ``FOLLOWED`` outside the marrow, by origin, (N_ORIGINS,)."""
+        """Return the completely edited share of a pool or a kind of ``FOLLOWED`` by origin, shape (N_ORIGINS,)."""
         found: Floats = self._of(kind)[COMPLETE]
         return found
 
