@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from abm.cells import Antigen, Flag, Origin, Specificity
-from abm.config import Cells, Config, Graft, rules_of
+from abm.config import Cells, Config, Graft
 from abm.model.body import Tables
 from abm.model.body.edited import LINEAGES
 from abm.model.body.organs import find_donor
@@ -15,6 +15,7 @@ from abm.model.unusual import unusual
 from abm.tables import out_of_range
 
 _NO_VIRUS = 'only HIV enters by CCR5, and patient.infection is "none": that it is missing changes nothing'
+_IDLE = "it will neither grow nor kill"
 
 
 def notes(config: Config) -> list[str]:
@@ -22,15 +23,17 @@ def notes(config: Config) -> list[str]:
 
     None of it is an error.
     """
-    folder = rules_of(config.patch, config.patient.disease)
+    folder = config.rules
     tables, rules = Tables.load(folder), load_rules(folder)
     doses, idle = unusual(config.events, tables), _idle_edits(config, rules, tables)
-    found = (*doses, *unseen(config, rules), *idle)
+    found = (*doses, *unseen(config, rules, tables.plasma_antigens), *_waiting(config), *idle)
     return [*out_of_range(folder), *(str(config.error(key, message)) for key, message in found)]
 
 
-def unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
+def unseen(config: Config, rules: Rules, plasma: int = 0) -> list[tuple[str, str]]:
     """Return (key, message) for every receptor that sees no resident cell of this patient.
+
+    ``plasma``: antigens of plasma cells, which are no cells of the lattice.
 
     Raises:
         ConfigError: its class is not in receptors.csv.
@@ -43,10 +46,19 @@ def unseen(config: Config, rules: Rules) -> list[tuple[str, str]]:
         if not receptor:
             raise config.error(key, f"{event.receptor} is not in receptors.csv: it sees nothing")
         if not (rules.recognition.masks(rules.kinds, donor_is_self=True)[0] & receptor).any():
-            found.append(
-                (key, f"no cell of the marrow shows what {event.receptor} sees: it will neither grow nor kill")
-            )
+            does = "it will not grow, and kills plasma cells alone" if plasma & receptor else _IDLE
+            found.append((key, f"no cell of the marrow shows what {event.receptor} sees: {does}"))
     return found
+
+
+def _waiting(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for lymphocytes that wait for a leukaemia of which the patient has none."""
+    for index, event in enumerate(config.events):
+        if isinstance(event, Cells) and event.if_blast_fraction and not config.patient.blast_fraction:
+            yield (
+                f"events.{index}.if_blast_fraction",
+                "no leukaemic cell at the start: they are given only if one arises",
+            )
 
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from abm import kernel, resources
-from abm.config import Config, load_config, rules_folder, rules_of
+from abm.config import Config, load_config, rules_folder
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.tables import Overlay, rules_digest
@@ -22,7 +22,7 @@ from abm.validation.protocols import PROTOCOLS, Protocol
 #: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
 _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py",
           "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
-          "stop_signals.py")  # fmt: skip
+          "series.py", "stop_signals.py", "sweep.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
 _INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py", "validation/lives.py")
 _MEASURED_BY = "observables/*.py"
@@ -122,7 +122,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
-    rules = rules_of(config.patch, config.patient.disease)
+    rules = config.rules
     folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     decides += ["well_mixed"] if protocol.well_mixed else []

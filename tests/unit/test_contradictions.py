@@ -123,3 +123,24 @@ def test_no_shipped_scenario_contradicts_itself_or_needs_a_second_look(path: Pat
     config = load_config(path)
     assert contradiction(config.events, config.step_h) is None
     assert [note for note in notes(config) if "outside" not in note] == [], "but for odd doses, which are meant"
+
+
+@pytest.mark.parametrize(
+    ("action", "drug", "says"),
+    [
+        ("chemo", "blinatumomab", 'a drug of drugs.csv, found "blinatumomab" (it is an antibody: action = "antibody")'),
+        (
+            "antibody",
+            "busulfan",
+            'an antibody of antibodies.csv, found "busulfan" (it is a drug of drugs.csv: action = "chemo" or "drug")',
+        ),
+    ],
+)
+def test_a_drug_under_the_wrong_action_is_told_which_is_right(
+    tmp_path: Path, action: str, drug: str, says: str
+) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(f'[[events]]\nday = 0\naction = "{action}"\ndrug = "{drug}"\ndose_mg = 1\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}:4: events[0].drug: expected {says}"
