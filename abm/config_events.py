@@ -151,6 +151,14 @@ class Cells(Product, Timed):
     action: Literal["cells"]
     donor: Whose = "first"
 
+    @field_validator("donor")
+    @classmethod
+    def _of_a_donor(cls, value: str, info: ValidationInfo) -> str:
+        if value != "first" and info.data.get("receptor"):
+            msg = "no donor of engineered T cells, which are made of the patient's own"
+            raise ValueError(msg)
+        return value
+
 
 class Drug(OfDrug):
     """Drug that acts while it is on, such as an immunosuppressant."""
