@@ -17,11 +17,12 @@ from matplotlib.axes import Axes
 from .read import Run, RunError, open_run
 from .sheet import BLUE, GREEN, GREY, RED, SOFT, legends, save, sheet
 
-#: Arms in the order of the runs: name, colour.
+#: Arms in the order of the runs: name, colour. The first is wider: others may lie on it.
 ARMS = (("all three", RED), ("without imatinib", GREY), ("without PD-1 blocked", BLUE), ("without the graft", GREEN))
+WIDTHS = (3.0, 1.2, 1.2, 1.2)
 #: What is given: name, first and last day.
 GIVEN = (("imatinib", -68, -8), ("graft", -2, 2), ("imatinib", 90, 180), ("PD-1 blocked", 150, 234))
-MOST, LEAST = 1e9, 0.5  #: leukaemic stem cells that the axis shows
+MOST, LEAST = 1e8, 5.0  #: leukaemic stem cells that the axis shows
 
 
 class Plot(NamedTuple):
@@ -47,20 +48,20 @@ def draw(runs: Sequence[Run], out: Path) -> None:
         RunError: a run does not follow residual leukaemia.
     """
     figure, (panels,) = sheet(1, len(PLOTS), (11.0, 3.6))
-    for run, (name, colour) in zip(runs, ARMS, strict=True):
+    for run, (name, colour), width in zip(runs, ARMS, WIDTHS, strict=True):
         if "residual_stem_cells" not in run.body or not run.body["residual_stem_cells"].values.any():
             raise RunError(f"{run.path}: expected a run with residual_leukaemia = true ({name})")
         for panel, plot in zip(panels, PLOTS, strict=True):
             values = run.body[plot.observable].values
             shown = values.clip(plot.ends[0]) if plot.logarithmic else values
-            panel.plot(run.day, shown, color=colour, label=name, gid=plot.observable, linewidth=1.3)
+            panel.plot(run.day, shown, color=colour, label=name, gid=plot.observable, linewidth=width)
     ends = max(float(run.day[0]) for run in runs), min(float(run.day[-1]) for run in runs)
     for panel, plot in zip(panels, PLOTS, strict=True):
         panel.set_title(plot.title, fontsize=9)
         panel.set(yscale="log" if plot.logarithmic else "linear", xlim=ends, ylim=plot.ends)
         panel.set_xlabel("days from the graft")
     _schedule(panels[0])
-    legends(panels[2:], loc="lower right")
+    legends(panels[2:], loc="upper left")
     save(figure, out)
 
 

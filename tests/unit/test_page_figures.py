@@ -129,13 +129,13 @@ def test_every_arm_of_a_combination_is_a_curve(tmp_path: Path, figures: list[Any
     bare = combination.open_run(make_run(tmp_path / "run"))
     like = bare.body["anc"]
     arms = []
-    for level in (1.0, 1e5, 10.0, 1e6):
+    for level in (10.0, 1e5, 100.0, 1e6):
         made = {plot.observable: like._replace(values=np.full(bare.day.size, level)) for plot in combination.PLOTS}
         arms.append(dataclasses.replace(bare, body={**bare.body, **made}))
     combination.draw(arms, tmp_path / "figure.png")
     leukaemia, acute, chronic = figures[0].axes
     assert list(curves(chronic)) == [name for name, _ in combination.ARMS]
-    assert [line.get_ydata()[0] for line in leukaemia.lines[:4]] == [1.0, 1e5, 10.0, 1e6]
+    assert [line.get_ydata()[0] for line in leukaemia.lines[:4]] == [10.0, 1e5, 100.0, 1e6]
     assert {line.get_gid() for line in acute.lines} == {"gvhd_grade"}
     none = dataclasses.replace(
         arms[0], body={**arms[0].body, "residual_stem_cells": like._replace(values=0 * like.values)}
