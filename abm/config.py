@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,13 +26,15 @@ from abm.config_models import MINUTES_PER_DAY, Patch, Patient, Scale, Time
 from abm.config_output import Output
 from abm.config_table import Table, parameter
 from abm.errors import ConfigError
-from abm.tables import Folder, Overlay, read_names, rules_digest
+from abm.tables import Folder, Overlay, read_header, read_names, read_table, rules_digest
 
 __all__ = ["Cells", "Chemo", "Config", "Drug", "Gcsf", "Graft", "Output", "Patch", "Patient", "Scale", "Stop", "Tbi",
            "TherapyEvent", "Time", "load_config", "rules_folder", "rules_of"]  # fmt: skip
 
 #: Below this many sites a patch holds too few stem cells to be modelled at their true density.
 TRUE_DENSITY_SITES = 1_000_000_000
+#: Disease whose rows make clonal haematopoiesis, and those beside which it may be: their marrow is healthy otherwise.
+CLONAL, BESIDE_CLONAL = "chip", ("none", "ms", "sle")
 
 
 class Config(Table):
@@ -48,6 +50,11 @@ class Config(Table):
     events: tuple[TherapyEvent, ...] = Field(default=(), strict=False, description="what is done to the patient")
 
     _source: Source | None = PrivateAttr(default=None)
+
+    @property
+    def rules(self) -> Folder:
+        """The rule tables of this patient."""
+        return rules_of(self.patch, self.patient.disease, self.patient.hsc_variants)
 
     @property
     def step_h(self) -> float:
@@ -115,12 +122,24 @@ def disease_rows(species: str, disease: str) -> Path:
     return rules_folder(species) / "diseases" / disease
 
 
-def rules_of(patch: Patch, disease: str = "none") -> Folder:
-    """Return the rule tables of a patch: of its species, with what is different in a disease and what replaces them."""
+def rules_of(patch: Patch, disease: str = "none", variants: Iterable[str] = ()) -> Folder:
+    """Return the rule tables of a patch: of its species, with what is different in a disease and what replaces them.
+
+    ``variants``: of stem cells at the start; those of clonal haematopoiesis bring its rows along, unless there is
+    leukaemia.
+    """
     base = rules_folder(patch.species)
-    rows = disease_rows(patch.species, disease)
+    rows, clonal = (disease_rows(patch.species, name) for name in (disease, CLONAL))
     over = Path(patch.rules) if patch.rules else None
-    return Overlay(base, over, rows if rows.is_dir() else None) if over or rows.is_dir() else base
+    beside = clonal if disease in BESIDE_CLONAL and not variant_names(clonal).isdisjoint(variants) else None
+    own = rows if rows.is_dir() else None
+    return Overlay(base, over, own, beside) if over or own or beside else base
+
+
+def variant_names(folder: Path) -> set[str]:
+    """Return the variants that ``variants.csv`` of a folder names, none if it is not there."""
+    path = folder / "variants.csv"
+    return {row.text("name") for row in read_table(path, read_header(path))} if path.is_file() else set()
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> Config:

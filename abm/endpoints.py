@@ -90,7 +90,7 @@ class Course(NamedTuple):
             rows hold sums since the record before.
         graft_day: day of the first graft; ``None`` without one.
         graft_source: "marrow", "blood" or "cord".
-        clonal: whether the patient has clonal haematopoiesis: a leukaemia is then a new one, and no relapse.
+        clonal: whether the marrow was healthy, but for mutated clones: a leukaemia is then a new one, and no relapse.
         species: "human" or "mouse".
     """
 

@@ -6,6 +6,7 @@ Pure functions of the observables of the body; what a patient does not have is n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Value = float | int | str | None
 
 #: Days after the peak of engineered T cells over which their half-life is taken.
 CONTRACTION = (1.0, 15.0)
+#: Points of EDSS above those of day 0 that make a progression, and days for which they must stay (Burt, JAMA 2019).
+PROGRESSED, CONFIRMED = 1.0, 180.0
 #: Share of the myeloid cells of two donors from which one dominates, as series of two cord units count it.
 DOMINANT = 0.95
 #: Share of the IgG at the start below which its course is told.
@@ -38,8 +41,11 @@ def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
         found |= {"hiv_load_max": float(load.max()), "hiv_load_max_day": _day(day, load)}
         found["hiv_load_end"] = float(load[-1])
     if "edss" in had:
-        relapses = body.get("ms_relapses", np.zeros(1))
+        relapses = body.get("ms_relapses", np.zeros(day.size))
         found |= {"edss_end": float(had["edss"][-1]), "ms_relapses": int(relapses[-1] - relapses[0])}
+        found |= _activity(day, {**body, "ms_relapses": relapses})
+    if "edss" in had or "sledai" in had:
+        found |= {f"{x}_new_end": 100.0 * float(body[f"{x}_new"][-1]) for x in ("cd4", "cd8") if f"{x}_new" in body}
     if "sledai" in had:
         found["sledai_end"] = float(had["sledai"][-1])
     if "donor2_myeloid" in had and "donor_myeloid" in had:
@@ -48,6 +54,35 @@ def of(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
         found |= {"igg_min": float(had["igg"].min()), "igg_min_day": _day(day, -had["igg"])}
         found["igg_end"] = float(had["igg"][-1])
     return found
+
+
+def first_rise(day: Floats, count: Floats) -> float:
+    """Return the first day after day 0 on which a count of events has risen; infinite if it has not."""
+    before = count[day <= 0]
+    risen = day[(day > 0) & (count > (before[-1] if before.size else 0.0))]
+    return float(risen[0]) if risen.size else inf
+
+
+def progression(day: Floats, points: Floats) -> float:
+    """Return the first day of a rise of disability that stays for half a year; infinite if there is none."""
+    base = points[day <= 0][-1] if (day <= 0).any() else points[0]
+    for start in day[(day > 0) & (points >= base + PROGRESSED) & (day <= day[-1] - CONFIRMED)]:
+        if points[(day >= start) & (day <= start + CONFIRMED)].min() >= base + PROGRESSED:
+            return float(start)
+    return inf
+
+
+def _activity(day: Floats, body: Mapping[str, Floats]) -> dict[str, Value]:
+    """Return relapses of sclerosis after day 0, and the first day on which there is evidence of disease (NEDA-3)."""
+    after = day > 0.0
+    if not after.any():
+        return {}
+    seen = [first_rise(day, body[name]) for name in ("ms_relapses", "ms_lesions") if name in body]
+    evidence = min([*seen, progression(day, body["edss"])])
+    relapses = body["ms_relapses"]
+    before = relapses[~after][-1] if not after.all() else relapses[0]
+    found = {"ms_relapses_after": int(relapses[-1] - before), "ms_followed_until": int(np.floor(day[-1]))}
+    return found | {"ms_evidence_day": None if evidence == inf else int(np.floor(evidence))}
 
 
 def _dominance(day: Floats, both: Floats, second: Floats) -> dict[str, Value]:
@@ -95,7 +130,14 @@ def rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
         end = f"{found['hiv_load_end']:.2g} at the end"
         yield "HIV RNA (copies/mL)", f"highest {load:.2g} on day {found['hiv_load_max_day']:+d}, {end}"
     if (edss := found.get("edss_end")) is not None:
-        yield "Multiple sclerosis", f"relapses {found['ms_relapses']}, EDSS {edss:.1f} at the end"
+        after = "" if (n := found.get("ms_relapses_after")) is None else f", {n} of them after day 0"
+        yield "Multiple sclerosis", f"relapses {found['ms_relapses']}{after}; EDSS {edss:.1f} at the end"
+        if (until := found.get("ms_followed_until")) is not None:
+            first = found["ms_evidence_day"]
+            text = f"none up to day {until:+d}" if first is None else f"first on day {first:+d}"
+            yield "Evidence of sclerosis after day 0", f"{text} (relapse, new lesion or confirmed EDSS)"
+    if (new := found.get("cd4_new_end")) is not None:
+        yield "New receptors at the end (%)", f"CD4 {new:.0f}, CD8 {found['cd8_new_end']:.0f}"
     if (sledai := found.get("sledai_end")) is not None:
         yield "Lupus", f"SLEDAI {sledai:.1f} at the end"
     if (second := found.get("second_of_donors_end")) is not None:

@@ -26,7 +26,7 @@ from abm.cells import (
     Tissue,
 )
 from abm.comm import SerialComm
-from abm.config import Config, Graft, rules_of
+from abm.config import CLONAL, Config, Graft, disease_rows, variant_names
 from abm.config_events import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
@@ -37,7 +37,7 @@ from abm.model.body.fratricide import Fratricide
 from abm.model.body.given import MEGAKARYOCYTES
 from abm.model.body.residue import StemCells
 from abm.model.damage import DamageRules, read_damage
-from abm.model.heredity import Subclone
+from abm.model.heredity import Subclone, with_progeny
 from abm.model.initial import Start, initial_cells
 from abm.model.meanfield import Homeostasis, homeostasis
 from abm.model.rules import Rules, load_rules
@@ -81,7 +81,7 @@ class Model:
 
 def load_model(config: Config) -> Model:
     """Read and check everything a run depends on; raises ConfigError before anything is written."""
-    folder = rules_of(config.patch, config.patient.disease)
+    folder = config.rules
     _check_shape(config)
     traffic = read_values(folder / "traffic.csv", TRAFFIC_UNITS)
     folders = folder.folders if isinstance(folder, Overlay) else [folder]
@@ -279,7 +279,7 @@ def make_start(model: Model, census: Census) -> Start:
         msg = f"{cells_per_site:.2f} resident cells per marrow site at homeostasis; expected at most 1"
         raise ConfigError(
             msg,
-            file=str(rules_of(model.config.patch, model.config.patient.disease)),
+            file=str(model.config.rules),
             key="tissue.csv niche_density, kinds.csv stages",
         )
     return Start(
@@ -291,7 +291,7 @@ def make_start(model: Model, census: Census) -> Start:
         quiescent_lsc=model.traffic["quiescent_lsc"],
         blast_stages=model.rules.kinds[Kind.BLAST].stages - int(Kind.BLAST in model.rules.fates),
         blast_stage_ratio=model.traffic["blast_stage_ratio"],
-        subclones=subclones(model),
+        subclones=with_progeny(subclones(model), model.rules.fates),
     )
 
 
@@ -310,6 +310,8 @@ def _check_variants(config: Config, rules: Rules) -> None:
     for name in config.patient.hsc_variants:
         if name not in known:
             message = f"expected a variant of HSC in variants.csv, found {name}{did_you_mean(name, known)}"
+            if name in variant_names(disease_rows(config.patch.species, CLONAL)):
+                message = f"expected none of clonal haematopoiesis beside {config.patient.disease}, found {name}"
             raise config.error(f"patient.hsc_variants.{name}", message)
 
 

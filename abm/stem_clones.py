@@ -174,14 +174,15 @@ class StemClones:
     @property
     def vaf(self) -> Floats:
         """Variant allele frequency of every clone but the wild type, each with its mutation on one of two alleles."""
-        return np.asarray(0.5 * self.size[1:] / self.size.sum())
+        return np.asarray(0.5 * self.size[1:] / max(self.size.sum(), 1))
 
     def share(self, variant: int) -> float:
         """Share of the stem cells that are this variant."""
-        return float(self.size[self.variant == variant].sum() / self.size.sum())
+        return float(self.size[self.variant == variant].sum() / max(self.size.sum(), 1))
 
     def begin(self, variant: int, cells: int) -> None:
-        """Let cells of the wild type be a clone from now on."""
+        """Let cells of the wild type be a clone from now on, all of them if there are fewer."""
+        cells = min(cells, int(self.size[0]))
         self.size[0] -= cells
         self._add(np.array([cells]), np.array([variant]))
 
@@ -194,8 +195,9 @@ class StemClones:
         gone = self._random.binomial(n, r.leave[self.variant] * years)
         stay = n - gone
         weight = stay * r.divide[self.variant]
-        most = min(self.niches - int(stay.sum()), r.fastest * years * int(stay.sum()))
-        born = self._random.multinomial(int(most), weight / weight.sum())
+        left = int(stay.sum())  # without any there is nobody who could fill a niche
+        most = min(self.niches - left, r.fastest * years * left) if left else 0.0
+        born = self._random.multinomial(int(most), weight / weight.sum()) if most >= 1.0 else np.zeros_like(stay)
         self.size = stay + born
         self.year += years
         # daughters that stay in a niche: one of each division of those in place, and those that took a free one

@@ -20,6 +20,7 @@ from abm.model.body import Body, Dose, engagement, escape, giving, immunity, nat
 from abm.model.body.antibodies import AXES
 from abm.model.body.hiv_marrow import BECOMES, transmission
 from abm.model.editing import Product, activated_variant
+from abm.model.heredity import with_progeny
 from abm.model.loans import Loans
 from abm.model.rules import StepRates
 from abm.model.traffic import STEM_KINDS, Circulation, arrivals_by_slot, marrow_signals
@@ -246,7 +247,8 @@ class Simulation:
             elif dose.kind == "graft":
                 self.circulation.infuse(giving.graft_agents(self.body, dose), dose.origin, step, index)
                 if self.config.patient.donor == "autologous":
-                    self.circulation.vary(setup.subclones(self.model), before, step, index)
+                    own = with_progeny(setup.subclones(self.model), self.model.rules.fates)
+                    self.circulation.vary(own, before, step, index)
             if dose.edit is not None:
                 variant = activated_variant(self.model.rules.heredity.variants)
                 product = Product(dose.edit, self.model.tables.editing, self.config.seed, step, index, variant)

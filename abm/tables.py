@@ -51,20 +51,22 @@ class Overlay:
         over: whole tables that count instead of those of the same name.
         rows: tables whose rows replace those they agree with in the key of the table, and add others; a table that the
             others lack counts as it is.
+        beside: the same; where both have a table, that of ``rows`` counts.
     """
 
     base: Path
     over: Path | None = None
     rows: Path | None = None
+    beside: Path | None = None
 
     def __truediv__(self, name: str) -> TableFile:
         """Return where the table ``name`` stands."""
         mine = self.over / name if self.over else None
         table = mine if mine is not None and mine.is_file() else self.base / name
-        rows = self.rows / name if self.rows else None
-        if rows is None or not rows.is_file():
-            return table
-        return Amended(table, rows) if table.is_file() else rows
+        for folder in (self.rows, self.beside):
+            if folder is not None and (rows := folder / name).is_file():
+                return Amended(table, rows) if table.is_file() else rows
+        return table
 
     def __str__(self) -> str:
         """Return all folders, for messages."""
@@ -73,7 +75,7 @@ class Overlay:
     @property
     def folders(self) -> list[Path]:
         """All folders."""
-        return [folder for folder in (self.base, self.over, self.rows) if folder is not None]
+        return [folder for folder in (self.base, self.over, self.rows, self.beside) if folder is not None]
 
     def is_dir(self) -> bool:
         """Whether all folders are there."""

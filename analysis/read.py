@@ -131,9 +131,9 @@ class Run:
         body = {name: in_unit(column, UNITS.get(name), name) for name, column in self.body.items()}
         graft = self.graft() or {"day": None, "source": "marrow"}
         day = np.asarray(self.day, dtype=np.float64)
-        clonal = self.config.get("patient", {}).get("disease") == "chip"
+        healthy = self.config.get("patient", {}).get("disease") in ("none", "chip", "ms", "sle")
         species = self.config.get("patch", {}).get("species", "human")
-        return Course(day, body, self._current_codes(), graft["day"], graft["source"], clonal, species)
+        return Course(day, body, self._current_codes(), graft["day"], graft["source"], healthy, species)
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""

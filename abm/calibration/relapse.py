@@ -17,7 +17,7 @@ import numpy as np
 
 from abm.calibration.recorded import STEROID, Course, record
 from abm.calibration.replay import Numbers, Persons, Replay
-from abm.config import load_config, rules_of
+from abm.config import load_config
 from abm.model.body import Body, Tables
 from abm.model.body.drugs import EFFECTS
 from abm.model.body.numerics import Floats
@@ -87,7 +87,7 @@ def gather(name: str, protocol: Protocol, seeds: range, per_seed: int, out: Path
             people.append(_drawn(own, case, protocol, number, place))
             configs.append(config.model_dump(mode="json") | {"seed": case.seed + _PERSON * number})
     together = Persons(*(np.concatenate([getattr(one, f.name) for one in people]) for f in fields(Persons)))
-    rules = rules_of(config.patch, config.patient.disease)
+    rules = config.rules
     return Cohort(Course.together(courses), together, Tables.load(rules), tuple(configs))
 
 

@@ -164,7 +164,7 @@ class Replay:
         inflamed = inflammation + held.alarm(r, held_back, effectors, self.persons.susceptibility * killing)
         square = inflamed * inflamed
         danger = r.activation_floor + (1.0 - r.activation_floor) * square / (r.injury_half * r.injury_half + square)
-        by_leukaemia = r.relapse_danger * leukaemia / (r.relapse_half + leukaemia)
+        by_leukaemia = r.relapse_danger * r.leukaemia_presentation * leukaemia / (r.relapse_half + leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
 
     def _meeting(self, precursors: Floats, crowd: Floats) -> Floats:

@@ -11,7 +11,7 @@ some runs and nothing in the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -51,6 +51,17 @@ class Subclone(NamedTuple):
     kind: Kind
     share: float
     gain: int
+
+
+def with_progeny(
+    subclones: Sequence[Subclone], fates: Mapping[Kind, Sequence[tuple[Kind, float]]]
+) -> tuple[Subclone, ...]:
+    """Return shares at the start, of stem cells also for all marrow cells that descend from them by ``fates.csv``."""
+    line = [Kind.HSC]
+    for kind in line:
+        line += [after for after, _ in fates.get(kind, ()) if after not in line]
+    stem = [subclone for subclone in subclones if subclone.kind is Kind.HSC]
+    return (*subclones, *(subclone._replace(kind=kind) for kind in line[1:] for subclone in stem))
 
 
 class Mutation(NamedTuple):

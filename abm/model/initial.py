@@ -93,15 +93,20 @@ def _add_subclones(
     seed: int,
     subclones: tuple[Subclone, ...],
 ) -> None:
-    """Let shares of the cells of some kinds have what they have from the start."""
+    """Let shares of the cells of some kinds have what they have from the start; of variants a cell is one at most."""
+    first, taken = MARKS["variant"][0], dict[Kind, float]()
     for index, subclone in enumerate(subclones):
-        where = np.flatnonzero((hot & np.uint32(0x3F)) == subclone.kind)
+        where, share = np.flatnonzero((hot & np.uint32(0x3F)) == subclone.kind), subclone.share
+        if variant := subclone.gain >> first:  # those that are none yet have to make up the whole share
+            before = taken.get(subclone.kind, 0.0)
+            taken[subclone.kind] = before + share
+            share = share / max(1.0 - before, share)
         r = philox(seed, sites[where], _BEFORE_START, Stream.MUTATION * 256 + _FIRST_DRAW + index)[0]
-        chosen = where[r < _threshold(subclone.share)]
-        first = MARKS["variant"][0]
+        chosen = where[r < _threshold(share)]
         hot[chosen] |= np.uint32(subclone.gain & ((1 << first) - 1)) << _HOT["loss"]
-        if variant := subclone.gain >> first:
-            cold[chosen] = (cold[chosen] & ~(np.uint32(3) << _COLD["resist"])) | np.uint32(variant) << _COLD["resist"]
+        if variant:
+            plain = chosen[(cold[chosen] >> _COLD["resist"]) & np.uint32(3) == 0]
+            cold[plain] |= np.uint32(variant) << _COLD["resist"]
 
 
 def _stage_bounds(start: Start) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from abm import kernel, resources
-from abm.config import Config, load_config, rules_folder, rules_of
+from abm.config import Config, load_config, rules_folder
 from abm.config_lines import read_source
 from abm.errors import ConfigError
 from abm.tables import Overlay, rules_digest
@@ -122,7 +122,7 @@ def _case(name: str, protocol: Protocol, changes: tuple[str, ...], seed: int) ->
         config = load_config(path, overrides, seed)
     except ConfigError as error:
         raise ConfigError(f"does not fit {path.name}: {error}", file=PROTOCOLS, key=name) from None
-    rules = rules_of(config.patch, config.patient.disease)
+    rules = config.rules
     folders = rules.folders if isinstance(rules, Overlay) else [rules]
     decides = [config.digest(), config.output.series_h, code_digest(), *map(rules_digest, folders)]
     decides += ["well_mixed"] if protocol.well_mixed else []

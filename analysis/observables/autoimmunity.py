@@ -6,11 +6,11 @@ from math import inf
 
 import numpy as np
 
+from abm.read_outs import CONFIRMED, first_rise, progression
+
 from ..read import Run, in_unit
 from .registry import COUNT, DAY, PERCENT, Floats, Made, observable
 
-PROGRESSED = 1.0  #: points of EDSS above those of day 0
-CONFIRMED = 180.0  #: days for which they must stay (Burt, JAMA 2019)
 FOUND = 0.001  #: B cells in blood, 1e9/L, that a cytometer tells from none
 STAY = 28.0  #: days for which they must be found to count as back
 TRIAL = 1096.0  #: days of the trial of autografts against drugs
@@ -29,22 +29,14 @@ def _first_rise(run: Run, name: str) -> float | None:
     """Return the first day after day 0 on which a count of events has risen; infinite if it has not."""
     if name not in run.body or not _ill(run, "ms"):
         return None
-    day, count = _days(run), np.asarray(run.body[name].values, np.float64)
-    before = count[day <= 0]
-    risen = day[(day > 0) & (count > (before[-1] if before.size else 0.0))]
-    return float(risen[0]) if risen.size else inf
+    return first_rise(_days(run), np.asarray(run.body[name].values, np.float64))
 
 
 def _progression(run: Run) -> float | None:
     """Return the first day of a rise of disability that stays for half a year; infinite if there is none."""
     if "edss" not in run.body or not _ill(run, "ms"):
         return None
-    day, points = _days(run), np.asarray(run.body["edss"].values, np.float64)
-    base = points[day <= 0][-1] if (day <= 0).any() else points[0]
-    for start in day[(day > 0) & (points >= base + PROGRESSED) & (day <= day[-1] - CONFIRMED)]:
-        if points[(day >= start) & (day <= start + CONFIRMED)].min() >= base + PROGRESSED:
-            return float(start)
-    return inf
+    return progression(_days(run), np.asarray(run.body["edss"].values, np.float64))
 
 
 @observable(DAY)

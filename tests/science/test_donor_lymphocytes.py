@@ -8,12 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
+from abm.config import rules_of
+from abm.config_models import Patch
 from abm.exactmath import LN2, exp
+from abm.model.body import Tables
 from abm.model.body.organs import GVH, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
 from abm.validation.draws import draw
 from abm.validation.targets import read_catalogue
-from tests.unit.body_case import tables
 
 pytestmark = [pytest.mark.science, pytest.mark.slow]
 
@@ -25,21 +27,29 @@ STEROID = 0.4  #: killing left by prednisolone, given from grade II on
 
 @dataclass(frozen=True)
 class Leukaemia:
-    """Growth per day and share of the marrow when lymphocytes are given."""
+    """Disease, growth per day and share of the marrow when lymphocytes are given."""
 
+    disease: str
     growth: float
     burden: float
     acute: bool
 
 
-AML = Leukaemia(LN2 / 10.0, 0.3, acute=True)  # doubles in 10 (4-30) d
-CML = Leukaemia(0.008, 0.8, acute=False)  # net growth of chronic-phase stem cells (Michor, Nature 2005)
+AML = Leukaemia("none", LN2 / 10.0, 0.3, acute=True)  # doubles in 10 (4-30) d
+CML = Leukaemia("cml", 0.008, 0.8, acute=False)  # net growth of chronic-phase stem cells (Michor, Nature 2005)
+
+
+@cache
+def tables_of(disease: str) -> Tables:
+    """Return the rule tables of man with a disease."""
+    return Tables.load(rules_of(Patch(species="human"), disease))
 
 
 def treat(disease: Leukaemia, cd3_per_kg: float, alloreactivity: float) -> tuple[bool, int]:
     """Return whether a patient comes into remission, and the worst grade of GVHD."""
-    donor = tables().donors["sibling"].of_pair(alloreactivity)
-    allo = Alloimmunity(section(OrganRules, tables().values, WEIGHT_KG), donor, 1.2e7)
+    tables = tables_of(disease.disease)
+    donor = tables.donors["sibling"].of_pair(alloreactivity)
+    allo = Alloimmunity(section(OrganRules, tables.values, WEIGHT_KG), donor, 1.2e7)
     allo.host_apc = burden = disease.burden
     allo.precursors[GVH] = cd3_per_kg * WEIGHT_KG * donor.graft_versus_host
     worst = 0

@@ -344,3 +344,9 @@ def test_numbers_of_a_readout(value, text):
 def test_days_get_round_ticks():
     assert axes.day_ticks(-10.0, 180.0, 8) == [0, 30, 60, 90, 120, 150, 180]
     assert axes.day_ticks(-10.0, 45.0, 12)[0] == -10
+
+
+@pytest.mark.parametrize(("disease", "new"), [("aml", False), ("dlbcl", False), ("chip", True), ("ms", True)])
+def test_leukaemia_of_a_marrow_that_was_healthy_is_no_relapse(tmp_path, disease, new):
+    config = CONFIG.replace('disease = "aml"', f'disease = "{disease}"')
+    assert read.open_run(make_run(tmp_path / "a", every_h=24, last_day=5, config=config)).course().clonal is new

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from abm.cells import Origin
+from abm.config import rules_of
+from abm.config_models import Patch
 from abm.errors import ConfigError
-from abm.model.body import Dose
+from abm.model.body import Dose, Tables
 from abm.model.body.organs import GVH, HVG, ORGANS, Alloimmunity, Surroundings
 from abm.model.body.parameters import OrganRules, section
 from tests.unit.body_case import Person, counts, live, make_body, tables
@@ -69,6 +71,22 @@ def test_a_small_relapse_wakes_donor_t_cells_nearly_as_a_large_one() -> None:
     assert woken[rules.relapse_half] == pytest.approx(rules.relapse_danger / 2.0)
     assert woken[0.1 * rules.relapse_half] == pytest.approx(rules.relapse_danger / 11.0)
     assert 0.5 < woken[rules.relapse_half] / woken[1.0] < 0.6
+
+
+def danger(disease: str, leukaemia: float) -> float:
+    """Return what intact tissue, and leukaemia of a disease, that is this share of the marrow, are to donor T cells."""
+    found = Tables.load(rules_of(Patch(species="human"), disease))
+    allo = Alloimmunity(section(OrganRules, found.values, 70.0), found.donors["sibling"], 1.2e7)
+    return allo.danger(0.0, Surroundings(leukaemia=leukaemia))
+
+
+def test_leukaemia_whose_cells_present_well_wakes_more_t_cells() -> None:
+    """CML becomes dendritic cells, Reed-Sternberg cells present; AML, and all others, as the species' table says."""
+    usual = danger("none", 0.3)
+    assert danger("all", 0.3) == danger("dlbcl", 0.3) == danger("aml_flt3", 0.3) == usual
+    for disease in ("cml", "hodgkin"):
+        assert danger(disease, 0.0) == danger("none", 0.0), "leukaemia that is gone presents nothing"
+        assert 1.1 * usual < danger(disease, 0.3) < 2.0 * usual
 
 
 def test_leukaemia_holds_t_cells_away_from_tissue_that_is_not_inflamed() -> None:

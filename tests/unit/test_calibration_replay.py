@@ -93,6 +93,15 @@ def test_numbers_move_what_they_should(cohort: Cohort) -> None:
     assert spared["chronic_risk"] == pytest.approx(usual["chronic_risk"], rel=1e-5)  # leukaemia wakes T cells
 
 
+def test_a_disease_that_presents_better_wakes_t_cells_as_more_activation_does(cohort: Cohort) -> None:
+    usual = relapse.numbers_of(cohort)
+    stronger = {"leukaemia_presentation": 1.5}, {"relapse_danger": 1.5 * usual.organs.relapse_danger}
+    shown, woken = (relapse.follow(cohort, relapse.numbers_of(cohort, changes))[1] for changes in stronger)
+    before = relapse.follow(cohort, usual)[1]
+    assert all(np.array_equal(shown[name], woken[name]) for name in before)
+    assert not np.array_equal(shown["residual_stem_cells"], before["residual_stem_cells"])
+
+
 def test_targets_are_measured_as_validation_does(cohort: Cohort) -> None:
     targets = [target for target in read_catalogue().targets if target.name in ("O55.aml_sibling", "O54.both")]
     rows = relapse.rows({NAME: cohort}, targets, {})

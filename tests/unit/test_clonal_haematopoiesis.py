@@ -12,6 +12,7 @@ from abm.backends.numpy_backend import NumpyBackend
 from abm.cells import GAIN_KIND, MARKS, Behaviour, Count, Kind
 from abm.config import Config
 from abm.errors import ConfigError
+from abm.model.heredity import Subclone, with_progeny
 from abm.model.rules import BODY_SIGNALS, Rules
 from abm.setup import load_model
 from abm.step import Simulation
@@ -41,13 +42,22 @@ def test_the_shipped_drivers() -> None:
 
 
 def test_a_patient_starts_with_a_clone_that_its_blood_cells_show() -> None:
-    tables_ = {"patch": PATCH, "patient": {"disease": "chip"}, "time": {"start_day": 0, "end_day": 1}}
+    own = {"disease": "chip", "hsc_variants": {"one_hit": 0.3, "tp53": 0.2}}
+    tables_ = {"patch": PATCH, "patient": own, "time": {"start_day": 0, "end_day": 1}}
     sim = Simulation.start(Config.model_validate(tables_), NumpyBackend())
     seen = sim.record().values
     share = carriers(sim, Kind.HSC)[0] / sim.last[Count.POPULATION, Kind.HSC].sum()
     assert seen["hsc_variant_1"] == pytest.approx(share)
-    assert seen["vaf"] == 0.0  # the marrow of the first day does not descend from its stem cells
+    assert seen["vaf"] == pytest.approx(0.25, abs=0.03)  # as many as of the stem cells that they descend from
+    for kind in (Kind.MPP, Kind.GMP, Kind.METAMYELOCYTE, Kind.POLYCHROMATIC, Kind.PRE_B):
+        assert sum(carriers(sim, kind)) > 0, kind
     assert seen["variant_1"] == 0.0
+
+
+def test_what_has_no_stem_cells_of_its_own_shares_nothing_with_them() -> None:
+    """Leukaemic stem cells: what a share of them has at the start is theirs alone."""
+    theirs = Subclone(Kind.LSC, 0.1, 1)
+    assert with_progeny([theirs], {Kind.HSC: ((Kind.MPP, 1.0),)}) == (theirs,)
 
 
 def test_the_last_hit_makes_a_leukaemic_stem_cell(tmp_path: Path, backend: Any) -> None:

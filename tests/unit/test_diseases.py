@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from abm import cli
 from abm.cells import ENGINEERED, Antigen, Behaviour, Flag, Kind, Origin, Specificity
-from abm.config import load_config, rules_folder, rules_of
+from abm.config import Config, load_config, rules_folder, rules_of
 from abm.errors import ConfigError
+from abm.exactmath import LN2
+from abm.model import leukaemia
 from abm.model.body.drugs import DRUG_TARGETS, read_drugs
 from abm.model.rules import load_rules
 from abm.notes import notes
@@ -104,6 +106,23 @@ def test_hodgkin_lymphoma_presents_its_antigens_to_memory_t_cells_that_see_them(
     assert seeing == {"hodgkin": (True, True), "dlbcl": (False, False)}
 
 
+@pytest.mark.parametrize(("patient", "said"), [('disease = "sle"', 1), ('disease = "aml"\nblast_fraction = 0.1', 0)])
+def test_cells_for_a_leukaemia_that_is_not_there_are_noted(tmp_path: Path, patient: str, said: int) -> None:
+    case = tmp_path / "case.toml"
+    event = 'day = 0\naction = "cells"\nproduct = "dli"\ncd3_per_kg = 1e7\nif_blast_fraction = 0.05\n'
+    case.write_text(f"[patient]\n{patient}\n[[events]]\n{event}")
+    found = [note for note in notes(load_config(case)) if "no leukaemic cell at the start" in note]
+    assert len(found) == said
+    assert not found or found[0].startswith(f"{case}:8: events[0].if_blast_fraction: ")
+
+
+def test_of_a_receptor_of_plasma_cells_alone_it_is_said_what_it_does(tmp_path: Path) -> None:
+    case = tmp_path / "case.toml"
+    case.write_text('[[events]]\nday = 0\naction = "cells"\nproduct = "car_t"\nreceptor = "CAR_BCMA"\n')
+    [said] = [note for note in notes(load_config(case)) if "receptor" in note]
+    assert said.endswith("what CAR_BCMA sees: it will not grow, and kills plasma cells alone")
+
+
 def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_path: Path) -> None:
     case, rules = tmp_path / "case.toml", tmp_path / "own"
     rules.mkdir()
@@ -113,6 +132,7 @@ def test_a_receptor_that_sees_nothing_is_said_and_an_absent_one_is_an_error(tmp_
     (rules / "expression.csv").write_text("".join(x for x in text.splitlines(True) if ",CD20," not in x))
     [said] = [note for note in notes(load_config(case)) if "receptor" in note]
     assert said.startswith(f"{case}:7: events[0].receptor: no cell of the marrow shows what CAR_CD20 sees")
+    assert said.endswith("it will neither grow nor kill")
     text = (rules_folder("human") / "receptors.csv").read_text(encoding="utf-8")
     (rules / "receptors.csv").write_text("".join(x for x in text.splitlines(True) if not x.startswith("CAR_CD20")))
     with pytest.raises(ConfigError, match=r"case.toml:7: events\[0\].receptor: CAR_CD20 is not in receptors.csv"):
@@ -139,3 +159,23 @@ def test_describe_shows_the_rows_of_a_disease() -> None:
     assert done.exit_code == 0, done.output
     assert "diseases/all/drugs.csv" in done.output
     assert "drug=vincristine" in done.output
+
+
+@pytest.mark.parametrize(
+    ("disease", "low", "high"),
+    [
+        ("burkitt", 1, 8),
+        ("all", 3, 10),
+        ("dlbcl", 10, 60),
+        ("myeloma", 30, 90),
+        ("hodgkin", 20, 80),
+        ("follicular", 90, 700),
+    ],
+)
+def test_lymphoid_disease_doubles_as_fast_as_its_table_says_of_patients(disease: str, low: float, high: float) -> None:
+    patient = {"disease": disease, "blast_fraction": 0.1}
+    model = load_model(Config.model_validate({"patient": patient}))
+    days = LN2 / leukaemia.growth(model.rules, model.traffic["open_share"])
+    assert low < days < high
+    page = (rules_folder("human").parents[2] / "docs" / "leukaemia.md").read_text(encoding="utf-8")
+    assert f"| `{disease}` | {days:.{1 if days < 10 else 0}f} d |" in page

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm.cells import Kind, Origin
+from abm.cells import ENGINEERED, Kind, Origin, Specificity
 from abm.config import Patch, rules_of
 from abm.errors import ConfigError
-from abm.model.body import Body, Dose, Tables, giving
+from abm.model.body import Body, Dose, Tables, giving, plasma
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.drugs import DRUG_TARGETS
 from abm.model.body.immune import INDEX
-from abm.model.body.lupus import ACTIVITY, LONG, Lupus
+from abm.model.body.lupus import ACTIVITY, HELP, LONG, SHORT, VACCINE, Lupus
+from abm.model.body.organs import GVH
+from abm.model.body.plasma import BLASTS, LONG_LIVED, OLD
 from abm.tables import Overlay
 from tests.unit.body_case import Person, live, make_body
 from tests.unit.table_case import change, copied
@@ -102,6 +104,40 @@ def test_drugs_without_a_number_of_their_own_kill_plasma_cells_as_cells_past_the
     kills = {name: [drugs[name].log10_kill[DRUG_TARGETS.index(x)] for x in ("plasma", "maturing")] for name in drugs}
     assert kills["melphalan"][0] == kills["melphalan"][1] > 0.0
     assert kills["cyclophosphamide"][0] < kills["cyclophosphamide"][1]
+
+
+def test_radiation_kills_helpers_and_young_plasma_cells_and_spares_long_lived_ones() -> None:
+    body, untouched = patient(), patient()
+    live(body, 1.0, doses=[Dose(kind="radiation", name="tbi", amount=12.0)])
+    live(untouched, 1.0)
+    left = disease(body).course / disease(untouched).course.clip(1e-9)
+    assert max(left[HELP], left[SHORT]) < 0.05
+    assert min(left[LONG], left[VACCINE]) > 0.98
+    # short-lived ones die as the plasmablasts of all antibody do; both are made again within days
+    assert body.plasma.course[BLASTS, Origin.HOST] < 0.05
+
+
+def test_what_kills_plasma_cells_kills_those_of_lupus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engineered cells against BCMA, and T cells of a donor, which spare all but the blood cells of the patient."""
+    body = patient()
+    receptor = Specificity.CAR_BCMA
+    body.watch = replace(body.watch, classes=(receptor,), plasma=(True,))
+    hazard = np.zeros(len(ENGINEERED))
+    hazard[ENGINEERED.index(receptor)] = 2.0
+    plasma.strike(body, hazard, 1.0)
+    left = float(np.exp(-2.0))
+    assert body.plasma.course[LONG_LIVED, Origin.HOST] == pytest.approx(left)
+    assert disease(body).course[[SHORT, LONG, VACCINE]] == pytest.approx([left] * 3)
+    body = patient("sibling")
+    monkeypatch.setattr(body.allo, "survival_of_other_side", lambda side, _step_h: 0.5 if side == GVH else 1.0)
+    live(body, 10 / 24)
+    kept = float(body.plasma.course[OLD, Origin.HOST])
+    assert kept < 0.9
+    assert disease(body).course[VACCINE] == pytest.approx(kept, rel=0.02)
+    body = patient("sibling")
+    monkeypatch.setattr(body.allo, "survival_of_other_side", lambda side, _step_h: 1.0 if side == GVH else 0.5)
+    live(body, 10 / 24)
+    assert disease(body).course[VACCINE] == 1.0, "host T cells against the graft"
 
 
 def test_cells_of_a_donor_are_not_those_of_the_patient() -> None:

@@ -47,9 +47,31 @@ def test_hiv_and_autoimmune_disease() -> None:
     assert told(hiv_load=load) == {"HIV RNA (copies/mL)": "highest 1e+06 on day +3, 20 at the end"}
     relapses = 2.0 + np.floor(DAY.clip(0.0) / 15.0)
     assert told(edss=np.full(DAY.size, 3.5), ms_relapses=relapses) == {
-        "Multiple sclerosis": "relapses 2, EDSS 3.5 at the end"
+        "Multiple sclerosis": "relapses 2, 2 of them after day 0; EDSS 3.5 at the end",
+        "Evidence of sclerosis after day 0": "first on day +15 (relapse, new lesion or confirmed EDSS)",
     }
     assert told(sledai=np.linspace(12.0, 0.0, DAY.size)) == {"Lupus": "SLEDAI 0.0 at the end"}
+
+
+def test_what_a_reset_has_brought_in_sclerosis() -> None:
+    """Relapses before day 0 are no evidence of disease after it; half a year of a point of disability is."""
+    day = np.arange(-300.0, 700.0)
+    old = np.where(day < -100.0, 0.0, 3.0)
+    body = {"edss": np.full(day.size, 3.5), "ms_relapses": old, "ms_lesions": old, "cd4_new": day * 0.0 + 0.987,
+            "cd8_new": day * 0.0 + 0.4}  # fmt: skip
+    assert dict(rows(of(day, body))) == {
+        "Multiple sclerosis": "relapses 3, 0 of them after day 0; EDSS 3.5 at the end",
+        "Evidence of sclerosis after day 0": "none up to day +699 (relapse, new lesion or confirmed EDSS)",
+        "New receptors at the end (%)": "CD4 99, CD8 40",
+    }
+    for name, values, first in (
+        ("ms_lesions", old + (day >= 200.0), 200),
+        ("edss", 3.5 + 1.0 * (day >= 300.0), 300),
+        ("edss", 3.5 + 1.0 * ((day >= 300.0) & (day < 400.0)), None),
+        ("edss", 3.5 + 1.0 * (day >= 600.0), None),
+    ):
+        assert of(day, body | {name: values})["ms_evidence_day"] == first, name
+    assert "ms_evidence_day" not in of(day[day < 0], {name: values[day < 0] for name, values in body.items()})
 
 
 def test_igg_is_told_once_it_falls_well_below_what_it_was() -> None:

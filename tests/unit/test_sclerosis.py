@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from abm.cells import Kind, Origin, Specificity
 from abm.config import Patch, load_config, rules_of
 from abm.errors import ConfigError
 from abm.io.upgrades import UPGRADERS
-from abm.model.body import Body, Dose, Tables, giving, receptors
+from abm.model.body import Body, Dose, Exposure, Tables, giving, receptors
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, PoolShares, trigger
 from abm.model.body.clones import NAIVE, NEW
@@ -95,6 +96,39 @@ def test_drugs_kill_self_reactive_cells_as_they_kill_their_pools() -> None:
     # memory cells come back a little by division, those in the nervous system do not
     assert clones.resident.sum() / hidden == pytest.approx((left / pool) ** 0.075, rel=0.02)
     assert body.observables()["myelin_memory"] == pytest.approx(clones.cells.sum() + clones.resident.sum())
+
+
+def test_radiation_reaches_the_nervous_system_and_kills_effectors() -> None:
+    body = patient()
+    ill = disease(body)
+    ill.course[1] = 1e6
+    before, hidden = ill.clones.cells.sum(), ill.clones.resident.sum()
+    live(body, 1.0, doses=[Dose(kind="radiation", name="tbi", amount=12.0)])
+    left = ill.clones.cells.sum() / before
+    assert left < 0.02
+    assert ill.clones.resident.sum() / hidden == pytest.approx(left, rel=0.5)
+    assert ill.course[1] < 0.02 * 1e6
+
+
+def test_virus_takes_self_reactive_cells_with_their_pool() -> None:
+    found = Tables.load(rules_of(Patch(), "ms"))
+    scale = make_body(OWN, found).scale
+    body = Body(found, OWN, scale, 1, exposure=Exposure(0.0, inf))
+    pool, row = body.lymphocytes.pools, INDEX[Kind.CD4_MEMORY]
+    cells, clones = pool[row].sum(), disease(body).clones.cells[:-1].sum()
+    live(body, 400.0, step_h=12.0)
+    left = body.lymphocytes.pools[row].sum() / cells
+    assert left < 0.9
+    # new memory cells of naive ones fill a part of the pool, none of the old clones
+    assert disease(body).clones.cells[:-1].sum() / clones < left
+
+
+def test_an_infection_before_the_run_leaves_them_as_frequent_as_stated() -> None:
+    found = Tables.load(rules_of(Patch(), "ms"))
+    body = Body(found, OWN, make_body(OWN, found).scale, 1, exposure=Exposure(-700.0, inf))
+    body.catch_up(0.0)
+    memory = body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.HOST]
+    assert disease(body).clones.cells.sum() == pytest.approx(0.9 * 1e-4 * memory, rel=0.01)
 
 
 def test_patients_differ_in_how_many_cells_see_myelin() -> None:

@@ -25,6 +25,7 @@ from abm.validation.lives import CARRIER, STEM_CELLS, autograft_life, latency, t
 from tests.unit.test_config import problems
 
 TP53 = 3
+SMALL = {"patch": {"shape": [16] * 3}}
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "tmn_after_autograft.toml"
 
 
@@ -155,6 +156,26 @@ def test_the_treatment_of_the_scenario_raises_the_share_of_the_clone() -> None:
     assert plain.share(TP53) < 1.3 * 0.06
 
 
+@pytest.mark.parametrize("fastest", [float("inf"), 30.0])
+def test_a_marrow_without_a_stem_cell_waits_for_the_graft(fastest: float) -> None:
+    found = marrow(6_000, fastest=fastest)
+    graft = found.collect(1_000)
+    found.expose(np.full(N_VARIANTS, 40.0), 0.0)
+    found.advance(0.02)
+    assert found.size.sum() == found.share(TP53) == found.vaf.sum() == 0.0
+    found.engraft(graft)
+    found.advance(0.02)
+    assert found.size.sum() > 900
+    assert 0.03 < found.share(TP53) < 0.1
+
+
+def test_more_cells_of_a_clone_than_there_are_of_the_wild_type_are_all_of_these() -> None:
+    found = marrow(60_000)
+    found.begin(1, 60_000)
+    assert found.share(1) == pytest.approx(0.4)
+    assert found.size.sum() == STEM_CELLS
+
+
 def test_a_life_with_and_without_the_clone() -> None:
     found = autograft_life(3, clone=True)
     assert found == autograft_life(3, clone=True)
@@ -237,7 +258,9 @@ def test_wrong_shares_are_one_line(tmp_path: Path, text: str, expected: str) -> 
     ("disease", "name", "expected"),
     [
         ("chip", "tp35", r"expected a variant of HSC in variants.csv, found tp35 \(did you mean tp53\?\)"),
-        ("none", "tp53", r"expected a variant of HSC in variants.csv, found tp53 \(known: activated\)"),
+        ("none", "tp35", r"expected a variant of HSC in variants.csv, found tp35 \(known: activated\)"),
+        ("aml", "tp53", "expected none of clonal haematopoiesis beside aml, found tp53"),
+        ("dlbcl", "one_hit", "expected none of clonal haematopoiesis beside dlbcl, found one_hit"),
     ],
 )
 def test_an_unknown_variant_is_one_line(tmp_path: Path, disease: str, name: str, expected: str) -> None:
@@ -246,3 +269,23 @@ def test_an_unknown_variant_is_one_line(tmp_path: Path, disease: str, name: str,
     with pytest.raises(ConfigError, match=rf"case.toml:3: patient.hsc_variants.{name}: {expected}") as caught:
         load_model(load_config(path))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("disease", ["none", "ms", "sle"])
+def test_a_clone_may_stand_beside_what_leaves_the_marrow_healthy(disease: str) -> None:
+    """Such as sclerosis: both diseases are there with all their rows."""
+    patient = {"disease": disease, "donor": "autologous", "hsc_variants": {"tp53": 0.5}}
+    config = Config.model_validate(SMALL | {"patient": patient})
+    model = load_model(config)
+    chip = load_model(Config.model_validate(SMALL | {"patient": patient | {"disease": "chip"}}))
+    assert model.rules.heredity.mutations == chip.rules.heredity.mutations
+    assert (model.tables.variants["busulfan"] == chip.tables.variants["busulfan"]).all()
+    assert set(model.tables.autoimmune) == {"ms": {"sclerosis"}, "sle": {"lupus"}}.get(disease, set())
+    marks = Simulation.start(config, NumpyBackend()).lattice.marks()[:, Kind.HSC].sum(axis=-1)
+    assert marks[MARKS["variant"][0] + TP53 - 1] > 0
+
+
+def test_a_variant_of_the_species_brings_no_clonal_haematopoiesis() -> None:
+    own = Config.model_validate({"patient": {"hsc_variants": {"activated": 0.1}}})
+    assert own.rules == Config().rules
+    assert "tp53" not in {name for _, name in load_model(own).rules.heredity.variants.names}

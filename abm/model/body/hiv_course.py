@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: Steps of the time before a run, in which nothing but lymphocytes and virus changes.
 EARLIER_STEP_H = 12.0
+_MEMORY = INDEX[Kind.CD4_MEMORY]
 #: name -> (unit, meaning).
 OBSERVABLES = {
     "hiv_load": ("copies/mL", "HIV RNA in plasma"),
@@ -66,6 +67,7 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
     exits: dict[Kind, Floats] = {kind: np.zeros(N_ORIGINS) for kind in PRODUCTION}
     for kind, cells in exits.items():
         cells[Origin.HOST] = made[kind] * (EARLIER_STEP_H / HOURS_PER_DAY)
+    memory = total(body.lymphocytes.pools[_MEMORY])
     for step in range(steps):
         now = day - (steps - 1 - step) * EARLIER_STEP_H / HOURS_PER_DAY
         if now > exposure.art_day and hiv.art.adherence == 0.0:
@@ -73,6 +75,18 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
         body.lymphocytes.advance(exits, body.lymphopenia, EARLIER_STEP_H)
         body.clones.settle()
         hiv.advance(body.lymphocytes.pools, surroundings(body), now, EARLIER_STEP_H)
+    if body.disease is not None:  # self-reactive cells are as frequent when the run begins as they are stated to be
+        body.disease.survive_of(slice(None), min(total(body.lymphocytes.pools[_MEMORY]) / memory, 1.0))
+
+
+def advance(body: Body, hiv: Hiv, step_h: float) -> None:
+    """Let virus enter and kill cells for a step; self-reactive memory cells are lost as the pool is."""
+    before = body.lymphocytes.pools[_MEMORY].tolist()
+    hiv.advance(body.lymphocytes.pools, surroundings(body), body.day, step_h)
+    for origin, was in enumerate(before if body.disease is not None else ()):
+        left = float(body.lymphocytes.pools[_MEMORY, origin])
+        if body.disease is not None and left < was:
+            body.disease.survive_of(slice(origin, origin + 1), left / was)
 
 
 def graft(hiv: Hiv, dose: Dose, before: Floats, after: Floats) -> None:

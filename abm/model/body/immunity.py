@@ -57,7 +57,7 @@ def survive_drugs(body: Body, step_h: float) -> None:
     if body.phagocytes is not None:
         body.phagocytes.survive(exp(-float(by_drug[DRUG_TARGETS.index("maturing")]) - by_dose))
     if body.disease is not None:
-        body.disease.survive(by_drug, exp(-resting - memory))
+        body.disease.survive(by_drug, by_radiation)
     injury = body.drugs.injury(step_h)
     if injury > 0.0:
         body.allo.injure(injury)
@@ -111,7 +111,7 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
     lack = body.lymphopenia
     body.edited.advance(body.lymphocytes, exits, edited, lambda part, cells: part.advance(cells, lack, step_h))
     if body.hiv is not None:
-        body.hiv.advance(body.lymphocytes.pools, hiv_course.surroundings(body), body.day, step_h)
+        hiv_course.advance(body, body.hiv, step_h)
     for direction, victims, mirror in ((GVH, HOSTS, HVG), (HVG, DONORS, GVH)):
         survival = body.allo.survival_of_other_side(direction, step_h)
         if survival < 1.0:
@@ -139,11 +139,13 @@ def advance(body: Body, exits: Exits, edited: Sequence[Exits], population: NDArr
 def _strike(body: Body, victims: slice, survival: float) -> None:
     """Keep only this share of the lymphocytes of some origins."""
     body.lymphocytes.pools[:, victims] *= survival
-    body.plasma.attacked(victims, survival)
+    attacked = body.plasma.attacked(victims, survival)
     if body.hiv is not None:
         body.hiv.survive_of(victims, survival)
     if body.disease is not None:
         body.disease.survive_of(victims, survival)
+        if victims is HOSTS:  # plasma cells of the disease are the patient's
+            body.disease.survive_plasma(attacked)
 
 
 def _strike_each_other(body: Body, rivals: Rivals, step_h: float) -> None:

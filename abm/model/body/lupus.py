@@ -15,7 +15,7 @@ import numpy as np
 from abm.cells import Kind
 from abm.exactmath import LN2, exp
 from abm.model.body.autoimmunity import Follower, PoolShares, trigger
-from abm.model.body.drugs import DRUG_TARGETS
+from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS
 from abm.model.body.immune import Lymphocytes
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta
 from abm.model.body.parameters import in_unit
@@ -23,6 +23,12 @@ from abm.model.body.parameters import in_unit
 #: Places in ``Lupus.course``.
 NAMES = ("trigger", "b", "interferon", "help", "short", "long", "antibody", "activity", "vaccine", "titre")
 INTERFERON, HELP, SHORT, LONG, ANTIBODY, ACTIVITY, VACCINE, TITRE = range(2, len(NAMES))
+#: Places of cells that drugs and radiation kill, with the classes of the two whose hazards they meet.
+KILLED_AS = (
+    ((HELP,), "t_resting", "lymphocyte_memory"),
+    ((SHORT,), "t_cycling", "lymphocyte_memory"),
+    ((LONG, VACCINE), "plasma", "maturing"),
+)
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,23 @@ class Lupus(Packed):
         """Who keeps account of cells that enter the pools."""
         return {"self_reactive": self.reactive}
 
-    def survive(self, by_drug: Floats, _memory: float) -> None:
-        """Let drugs kill helpers as resting T cells, young plasma cells as cycling ones, long-lived ones as theirs."""
-        classes = {HELP: "t_resting", SHORT: "t_cycling", LONG: "plasma", VACCINE: "plasma"}
-        for place, name in classes.items():
-            self.course[place] *= exp(-float(by_drug[DRUG_TARGETS.index(name)]))
+    def survive(self, by_drug: Floats, by_radiation: Floats) -> None:
+        """Let drugs and radiation kill helpers as resting T cells, young plasma cells as cycling ones.
+
+        Long-lived ones die as all of them do (``plasma.py``).
+        """
+        for places, drug, radiation in KILLED_AS:
+            hazard = float(by_drug[DRUG_TARGETS.index(drug)]) + float(by_radiation[RADIATION_TARGETS.index(radiation)])
+            for place in places:
+                self.course[place] *= exp(-hazard)
 
     def survive_of(self, origins: slice, share: float) -> None:
         """B cells are a share of their pool, and lost with it."""
+
+    def survive_plasma(self, share: float) -> None:
+        """Keep only this share of the plasma cells, young and long-lived ones."""
+        for place in (SHORT, LONG, VACCINE):
+            self.course[place] *= share
 
     def advance(self, lymphocytes: Lymphocytes, inhibition: Mapping[str, float], step_h: float) -> None:
         """Let a step go by."""

@@ -264,7 +264,8 @@ class Alloimmunity(Packed):
         """Return how strongly injury, or leukaemia in the marrow, drives donor T cells that see the host, 0-1."""
         r, danger = self.rules, self.danger_of_injury(inflammation + self.alarm(inflammation, around, effectors))
         # away from injured tissue, as is the graft; presentation is full long before the marrow is
-        by_leukaemia = r.relapse_danger * around.leukaemia / (r.relapse_half + around.leukaemia)
+        wakes = r.relapse_danger * r.leukaemia_presentation
+        by_leukaemia = wakes * around.leukaemia / (r.relapse_half + around.leukaemia)
         return danger + by_leukaemia * (1.0 - danger)
 
     def alarm(self, inflammation: float, around: Surroundings, effectors: float) -> float:

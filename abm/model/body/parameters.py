@@ -156,6 +156,7 @@ class OrganRules:
     rejection_danger: float = _in("1")
     relapse_danger: float = _in("1")
     relapse_half: float = _in("1")
+    leukaemia_presentation: float = _in("1")
     leukaemia_hold: float = _in("1")
     leukaemia_hold_half: float = _in("1")
     marrow_alarm: float = _in("1")

@@ -131,9 +131,14 @@ class Plasma(Packed):
         self.course[BLASTS, origins] *= blasts
         self.course[LONG_LIVED : OLD + 1, origins] *= long_lived
 
-    def attacked(self, origins: slice, survival: float) -> None:
-        """Let T cells of the other side kill plasma cells of these origins, of whose blood cells a share survives."""
-        self.course[BLASTS : OLD + 1, origins] *= power(survival, self.rules.alloreactive_kill)
+    def attacked(self, origins: slice, survival: float) -> float:
+        """Let T cells of the other side kill plasma cells of these origins, of whose blood cells a share survives.
+
+        Returns the share of the plasma cells that is left.
+        """
+        kept = power(survival, self.rules.alloreactive_kill)
+        self.course[BLASTS : OLD + 1, origins] *= kept
+        return kept
 
     def memory_share(self, origin: Origin | int) -> float:
         """Return which share of the B cells of an origin are memory cells."""
@@ -256,3 +261,5 @@ def strike(body: Body, hazard: Floats, days: float) -> None:
     if seen:
         left = exp(-total(float(hazard[ENGINEERED.index(receptor)]) for receptor in seen) * days)
         body.plasma.survive(left, left)
+        if body.disease is not None:
+            body.disease.survive_plasma(left)

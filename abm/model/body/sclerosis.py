@@ -21,7 +21,7 @@ import numpy as np
 from abm.cells import Kind
 from abm.exactmath import exp, power
 from abm.model.body.autoimmunity import DAYS_PER_YEAR, Follower, PoolShares, trigger
-from abm.model.body.drugs import DRUG_TARGETS
+from abm.model.body.drugs import DRUG_TARGETS, RADIATION_TARGETS
 from abm.model.body.immune import Lymphocytes
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, Packed, runge_kutta, total
 from abm.model.body.parameters import in_unit
@@ -118,12 +118,21 @@ class Sclerosis(Packed):
         """Who keeps account of cells that enter the pools."""
         return {"self_reactive": self.naive, "pathogenic": self.clones, "working": self.working}
 
-    def survive(self, by_drug: Floats, memory: float) -> None:
-        """Let drugs kill effectors and induced regulatory cells as T cells in cycle; leave a share of memory cells."""
-        self.course[1:3] *= exp(-float(by_drug[DRUG_TARGETS.index("t_cycling")]))
+    def survive(self, by_drug: Floats, by_radiation: Floats) -> None:
+        """Let drugs and radiation kill effectors and induced regulatory cells as T cells in cycle, memory as memory.
+
+        Radiation reaches the nervous system in full, a drug in part.
+        """
+        resting, cycling = (float(by_drug[DRUG_TARGETS.index(name)]) for name in ("t_resting", "t_cycling"))
+        irradiated = float(by_radiation[RADIATION_TARGETS.index("lymphocyte_memory")])
+        self.course[1:3] *= exp(-cycling - irradiated)
+        memory = exp(-resting - irradiated)
         self.survive_of(slice(None), memory)
         if memory < 1.0:
-            self.clones.survive_in_tissue(power(memory, self.rules.resident_exposure))
+            self.clones.survive_in_tissue(power(exp(-resting), self.rules.resident_exposure) * exp(-irradiated))
+
+    def survive_plasma(self, share: float) -> None:
+        """Plasma cells take no part in it."""
 
     def survive_of(self, origins: slice, share: float) -> None:
         """Keep only this share of the memory cells of some origins."""
