@@ -18,6 +18,7 @@ from abm.errors import AbmError, ConfigError
 from abm.ranks import ranks
 from abm.scale.options import CHECK
 from abm.scenario_files import scenario_path
+from abm.series import compare, table
 from abm.stop_signals import StopSignals
 from abm.sweep import sweep
 from abm.validation.command import validate
@@ -32,6 +33,11 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order they were written."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the whole first sentence of every command, not the part of it that fits a line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(400)) for name, command in self.commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
         """Run a command and turn errors into messages and exit codes."""
@@ -128,6 +134,7 @@ def run(
 Examples:
   abm resume runs/aml_hsct-seed1
   abm resume runs/aml_hsct-seed1 --backend numpy --set output.checkpoint_h=24
+  abm resume runs/aml_hsct-seed1 --set time.end_day=365   a finished run, to a later day
 """
 )
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -144,7 +151,8 @@ def resume(
 ) -> None:
     """Continue the run in DIRECTORY from its newest good checkpoint.
 
-    The result is the same, bit for bit, as that of a run that was never stopped. Only [output] may be changed.
+    The result is the same, bit for bit, as that of a run that was never stopped. Only [output] may be changed, and
+    time.end_day made later: the run is then what it would have been with that end from the first day.
     """
     with StopSignals() as stop, ranks() as comm:
         from abm.run import Options, resume_run
@@ -203,22 +211,35 @@ Examples:
   abm describe aml_hsct                what this scenario says
   abm describe --rules human           every rule with its unit and source
   abm describe --rules human drugs     one table
+  abm describe --rules human drugs --copy mine        the same as a file to change: [patch] rules = "mine"
+  abm describe --observables           what a run records: names for --observe, of the CSV and of the series
   abm describe --schema > schema.json  JSON Schema, for editors
 """
 )
 @click.argument("name", required=False, metavar="[SCENARIO | TABLE]")
 @options(SET, SEED)
 @click.option("--rules", metavar="SPECIES", help="Print the rule tables of a species.")
+@click.option("--copy", type=click.Path(path_type=Path), metavar="FOLDER", help="Copy those tables there, to change.")
+@click.option("--observables", is_flag=True, help="Print what a run records: name, unit and meaning.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of scenarios.")
-def describe(name: str | None, overrides: tuple[str, ...], seed: int | None, rules: str | None, schema: bool) -> None:
+def describe(
+    name: str | None, overrides: tuple[str, ...], seed: int | None, rules: str | None, copy: Path | None,
+    observables: bool, schema: bool,
+) -> None:  # fmt: skip
     """Explain every parameter: unit, range, default and meaning; or every rule with its source.
 
-    What is printed without --rules is itself a valid scenario.
+    What is printed without --rules and --observables is itself a valid scenario.
     """
     from abm import describe as text
 
+    if copy is not None and rules is None:
+        raise ConfigError("expected with --rules SPECIES, which says whose tables", file="--copy")
     if schema:
         lines = text.schema()
+    elif observables:
+        lines = text.observables()
+    elif rules is not None and copy is not None:
+        lines = text.copied(rules, name, copy)
     elif rules is not None:
         lines = text.rules(rules, name)
     elif name is None:
@@ -301,6 +322,8 @@ def report(directory: Path) -> None:
 main.add_command(validate)
 main.add_command(calibrate)
 main.add_command(outcomes)
+main.add_command(compare)
+main.add_command(table)
 main.add_command(sweep)
 
 

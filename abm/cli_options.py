@@ -28,8 +28,10 @@ def options(*chosen: Decorator) -> Decorator:
 
 
 SET = click.option(
-    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one parameter; may be repeated."
-)
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE",
+    help="Change one parameter; may be repeated. An event is named by its place from 0 on, or by its action or drug: "
+    "events.2.day, events.graft.day, events.busulfan.doses.",
+)  # fmt: skip
 SEED = click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Random seed, instead of the scenario's.")
 BACKEND = click.option(
     "--backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help="Where to compute."

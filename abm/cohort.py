@@ -65,6 +65,12 @@ def table(found: Sequence[dict[str, Value]]) -> Iterator[str]:
     """Yield the lines of a cohort from the endpoints of its runs."""
     from abm.outcomes import OUTCOMES, at, times
 
+    before = [one for one in found if not _begun(one)]
+    found = [one for one in found if _begun(one)]
+    if before:
+        yield f"{len(before)} died or ended before day 0 and are not counted"
+    if not found:
+        return
     each = [times(one) for one in found]
     longest = max(time["os"].day for time in each)
     days = [day for day in DAYS if day <= longest] or [int(longest)]
@@ -77,12 +83,21 @@ def table(found: Sequence[dict[str, Value]]) -> Iterator[str]:
     yield "died of: " + (", ".join(f"{cause} {n}" for cause, n in causes.most_common()) or "nothing")
     failures = Counter(str(one["graft_outcome"]) for one in found if one.get("graft_outcome"))
     yield "grafts: " + (", ".join(f"{fate} {n}" for fate, n in failures.most_common()) or "none to judge")
+    courses = Counter(str(one["disease"]) for one in found if one.get("disease") not in (None, "none"))
+    if courses:
+        yield "leukaemia: " + ", ".join(f"{course} {n}" for course, n in courses.most_common())
+
+
+def _begun(one: dict[str, Value]) -> bool:
+    """Whether the patient was followed on the day from which days count, that of the graft."""
+    end = one["end_day"]
+    return isinstance(end, int | float) and end >= 0.0
 
 
 def _write(found: Sequence[dict[str, Value]], out: Path) -> None:
     from abm.outcomes import OUTCOMES, curve, times
 
-    each = [times(one) for one in found]
+    each = [times(one) for one in found if _begun(one)]
     try:
         with out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -200,7 +200,10 @@ def _context(data: dict[str, Any]) -> dict[str, Any]:
         context["sources"] = read_names(folder / "sources.csv")
         context["transgenes"] = read_names(folder / "transgenes.csv")
         events = data["events"] if isinstance(data["events"], list) else []
-        if any(isinstance(event, dict) and event.get("action") == "antibody" for event in events):
+        tables = [event for event in events if isinstance(event, dict)]
+        # a drug that is not known may be an antibody under another action
+        unknown = any("drug" in event and event["drug"] not in list(context["drugs"]) for event in tables)
+        if unknown or any(event.get("action") == "antibody" for event in tables):
             context["antibodies"] = read_names(folder / "antibodies.csv")
         context["products"] = read_names(folder / "products.csv")
     return context

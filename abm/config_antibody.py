@@ -23,9 +23,12 @@ class Infused(Table):
     @field_validator("drug")
     @classmethod
     def _known_antibody(cls, value: str, info: ValidationInfo) -> str:
-        names = (info.context or {}).get("antibodies")
+        known = info.context or {}
+        names = known.get("antibodies")
         if names is not None and value not in names:
-            raise ValueError("an antibody of antibodies.csv", did_you_mean(value, names))
+            other = value in known.get("drugs", ())
+            hint = ' (it is a drug of drugs.csv: action = "chemo" or "drug")' if other else did_you_mean(value, names)
+            raise ValueError("an antibody of antibodies.csv", hint)
         return value
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from abm.cells import ENGINEERED, LOSS_ANTIGENS, Specificity
+from abm.cells import ENGINEERED, LOSS_ANTIGENS, Antigen, Specificity, pack_hot
 from abm.config_table import Table, each_once, parameter
 from abm.tables import did_you_mean
 
@@ -81,3 +81,8 @@ class Product(Table):
     def receptor_class(self) -> Specificity:
         """The receptor class; NONE of donor lymphocytes."""
         return Specificity[self.receptor] if self.receptor else Specificity.NONE
+
+    @property
+    def loss(self) -> int:
+        """Bits of the hot word of the antigens that an edit took from engineered T cells."""
+        return pack_hot(loss=sum(1 << LOSS_ANTIGENS.index(Antigen[name]) for name in self.lacks))

@@ -33,9 +33,12 @@ class Timed(Table):
 
 
 def _known_drug(value: str, info: ValidationInfo) -> str:
-    names = (info.context or {}).get("drugs")
+    known = info.context or {}
+    names = known.get("drugs")
     if names is not None and value not in names:
-        raise ValueError("a drug of drugs.csv", did_you_mean(value, names))
+        other = value in known.get("antibodies", ())
+        hint = ' (it is an antibody: action = "antibody")' if other else did_you_mean(value, names)
+        raise ValueError("a drug of drugs.csv", hint)
     return value
 
 
@@ -148,13 +151,28 @@ class Cells(Product, Timed):
     action: Literal["cells"]
     donor: Whose = "first"
 
+    @field_validator("donor")
+    @classmethod
+    def _of_a_donor(cls, value: str, info: ValidationInfo) -> str:
+        if value != "first" and info.data.get("receptor"):
+            msg = "no donor of engineered T cells, which are made of the patient's own"
+            raise ValueError(msg)
+        return value
+
 
 class Drug(OfDrug):
     """Drug that acts while it is on, such as an immunosuppressant."""
 
     action: Literal["drug"]
-    level: Annotated[float, parameter("1", "target occupancy while on", ge=0, le=1)] = 1.0
-    until_day: Annotated[float | None, parameter("d", "day it is off again; absent: to a stop, or the end")] = None
+    level: Annotated[
+        float, parameter("1", "target occupancy while on; drugs that hold T cells down must state it", ge=0, le=1)
+    ] = 1.0
+    until_day: Annotated[
+        float | None,
+        parameter(
+            "d", "day it is off again; absent: to a stop, which drugs that hold T cells down need then, or the end"
+        ),
+    ] = None
     taper_days: Annotated[float, parameter("d", "linear taper that ends on until_day", ge=0, le=3650)] = 0.0
 
     @field_validator("until_day")

@@ -12,13 +12,14 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from abm import resources
+from abm import observe, resources
 from abm.backends import Backend, choose
 from abm.config import Config, rules_folder
 from abm.config_errors import expectation, model_of
 from abm.config_events import ACTIONS, Timed
 from abm.errors import ConfigError
 from abm.memory import refusal
+from abm.model import body
 from abm.notes import notes
 from abm.run_folder import own_tables
 from abm.scale.machines import Options
@@ -56,15 +57,52 @@ def schema() -> list[str]:
 
 def rules(species: str, table: str | None) -> list[str]:
     """Return the rule tables of a species (or one of them), a line per rule with unit, status and source."""
+    return [line for name, path in _tables_of(species, table).items() for line in _rule_lines(name, path)]
+
+
+def copied(species: str, table: str | None, out: Path) -> list[str]:
+    """Copy the rule tables of a species (or one of them) into a folder, where they may be changed; return their paths.
+
+    Rows that are different in a disease stay where they are: a folder of own tables cannot replace them.
+
+    Raises:
+        ConfigError: one of them is there already; nothing is written.
+    """
+    files = {out / path.name: path for name, path in _tables_of(species, table).items() if "/" not in name}
+    for file in files:
+        if file.exists():
+            raise ConfigError("already there; expected a folder without it", file=file)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, path in files.items():
+            file.write_bytes(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", file=out) from None
+    return [str(file) for file in files]
+
+
+def observables() -> list[str]:
+    """Return name, unit and meaning of what a run records; first what a patient without a lattice has as well."""
+    parts = (
+        ("# Blood and body: in every run and in `abm sweep`.", body.OBSERVABLES),
+        ("# The patch of marrow: in runs only.", observe.OBSERVABLES),
+    )
+    text: list[str] = []
+    for title, names in parts:
+        text += [title, *(f"{name:<34}{unit:<12}{meaning}" for name, (unit, meaning) in names.items()), ""]
+    return text[:-1]
+
+
+def _tables_of(species: str, table: str | None) -> dict[str, Path]:
+    """Return the files of a species' rule tables by name, or of one of them."""
     if species not in resources.species_names():
         raise ConfigError(f"no such species{did_you_mean(species, resources.species_names())}", key="--rules")
     folder = rules_folder(species)
     paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in rule_files(folder)}
-    names = list(paths)
     wanted = None if table is None else table.removesuffix(".csv")
-    if wanted is not None and wanted not in names:
-        raise ConfigError(f"no such rule table{did_you_mean(wanted, names)}", file=folder, key=wanted)
-    return [line for name, path in paths.items() if wanted in (None, name) for line in _rule_lines(name, path)]
+    if wanted is not None and wanted not in paths:
+        raise ConfigError(f"no such rule table{did_you_mean(wanted, list(paths))}", file=folder, key=wanted)
+    return {name: path for name, path in paths.items() if wanted in (None, name)}
 
 
 def plan(config: Config, backend_name: str, *, timed: bool, **scale: Any) -> Iterator[str]:  # noqa: ANN401

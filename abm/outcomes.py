@@ -54,10 +54,16 @@ OUTCOMES: Mapping[str, Outcome] = {
 
 
 def times(found: Mapping[str, Value]) -> dict[str, Time]:
-    """Return the time to each of ``OUTCOMES`` from the clinical endpoints of one run."""
+    """Return the time to each of ``OUTCOMES`` from the clinical endpoints of one run.
+
+    Leukaemia that persists after the graft counts as a relapse on day 0, as registries count it; death before the
+    marrow could be judged is death without relapse.
+    """
     end = _day(found, "end_day", inf)
     death = _day(found, "death_day", inf)
-    relapse = 0.0 if found.get("disease") == "persistent" else _day(found, "relapse_day", inf)
+    relapse = 0.0 if found.get("disease") == "persistent" else max(_day(found, "relapse_day", inf), 0.0)
+    if found.get("death_cause") == "leukaemia":  # seen or not: it has come back, or has never been away
+        relapse = min(relapse, death)
     severe, chronic = _day(found, "gvhd_grade3_onset_day", inf), _day(found, "chronic_gvhd_moderate_day", inf)
     return {
         "os": first(end, death),
@@ -65,7 +71,7 @@ def times(found: Mapping[str, Value]) -> dict[str, Time]:
         "grfs": first(end, min(death, relapse, severe, chronic)),
         "relapse": first(end, relapse, death),
         "neoplasm": first(end, _day(found, "neoplasm_day", inf), death),
-        "nrm": first(end, death, relapse),
+        "nrm": first(end, death if death < relapse else inf, relapse),
         "acute_2_4": first(end, _day(found, "gvhd_grade2_onset_day", inf), death),
         "chronic": first(end, _day(found, "chronic_gvhd_onset_day", inf), death),
     }

@@ -23,7 +23,17 @@ from abm.memory import refusal
 from abm.model import body
 from abm.notes import notes
 from abm.progress import Heartbeat, Progress, Stopwatch
-from abm.run_folder import check_free, check_writable, claim, log_file, logger, open_series, read_config
+from abm.run_folder import (
+    check_free,
+    check_writable,
+    claim,
+    extend,
+    log_file,
+    logger,
+    open_series,
+    planned_to,
+    read_config,
+)
 from abm.setup import make_domain
 from abm.step import Simulation
 from abm.stop_signals import StopSignals
@@ -95,11 +105,12 @@ def resume_run(
     comm.on_root(lambda: check_writable(out))
     path, skipped = comm.on_root(lambda: io.newest_good(out))
     domain, manifest = make_domain(config, comm), comm.on_root(lambda: io.read_manifest(path))
-    check_same(config, manifest.meta, path, force=options.force)
+    check_same(planned_to(config, str(manifest.meta.get("config", ""))), manifest.meta, path, force=options.force)
     if manifest.shape != domain.shape:
         raise config.error("patch.shape", f"{list(domain.shape)}, but {path} holds {list(manifest.shape)} sites")
     snapshot = io.read_checkpoint(path, *domain.slab(comm.rank))
     backend, reason = choose_in_turn(options.backend, comm)
+    comm.on_root(lambda: extend(out, overrides))
     watch = Stopwatch()
     with watch("setup"):
         simulation = Simulation.restore(config, backend, snapshot, comm)
@@ -110,6 +121,8 @@ def resume_run(
             run.say(message, important=True)
         if simulation.over:
             run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
+            if simulation.step >= config.n_steps:
+                run.say(f"to a later day, such as 365, it goes with: abm resume {out} --set time.end_day=365")
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
         return run.loop()

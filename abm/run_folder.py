@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from abm.errors import AbmError, CheckpointError, ConfigError
 from abm.io.atomic import write_bytes
 
 CONFIG, LOG = "config.toml", "run.log"
+#: The one parameter of the patient that a run which goes on may change: nothing before a day depends on the last one.
+END = "time.end_day="
 #: Where a run keeps a copy of the tables that replace those of its species.
 RULES = "rules-used"
 #: Everything a run and its report write; nothing else is ever removed.
@@ -119,14 +122,35 @@ def remove_run(out: Path) -> None:
 
 
 def read_config(out: Path, overrides: tuple[str, ...]) -> Config:
-    """Return the configuration a run was started with; only its ``[output]`` may be changed now."""
+    """Return the configuration a run was started with; its ``[output]`` may be changed now, and a later end be set."""
     if not (out / CONFIG).is_file():
         raise ConfigError(f"there is no run to continue: {CONFIG} is missing", file=out)
     for override in overrides:
-        if not override.strip().startswith("output."):
-            message = "only [output] may change when a run is continued; another parameter needs a run of its own"
+        if not override.strip().startswith(("output.", END)):
+            message = (
+                "only [output] and a later time.end_day may change when a run is continued; another parameter needs "
+                "a run of its own"
+            )
             raise ConfigError(message, file=f"--set {override}")
-    return load_config(out / CONFIG, overrides)
+    config = load_config(out / CONFIG, overrides)
+    began = load_config(out / CONFIG).time.end_day
+    if config.time.end_day < began:
+        message = f"expected a day from {began:g} on, to which the run was planned, found {config.time.end_day:g}"
+        raise ConfigError(message, file=out / CONFIG, key="time.end_day")
+    return config
+
+
+def extend(out: Path, overrides: tuple[str, ...]) -> None:
+    """Keep a later end in the configuration of a run, so that whoever continues it again goes to that day."""
+    if later := [override for override in overrides if override.strip().startswith(END)]:
+        config = load_config(out / CONFIG, later)
+        write_config(out, config, own_tables(config))
+
+
+def planned_to(config: Config, wrote: str) -> Config:
+    """Return ``config`` with the end of the configuration ``wrote`` (TOML): a run may go on beyond it."""
+    end = tomllib.loads(wrote).get("time", {}).get("end_day", config.time.end_day)
+    return config.model_copy(update={"time": config.time.model_copy(update={"end_day": min(end, config.time.end_day)})})
 
 
 @contextmanager

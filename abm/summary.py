@@ -12,7 +12,7 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
     """Return (label, text) rows in plain ASCII for a terminal from the result of :func:`endpoints`."""
     if not found:
         return []
-    graft = _text(found["graft_outcome"], missing="not yet assessable") if found["graft"] else "none given"
+    graft = _text(found["graft_outcome"], missing=_unjudged(found)) if found["graft"] else "none given"
     transfusions = f"{_text(found['platelet_transfusions'])} / {_text(found['red_cell_transfusions'])}"
     second = _recovered(found["platelet_50_recovery"], found["platelet_50_day"])
     rows = [
@@ -23,6 +23,7 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
         ("Platelet / red-cell transfusions", transfusions),
         *_death_rows(found),
         ("Graft", graft),
+        *_second_graft_rows(found),
         *_landmark_rows(found, "Donor chimerism (%)", "chimerism_", LINEAGES),
         *_landmark_rows(found, "Lymphocytes (/uL)", "", LYMPHOCYTES),
         *_leukaemia_rows(found),
@@ -33,6 +34,18 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
     if found["chronic_gvhd_onset_day"] is not None:
         rows.append(("Chronic GVHD", f"since {_day(found['chronic_gvhd_onset_day'])}"))
     return [*rows, *_infection_rows(found), *read_outs.rows(found)]
+
+
+def disease_text(found: Mapping[str, Value]) -> str:
+    """Return the course of the leukaemia in words."""
+    disease, relapse, look = found["disease"], found["relapse_day"], found["first_look_day"]
+    if relapse is not None:
+        return f"{'cytogenetic ' * (found['relapse_kind'] == 'cytogenetic')}relapse on {_day(relapse)}"
+    if disease == "not evaluable":
+        if isinstance(look, int) and isinstance(end := found["end_day"], float) and end < look:
+            return f"not evaluable: {'death' if found['vital_status'] == 'dead' else 'end of run'} before {_day(look)}"
+        return "not evaluable: too few marrow cells" + ("" if look is None else f" from {_day(look)} on")
+    return "persistent, never below 5 % of the marrow" if disease == "persistent" else _text(disease)
 
 
 def roman(grade: Value) -> str:
@@ -63,6 +76,15 @@ def _recovery_text(found: Mapping[str, Value], name: str, decimals: int) -> str:
     return f"{first} (nadir {depth}e9/L on {_day(found[f'{name}_nadir_day'])})"
 
 
+def _unjudged(found: Mapping[str, Value]) -> str:
+    return "died before it could be judged" if found["vital_status"] == "dead" else "not yet assessable"
+
+
+def _second_graft_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    if (day := found["second_graft_day"]) is not None:
+        yield f"Second graft, {_day(day)}", _text(found["second_graft_outcome"], missing=_unjudged(found))
+
+
 def _death_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
     if found["vital_status"] == "dead":
         yield "Died", f"day {found['death_day']:+.1f}, of {found['death_cause']}"
@@ -87,10 +109,11 @@ def _landmark_rows(
 
 
 def _leukaemia_rows(found: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    relapse = found["relapse_day"]
-    yield "Leukaemia", _text(found["disease"]) + ("" if relapse is None else f" on {_day(relapse)}")
+    yield "Leukaemia", disease_text(found)
     if found["disease"] == "none":
         return
+    if (day := found["molecular_relapse_day"]) is not None:
+        yield "Major molecular response lost (0.1 %)", _day(day)
     for key, text in {"start": "at start", **{f"d{d}": f"day {d}" for d in (0, *LANDMARKS)}, "end": "at end"}.items():
         if found[f"blast_percent_{key}"] is not None and (key != "end" or found["end_day"] not in LANDMARKS):
             yield f"Leukaemic cells in marrow, {text}", mrd_text(found, key)

@@ -36,7 +36,14 @@ Examples: how much of a graft must lack CCR5, how many doses must be taken
 @click.argument("scenario")
 @click.argument("key")
 @click.argument("values", callback=_list)
-@click.option("--observe", "names", callback=_list, required=True, metavar="NAMES", help="Of the body, with commas.")
+@click.option(
+    "--observe",
+    "names",
+    callback=_list,
+    required=True,
+    metavar="NAMES",
+    help="Of the body, with commas; `abm describe --observables` lists them.",
+)
 @options(SET)
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Patients a value.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("sweep.csv"), show_default=True, help="CSV file.")
@@ -48,7 +55,8 @@ def sweep(
     """Follow SCENARIO without a lattice, KEY set to each of VALUES in turn; write what is observed over time.
 
     A row of the file is a patient on a day (every output.series_h). Printed is what is seen at the end, the median of
-    the patients of a value.
+    the patients of a value. Leukaemia on the lattice has no place here: say `--set patient.disease=none --set
+    patient.blast_fraction=0`, or sweep with `abm run` in a loop and draw with `abm compare`.
     """
     if not values:
         raise ConfigError("expected values with commas, such as 0,0.5,1", key=key)
@@ -66,24 +74,29 @@ def sweep(
         with out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow((key, "seed", "day", *names))
-            click.echo(f"{key:<24}" + "".join(f"{name:>20}" for name in names))
+            width = max(24, len(key) + 2)
+            click.echo(f"{key:<{width}}" + "".join(f"{name:>20}" for name in names))
             for value, patients in zip(values, configs, strict=True):
                 last = []
                 for seed, config in zip(numbers, patients, strict=True):
                     rows = list(follow(config, names))
                     writer.writerows((value, seed, *(f"{x:.6g}" for x in row)) for row in rows)
                     last.append(rows[-1][1:])
-                click.echo(f"{value:<24}" + "".join(f"{median(seen):>20.5g}" for seen in zip(*last, strict=True)))
+                click.echo(f"{value:<{width}}" + "".join(f"{median(seen):>20.5g}" for seen in zip(*last, strict=True)))
     except OSError as error:
         raise ConfigError(f"cannot be written: {error.strerror}", file=out) from None
     click.echo(out)
 
 
 def _check(names: Sequence[str]) -> None:
+    from abm import observe
     from abm.model.body import OBSERVABLES
     from abm.tables import did_you_mean
 
     for name in names:
+        if name in observe.OBSERVABLES:
+            message = f"{name} is of the marrow, which a sweep does not have; expected an observable of the body"
+            raise ConfigError(message, file="--observe")
         if name not in OBSERVABLES:
             message = f"expected an observable of the body, found {name}{did_you_mean(name, OBSERVABLES)}"
             raise ConfigError(message, file="--observe")

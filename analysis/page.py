@@ -144,8 +144,8 @@ def _tiles(found: Mapping[str, ends.Value]) -> str:
     if not found:
         return ""
     tiles = [
-        ("Neutrophils ≥ 0.5", _recovered(found, "anc"), "×10⁹/L, first of 3 days"),
-        ("Platelets ≥ 20", _recovered(found, "platelet"), "×10⁹/L, untransfused"),
+        (f"Neutrophils ≥ {found['anc_level']:g}", _recovered(found, "anc"), "×10⁹/L, first of 3 days"),
+        (f"Platelets ≥ {found['platelet_level']:g}", _recovered(found, "platelet"), "×10⁹/L, untransfused"),
     ]
     if found["graft"] is not None:
         day, share = next(
@@ -154,8 +154,10 @@ def _tiles(found: Mapping[str, ends.Value]) -> str:
         tiles.append(("Donor myeloid", "–" if share is None else f"{share:.0f} %", f"on day {day}"))
         tiles.append(("GVHD", _grade(found["gvhd_max_grade"]), "highest grade"))
     if found["disease"] != "none":
-        relapse = found["relapse_day"]
+        relapse, look = found["relapse_day"], found["first_look_day"]
         what = "Leukaemia" if relapse is None else f"Leukaemia, on day {relapse}"
+        if look is not None:
+            what = f"Leukaemia: no marrow that can be judged from day {look:+d} on"
         tiles.append((what, str(found["disease"]), _residual(found)))
     given = " / ".join(_plain(found[f"{name}_transfusions"]) for name in ("platelet", "red_cell"))
     tiles.append(("Transfusions", given, "platelets / red cells"))

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 MINUTES_PER_DAY = 1440.0
 
+#: Events that treat a disease; what follows them in the marrow is judged four weeks later.
+TREATMENTS = ("chemo", "tbi", "graft", "cells", "antibody")
 #: Spellings of units that mean the same, and factors between units of one quantity.
 _SPELLING = {"%": "percent", "share": "fraction", "/uL": "1/uL", "cells/uL": "1/uL", "10^9/L": "1e9/L", "": "1"}
 _FACTORS = {
     ("fraction", "percent"): 100.0,
     ("1", "percent"): 100.0,
+    ("fraction", "1"): 1.0,
     ("1e9/L", "1/uL"): 1e3,
     ("1/uL", "1e9/L"): 1e-3,
     ("1e6/L", "1/uL"): 1.0,
@@ -110,6 +113,18 @@ class Run:
         grafts = [event for event in self.config.get("events", []) if event.get("action") == "graft"]
         return min(grafts, key=lambda event: event["day"]) if grafts else None
 
+    def second_graft(self) -> dict[str, Any] | None:
+        """Return the next graft a week or more after the first; units of one graft come together."""
+        first = self.graft()
+        grafts = [event for event in self.config.get("events", []) if event.get("action") == "graft"]
+        later = [event for event in grafts if first is not None and event["day"] >= first["day"] + 7.0]
+        return min(later, key=lambda event: event["day"]) if later else None
+
+    def treated_day(self) -> float | None:
+        """Return the day of the first event that treats a disease, a graft included."""
+        events = self.config.get("events", [])
+        return min((float(event["day"]) for event in events if event.get("action") in TREATMENTS), default=None)
+
     def day_of(self, step: int) -> float | None:
         """Return the day after so many steps, between records and behind the last; ``None`` if that cannot be told."""
         time = self.config.get("time", {})
@@ -129,11 +144,17 @@ class Run:
         from abm.endpoints import UNITS, Course
 
         body = {name: in_unit(column, UNITS.get(name), name) for name, column in self.body.items()}
-        graft = self.graft() or {"day": None, "source": "marrow"}
+        graft, second = (one or {"day": None, "source": "marrow"} for one in (self.graft(), self.second_graft()))
         day = np.asarray(self.day, dtype=np.float64)
-        healthy = self.config.get("patient", {}).get("disease") in ("none", "chip", "ms", "sle")
-        species = self.config.get("patch", {}).get("species", "human")
-        return Course(day, body, self._current_codes(), graft["day"], graft["source"], healthy, species)
+        patient = self.config.get("patient", {})
+        return Course(
+            day, body, self._current_codes(), graft["day"], graft["source"],
+            disease=patient.get("disease", ""),
+            species=self.config.get("patch", {}).get("species", "human"),
+            treated_day=self.treated_day(),
+            regraft_day=second["day"], regraft_source=second["source"],
+            autologous=patient.get("donor") == "autologous",
+        )  # fmt: skip
 
     def endpoints(self) -> dict[str, Value]:
         """Return the clinical endpoints by name."""

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 110
-#: Colours of curves, by name.
-RED, BLUE, GREEN, GREY, PURPLE = "#b3423a", "#2c6fa6", "#3a8a3a", "#7f858c", "#7a57b0"
+#: Colours of curves, by name; the green is bluish, so that readers who see no red tell it from the red.
+RED, BLUE, GREEN, GREY, PURPLE = "#b3423a", "#2c6fa6", "#009e73", "#7f858c", "#7a57b0"
 SOFT = "0.75"  #: of lines that mark a day or a value
 
 

@@ -56,12 +56,27 @@ KERNEL(contacts)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, 
 #endif
 }
 
+// Hit class of a lymphocyte on a target that it sees with either or both of two receptors: of the better one.
+DEVICE uint32_t better_hit(uint32_t hot, const uint32_t* rows, const uint32_t* seen_by, uint32_t target,
+                           const uint32_t* receptors, const uint32_t* antigens, const uint32_t* losses,
+                           const uint8_t* hit_class) {
+    uint32_t best = 0u;
+    for (uint32_t k = 0; k < 2u; ++k) {
+        if (seen_by[k] == 0u) continue;
+        const uint32_t level = level_seen(target, receptors[rows[k]], antigens, losses);
+        const uint32_t hit = hit_class[256u * rows[k] + 4u * GET(hot, HOT_KIND) + level];
+        best = hit > best ? hit : best;
+    }
+    return best;
+}
+
 // Each lymphocyte that meets its antigen engages one target, drawn evenly (words.cuh says how it is noted): an effector
 // any resident cell that it sees (sight.cuh), another lymphocyte only antigen-presenting cells. Receptors may be lent
 // to it for the step: lent holds, by kind, the row in which receptors, sees and hit_class describe them (0: none),
-// armed the chance to hold them by row, x 2^-32. With them each lymphocyte engages whatever shows their antigen.
-// vigour: chance that an engagement strikes, likewise, by exhaustion and whether the target shows a brake antigen.
-// The target is marked as struck; struck must be clear before.
+// armed the chance to hold them by row, x 2^-32. With them each lymphocyte engages whatever shows their antigen; what
+// it sees with both it strikes as with the better one (hit classes rise with strength). vigour: chance that an
+// engagement strikes, likewise, by exhaustion and whether the target shows a brake antigen. The target is marked as
+// struck; struck must be clear before.
 KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, int64_t high, int64_t total,
                int64_t shift, uint64_t seed, uint32_t step, uint32_t word, const uint32_t* res_hot,
                const uint32_t* mot_hot, const uint32_t* flags, const uint8_t* sees, const uint32_t* antigens,
@@ -105,17 +120,16 @@ KERNEL(engage)(int64_t n, int64_t first, int64_t ny, int64_t nx, int64_t low, in
             const Place p = lane(b, list[i], ny, nx);
             const uint32_t hot = mot_hot[p.l], loan = lent[GET(hot, HOT_KIND)];
             const bool holds = borrowed[i] != 0u && happens(r[1][i], armed[loan]);
-            const uint32_t targets = own[i] | (holds ? borrowed[i] : 0u);
-            if (targets == 0u) continue;
-            const uint32_t m = pick_bit(targets, r[0][i]);
-            const uint32_t row = holds && ((borrowed[i] >> m) & 1u) ? loan : GET(hot, HOT_SPECIFICITY);
+            const uint32_t by[2] = {own[i], holds ? borrowed[i] : 0u}, rows_of[2] = {GET(hot, HOT_SPECIFICITY), loan};
+            if ((by[0] | by[1]) == 0u) continue;
+            const uint32_t m = pick_bit(by[0] | by[1], r[0][i]);
             rows.turn_to(p);
             const int64_t target = rows.site(p, m);
-            const uint32_t level = level_seen(res_hot[target], receptors[row], antigens, losses);
-            const uint32_t braked =
-                (not_lost(antigens[res_hot[target] & 255u], res_hot[target], losses) & BRAKES) != 0u;
+            const uint32_t seen_by[2] = {(by[0] >> m) & 1u, (by[1] >> m) & 1u}, shown = res_hot[target];
+            const uint32_t braked = (not_lost(antigens[shown & 255u], shown, losses) & BRAKES) != 0u;
             const bool strikes = happens(r[2][i], vigour[2u * GET(hot, HOT_EXHAUSTION) + braked]);
-            const uint32_t hit = strikes ? hit_class[256u * row + 4u * GET(hot, HOT_KIND) + level] : 0u;
+            const uint32_t hit =
+                strikes ? better_hit(hot, rows_of, seen_by, shown, receptors, antigens, losses, hit_class) : 0u;
             engaged[p.l] = uint8_t((m + 1u) | hit << AIM_BITS);
             mark(struck + target);
         }

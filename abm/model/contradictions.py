@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from abm.config_events import Antibody, Art, Drug, Stop, Timed, Treat
+from abm.config_events import Antibody, Art, Chemo, Drug, Stop, Timed, Treat
 
 HOURS_PER_DAY = 24.0
 
@@ -20,6 +20,8 @@ def contradiction(events: Sequence[Timed], step_h: float) -> tuple[str, str] | N
             other, before = wanted.setdefault((what, event.day), (index, wish))
             if before != wish:
                 return f"{key}.{field}", f"{what}: {wish} on day {event.day:g}, but {before} in events[{other}]"
+        if isinstance(event, Stop) and (begun := _begun(events[:index], event)) is not None:
+            return f"{key}.drug", f"{event.drug} is stopped on day {event.day:g}, on which events[{begun}] begins it"
         if isinstance(event, Antibody):
             found = running.setdefault(event.drug, [])
             for start, end in _infusions(event, step_h):
@@ -43,6 +45,12 @@ def _order(event: Timed) -> tuple[str, str, str] | None:
         course = f"level {event.level:g} for {event.days:g} d and {event.taper_days:g} d of taper"
         return "drug", f"{event.drug} that waits", f"{course} against {event.against} of grade {event.grade}"
     return None
+
+
+def _begun(before: Sequence[Timed], stop: Stop) -> int | None:
+    """Return the place of doses that a stop takes away, all of them; what follows it on that day replaces what was."""
+    there = [i for i, e in enumerate(before) if isinstance(e, Chemo) and (e.drug, e.day) == (stop.drug, stop.day)]
+    return there[-1] if there else None
 
 
 def _end(event: Drug | Art) -> str:

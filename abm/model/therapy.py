@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from abm.cells import LOSS_ANTIGENS, Antigen, Kind, Origin, pack_hot
+from abm.cells import Kind, Origin
 from abm.config_events import (
     Antibody,
     Art,
@@ -247,9 +247,8 @@ class _Plan:
             expected = f"{list(before)} as in the earlier product with {event.receptor}"
             message = f"expected {expected}, found {list(event.lacks)}"
             raise self.error(f"{key}.lacks", message)
-        lost = pack_hot(loss=sum(1 << LOSS_ANTIGENS.index(Antigen[name]) for name in event.lacks))
         product = Dose("cells", event.product, cd3=cells, origin=Origin.PRODUCT, receptor=event.receptor_class)
-        return replace(product, lacks=lost)
+        return replace(product, lacks=event.loss)
 
     def _immunosuppress(self, event: Drug, key: str) -> None:
         """Set the level, then taper it day by day to 0 on ``until_day``; ends what was planned for the drug before."""

@@ -71,8 +71,19 @@ def _treat(event: Treat, key: str, events: Sequence[Timed], tables: Tables) -> I
     if event.against == "crs" and not any(isinstance(other, Cells) and other.receptor for other in events):
         yield f"{key}.against", "no event gives engineered T cells: there is no cytokine release"
     for place, other in enumerate(events):
+        if isinstance(other, Drug) and other.drug == event.drug and (day := _withdraws(other, event)) is not None:
+            message = f"{event.drug} no longer waits from day {day:g} on: events[{place}] sets its level"
+            yield f"{key}.drug", message
         if isinstance(other, Treat) and other.drug == event.drug and other.day < event.day:
             yield f"{key}.drug", f"replaces the order of {event.drug} in events[{place}]: a drug waits for one thing"
+
+
+def _withdraws(drug: Drug, order: Treat) -> float | None:
+    """Return the day from which a drug given at a set level no longer waits; ``None``: it still does."""
+    days = [drug.day]
+    if drug.until_day is not None:
+        days += [drug.until_day - float(int(min(drug.taper_days, drug.until_day - drug.day))), drug.until_day]
+    return next((day for day in days if day > order.day), None)
 
 
 def _tbi(event: Tbi, key: str, events: Sequence[Timed]) -> Iterator[tuple[str, str]]:

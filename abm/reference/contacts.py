@@ -109,11 +109,13 @@ def engage(
     site, row, loan, own, by_loan = (x[meets] for x in (site, row, loan, own, by_loan))
     chosen = pick_set_bit(own | by_loan, r[0][meets], 27)
     target, cell = res[near_site(site, chosen, box)], mot[site]
-    row = np.where((by_loan >> chosen.astype(np.uint32)) & np.uint32(1), loan, row).astype(np.int64)
-    level = sum((bound(target, n, receptors[row], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
     braked = bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
     strikes = happens(r[2][meets], vigour[2 * get(cell, HOT["exhaustion"]).astype(np.int64) + braked])
-    hit = hit_class[(row * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level].astype(np.int64)
+    hit = np.zeros(site.shape, np.int64)  # with both receptors as with the better one
+    for held, seen in ((row, own), (loan, by_loan)):
+        level = sum((bound(target, n, receptors[held], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
+        strength = hit_class[(held.astype(np.int64) * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level]
+        hit = np.where((seen >> chosen.astype(np.uint32)) & np.uint32(1), np.maximum(hit, strength), hit)
     engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
     struck.reshape(-1)[near_site(site, chosen, box)] = 1
 

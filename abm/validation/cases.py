@@ -22,7 +22,7 @@ from abm.validation.protocols import PROTOCOLS, Protocol
 #: Parts of abm that neither shape nor measure a run: a change in them leaves cached results valid.
 _ASIDE = ("validation", "calibration", "bench", "scale", "backends", "submit.py", "cli.py", "cli_options.py",
           "doctor.py", "describe.py", "progress.py", "ranks.py", "run.py", "run_folder.py",
-          "stop_signals.py")  # fmt: skip
+          "series.py", "stop_signals.py", "sweep.py")  # fmt: skip
 #: Of these packages left out above, what decides results all the same.
 _INSIDE = ("validation/patient.py", "validation/following.py", "validation/experiments.py", "validation/lives.py")
 _MEASURED_BY = "observables/*.py"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from abm import endpoints as ends
+
 from ..read import Run, in_unit
 from .registry import Floats, Made, observable
 
 WITHIN = 100  #: days from the first dose in which an event counts
 _PERCENT = "percent"
-RELAPSE = 5.0  #: percent of leukaemic cells in the marrow that count as relapse, and below which it is in remission
+RELAPSE = 100.0 * ends.RELAPSE  #: percent of leukaemic marrow cells that are a relapse; below it is a remission
 LYMPHOMAS = ("burkitt", "dlbcl", "follicular", "hodgkin")
 SEEN = 0.5  #: the same of a lymphoma, which is seen where it grows: Reed-Sternberg cells are about 1 % of a lesion
 PARTIAL = 0.5  #: share of the lymphoma that is left at most in a response (Cheson, J Clin Oncol 2014)

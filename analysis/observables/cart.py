@@ -14,7 +14,7 @@ from .registry import DAY, PERCENT, Floats, Made, observable
 FIRST_LOOK = 28  #: day from which remission is assessed
 REMISSION_UNTIL = 91  #: three months
 YEAR = 365
-REMISSION = 0.05  #: blasts of nucleated marrow cells below which it is one
+REMISSION = ends.RELAPSE  #: blasts of nucleated marrow cells below which it is one
 CONTRACTION = (1.0, 15.0)  #: days after the peak over which the half-life is taken
 
 
@@ -64,21 +64,23 @@ def cart_half_life(run: Run) -> Made:
 
 
 class _Response(NamedTuple):
-    """Course of the leukaemia: days, whether it is in remission, day of the first assessment in remission."""
+    """Course of the leukaemia: days, whether it is in remission, day of the first assessment in remission; death."""
 
     day: Floats
     remission: Floats
     first: float | None
+    dead: bool
 
 
 def _response(run: Run) -> _Response | None:
-    day = _since(run)
-    if day is None or day[-1] < REMISSION_UNTIL:
+    day, cause = _since(run), run.body.get("cause_of_death")
+    dead = cause is not None and float(cause.values[-1]) > 0.0  # a run ends with its patient
+    if day is None or (day[-1] < REMISSION_UNTIL and not dead):
         return None
     share, _ = ends.leukaemic_fraction(run.course().counts)
     calm = np.asarray(share, np.float64) < REMISSION
     hits = day[calm & (day >= FIRST_LOOK) & (day <= REMISSION_UNTIL)]
-    return _Response(day, calm.astype(np.float64), float(hits[0]) if hits.size else None)
+    return _Response(day, calm.astype(np.float64), float(hits[0]) if hits.size else None, dead)
 
 
 @observable("1")
@@ -88,28 +90,28 @@ def cart_remission(run: Run) -> Made:
     return None if found is None else float(found.first is not None)
 
 
-def _relapses(found: _Response, until: float) -> bool:
-    """Whether leukaemia is back by a day in a patient who was in remission."""
+def _ends(found: _Response, until: float) -> bool:
+    """Whether leukaemia is back by a day, or death has come, in a patient who was in remission."""
     after = (found.day >= (found.first or 0.0)) & (found.day <= until)
-    return bool((found.remission[after] == 0.0).any())
+    return bool((found.remission[after] == 0.0).any()) or (found.dead and found.day[-1] < until)
 
 
 @observable("1")
 def cart_event_free(run: Run) -> Made:
-    """1 if in remission by three months and without relapse to one year, 0 if not."""
+    """1 if in remission by three months, without relapse and alive to one year, 0 if not."""
     found = _response(run)
-    if found is None or found.day[-1] < YEAR:
+    if found is None or (found.day[-1] < YEAR and not found.dead):
         return None
-    return float(found.first is not None and not _relapses(found, YEAR))
+    return float(found.first is not None and not _ends(found, YEAR))
 
 
 @observable("1")
 def cart_lasting_response(run: Run) -> Made:
-    """1 if a remission lasts for a year, 0 if not; none without one."""
+    """1 if a remission lasts for a year, 0 if it ends before or death comes; none without one."""
     found = _response(run)
-    if found is None or found.first is None or found.day[-1] < found.first + YEAR:
+    if found is None or found.first is None or (found.day[-1] < found.first + YEAR and not found.dead):
         return None
-    return float(not _relapses(found, found.first + YEAR))
+    return float(not _ends(found, found.first + YEAR))
 
 
 @observable(PERCENT)

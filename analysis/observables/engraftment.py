@@ -160,9 +160,9 @@ def label_peak_day(run: Run) -> Made:
 
 @observable("1")
 def relapse(run: Run) -> Made:
-    """1 if the leukaemia came back, 0 if not; none without leukaemia."""
+    """1 if the leukaemia came back, 0 if not; none without leukaemia, or if the marrow could not be judged."""
     disease = run.endpoints().get("disease")
-    return None if disease in (None, "none") else float(disease == "relapse")
+    return None if disease in (None, "none", "not evaluable") else float(disease == "relapse")
 
 
 @observable("1")

@@ -13,7 +13,7 @@ from .registry import PERCENT, Floats, Made, observable
 from .residual import METAPHASES, MONTH, chronic, divisions, found
 
 #: Leukaemic share of divisions (CML) or of the marrow from which on infusions count as given for a relapse.
-RELAPSED = 0.05
+RELAPSED = ends.RELAPSE
 SOON = 9 * MONTH  #: days after the first infusion in which remission and GVHD are looked for
 LASTING = 30.0  #: days without a leukaemic metaphase, or with few blasts, that make a remission
 

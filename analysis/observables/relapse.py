@@ -224,10 +224,10 @@ def any_relapse_chance(run: Run) -> Made:
 
 @observable(DAY)
 def overt_relapse_day(run: Run) -> Made:
-    """First day with 5 % leukaemic cells in the marrow after less than 1 %, from the start; infinite if none."""
-    counts = run.course().counts
-    share, nucleated = ends.leukaemic_fraction(counts)
-    course, day = ends.disease_course(np.asarray(run.day, np.float64) - float(run.day[0]), share, nucleated)
-    if course not in ("relapse", "remission"):
+    """First day of a relapse (``abm.endpoints``), from the start; infinite if none, none without remission."""
+    found = run.endpoints()
+    if found["disease"] not in ("relapse", "remission"):
         return None
-    return inf if day is None else float(day)
+    day = found["relapse_day"]
+    graft = (run.graft() or {"day": 0.0})["day"]
+    return float(day) + float(graft) - float(run.day[0]) if isinstance(day, int) else inf

@@ -184,7 +184,7 @@ def bcr_abl_halving_time_good(run: Run) -> Made:
 
 # ------------------------------------------------------------------------------------------ remission
 
-REMISSION_BLASTS = 5.0  #: percent of nucleated marrow cells
+REMISSION_BLASTS = 100.0 * ends.RELAPSE  #: percent of nucleated marrow cells
 REMISSION_COUNTS = {"anc": 1.0, "platelets": 100.0}  #: 1e9/L (ELN response criteria, Dohner, Blood 2017)
 RESPONSE_DAYS = 6 * MONTH  #: from the first dose, in which the best response is sought
 VISIT = 28.0  #: days between looks at marrow and counts: trials have them at the end of every course

@@ -59,6 +59,18 @@ def test_a_run_goes_on_from_a_merged_file() -> None:
     assert word("hash", "moved") == end
 
 
+def test_a_finished_run_goes_on_to_a_later_day_as_if_it_had_been_planned_so() -> None:
+    often = SCENARIO.replace("day = 0\n", "day = -1\n").replace("end_day = 1", "end_day = -0.75")
+    Path("case.toml").write_text(f"{often}doses = 5\nevery_h = 3\n")  # the last of them after the first end
+    planned = word(*RUN, "--out", "planned", "--set", "time.end_day=-0.5", "--quiet")
+    short = word(*RUN, "--out", "short", "--quiet")
+    assert word("resume", "short", "--backend", "numpy", "--set", "time.end_day=-0.5", "--quiet") == planned != short
+    assert Path("short/config.toml").read_bytes() == Path("planned/config.toml").read_bytes()
+    assert word("hash", "short/series.h5") == word("hash", "planned/series.h5")
+    finished = abm("resume", "short", "--backend", "numpy")
+    assert "to a later day, such as 365, it goes with: abm resume short --set time.end_day=365" in finished.stdout
+
+
 def test_merging_a_run_takes_its_newest_good_checkpoint() -> None:
     shard = Path("whole/checkpoint-00000004/shard-00000.h5")
     shard.write_bytes(shard.read_bytes()[:-1])

@@ -14,6 +14,7 @@ import pytest
 from abm import cells, resources
 from abm.cells import LOSS_ANTIGENS, Antigen, Kind, Origin
 from abm.phases import HALO
+from abm.reference.lattice import AIM_BITS
 from tests.conftest import absence
 from tests.kernels.states import State, random_state
 from tests.kernels.test_emulated import gpu
@@ -40,11 +41,13 @@ def engaged(
     kind: Kind = Kind.CD8_EFFECTOR,
     lent: Sequence[int] = (),
     armed: int = ALWAYS,
+    hit_class: np.ndarray = LEVEL_AS_CLASS,
 ) -> np.ndarray:
     """Return for each case what an effector notes of the only cell within its reach: 0 if it does not engage it.
 
     ``dense``: what is shown at level 2 and 3; without them all is shown at the highest. ``kind``: of the lymphocytes;
     ``lent``: receptors that they hold besides their own, in the rows of loans in turn, with the chance ``armed``.
+    ``hit_class``: of a strike, by receptor class, kind and level.
     """
     side = APART * int(np.ceil(len(cases) ** (1 / 3)))
     state: State = random_state((side, side, side), 1, 0.0, RULES, 0, 1)
@@ -62,7 +65,7 @@ def engaged(
     binds[cells.N_SPECIFICITIES :] *= 3
     levels = np.concatenate([antigens, *dense]) if dense else np.tile(antigens, cells.N_LEVELS)
     state.tables |= {"antigens": levels, "receptors": receptors, "sees": binds.reshape(-1)}
-    state.tables |= {"hit_class": LEVEL_AS_CLASS, "lent": holder, "armed": np.full(ROWS, armed, np.uint32)}
+    state.tables |= {"hit_class": hit_class, "lent": holder, "armed": np.full(ROWS, armed, np.uint32)}
     state.tables |= {"vigour": np.full(8, ALWAYS, np.uint32)}
     phases = Guarded(backend, state, 1)
     phases.contacts(1, counted=True)
@@ -178,6 +181,27 @@ def test_a_loan_is_held_as_often_as_the_drug_occupies_its_target(backend: Any) -
     assert not engaged(backend, cases, antigens, receptors, kind=Kind.CD8_MEMORY, lent=[lent], armed=0).any()
 
 
+def better_of_two(backend: Any) -> None:
+    """A cell that sees its target with its own receptor and with one on loan strikes as with the better of them."""
+    antigens = np.zeros(256, np.uint32)
+    antigens[Kind.BLAST], antigens[Kind.MYELOCYTE] = 1 << Antigen.CD19, 1 << Antigen.CD33
+    receptors = np.zeros(cells.N_SPECIFICITIES, np.uint32)
+    receptors[1], receptors[2] = 1 << Antigen.CD19, 1 << Antigen.CD33
+    cases = [(own, int(kind), 0, 0) for own in (0, 1, 2) for kind in (Kind.BLAST, Kind.MYELOCYTE)]
+    for mine, on_loan in ((5, 2), (2, 5)):
+        hits = np.zeros((ROWS, cells.N_KINDS, 4), np.uint8)
+        hits[1:3, Kind.CD8_EFFECTOR], hits[cells.N_SPECIFICITIES, Kind.CD8_EFFECTOR] = mine, on_loan
+        given: dict[str, Any] = {"lent": [np.uint32(1 << Antigen.CD19)], "hit_class": hits.reshape(-1)}
+        found = engaged(backend, cases, antigens, receptors, **given) >> AIM_BITS
+        assert found.tolist() == [on_loan, 0, 5, 0, on_loan, mine]
+        without = engaged(backend, cases, antigens, receptors, armed=0, **given) >> AIM_BITS
+        assert without.tolist() == [0, 0, mine, 0, 0, mine]
+
+
+def test_better_of_two_receptors(backend: Any) -> None:
+    better_of_two(backend)
+
+
 @pytest.mark.skipif(bool(absence("host")), reason=absence("host") or "there is a compiler")
 def test_thread_by_thread() -> None:
     every_antigen(gpu())
@@ -185,6 +209,7 @@ def test_thread_by_thread() -> None:
     every_class(gpu(), donor_is_self=False)
     every_class(gpu(), donor_is_self=True)
     every_loan(gpu())
+    better_of_two(gpu())
 
 
 @pytest.mark.parametrize("donor_is_self", [False, True])

@@ -84,7 +84,7 @@ class Fake:
     def snapshot(self) -> Snapshot:
         shape = self.config.patch.shape
         arrays = {f.name: np.zeros(shape, f.dtype) for f in checkpoint_fields()} | {"res_hot": self.words.copy()}
-        meta: dict[str, str | int] = {**run.digests(self.config)}
+        meta: dict[str, str | int] = {"config": self.config.resolved_toml(), **run.digests(self.config)}
         return Snapshot(self.step, shape, 0, shape[0], arrays, {"output.births": self.births.copy()}, meta)
 
 

@@ -154,6 +154,7 @@ def test_reader_does_not_need_the_run_side(folder):
         "cells",
         "diversity",
         "endpoints",
+        *(f"endpoints.{part}" for part in ("blood", "course", "events", "leukaemia", "marrow")),
         "exactmath",
         "read_outs",
         "resources",
@@ -183,6 +184,31 @@ def test_page_shows_endpoints_and_treatment(html):
         "CD34⁺\N{NO-BREAK SPACE}3×10⁶/kg", "not detected (&lt; 10<sup>−5.1</sup>", 'class="purple taper"',
     ):  # fmt: skip
         assert text in html, text
+
+
+def test_a_run_says_when_it_was_treated_and_grafted(tmp_path):
+    again = '[[events]]\nday = 60.0\naction = "graft"\nsource = "blood"\n'
+    run = read.open_run(make_run(tmp_path / "aml", config=CONFIG + again))
+    made = run.course()
+    assert (made.disease, made.treated_day, made.regraft_day, made.regraft_source) == ("aml", -7.0, 60.0, "blood")
+    assert run.endpoints()["second_graft_day"] == 60
+    same_day = again.replace("60.0", "1.0")
+    units = read.open_run(make_run(tmp_path / "units", config=CONFIG + same_day))
+    assert units.course().regraft_day is None
+
+
+@pytest.mark.parametrize(("disease", "look", "told"), [
+    ("persistent", None, "<b>persistent</b><span>Leukaemia<br>"),
+    ("not evaluable", 28, "<b>not evaluable</b><span>Leukaemia: no marrow that can be judged from day +28 on<br>"),
+])  # fmt: skip
+def test_page_says_in_words_how_leukaemia_stands(run, disease, look, told):
+    found = run.endpoints() | {"disease": disease, "relapse_day": None, "first_look_day": look}
+    assert told in page._tiles(found)
+
+
+def test_page_tells_a_mouse_by_its_own_counts(run):
+    found = endpoints.endpoints(run.course()._replace(species="mouse"))
+    assert "Neutrophils ≥ 0.125" in page._tiles(found)
 
 
 def test_figures_are_well_formed_and_carry_their_numbers(html, run):

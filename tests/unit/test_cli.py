@@ -13,10 +13,11 @@ import pytest
 from abm import cli, describe, resources
 from abm.backends import NAMES
 from abm.cli_options import BACKENDS
-from abm.config import Config, load_config
+from abm.config import Config, load_config, rules_folder
 from abm.config_errors import model_of
 from abm.config_events import ACTIONS
 from abm.config_graft import Edit, Purified
+from abm.run import UNITS
 from tests.unit.fake_run import OUT, SCENARIO, abm, last_word, prepare, run_case
 
 
@@ -107,6 +108,33 @@ def test_described_rules_have_unit_and_source(tmp_path: Path, monkeypatch: pytes
     assert (wrong.exit_code, "did you mean rates?" in wrong.stderr) == (2, True)
 
 
+def test_what_a_run_records_is_listed_with_unit_and_meaning() -> None:
+    lines = abm("describe", "--observables").stdout.splitlines()
+    names = {line.split()[0] for line in lines if line and not line.startswith("#")}
+    assert names == set(UNITS)
+    assert any(line.split() == ["anc", "1e9/L", "absolute", "neutrophil", "count"] for line in lines)
+
+
+def test_a_rule_table_is_copied_to_be_changed(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    done = abm("describe", "--rules", "human", "drugs", "--copy", str(own))
+    assert (done.exit_code, done.stdout) == (0, f"{own / 'drugs.csv'}\n")
+    assert (own / "drugs.csv").read_bytes() == (rules_folder("human") / "drugs.csv").read_bytes()
+    assert "own tables drugs.csv" in abm("check", "case.toml", "--set", f"patch.rules={own}").stdout
+    again = abm("describe", "--rules", "human", "--copy", str(own))
+    assert (again.exit_code, again.stderr) == (
+        2,
+        f"error: {own}/drugs.csv: already there; expected a folder without it\n",
+    )
+    assert [path.name for path in own.iterdir()] == ["drugs.csv"]
+    (tmp_path / "file").touch()
+    blocked = abm("describe", "--rules", "human", "drugs", "--copy", str(tmp_path / "file"))
+    assert (blocked.exit_code, blocked.stderr) == (2, f"error: {tmp_path}/file: cannot be written: File exists\n")
+    assert abm("describe", "--copy", str(own)).stderr == (
+        "error: --copy: expected with --rules SPECIES, which says whose tables\n"
+    )
+
+
 def test_schema_is_json() -> None:
     assert '"weight_kg"' in abm("describe", "--schema").stdout
 
@@ -157,9 +185,12 @@ def test_scenarios_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_help_teaches() -> None:
     assert "abm run aml_hsct" in abm("--help").stdout
+    listed = "".join(abm("--help").stdout.split())
     for name, command in cli.main.commands.items():
         text = abm(name, "--help").stdout
         assert command.epilog is None or "Example" in text
         assert command.help
+        sentence = " ".join(command.help.split("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
+        assert sentence.replace(" ", "") in listed
         assert "abm" in text
     assert BACKENDS == NAMES

@@ -42,6 +42,10 @@ receptor = "CAR_CD19"
             "case.toml:6: events[0].if_blast_fraction: expected a number >= 0 and <= 1, found 2",
         ),
         (
+            CAR_T + 'donor = "second"',
+            """events[0].donor: expected no donor of engineered T cells, which are made of the patient's own, found""",
+        ),
+        (
             CAR_T + "cells_per_kg = 0",
             "case.toml:7: events[0].cells_per_kg: expected a number > 0 and <= 10000000000 (1/kg)",
         ),

@@ -18,16 +18,17 @@ from abm.setup import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: Other texts with links, and with commands that are to be true.
+TEXTS = [
+    *PAGES,
+    *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "slurm/README.md", "benchmarks/README.md")),
+]
 SCENARIOS = {path.stem for path in ROOT.glob("scenarios/*.toml")}
-#: Pictures that `abm report` has drawn.
-OF_REPORTS = {"aml_hsct.png", "clones.png"}
+#: Pictures that `abm report` and `abm compare` have drawn.
+OF_REPORTS = {"aml_hsct.png", "arms.png", "clones.png"}
 #: What an example leaves open: an adult with leukaemia, followed long enough for all of them.
 PATIENT = '[patient]\ndisease = "aml"\nblast_fraction = 0.05\n'
 RUN = "[patch]\nshape = [20, 20, 20]\n[time]\nstart_day = -10\nend_day = 400\n"
-
-
-def name(path: Path) -> str:
-    return path.name
 
 
 def blocks(page: Path) -> list[str]:
@@ -47,7 +48,7 @@ def examples() -> list[tuple[str, str]]:
 def commands() -> list[tuple[str, list[str]]]:
     """Return page and words of every ``abm`` command that stands on a line of its own."""
     found = []
-    for page in PAGES:
+    for page in TEXTS:
         lines = "\n".join(blocks(page)).replace("\\\n", " ").splitlines()
         for line in lines:
             text = re.split(r"\s{3,}", line.removeprefix(".venv/bin/").strip())[0]
@@ -56,10 +57,18 @@ def commands() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_lead_to_files(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8"))
+    own = [(page.parent / link if link else page, anchor) for link, anchor in links if "://" not in link]
+    assert not [str(path) for path, _ in own if not path.exists()]
+    assert not [f"{path}#{anchor}" for path, anchor in own if anchor and anchor not in headings(path)]
 
 
 def test_every_page_and_picture_is_shown() -> None:
@@ -79,12 +88,11 @@ def test_pictures_are_drawn_by_commands_that_pages_tell() -> None:
     assert {name for name in pictures if f"docs/{name}" not in told} == OF_REPORTS
 
 
-def test_every_scenario_is_in_the_readme_and_sorted_by_question() -> None:
+def test_every_scenario_is_sorted_by_question_on_a_page_that_the_readme_leads_to() -> None:
     by_question = re.findall(r"^\| \[`(\w+)`\]", (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8"), re.M)
     assert len(by_question) == len(set(by_question))
     assert set(by_question) == SCENARIOS
-    readme = PAGES[0].read_text(encoding="utf-8")
-    assert not [scenario for scenario in SCENARIOS if f"`{scenario}`" not in readme]
+    assert "(docs/scenarios.md)" in PAGES[0].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("page", "text"), examples())

@@ -163,10 +163,10 @@ def leukaemia(*edges, cells=100_000, last_day=120, reticulocytes=0):
 
 @pytest.mark.parametrize(("edges", "disease", "day"), [
     ([(-10, 0.0)], "none", None),
-    ([(-10, 0.4), (0, 0.02)], "persistent", None),
+    ([(-10, 0.4), (0, 0.06)], "persistent", None),
     ([(-10, 0.4), (0, 0.0), (90, 0.049)], "remission", None),
     ([(-10, 0.4), (0, 0.009), (50, 0.03), (70, 0.05), (80, 0.6)], "relapse", 70),
-    ([(-10, 0.4), (0, 0.02), (50, 0.3)], "persistent", None),
+    ([(-10, 0.4), (0, 0.02), (50, 0.3)], "relapse", 50),
 ])  # fmt: skip
 def test_course_of_the_disease(edges, disease, day):
     found = ends.endpoints(leukaemia(*edges))
@@ -179,15 +179,15 @@ def test_course_of_the_disease(edges, disease, day):
     ([(-10, 0.0), (50, 0.03), (70, 0.05), (80, 0.6)], "new leukaemia", 70),
 ])  # fmt: skip
 def test_a_leukaemia_of_clonal_haematopoiesis_is_a_new_one(edges, disease, day):
-    run = leukaemia(*edges)._replace(clonal=True)
+    run = leukaemia(*edges)._replace(disease="chip")
     found = ends.endpoints(run)
     assert (found["disease"], found["relapse_day"], found["neoplasm_day"]) == (disease, None, day)
-    assert ends.endpoints(run._replace(clonal=False))["neoplasm_day"] is None
+    assert ends.endpoints(run._replace(disease="aml"))["neoplasm_day"] is None
 
 
 def test_an_empty_marrow_is_not_evaluable():
     found = ends.endpoints(leukaemia((-10, 0.4), (0, 0.0), (20, 0.5), cells=100))
-    assert (found["disease"], found["relapse_day"]) == ("persistent", None)
+    assert (found["disease"], found["relapse_day"]) == ("not evaluable", None)
 
 
 def test_residual_disease_has_a_level_a_limit_and_a_flow_result():

@@ -121,6 +121,19 @@ def test_long_contact_exhausts_and_rest_restores() -> None:
     assert body.engineered.cells[ROW, EXHAUSTED] < cells[ROW, EXHAUSTED]
 
 
+@pytest.mark.parametrize(("drug", "spared"), [("pembrolizumab", True), ("atezolizumab", True), ("ipilimumab", False)])
+def test_blocking_pd1_spares_engineered_cells_of_the_body_exhaustion(drug: str, spared: bool) -> None:
+    """A third of the tiring is left (exhaustion.csv), as of all other T cells; CTLA-4 has no part in it."""
+    shares = []
+    for mg in (0.0, 1000.0):
+        body = treated()
+        body.antibodies.give(drug, mg)
+        follow(body, leukaemia=1e14, days=6.0, cells=1e7)
+        shares.append(body.engineered.exhausted_share())
+    assert shares[0] > 0.02
+    assert shares[1] / shares[0] == pytest.approx(0.35 if spared else 1.0, abs=0.04 if spared else 0.0)
+
+
 def test_a_heavier_leukaemia_releases_more_interleukin_6() -> None:
     worst = {}
     for burden in (5e9, 5e11):

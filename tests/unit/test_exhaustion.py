@@ -78,13 +78,15 @@ def test_arrivals_are_as_tired_as_the_body() -> None:
     arrivals = [
         (Kind.CD8_MEMORY, Origin.HOST, Specificity.NONE, 3000),
         (Kind.NK, Origin.HOST, Specificity.NONE, 50),
+        (Kind.CD8_MEMORY, Origin.PRODUCT, Specificity.CAR_CD19, 50),
     ]
     assert not found.of_arrivals(arrivals, {Kind.CD8_MEMORY}, 1, 1).any()
     found.level = 0.4
     levels = found.of_arrivals(arrivals, {Kind.CD8_MEMORY}, 1, 1)
     assert levels[:3000].mean() == pytest.approx(1.2, abs=4 * 0.85 / 3000**0.5)
     assert set(levels[:3000]) == {0, 1, 2, 3}
-    assert not levels[3000:].any()
+    assert not levels[3000:].any(), "no kinds that hold no loan, nor engineered cells, whose exhausted ones do not come"
+    assert levels.size == 3100
 
 
 def test_an_engager_tires_t_cells_and_an_interval_lets_them_recover() -> None:

@@ -83,6 +83,7 @@ FLOORS = (
         "cli_options",
         "cohort",
         "scenario_files",
+        "series",
     },
     {"cli", "sweep", "__main__"},
 )

@@ -84,6 +84,17 @@ def test_a_short_run_leaves_it_open(run: Any) -> None:
     assert MADE["cart_event_free"].make(treated(run, blasts((20.0, 0.0)), last=200.0)) is None
 
 
+@pytest.mark.parametrize(
+    ("died", "answers"), [(20.0, (0.0, 0.0, None)), (80.0, (1.0, 0.0, 0.0)), (200.0, (1.0, 0.0, 0.0))]
+)
+def test_death_ends_what_was_reached(run: Any, died: float, answers: tuple[float | None, ...]) -> None:
+    made = treated(run, blasts((10.0, 0.0)), last=died)
+    cause = read.Column(np.where(made.day == made.day[-1], 1.0, 0.0), "1", "")
+    made = dataclasses.replace(made, body=made.body | {"cause_of_death": cause})
+    names = ("cart_remission", "cart_event_free", "cart_lasting_response")
+    assert tuple(MADE[name].make(made) for name in names) == answers
+
+
 def test_no_engineered_cells_no_answer(run: Any) -> None:
     assert all(MADE[name].make(run) is None for name in MADE if name.startswith(("cart_", "cytokine_release")))
 

@@ -105,6 +105,28 @@ def test_times_of_one_patient() -> None:
     assert times({"end_day": 50.0, "disease": "persistent"})["rfs"] == (0.0, EVENT)
 
 
+def test_leukaemia_that_kills_is_no_death_without_relapse() -> None:
+    found = times({"end_day": 20.0, "death_day": 20.0, "death_cause": "leukaemia", "disease": "not evaluable"})
+    assert (found["relapse"], found["nrm"]) == ((20.0, EVENT), (20.0, RIVAL))
+    aplasia = times({"end_day": 20.0, "death_day": 20.0, "death_cause": "infection", "disease": "not evaluable"})
+    assert (aplasia["relapse"], aplasia["nrm"], aplasia["rfs"]) == ((20.0, RIVAL), (20.0, EVENT), (20.0, EVENT))
+
+
+def test_relapse_and_death_of_one_day_count_once() -> None:
+    found = times({"end_day": 60.0, "death_day": 60.0, "death_cause": "infection", "relapse_day": 60})
+    assert (found["relapse"].status, found["nrm"].status) == (EVENT, RIVAL)
+
+
+def test_who_dies_before_the_graft_is_not_counted() -> None:
+    early = {"end_day": -3.0, "death_day": -3.0, "death_cause": "infection"}
+    late = {"end_day": 120.0, "death_day": None, "disease": "persistent"}
+    lines = list(table([early, late]))
+    assert lines[0] == "1 died or ended before day 0 and are not counted"
+    assert lines[1].startswith("1 patients")
+    assert "leukaemia: persistent 1" in lines
+    assert list(table([early])) == lines[:1]
+
+
 def test_endpoints_tell_chronic_gvhd_and_infections() -> None:
     from abm.endpoints import endpoints
     from abm.summary import summarise

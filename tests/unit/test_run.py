@@ -6,6 +6,7 @@ import io as text_io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,8 +287,34 @@ def test_only_output_may_change_when_continuing() -> None:
     run_case("--steps", "5")
     refused = abm("resume", str(OUT), "--set", "patient.donor=twin")
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("error: --set patient.donor=twin: only [output] may change")
+    assert refused.stderr.startswith(
+        "error: --set patient.donor=twin: only [output] and a later time.end_day may change"
+    )
     assert last_word(abm("resume", str(OUT), "--set", "output.series_h=1")) == whole
+
+
+def test_a_run_goes_on_to_a_later_day_as_if_it_had_been_planned_so() -> None:
+    whole = last_word(run_case("--out", "whole", "--set", "time.end_day=4"))
+    run_case()
+    done = abm("resume", str(OUT), "--set", "time.end_day=3", "--steps", "5")
+    assert "continues from checkpoint-00000048" in done.stdout
+    assert load_config(OUT / "config.toml").time.end_day == 3
+    for path in OUT.glob("checkpoint-*53"):  # the run was killed: what is left was planned to an earlier day
+        shutil.rmtree(path)
+    assert "day 3, step 72" not in abm("resume", str(OUT), "--steps", "2").stdout
+    assert last_word(abm("resume", str(OUT), "--set", "time.end_day=4")) == whole
+    days = [record.day for record in io.Series.load(OUT, 999).records()]
+    assert days[-1] == 4
+    assert days == sorted(set(days))
+
+
+def test_a_run_does_not_end_earlier_than_it_was_planned_to() -> None:
+    run_case("--steps", "5")
+    refused = abm("resume", str(OUT), "--set", "time.end_day=1")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        f"error: {OUT}/config.toml: time.end_day: expected a day from 2 on, to which the run was planned, found 1\n"
+    )
 
 
 def test_changed_rules_or_configuration_are_refused() -> None:

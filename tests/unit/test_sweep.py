@@ -26,6 +26,8 @@ def test_every_patient_and_time_is_a_row(tmp_path: Path) -> None:
     places = [(row["patient.weight_kg"], row["seed"], row["day"]) for row in rows]
     assert places == [(w, s, d) for w in ("50", "100") for s in ("1", "2") for d in ("0", "1", "2")]
     assert all(float(row["hiv_load"]) > 0 for row in rows)
+    title, *shown_rows = result.output.splitlines()[:3]
+    assert {len(line) for line in shown_rows} == {len(title)}
     last = [float(row["cd4"]) for row in rows if row["day"] == "2"]
     shown = [float(line.split()[2]) for line in result.output.splitlines()[1:3]]
     assert shown == pytest.approx([sum(last[:2]) / 2, sum(last[2:]) / 2], rel=1e-4)
@@ -36,6 +38,10 @@ def test_every_patient_and_time_is_a_row(tmp_path: Path) -> None:
     [
         (("patient.weight_kg", ",", "--observe", "cd4"), "patient.weight_kg: expected values with commas"),
         (("patient.weight_kg", "70", "--observe", "hiv_laod"), "found hiv_laod (did you mean hiv_load?)"),
+        (
+            ("patient.weight_kg", "70", "--observe", "cd4,blast_percent"),
+            "blast_percent is of the marrow, which a sweep",
+        ),
         (("patient.wieght_kg", "70", "--observe", "cd4"), "--set patient.wieght_kg=70: patient.wieght_kg"),
         (("patient.weight_kg", "70,-1", "--observe", "cd4"), "--set patient.weight_kg=-1: patient.weight_kg"),
         (("events.0.day", "1", "--observe", "cd4"), "events"),

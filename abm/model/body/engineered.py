@@ -39,6 +39,7 @@ class Encounter:
         il7: interleukin 7 (with which interleukin 15 goes), fold over baseline.
         proliferation: share of division that drugs leave; likewise ``killing``.
         il6_blocked: blocked share of the interleukin-6 receptor.
+        tiring: share of exhaustion that blocked checkpoints leave.
     """
 
     antigen: Floats
@@ -46,6 +47,7 @@ class Encounter:
     proliferation: float = 1.0
     killing: float = 1.0
     il6_blocked: float = 0.0
+    tiring: float = 1.0
 
 
 class Engineered(Packed):
@@ -144,7 +146,8 @@ class Engineered(Packed):
         by_il6 = 1.0 + (r.engineered_growth_without_il6 - 1.0) * around.il6_blocked
         growth = r.engineered_growth * self._fitness * il7 * by_il6 * around.proliferation * met
         woken = (r.engineered_naive_activation * met * naive, r.engineered_memory_activation * met * memory)
-        tired, rested = r.engineered_exhaustion * met * effector, r.engineered_recovery * (1.0 - met) * exhausted
+        tired = r.engineered_exhaustion * around.tiring * met * effector
+        rested = r.engineered_recovery * (1.0 - met) * exhausted
         dying = r.engineered_death * effector
         return [
             -woken[NAIVE] - r.engineered_memory_loss * naive,

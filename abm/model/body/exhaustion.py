@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.cells import HOT, Kind
+from abm.cells import HOT, Kind, Origin
 from abm.errors import ConfigError
 from abm.exactmath import exp
 from abm.model.body.immune import Arrival
@@ -118,8 +118,12 @@ class Exhaustion(Packed):
         rates = self._tiring(pd1_blocked), self.rules.recovery
         return _thresholds([min(rate * days, 1.0) for rate in rates])
 
+    def tiring_left(self, pd1_blocked: float) -> float:
+        """Return what a blocked PD-1 leaves of the rate at which engaged T cells tire, 0-1."""
+        return 1.0 - self.rules.pd1_tiring * pd1_blocked
+
     def _tiring(self, pd1_blocked: float) -> float:
-        return self.rules.tiring * (1.0 - self.rules.pd1_tiring * pd1_blocked)
+        return self.rules.tiring * self.tiring_left(pd1_blocked)
 
     def engaged(self, held: float, targets: float) -> float:
         """Return the share of their time that T cells are engaged.
@@ -142,11 +146,15 @@ class Exhaustion(Packed):
     def of_arrivals(
         self, arrivals: Sequence[Arrival], tired: Collection[Kind], seed: int, turn: int
     ) -> NDArray[np.uint32]:
-        """Return the level of every lymphocyte that enters the marrow now, in their order; only kinds ``tired`` are."""
+        """Return the level of every lymphocyte that enters the marrow now, in their order; only kinds ``tired`` are.
+
+        Engineered T cells have an account of their own, whose exhausted cells do not come.
+        """
         cells = [n for *_, n in arrivals]
-        if self.level == 0.0 or not any(kind in tired for kind, *_ in arrivals):
+        able = [kind in tired and origin is not Origin.PRODUCT for kind, origin, *_ in arrivals]
+        if self.level == 0.0 or not any(able):
             return np.zeros(sum(cells), np.uint32)
-        may = np.repeat([kind in tired for kind, *_ in arrivals], cells)
+        may = np.repeat(able, cells)
         draws = philox(seed, np.arange(may.size, dtype=np.int64), turn, Stream.EXHAUST * 256 + 1)
         threshold = _thresholds([self.level])[0]
         levels = np.zeros(may.size, np.uint32)

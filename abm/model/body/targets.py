@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Origin, Specificity
 from abm.exactmath import exp
 from abm.model.body import fratricide, phagocytes, plasma
+from abm.model.body.antibodies import PD_1_AXIS
 from abm.model.body.blood import Blood
 from abm.model.body.engineered import Encounter
 from abm.model.body.fratricide import Fratricide
@@ -128,6 +129,7 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
         1.0 - body.drugs.inhibition("proliferation"),
         1.0 - body.drugs.inhibition("killing"),
         body.drugs.inhibition("il6"),
+        body.exhaustion.tiring_left(body.antibodies.blocked(PD_1_AXIS)),
     )
 
 
