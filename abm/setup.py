@@ -87,7 +87,7 @@ def load_model(config: Config) -> Model:
     folders = folder.folders if isinstance(folder, Overlay) else [folder]
     read, tables = _tables(folder, tuple(map(rules_digest, folders)))
     rules = leukaemia.of_patient(read, traffic["open_share"], config)
-    leukaemia.check(config, has_table=tables.residue is not None)
+    leukaemia.check(config, tables)
     unseen(config, rules)
     _check_variants(config, rules)
     substeps = _substeps(config, rules)

@@ -20,13 +20,14 @@ from abm.model.rules import Rules
 
 if TYPE_CHECKING:
     from abm.config import Config
+    from abm.model.body.given import Tables
 
 #: Behaviours whose rate the pace of a leukaemia changes.
 _PACED = (Behaviour.SWITCH, Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.DIE, Behaviour.EGRESS)
 
 
-def check(config: Config, *, has_table: bool) -> None:
-    """Check what the scenario says of its leukaemia; ``has_table``: whether the species has a residue.csv.
+def check(config: Config, tables: Tables) -> None:
+    """Check what the scenario says of its leukaemia.
 
     Raises:
         ConfigError: it says it of a patient who has none, or asks to follow what cannot be followed below one agent.
@@ -39,12 +40,16 @@ def check(config: Config, *, has_table: bool) -> None:
             raise config.error(f"patient.{name}", message)
     if not patient.residual_leukaemia:
         return
-    if not has_table:
+    if tables.residue is None:
         message = f"expected false, found true; there is no residue.csv for {config.patch.species}"
         raise config.error("patient.residual_leukaemia", message)
     for index, event in enumerate(config.events):
-        if isinstance(event, Antibody):
-            message = "expected none with residual_leukaemia = true: what it kills is followed in agents only"
+        drug = tables.antibodies.get(event.drug) if isinstance(event, Antibody) else None
+        if drug is not None and drug.antigen is not None:
+            message = (
+                f"expected one against a checkpoint with residual_leukaemia = true, found {drug.name}: "
+                "what it kills is followed in agents only"
+            )
             raise config.error(f"events.{index}.action", message)
 
 

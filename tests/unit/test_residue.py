@@ -287,6 +287,12 @@ def test_wrong_input_is_one_clear_line(tmp_path: Path, case: str) -> None:
     assert "\n" not in text
 
 
+def test_an_antibody_against_a_checkpoint_is_given_beside_residual_leukaemia(tmp_path: Path) -> None:
+    blocked = '[[events]]\nday = 1\naction = "antibody"\ndrug = "nivolumab"\ndose_mg_per_kg = 3\n'
+    model = load_model(scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1\nresidual_leukaemia = true', blocked))
+    assert [dose.name for doses in model.schedule for dose in doses] == ["nivolumab"]
+
+
 def test_a_species_without_the_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no residue.csv for mouse"):
         load_model(
