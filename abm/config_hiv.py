@@ -34,6 +34,15 @@ class Infected(Table):
             raise ValueError(msg)
         return value
 
+    @field_validator("infection_day")
+    @classmethod
+    def _inside_run(cls, value: float | None, info: ValidationInfo) -> float | None:
+        _, end = (info.context or {}).get("days", (None, None))
+        if value is not None and end is not None and value > end:
+            msg = f"a day up to end_day = {end:g}"
+            raise ValueError(msg)
+        return value
+
     @field_validator("art_day")
     @classmethod
     def _after_exposure(cls, value: float | None, info: ValidationInfo) -> float | None:

@@ -7,16 +7,17 @@ stem cells per nucleated cell.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm import io
-from abm.cells import COLD, HOT, Cycle, Field, Kind, Origin
+from abm.cells import COLD, HOT, Cycle, EditBit, Field, Kind, Origin, pack_hot
 from abm.errors import CheckpointError
+from abm.model.body import Dose
 from abm.philox import philox, philox_scalar
 from abm.state import Snapshot
 from abm.streams import Stream
@@ -35,6 +36,8 @@ def _mask(table: Iterable[Field], *names: str) -> np.uint32:
 #: What a cell takes along: what it inherits, and how far it has come. Labels and states of the moment stay behind.
 _KEPT_HOT = _mask(HOT, "kind", "loss", "edits")
 _KEPT_COLD = _mask(COLD, "clone", "stage", "resist")
+_EDITS = _mask(HOT, "loss", "edits")
+_EDITED = np.uint32(pack_hot(edits=1 << EditBit.EDITED))
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class Harvest:
         chosen = np.isin(kind, [int(k) for k in kinds])
         nucleated = int(((kind != Kind.EMPTY) & (kind != Kind.RETICULOCYTE)).sum())
         return cls(hot[chosen] & _KEPT_HOT, cold[chosen] & _KEPT_COLD, nucleated)
+
+    @property
+    def carried(self) -> int:
+        """What its edited cells carry, as bits of the hot word; 0 without such cells."""
+        edited = self.hot[(self.hot & _EDITED) != 0] & _EDITS
+        return int(np.bitwise_or.reduce(edited)) if edited.size else 0
 
     def draw(self, agents: float, origin: Origin, seed: int, step: int, index: int) -> tuple[Words, Words]:
         """Return the words of the cells among ``agents`` nucleated ones of this marrow.
@@ -102,3 +111,9 @@ def read_harvest(checkpoint: Path, kinds: Iterable[Kind], species: str) -> Harve
         msg = f"{checkpoint}: no stem or progenitor cell in this marrow"
         raise CheckpointError(msg)
     return found
+
+
+def with_edits(schedule: Sequence[tuple[Dose, ...]], harvests: Mapping[str, Harvest]) -> list[tuple[Dose, ...]]:
+    """Return the doses of every step, grafts taken from a former run with what its edited cells carry."""
+    carried = {name: harvest.carried for name, harvest in harvests.items()}
+    return [tuple(replace(d, carried=carried.get(d.marrow_of, 0)) for d in doses) for doses in schedule]

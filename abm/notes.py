@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abm.cells import Flag, Origin
+from abm.cells import Antigen, Flag, Origin, Specificity
 from abm.config import Cells, Config, Graft, rules_folder, rules_of
 from abm.config_events import Chemo
 from abm.few_agents import few_agents
 from abm.model.body import Tables
 from abm.model.body.drugs import DRUG_TARGETS, Drug, read_drugs
+from abm.model.body.edited import LINEAGES
 from abm.model.body.organs import find_donor
 from abm.model.editing import ACTIVATED, activated_variant, without_effect
 from abm.model.rules import Rules, load_rules
 from abm.model.unusual import FAR, unusual
 from abm.tables import out_of_range
 from abm.unseen import unseen
+
+_NO_VIRUS = 'only HIV enters by CCR5, and patient.infection is "none": that it is missing changes nothing'
 
 
 def notes(config: Config) -> list[str]:
@@ -67,17 +70,26 @@ def _waiting(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _idle_edits(config: Config, rules: Rules, tables: Tables) -> Iterator[tuple[str, str]]:
-    """Yield (key, message) for every edit of a gene that no healthy cell of its graft expresses."""
+    """Yield (key, message) for every edit, and every gene that a donor lacks, that changes nothing in this patient."""
     alike = find_donor(tables.donors, config.patient.donor_type).shares_antigens
     healthy = [kind for kind, info in rules.kinds.items() if not info.flags >> Flag.LEUKAEMIC & 1]
     shown = {antigen for kind in healthy for antigen in rules.recognition.shown(kind, Origin.DONOR, alike)}
     for index, event in enumerate(config.events):
-        if isinstance(event, Graft) and event.edit and (message := without_effect(event.edit, shown)):
-            yield f"events.{index}.edit.locus", message
-        if (
-            isinstance(event, Graft)
-            and event.edit
-            and event.edit.vcn
-            and not activated_variant(rules.heredity.variants)
+        if not isinstance(event, Graft):
+            continue
+        if event.ccr5_null and config.patient.infection == "none":
+            yield f"events.{index}.ccr5_null", _NO_VIRUS
+        if (edit := event.edit) is None:
+            continue
+        key = f"events.{index}.edit"
+        if message := without_effect(edit, shown):
+            yield f"{key}.locus", message
+        if Antigen.CCR5.name in (edit.locus, *edit.also) and config.patient.infection == "none":
+            yield f"{key}.locus", _NO_VIRUS
+        if edit.vcn and not activated_variant(rules.heredity.variants):
+            yield f"{key}.vcn", f"variants.csv of this patient has no HSC {ACTIVATED}: no copy does harm"
+        if edit.receptor and not any(
+            tables.transgenes[Specificity[edit.receptor]].get(kind, 0.0) for kind in LINEAGES[edit.lineage]
         ):
-            yield f"events.{index}.edit.vcn", f"variants.csv of this patient has no HSC {ACTIVATED}: no copy does harm"
+            where = f"no cell in which a promoter of lineage {edit.lineage} works shows {edit.receptor}"
+            yield f"{key}.lineage", f"{where} (transgenes.csv): the gene does nothing"

@@ -30,7 +30,7 @@ from abm.config import CLONAL, Config, Graft, disease_rows, variant_names
 from abm.config_events import Art
 from abm.domain import Domain
 from abm.errors import CheckpointError, ConfigError
-from abm.harvest import Harvest, read_harvest
+from abm.harvest import Harvest, read_harvest, with_edits
 from abm.model import leukaemia, therapy, tissue
 from abm.model.body import Exposure, Scale, Tables, Watch, daily_production
 from abm.model.body.fratricide import Fratricide
@@ -87,11 +87,12 @@ def load_model(config: Config) -> Model:
     folders = folder.folders if isinstance(folder, Overlay) else [folder]
     read, tables = _tables(folder, tuple(map(rules_digest, folders)))
     rules = leukaemia.of_patient(read, traffic["open_share"], config)
-    leukaemia.check(config, tables.antibodies, has_table=tables.residue is not None)
+    leukaemia.check(config, tables)
     unseen(config, rules)
     _check_variants(config, rules)
     substeps = _substeps(config, rules)
     places = read_values(folder / "tissue.csv", tissue.UNITS)
+    harvests = _harvests(config, tables)
     local, room = LocalAnswers.of(rules, places), open_shares(rules, traffic)
     return Model(
         config=config,
@@ -100,13 +101,13 @@ def load_model(config: Config) -> Model:
         tissue=places,
         fields=_read_fields(folder),
         tables=tables,
-        schedule=_schedule(config, tables),
+        schedule=with_edits(_schedule(config, tables), harvests),
         local_answers=local,
         open_share=room,
         homeostasis=homeostasis(rules, traffic["commit_share"], room, local.by_distance),
         hop=_hop_thresholds(config, rules, substeps),
         substeps=substeps,
-        harvests=_harvests(config, tables),
+        harvests=harvests,
         exposure=_exposure(config, tables),
         damage=read_damage(folder),
     )

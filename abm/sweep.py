@@ -68,8 +68,9 @@ def sweep(
 
     path, numbers = scenario_path(scenario), range(1, seeds + 1)
     configs = [[load_config(path, [*overrides, f"{key}={value}"], seed) for seed in numbers] for value in values]
-    for first, *_ in configs:
-        WellMixed(first)  # what cannot be followed without a lattice is told before the file is begun
+    for first, *_ in configs:  # what cannot be followed without a lattice is told before the file is begun
+        _check_grafts(first)
+        WellMixed(first)
     try:
         with out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -100,6 +101,14 @@ def _check(names: Sequence[str]) -> None:
         if name not in OBSERVABLES:
             message = f"expected an observable of the body, found {name}{did_you_mean(name, OBSERVABLES)}"
             raise ConfigError(message, file="--observe")
+
+
+def _check_grafts(config: Config) -> None:
+    """Refuse edited grafts: without a lattice nobody follows which cells carry the edit, and it would do nothing."""
+    for index, event in enumerate(config.events):
+        if event.action == "graft" and event.edit is not None:
+            message = "expected none: a patient without a lattice follows no edits (abm run and abm validate do)"
+            raise config.error(f"events.{index}.edit", message)
 
 
 def follow(config: Config, names: Sequence[str]) -> Iterator[Row]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.cells import GAIN_VARIANT, LOSS_ANTIGENS, N_VARIANTS, Antigen, Behaviour, Flag, Kind, Specificity
-from abm.config_events import Antibody as Infusion
+from abm.config_events import Antibody
 from abm.exactmath import LN2
-from abm.model.body.antibodies import Antibody
 from abm.model.body.escape import HAPLOIDENTICAL
 from abm.model.body.residue import StemCells
 from abm.model.heredity import Mutation, Subclone, Variants
@@ -21,18 +20,14 @@ from abm.model.rules import Rules
 
 if TYPE_CHECKING:
     from abm.config import Config
+    from abm.model.body.given import Tables
 
 #: Behaviours whose rate the pace of a leukaemia changes.
 _PACED = (Behaviour.SWITCH, Behaviour.DIVIDE, Behaviour.MATURE, Behaviour.DIE, Behaviour.EGRESS)
 
 
-def check(config: Config, antibodies: Mapping[str, Antibody], *, has_table: bool) -> None:
+def check(config: Config, tables: Tables) -> None:
     """Check what the scenario says of its leukaemia.
-
-    Args:
-        config: the scenario.
-        antibodies: those of the tables by name.
-        has_table: whether the species has a residue.csv.
 
     Raises:
         ConfigError: it says it of a patient who has none, or asks to follow what cannot be followed below one agent.
@@ -45,15 +40,17 @@ def check(config: Config, antibodies: Mapping[str, Antibody], *, has_table: bool
             raise config.error(f"patient.{name}", message)
     if not patient.residual_leukaemia:
         return
-    if not has_table:
+    if tables.residue is None:
         message = f"expected false, found true; there is no residue.csv for {config.patch.species}"
         raise config.error("patient.residual_leukaemia", message)
     for index, event in enumerate(config.events):
-        if not isinstance(event, Infusion):
-            continue
-        if (drug := antibodies.get(event.drug)) is not None and drug.kills:
-            message = f"{event.drug}: expected no antibody that kills with residual_leukaemia = true"
-            raise config.error(f"events.{index}.drug", f"{message}: what it kills is followed in agents only")
+        drug = tables.antibodies.get(event.drug) if isinstance(event, Antibody) else None
+        if drug is not None and drug.antigen is not None:
+            message = (
+                f"expected one against a checkpoint with residual_leukaemia = true, found {drug.name}: "
+                "what it kills is followed in agents only"
+            )
+            raise config.error(f"events.{index}.action", message)
 
 
 def growth(rules: Rules, open_share: float) -> float:

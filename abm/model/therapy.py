@@ -107,6 +107,7 @@ class _Plan:
     entries: list[_Entry] = field(default_factory=list)
     edits: dict[str, Edit] = field(default_factory=dict)  # by donor: what their cells carry must be one thing
     lacks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by receptor, likewise
+    ccr5_null: dict[str, float] = field(default_factory=dict)  # by donor: what a graft said of their cells
 
     def add(self, event: Timed, key: str) -> None:
         """Add one event; ``key`` is its place in the scenario."""
@@ -194,6 +195,7 @@ class _Plan:
         else:
             content = {"cd34": cd34 * weight * seeding, "cells": self._purified(event, key)}
         content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
+        self.ccr5_null[event.donor] = event.ccr5_null
         stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10) * spared
         if source.delay == 0.0:
@@ -233,8 +235,9 @@ class _Plan:
             message = f"{event.product} is not in grafts.csv{did_you_mean(event.product, self.tables.grafts)}"
             raise self.error(f"{key}.product", message)
         cells = (event.cd3_per_kg or 0.0) * self.patient.weight_kg
-        least = event.if_blast_fraction
-        return Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor], if_blast_fraction=least)
+        null = self.ccr5_null.get(event.donor, 0.0)
+        dose = Dose("cells", event.product, cd3=cells, origin=ORIGINS[event.donor], ccr5_null=null)
+        return replace(dose, if_blast_fraction=event.if_blast_fraction)
 
     def _engineered(self, event: Cells, key: str) -> Dose:
         """Return engineered T cells as a number of cells of a receptor class."""

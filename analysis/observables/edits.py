@@ -40,6 +40,22 @@ def altered_monocytes(run: Run) -> Made:
 
 
 @observable(PERCENT, curve=True)
+def altered_leucocytes(run: Run) -> Made:
+    """Leucocytes of the blood that do not show an antigen of myeloid cells: completely edited ones, and lymphocytes.
+
+    Eosinophils count as neutrophils.
+    """
+    counts, shares = ("anc", "eosinophils", "monocytes", "lymphocytes"), ("neutrophils", "neutrophils", "monocytes")
+    if not {*counts, *(f"altered_share_{name}" for name in shares)} <= set(run.body):
+        return None
+    cells = [np.asarray(in_unit(run.body[name], COUNT), np.float64) for name in counts]
+    without = [np.asarray(_share(run, f"altered_share_{name}"), np.float64) for name in shares]
+    whole = sum(cells)
+    lacking = sum((n * share for n, share in zip(cells[:3], without, strict=True)), 100.0 * cells[3])
+    return np.where(whole > 0.0, lacking / np.where(whole > 0.0, whole, 1.0), 0.0)
+
+
+@observable(PERCENT, curve=True)
 def altered_t(run: Run) -> Made:
     """T cells whose edit is complete: without the antigen, or with the gene."""
     return _share(run, "altered_share_t")

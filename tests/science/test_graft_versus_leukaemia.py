@@ -15,10 +15,19 @@ from abm.step import Simulation
 
 pytestmark = [pytest.mark.science, pytest.mark.slow]
 
-SCENARIO = Path(resources.folder("scenarios")) / "dli_aml.toml"
-GRAFT, INFUSION = 2, 3  # places among the events of the scenario
+SCENARIO = Path(resources.folder("scenarios")) / "ipilimumab_after_allo.toml"  # AML, a sibling; events are ours
+EVENTS = (
+    '{day = -7, action = "chemo", drug = "fludarabine", dose_mg_per_m2 = 30, doses = 5, every_h = 24}',
+    '{day = -4, action = "chemo", drug = "busulfan", dose_mg_per_kg = 3.2, doses = 2, every_h = 24}',
+    '{day = 0, action = "graft", source = "cd34_selected", cd34_per_kg = 7e6, cd3_per_kg = 2e4}',
+    '{day = 60, action = "cells", product = "dli", cd3_per_kg = 1e8}',
+    '{day = 60, action = "treat", drug = "prednisolone", grade = 2, level = 1.0, days = 14, taper_days = 56}',
+)
+GRAFT, INFUSION = 2, 3  # places among these
 #: Enough leukaemic stem cells to come back on a small patch; a pair that reacts strongly, a graft with few T cells.
 SMALL = (
+    f"events=[{', '.join(EVENTS)}]",
+    "time.step_min=60",
     "patch.shape=[32, 32, 32]",
     "patient.blast_fraction=0.2",
     "patient.alloreactivity=20",

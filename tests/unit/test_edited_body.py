@@ -6,12 +6,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from abm.cells import LOSS_ANTIGENS, N_COUNTS, Antigen, Count, EditBit, Kind, Origin, Specificity, pack_hot
+from abm.cells import (
+    ENGINEERED,
+    FIRST_MOTILE,
+    LOSS_ANTIGENS,
+    N_COUNTS,
+    N_KINDS,
+    N_ORIGINS,
+    Antigen,
+    Count,
+    EditBit,
+    Kind,
+    Origin,
+    Specificity,
+    pack_hot,
+)
+from abm.config import Config
 from abm.config_graft import Edit
+from abm.exactmath import exp
 from abm.io import upgrades
-from abm.model.body import Body, Dose, giving, immunity, receptors
+from abm.model.body import Body, Dose, Watch, engagement, giving, immunity, receptors, targets
 from abm.model.body.edited import ANY, COMPLETE
+from abm.model.body.fratricide import Fratricide
 from abm.model.body.immune import INDEX
+from abm.setup import load_model
 from abm.state import Snapshot
 from tests.unit.body_case import counts, make_body
 from tests.unit.hiv_case import infected, virus_of
@@ -169,6 +187,20 @@ def test_a_safety_switch_kills_its_carriers_everywhere() -> None:
     np.testing.assert_array_equal(body.lymphocytes.pools[:, Origin.HOST], pools[:, Origin.HOST])
 
 
+def test_a_safety_switch_kills_infected_cells_with_their_pool() -> None:
+    body = infected(day=100.0)
+    edit = Edit(locus="TRANSGENE", vcn=1.0, switch=True)
+    giving.infuse(body, Dose("graft", "edited", cd34=1e8, cd3=0.0, origin=Origin.DONOR, edit=edit))
+    live(body, 60.0, SOME, BOTH)
+    virus_of(body).productive[:] = 1e6
+    before = body.lymphocytes.cells((Kind.CD4_MEMORY,))
+    giving.give(body, Dose("switch", "switch", 0.9))
+    left = body.lymphocytes.cells((Kind.CD4_MEMORY,))[Origin.DONOR] / before[Origin.DONOR]
+    assert left < 0.95
+    assert virus_of(body).productive[0, Origin.DONOR] == pytest.approx(1e6 * left)
+    assert virus_of(body).productive[0, Origin.HOST] == 1e6
+
+
 def test_without_a_switch_nobody_dies() -> None:
     body = grafted(CCR5, days=10.0)
     before = body.pack()
@@ -192,3 +224,83 @@ def test_t_cells_of_a_graft_without_ccr5_are_closed_to_r5_virus() -> None:
     )
     live(plain, 120.0, SOME, BOTH)
     assert not virus_of(plain).coreceptor.stem.any()
+
+
+CD33 = Edit(locus="CD33", efficiency=0.8)
+ROW = ENGINEERED.index(Specificity.CAR_CD33)
+NEUTROPHILS = (Kind.NEUTROPHIL, Origin.DONOR)
+
+
+def shielded(edit: Edit, receptor: Specificity = Specificity.CAR_CD33) -> Body:
+    """A body with an edited graft in which T cells of this receptor are watched."""
+    body = grafted(edit)
+    rules = load_model(Config()).rules
+    masks = rules.recognition.masks(rules.kinds, False)[0].reshape(N_ORIGINS, N_KINDS).T
+    shown = np.array([masks & rules.recognition.receptors[receptor] != 0])
+    body.watch = Watch((receptor,), shown, fratricide=Fratricide.of(rules.recognition, masks, (receptor,), {}))
+    return body
+
+
+def test_t_cells_spare_edited_blood_cells_of_which_the_marrow_has_no_sample() -> None:
+    nobody = np.zeros((N_KINDS, N_ORIGINS), np.int64)
+    for edit, unseen in ((CD33, BOTH), (CCR5, 0.0)):
+        shares = targets.look(shielded(edit), nobody[np.newaxis], nobody).shares[ROW]
+        for kind in (Kind.NEUTROPHIL, Kind.MONOCYTE, Kind.EOSINOPHIL):
+            assert shares[kind, Origin.DONOR] == pytest.approx(1.0 - unseen, abs=1e-3)
+            assert shares[kind, Origin.HOST] == 1.0
+    present = nobody.copy()
+    present[NEUTROPHILS] = 10
+    shares = targets.look(shielded(CD33), present[np.newaxis] // 5, present).shares[ROW]
+    assert shares[NEUTROPHILS] == 0.2, "a sample that is there says who is seen"
+    body = shielded(Edit(locus="CD19", efficiency=0.8), Specificity.CAR_CD19)
+    present[Kind.IMMATURE_B] = 10
+    shares = targets.look(body, present[np.newaxis], present).shares[ENGINEERED.index(Specificity.CAR_CD19)]
+    assert shares[Kind.IMMATURE_B, Origin.DONOR] == pytest.approx(1.0 - BOTH, rel=0.05), "new ones are no sample of old"
+    assert shares[Kind.IMMATURE_B, Origin.HOST] == 1.0
+
+
+def test_the_edited_share_of_blood_rises_at_once_when_the_others_are_killed() -> None:
+    for edit, rises in ((CD33, True), (CCR5, False)):
+        body = shielded(edit)
+        shares = np.zeros((len(ENGINEERED), N_KINDS, N_ORIGINS))
+        shares[(ROW, *NEUTROPHILS)] = 1.0 - BOTH
+        hazard = np.zeros(len(ENGINEERED))
+        hazard[ROW] = 2.0
+        before, cells = body.edited.neutrophils[:, Origin.DONOR].copy(), body.blood.neutrophils[Origin.DONOR]
+        monocytes = body.edited.monocytes.copy()
+        targets.strike(body, targets.Seen(np.zeros(len(ENGINEERED)), shares), hazard, 0.5)
+        dies = 1.0 - exp(-1.0)
+        left = 1.0 - (1.0 - BOTH) * dies
+        assert body.blood.neutrophils[Origin.DONOR] == pytest.approx(cells * left)
+        some, both = body.edited.neutrophils[:, Origin.DONOR]
+        if rises:  # those with one allele left die like any other
+            assert both == pytest.approx(before[COMPLETE] / left)
+            assert some == pytest.approx((before[COMPLETE] + (before[ANY] - before[COMPLETE]) * (1.0 - dies)) / left)
+        else:
+            assert (some, both) == pytest.approx(tuple(before))
+        assert (body.edited.monocytes == monocytes).all()
+
+
+def test_an_antibody_spares_b_cells_of_the_body_that_lost_its_antigen() -> None:
+    """Also where a drug against another antigen is on board: it kills them all alike."""
+    b_cells = (INDEX[Kind.IMMATURE_B], Origin.DONOR)
+    for locus, drugs, spared in (
+        ("CD19", ("blinatumomab",), True),
+        ("CD33", ("blinatumomab",), False),
+        ("CD19", ("rituximab",), False),
+        ("CD19", ("blinatumomab", "rituximab"), True),
+    ):
+        body = grafted(Edit(locus=locus, efficiency=0.8))
+        for drug in drugs:
+            body.antibodies.give(drug, 10.0)
+        before, cells = body.edited.pools[(slice(None), *b_cells)].copy(), body.lymphocytes.pools[b_cells]
+        host = body.lymphocytes.pools[INDEX[Kind.IMMATURE_B], Origin.HOST]
+        engagement.advance(body, np.zeros((FIRST_MOTILE, N_ORIGINS), np.int64), 4.0)
+        left = body.lymphocytes.pools[INDEX[Kind.IMMATURE_B], Origin.HOST] / host
+        edited = body.edited.pools[(slice(None), *b_cells)] * body.lymphocytes.pools[b_cells] / cells
+        both, some = edited[COMPLETE] / before[COMPLETE], edited[ANY] - edited[COMPLETE]
+        assert left < 0.95
+        assert some == pytest.approx((before[ANY] - before[COMPLETE]) * left), "with one allele they are seen"
+        assert (both > 1.02 * left) == spared
+        if drugs == ("blinatumomab",):
+            assert both == pytest.approx(1.0 if spared else left)

@@ -277,6 +277,38 @@ def test_a_gene_that_no_cell_expresses_is_noted(tmp_path: Path, locus: str, said
     assert any(note.startswith(message) for note in notes(load_config(path))) == said
 
 
+@pytest.mark.parametrize(
+    ("edit", "more", "said"),
+    [
+        ('{ locus = "CCR5", efficiency = 0.5 }', "", "10: events[0].edit.locus: only HIV enters by CCR5"),
+        (
+            '{ locus = "CD33", also = ["CCR5"], efficiency = 0.5 }',
+            "",
+            "10: events[0].edit.locus: only HIV enters by CCR5",
+        ),
+        (
+            '{ locus = "CD33", efficiency = 0.5 }',
+            "ccr5_null = 1.0\n",
+            "11: events[0].ccr5_null: only HIV enters by CCR5",
+        ),
+        (
+            '{ locus = "TRANSGENE", vcn = 1, receptor = "TCR_TRANSGENE", lineage = "myeloid" }',
+            "",
+            "10: events[0].edit.lineage: no cell in which a promoter of lineage myeloid works shows TCR_TRANSGENE",
+        ),
+    ],
+)
+def test_what_changes_nothing_in_this_patient_is_noted(tmp_path: Path, edit: str, more: str, said: str) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(SCENARIO.format(edit=edit) + more)
+    assert any(note.startswith(f"{path}:{said}") for note in notes(load_config(path)))
+    if "CCR5" in said:
+        path.write_text(path.read_text() + '[patient]\ninfection = "hiv"\n')
+    else:
+        path.write_text(path.read_text().replace("TCR_TRANSGENE", "CAR_CD19"))
+    assert not [note for note in notes(load_config(path)) if "events[0].edit" in note or "ccr5" in note]
+
+
 def test_grafts_of_one_donor_are_edited_alike(tmp_path: Path) -> None:
     path = tmp_path / "case.toml"
     first, second = (SCENARIO.format(edit=f'{{ locus = "{locus}", efficiency = 0.5 }}') for locus in ("CD33", "CCR5"))

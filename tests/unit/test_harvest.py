@@ -10,7 +10,19 @@ import pytest
 
 from abm import io
 from abm.backends import choose
-from abm.cells import COLD, HOT, Count, Cycle, Kind, Origin, pack_cold, pack_hot
+from abm.cells import (
+    COLD,
+    HOT,
+    LOSS_ANTIGENS,
+    Antigen,
+    Count,
+    Cycle,
+    EditBit,
+    Kind,
+    Origin,
+    pack_cold,
+    pack_hot,
+)
 from abm.config import Config, load_config
 from abm.errors import ConfigError
 from abm.harvest import Harvest
@@ -100,6 +112,24 @@ def test_the_marrow_of_a_run_lodges_in_the_next(tmp_path: Path) -> None:
     hot, cold = (sim.lattice.owned(name) for name in ("res_hot", "res_cold"))
     mine = (part(hot, HOT, "kind") == Kind.HSC) & (part(hot, HOT, "origin") == Origin.DONOR)
     assert set(part(cold[mine], COLD, "clone").tolist()) <= given
+
+
+def test_edits_of_a_former_run_are_followed_in_blood_and_thymus(tmp_path: Path) -> None:
+    checkpoint = former_run(tmp_path)
+    snapshot = io.read_checkpoint(checkpoint)
+    without = pack_hot(loss=1 << LOSS_ANTIGENS.index(Antigen.CCR5), edits=1 << EditBit.EDITED)
+    snapshot.arrays["res_hot"][snapshot.arrays["res_hot"] != 0] |= np.uint32(without)
+    edited = io.write_checkpoint(tmp_path / "edited", snapshot, keep=1)
+    config = recipient(edited) | {"time": {"start_day": -1.0, "end_day": 9.0}}
+    sim = Simulation.start(Config.model_validate(config), choose("auto")[0])
+    while not sim.over:
+        sim.advance()
+    seen = sim.observables()
+    assert seen["donor_neutrophils"] > 0.3
+    for name in ("edited_share_neutrophils", "altered_share_neutrophils"):
+        assert seen[name] == pytest.approx(seen["donor_neutrophils"], rel=1e-6)
+    assert sim.body.edited.emigrants_without(Antigen.CCR5).keys() == {Origin.DONOR}
+    assert Harvest.of(marrow(4, 0, 4), STEM).carried == 0
 
 
 def test_the_marrow_counts_in_the_digest_but_not_its_place(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from abm.config import Config, load_config
 from abm.errors import ConfigError
 from abm.io import state_hash
 from abm.io.upgrades import UPGRADERS
-from abm.model.body import Dose
+from abm.model.body import Dose, giving
 from abm.model.body.antiretrovirals import Antiretrovirals
 from abm.model.body.chance import MANY, drawn, poisson
 from abm.model.body.clones import NEW
@@ -56,6 +56,7 @@ def problem(tmp_path: Path, text: str) -> str:
         ("art_day = -9\n", "case.toml:7: patient.art_day", "-9"),
         (INFECTED + "infection_day = -9\nart_day = -10\n", "case.toml:9: patient.art_day", "-10"),
         (INFECTED + "infection_day = -9\nart_day = 1\n", "case.toml:9: patient.art_day", "found 1"),
+        (INFECTED + "infection_day = 6\n", "case.toml:8: patient.infection_day", "a day up to end_day = 5, found 6"),
         (INFECTED + "art_day = -9\n", "case.toml:8: patient.art_day", "the exposure (-5)"),
         (ART, "case.toml:9: events[0].action", 'found "none"'),
         (INFECTED + ART + "adherence = 1.2\n", "case.toml:11: events[0].adherence", "1.2"),
@@ -125,7 +126,8 @@ def test_few_events_are_poisson_and_many_are_their_mean() -> None:
 
 def test_cells_enter_a_pool_with_the_share_they_come_with() -> None:
     cells = Coreceptor()
-    cells.graft(Origin.DONOR, 0.8, np.array([0.5, 1.0, 0.0]))
+    cells.stem[Origin.DONOR] = 0.8
+    cells.join(Origin.DONOR, 0.8, np.array([0.5, 1.0, 0.0]))
     assert cells.null[:, Origin.DONOR].tolist() == pytest.approx([0.4, 0.8, 0.0])
     entering, pool = np.array([0.0, 25.0, 0.0, 0.0]), np.array([0.0, 100.0, 0.0, 0.0])
     cells.enter(Kind.CD4_NAIVE, NEW, entering, pool)
@@ -134,6 +136,28 @@ def test_cells_enter_a_pool_with_the_share_they_come_with() -> None:
     assert cells.null[1, Origin.DONOR] == pytest.approx(0.75 * 0.8 + 0.25 * 0.5)
     cells.enter(Kind.CD8_NAIVE, NEW, entering, pool)
     assert not cells.null[:, Origin.HOST].any()
+
+
+def test_lymphocytes_of_a_donor_without_ccr5_lack_it_and_leave_the_stem_cells_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    dli = '[[events]]\nday = 4\naction = "cells"\nproduct = "dli"\ncd3_per_kg = 1e8\n'
+    for said, null in (("ccr5_null = 1.0\n", 1.0), ("", 0.0)):
+        path.write_text(HEAD + NULL_GRAFT + said + dli, encoding="utf-8")
+        given = [dose for doses in load_model(load_config(path)).schedule for dose in doses]
+        body = infected(day=100.0)
+        for dose in given:
+            body.advance(1.0, body.day + 1.0 / 24, counts(body, 1.0), (dose,))
+        assert [dose.kind for dose in given][-1] == "cells"
+        assert virus_of(body).coreceptor.stem[Origin.DONOR] == null
+        assert virus_of(body).coreceptor.null[:, Origin.DONOR].tolist() == pytest.approx([null] * len(TARGETS))
+
+
+def test_lymphocytes_alone_say_nothing_about_stem_cells() -> None:
+    body = infected(day=100.0)
+    giving.infuse(body, Dose("graft", "blood", cd34=1e8, cd3=1e9, ccr5_null=1.0))
+    giving.infuse(body, Dose("cells", "dli", cd3=1e10))  # of somebody with CCR5
+    assert virus_of(body).coreceptor.stem[Origin.DONOR] == 1.0
+    assert virus_of(body).coreceptor.null[1, Origin.DONOR] == pytest.approx(1 / 11, rel=0.1)
 
 
 def test_virus_takes_what_it_can_enter_and_nothing_else() -> None:

@@ -40,6 +40,18 @@ def test_curves_are_percent(plain: Any) -> None:
     assert MADE["altered_neutrophils"].make(run)[-1] == pytest.approx(50.0)
 
 
+def test_leucocytes_without_the_antigen_are_edited_ones_and_lymphocytes(plain: Any) -> None:
+    run = edited(
+        plain, altered_share_neutrophils=np.full(DAYS.size, 0.8), altered_share_monocytes=np.full(DAYS.size, 0.5)
+    )
+    assert MADE["altered_leucocytes"].make(run) is None
+    counts = {"anc": 2.0, "eosinophils": 1.0, "monocytes": 2.0, "lymphocytes": 5.0}
+    columns = {name: read.Column(np.where(DAYS < 0.0, 0.0, n), "1e9/L") for name, n in counts.items()}
+    found = MADE["altered_leucocytes"].make(dataclasses.replace(run, body=run.body | columns))
+    assert found[-1] == pytest.approx(10.0 * (3.0 * 0.8 + 2.0 * 0.5 + 5.0))
+    assert found[0] == 0.0
+
+
 def test_the_day_on_which_t_cells_are_seen_counts_from_the_graft(plain: Any) -> None:
     run = edited(plain, altered_share_t=np.where(DAYS >= 40.0, 0.012, 0.004))
     for early, late, first in ((1.0, 1.0, 35.0), (0.1, 0.5, 45.0), (0.1, 0.1, inf)):  # of the T cells at the start

@@ -17,10 +17,11 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed: no figure
 acute_hiv = import_module("figures.acute_hiv")
 autoimmune = import_module("analysis.autoimmune")
 clone_lives = import_module("figures.clone_lives")
+combination = import_module("analysis.combination")
 sheet = import_module("analysis.sheet")
 shelter = import_module("figures.shelter")
 treated_clones = import_module("figures.treated_clones")
-MODULES = [acute_hiv, autoimmune, clone_lives, shelter, treated_clones]
+MODULES = [acute_hiv, autoimmune, clone_lives, combination, shelter, treated_clones]
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +123,25 @@ def test_virus_is_held_by_the_share_that_the_figure_tells(tmp_path: Path, figure
     seen = curves(panel)
     assert list(seen["highest of 14 days"]) == [open_.load.max(), held.load.max()]
     assert panel.lines[-1].get_xdata()[0] == pytest.approx(100 * (1 - 1 / open_.r0))
+
+
+def test_every_arm_of_a_combination_is_a_curve(tmp_path: Path, figures: list[Any]) -> None:
+    bare = combination.open_run(make_run(tmp_path / "run"))
+    like = bare.body["anc"]
+    arms = []
+    for level in (10.0, 1e5, 100.0, 1e6):
+        made = {plot.observable: like._replace(values=np.full(bare.day.size, level)) for plot in combination.PLOTS}
+        arms.append(dataclasses.replace(bare, body={**bare.body, **made}))
+    combination.draw(arms, tmp_path / "figure.png")
+    leukaemia, acute, chronic = figures[0].axes
+    assert list(curves(chronic)) == [name for name, _ in combination.ARMS]
+    assert [line.get_ydata()[0] for line in leukaemia.lines[:4]] == [10.0, 1e5, 100.0, 1e6]
+    assert {line.get_gid() for line in acute.lines} == {"gvhd_grade"}
+    none = dataclasses.replace(
+        arms[0], body={**arms[0].body, "residual_stem_cells": like._replace(values=0 * like.values)}
+    )
+    with pytest.raises(combination.RunError, match=r"residual_leukaemia = true \(without the graft\)"):
+        combination.draw([*arms[:3], none], tmp_path / "other.png")
 
 
 def test_what_chemotherapy_leaves_is_drawn_with_where_it_lies(tmp_path: Path, figures: list[Any]) -> None:

@@ -270,7 +270,7 @@ WRONG = {
     "antibodies": (
         'disease = "all"\nblast_fraction = 0.1\nresidual_leukaemia = true',
         '[[events]]\nday = 1\naction = "antibody"\ndrug = "gemtuzumab"\ndose_mg_per_m2 = 3\n',
-        "events[0].drug", "gemtuzumab: expected no antibody that kills with residual_leukaemia = true: what it kills",
+        "events[0].action", "followed in agents only",
     ),
 }  # fmt: skip
 
@@ -287,14 +287,10 @@ def test_wrong_input_is_one_clear_line(tmp_path: Path, case: str) -> None:
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("drug", ["nivolumab", "pembrolizumab", "atezolizumab", "ipilimumab"])
-def test_an_antibody_that_kills_nothing_is_given_with_it(tmp_path: Path, drug: str) -> None:
-    patient = 'disease = "aml"\nblast_fraction = 0.1\nresidual_leukaemia = true'
-    event = f'[[events]]\nday = 1\naction = "antibody"\ndrug = "{drug}"\ndose_mg = 200\n'
-    assert any(load_model(scenario(tmp_path, patient, event)).schedule)
-    for killing in ("blinatumomab", "rituximab"):
-        with pytest.raises(ConfigError, match=f"{killing}: expected no antibody that kills"):
-            load_model(scenario(tmp_path, patient, event.replace(drug, killing)))
+def test_an_antibody_against_a_checkpoint_is_given_beside_residual_leukaemia(tmp_path: Path) -> None:
+    blocked = '[[events]]\nday = 1\naction = "antibody"\ndrug = "nivolumab"\ndose_mg_per_kg = 3\n'
+    model = load_model(scenario(tmp_path, 'disease = "aml"\nblast_fraction = 0.1\nresidual_leukaemia = true', blocked))
+    assert [dose.name for doses in model.schedule for dose in doses] == ["nivolumab"]
 
 
 def test_a_species_without_the_table_is_told(tmp_path: Path) -> None:

@@ -83,3 +83,14 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     found = swept(tmp_path / "nowhere", "patient.weight_kg", "70", "--observe", "cd4")
     assert found.exit_code == 2
     assert "found.csv: cannot be written" in found.output
+
+
+def test_edits_that_nobody_would_follow_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    edit = 'events.graft.edit={ locus = "CCR5", efficiency = 0.5 }'
+    given = ["events.graft.edit.efficiency", "0,1", "--observe", "ccr5_null", "--set", edit]
+    out = tmp_path / "found.csv"
+    healthy = ("--set", "patient.disease=none", "--set", "patient.blast_fraction=0")
+    done = CliRunner().invoke(main, ["sweep", "ccr5_hiv", *given, *healthy, "--out", str(out)])
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert "events[7].edit: expected none: a patient without a lattice follows no edits" in done.output
+    assert not out.exists()

@@ -88,11 +88,6 @@ class Antibody:
     usual: tuple[float, str] | None = None
 
     @property
-    def kills(self) -> bool:
-        """Whether cells die of it, or of lymphocytes that hold what it lends; blocking a checkpoint is neither."""
-        return bool(self.kill.any()) or self.body_kill > 0.0 or bool(self.lends)
-
-    @property
     def antigen(self) -> Antigen | None:
         """The antigen of the code book that it binds, if it is one."""
         return Antigen[self.target] if self.target in Antigen.__members__ else None
@@ -318,11 +313,17 @@ class Antibodies(Packed):
         """Kinds of lymphocytes that may hold receptors lent to them."""
         return frozenset().union(*(drug.lends for drug in self.known))
 
-    def body_kill(self, kind: Kind, t_cells: float) -> float:
-        """Return the death rate of cells of a kind outside the marrow, 1/d; ``t_cells``: able ones, relative."""
+    def body_kill(self, kind: Kind, t_cells: float, spared: int = 0) -> float:
+        """Return the death rate of cells of a kind outside the marrow, 1/d.
+
+        Args:
+            kind: of the cells.
+            t_cells: able ones, relative to health.
+            spared: loss bits that the cells carry, the lowest that of the first antigen of ``LOSS_ANTIGENS``.
+        """
         rate = 0.0
         for drug, occupied in zip(self.known, self.occupancies(), strict=True):
-            if drug.molecules[kind] > 0.0:
+            if drug.molecules[kind] > 0.0 and not spared >> drug.loss & 1:
                 rate = rate + drug.body_kill * occupied * (t_cells if drug.lends else 1.0)
         return rate
 

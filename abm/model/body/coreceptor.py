@@ -32,9 +32,8 @@ class Coreceptor(Packed):
         self.stem: Floats = np.zeros(N_ORIGINS)
         self.null: Floats = np.zeros((len(TARGETS), N_ORIGINS))
 
-    def graft(self, origin: Origin, share: float, joined: Floats) -> None:
-        """Take in a graft; ``joined``: which part of each pool of this origin its T cells now are, by ``TARGETS``."""
-        self.stem[origin] = share
+    def join(self, origin: Origin, share: float, joined: Floats) -> None:
+        """Take in T cells; ``joined``: which part of each pool of this origin they now are, by ``TARGETS``."""
         self.null[:, origin] += (share - self.null[:, origin]) * joined
 
     def enter(self, kind: Kind, source: int, cells: Floats, pool: Floats) -> None:

@@ -44,12 +44,13 @@ class Dose:
         cells: purified cells of a graft that can lodge, by kind.
         marrow_of: checkpoint of which the stem and progenitor cells of a graft are taken; empty: of no run.
         nucleated: nucleated cells of such a graft, times the share that can lodge.
+        carried: bits of the hot word that its edited cells carry.
         cd3: CD3+ T cells of a graft or cell product, after T-cell depletion.
         receptor: class of the receptor that a gene has brought into them.
         lacks: loss bits that they carry, as they stand in the hot word.
         origin: whose cells a graft or product holds.
         edit: how the stem and progenitor cells of a graft are edited; None: not at all.
-        ccr5_null: share of the cells of a graft without functional CCR5.
+        ccr5_null: share of the cells of a graft, or of lymphocytes of its donor, without functional CCR5.
         if_blast_fraction: leukaemic share of nucleated marrow cells from which on a cell product is given.
         plan: when a treatment begins and how long it lasts.
     """
@@ -64,6 +65,7 @@ class Dose:
     cells: tuple[tuple[Kind, float], ...] = ()
     marrow_of: str = ""
     nucleated: float = 0.0
+    carried: int = 0
     edit: Edit | None = None
     receptor: Specificity = Specificity.NONE
     lacks: int = 0

@@ -30,6 +30,8 @@ LYMPHOID = ("pools", "thymus")
 SHARED = ("neutrophils", "monocytes", "platelets", "t", "b", "nk", "red")
 #: Blood cells that may show an added receptor, with their place in ``Blood``.
 MYELOID = {Kind.MONOCYTE: "monocytes", Kind.NEUTROPHIL: "neutrophils"}
+#: Kinds that T cells of the body kill where the lattice shows whom they see, and whose edited shares stand here.
+FOLLOWED = {**MYELOID, Kind.IMMATURE_B: "pools"}
 #: Kinds in which the promoter of a receptor works, by the name that a scenario gives it.
 LINEAGES = {"lymphoid": TRAVELLERS, "myeloid": (*MYELOID,), "all": (*TRAVELLERS, *MYELOID)}
 #: What a share is of: cells with at least one edited allele, cells whose edit is complete.
@@ -102,6 +104,10 @@ class Edited(Packed):
         self.bits[origin] = altered_bits(edit)
         self.receptor[origin] = Specificity[edit.receptor] if edit.receptor else Specificity.NONE
 
+    def take_over(self, bits: int, origin: Origin) -> None:
+        """Take note of a graft whose cells were edited before; which receptor a gene of theirs gives is not known."""
+        self.bits[origin] = int(self.bits[origin]) | bits
+
     def advance(self, part: T, exits: Exits, edited: Sequence[Exits], run: Callable[[T, Exits], None]) -> None:
         """Advance a part of the body, and its edited cells by the same rules.
 
@@ -144,11 +150,22 @@ class Edited(Packed):
             chance: with which a cell that can be killed dies.
             kept: share of each pool that is left, likewise.
         """
-        n, differ = len(share), (share > 0.0) & (share < 1.0)
-        some, complete = (self.pools[which, :n] for which in (ANY, COMPLETE))
-        partly = np.maximum(some - complete, 0.0) * np.where(differ, 1.0 - chance, 1.0)
-        left = np.where(differ, kept, 1.0)
-        self.pools[COMPLETE, :n], self.pools[ANY, :n] = _share(complete, left), _share(complete + partly, left)
+        n = len(share)
+        self.pools[:, :n] = _spared(self.pools[:, :n], share, chance, kept)
+
+    def spare_kind(self, kind: Kind, share: Floats, chance: float) -> None:
+        """Let the shares of a pool or a kind of ``FOLLOWED`` do so; ``share``: by origin, shape (N_ORIGINS,)."""
+        self._of(kind)[...] = _spared(self._of(kind), share, chance, 1.0 - share * chance)
+
+    def complete(self, kind: Kind) -> Floats:
+        """Return the completely edited share of a pool or a kind of ``FOLLOWED`` by origin, shape (N_ORIGINS,)."""
+        found: Floats = self._of(kind)[COMPLETE]
+        return found
+
+    def _of(self, kind: Kind) -> Floats:
+        """Return the shares of a kind as they are kept, shape (2, N_ORIGINS)."""
+        shares: Floats = self.pools[:, INDEX[kind]] if kind in INDEX else getattr(self, FOLLOWED[kind])
+        return shares[:, :N_ORIGINS]
 
     def purge(self, kill: float, blood: Blood, lymphocytes: Lymphocytes) -> None:
         """Let this share of the cells die that carry a safety switch: all that are completely edited have it."""
@@ -237,6 +254,15 @@ class Edited(Packed):
         return {
             name: total(shares[name] * cells[name]) / whole if whole > 0.0 else 0.0 for name, whole in wholes.items()
         }
+
+
+def _spared(shares: Floats, share: Floats, chance: float, kept: Floats) -> Floats:
+    """Return edited shares after a loss of cells that are not completely edited, as :meth:`Edited.spare` has it."""
+    differ = (share > 0.0) & (share < 1.0)
+    some, complete = shares[ANY], shares[COMPLETE]
+    partly = np.maximum(some - complete, 0.0) * np.where(differ, 1.0 - chance, 1.0)
+    left = np.where(differ, kept, 1.0)
+    return np.stack([_share(complete + partly, left), _share(complete, left)])
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

@@ -90,14 +90,17 @@ def _purge(body: Body, kill: float) -> None:
     phagocytes.purge(body, kill)
     left = body.lymphocytes.cells((Kind.CD4_MEMORY,)).tolist()
     for origin, (some, whole) in enumerate(zip(left, before, strict=True)):
-        if body.disease is not None and some < whole:
-            body.disease.survive_of(slice(origin, origin + 1), some / whole)
+        for followed in (body.disease, body.hiv):
+            if followed is not None and some < whole:
+                followed.survive_of(slice(origin, origin + 1), some / whole)
 
 
 def infuse(body: Body, graft: Dose) -> None:
     """Put the lymphocytes of a graft or cell product into the pools (:func:`give` does so)."""
     if graft.edit is not None:
         body.edited.begin(graft.edit, graft.origin)
+    if graft.carried:
+        body.edited.take_over(graft.carried, graft.origin)
     before = body.lymphocytes.pools.copy()
     age = None if graft.origin is Origin.HOST else body.patient.donor_age_years
     for kind, share in body.tables.grafts[graft.name].lymphocytes(age, body.lymphocytes.rules).items():

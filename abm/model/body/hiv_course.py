@@ -90,10 +90,12 @@ def advance(body: Body, hiv: Hiv, step_h: float) -> None:
 
 
 def graft(hiv: Hiv, dose: Dose, before: Floats, after: Floats) -> None:
-    """Take in the cells of a graft; ``before`` and ``after``: the pools, rows as ``immune.POOLS``."""
+    """Take in the cells of a graft or product; ``before`` and ``after``: the pools, rows as ``immune.POOLS``."""
     rows = [INDEX[kind] for kind in TARGETS]
     now = after[rows, dose.origin]
-    hiv.coreceptor.graft(dose.origin, dose.ccr5_null, (now - before[rows, dose.origin]) / np.maximum(now, 1.0))
+    hiv.coreceptor.join(dose.origin, dose.ccr5_null, (now - before[rows, dose.origin]) / np.maximum(now, 1.0))
+    if dose.kind == "graft":  # lymphocytes alone change nothing about the stem cells that feed the thymus
+        hiv.coreceptor.stem[dose.origin] = dose.ccr5_null
 
 
 def follow_edits(hiv: Hiv, edited: Edited) -> None:

@@ -1,7 +1,8 @@
 """Which cells of the body engineered T cells see, and their loss.
 
 The lattice counts whom a receptor class sees. What lies outside the marrow is of the same make as the marrow's cells of
-that kind and origin: of B cells, monocytes, granulocytes and blasts the same share shows the antigen.
+that kind and origin: of B cells, monocytes, granulocytes and blasts the same share shows the antigen, but for grafts
+that are edited, of which the body follows the share.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from abm.cells import ENGINEERED, N_KINDS, N_ORIGINS, Antigen, Kind, Origin, Spe
 from abm.exactmath import exp
 from abm.model.body import fratricide, phagocytes, plasma
 from abm.model.body.antibodies import PD_1_AXIS
-from abm.model.body.blood import Blood
+from abm.model.body.edited import FOLLOWED
 from abm.model.body.engineered import Encounter
 from abm.model.body.fratricide import Fratricide
-from abm.model.body.immune import INDEX, Lymphocytes
+from abm.model.body.immune import INDEX
 from abm.model.body.numerics import HOURS_PER_DAY, Floats, total
 
 if TYPE_CHECKING:
@@ -78,38 +79,63 @@ class Seen:
     shares: Floats
 
 
-def look(watch: Watch, seen: Ints, population: Ints, cells_per_agent: float, blood: Blood, pools: Lymphocytes) -> Seen:
+def look(body: Body, seen: Ints, population: Ints) -> Seen:
     """Return whom the watched classes see.
 
     Args:
-        watch: the classes.
+        body: the body.
         seen: agents that each sees on the lattice, int64 (classes, N_KINDS, N_ORIGINS).
         population: all agents, int64 (N_KINDS, N_ORIGINS).
-        cells_per_agent: real cells per agent.
-        blood: the blood.
-        pools: lymphocytes of the body.
     """
     shares = np.zeros((len(ENGINEERED), N_KINDS, N_ORIGINS))
     antigen = np.zeros(len(ENGINEERED))
-    for row, receptor in enumerate(watch.classes):
-        shown = watch.shown[row] if watch.shown is not None else np.zeros((N_KINDS, N_ORIGINS), bool)
-        share = np.where(population > 0, seen[row] / np.maximum(population, 1), shown.astype(np.float64))
-        found = int(seen[row].sum()) * cells_per_agent
-        found = found + total(pools.pools[INDEX[Kind.IMMATURE_B]] * share[Kind.IMMATURE_B])
+    for row, receptor in enumerate(body.watch.classes):
+        share = _share_seen(body, row, seen[row], population)
+        found = int(seen[row].sum()) * body.scale.cells_per_agent
+        found = found + total(body.lymphocytes.pools[INDEX[Kind.IMMATURE_B]] * share[Kind.IMMATURE_B])
         for kind, name in BLOOD.items():
-            found = found + total(getattr(blood, name)[:N_ORIGINS] * share[kind])
+            found = found + total(getattr(body.blood, name)[:N_ORIGINS] * share[kind])
         place = ENGINEERED.index(receptor)
         shares[place], antigen[place] = share, found
     return Seen(antigen, shares)
 
 
-def strike(seen: Seen, hazard: Floats, days: float, blood: Blood, pools: Lymphocytes) -> None:
+def _share_seen(body: Body, row: int, seen: Ints, population: Ints) -> Floats:
+    """Return the share of the cells outside the marrow that a class sees, (N_KINDS, N_ORIGINS).
+
+    It is that of the lattice. Of kinds of which the lattice has none it is all that show the antigen, less what the
+    edit of a graft hides; of B cells always, since those of the marrow are new and those of the body months old.
+    """
+    watch, edited = body.watch, body.edited
+    shown = np.zeros((N_KINDS, N_ORIGINS)) if watch.shown is None else watch.shown[row].astype(np.float64)
+    counted = population > 0
+    for kind in (*FOLLOWED, Kind.EOSINOPHIL) if edited.present else ():
+        like = Kind.NEUTROPHIL if kind is Kind.EOSINOPHIL else kind  # of the same progenitors
+        hides = _hides(body, row, kind)
+        shown[kind] *= np.where(hides, 1.0 - edited.complete(like), 1.0)
+        if kind is Kind.IMMATURE_B:
+            counted[kind] &= ~hides
+    return np.where(counted, seen / np.maximum(population, 1), shown)
+
+
+def _hides(body: Body, row: int, kind: Kind) -> NDArray[np.bool_]:
+    """Return whether the edit of each origin hides a kind from a class, shape (N_ORIGINS,)."""
+    hides: NDArray[np.bool_] = body.watch.fratricide.hiding[row, kind] & body.edited.bits.astype(np.uint32) != 0
+    return hides
+
+
+def strike(body: Body, seen: Seen, hazard: Floats, days: float) -> None:
     """Let cells outside the marrow die at the hazard (1/d) of each class that sees them."""
-    for place in np.flatnonzero(hazard).tolist():
+    for row, receptor in enumerate(body.watch.classes):
+        place = ENGINEERED.index(receptor)
+        if not hazard[place]:
+            continue
         share, dies = seen.shares[place], 1.0 - exp(-float(hazard[place]) * days)
-        pools.pools[INDEX[Kind.IMMATURE_B]] *= 1.0 - share[Kind.IMMATURE_B] * dies
+        body.lymphocytes.pools[INDEX[Kind.IMMATURE_B]] *= 1.0 - share[Kind.IMMATURE_B] * dies
         for name, kind in [*((name, kind) for kind, name in BLOOD.items()), *LABELS.items()]:
-            getattr(blood, name)[:N_ORIGINS] *= 1.0 - share[kind] * dies
+            getattr(body.blood, name)[:N_ORIGINS] *= 1.0 - share[kind] * dies
+        for kind in FOLLOWED if body.edited.present else ():
+            body.edited.spare_kind(kind, np.where(_hides(body, row, kind), share[kind], 1.0), dies)
 
 
 def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
@@ -120,7 +146,7 @@ def meet(body: Body, seen: Ints, population: Ints) -> tuple[Seen, Encounter]:
         seen: agents that each watched class sees on the lattice, int64 (classes, N_KINDS, N_ORIGINS).
         population: all agents, int64 (N_KINDS, N_ORIGINS).
     """
-    met = look(body.watch, seen, population, body.scale.cells_per_agent, body.blood, body.lymphocytes)
+    met = look(body, seen, population)
     for row, receptor in enumerate(body.watch.classes if body.watch.fratricide.possible else ()):
         met.antigen[ENGINEERED.index(receptor)] += fratricide.seen(body, row)
     return met, Encounter(
@@ -142,7 +168,7 @@ def encounter(body: Body, seen: Ints, population: Ints, step_h: float) -> None:
     """Advance the engineered T cells of a body by what they see, and kill what they see outside the marrow."""
     met, around = meet(body, seen, population)
     hazard, days = hazards(body, around), step_h / HOURS_PER_DAY
-    strike(met, hazard, days, body.blood, body.lymphocytes)
+    strike(body, met, hazard, days)
     fratricide.strike(body, hazard, days)
     plasma.strike(body, hazard, days)
     body.engineered.advance(around, step_h)
