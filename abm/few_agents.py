@@ -49,6 +49,6 @@ def stem_cell_agents(config: Config) -> dict[int, float]:
 def _said(config: Config, expected: float) -> str:
     length = ceil((config.n_sites * ENOUGH / expected) ** (1 / 3))
     failures = 100.0 * exp(-expected)
-    few = f"brings about {expected:.2g} stem-cell agents to this patch, and fails by chance in up to about {failures:.0f} %"
+    few = f"brings about {expected:.2g} stem-cell agents to this patch, and fails by chance in up to about"
     remedy = f"patch.shape from [{length}, {length}, {length}] on, or {ENOUGH / expected:.2g} times the dose"
-    return f"{few} of patients; in less than 5 % from {ENOUGH:g} agents on: {remedy}"
+    return f"{few} {failures:.0f} % of patients; in less than 5 % from {ENOUGH:g} agents on: {remedy}"

@@ -40,7 +40,7 @@ def test_a_graft_of_about_one_agent_is_told_with_its_chance_and_what_helps() -> 
     expected = stem_cell_agents(scenario(24, {}))[1]
     [(key, message)] = said({})
     assert key == "events.1.source"
-    assert message.startswith(f"brings about {expected:.2g} stem-cell agents to this patch, and fails by chance in up to about ")
+    assert message.startswith(f"brings about {expected:.2g} stem-cell agents to this patch, and fails by chance")
     assert f"up to about {100.0 * exp(-expected):.0f} % of patients; in less than 5 % from 3 agents on: " in message
     side, times = int(message.partition("patch.shape from [")[2].partition(",")[0]), 3.0 / expected
     assert f"or {times:.2g} times the dose" in message
