@@ -152,7 +152,8 @@ def resume(
     """Continue the run in DIRECTORY from its newest good checkpoint.
 
     The result is the same, bit for bit, as that of a run that was never stopped. Only [output] may be changed, and
-    time.end_day made later: the run is then what it would have been with that end from the first day.
+    time.end_day made later: the run is then what it would have been with that end from the first day (but for one more
+    record at the former end, if that is no multiple of output.series_h).
     """
     with StopSignals() as stop, ranks() as comm:
         from abm.run import Options, resume_run

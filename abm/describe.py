@@ -103,6 +103,8 @@ def copied(species: str, table: str | None, out: Path) -> list[str]:
         ConfigError: one of them is there already; nothing is written.
     """
     files = {out / path.name: path for name, path in _tables_of(species, table).items() if "/" not in name}
+    if not files:
+        raise ConfigError("expected a table of the species: rows of a disease cannot be replaced", file="--copy")
     for file in files:
         if file.exists():
             raise ConfigError("already there; expected a folder without it", file=file)

@@ -62,7 +62,8 @@ def times(found: Mapping[str, Value]) -> dict[str, Time]:
     end = _day(found, "end_day", inf)
     death = _day(found, "death_day", inf)
     relapse = 0.0 if found.get("disease") == "persistent" else max(_day(found, "relapse_day", inf), 0.0)
-    if found.get("death_cause") == "leukaemia":  # seen or not: it has come back, or has never been away
+    new = found.get("disease") in ("none", "new leukaemia")  # of a healthy marrow: no relapse
+    if found.get("death_cause") == "leukaemia" and not new:  # seen or not: it has come back, or has never been away
         relapse = min(relapse, death)
     severe, chronic = _day(found, "gvhd_grade3_onset_day", inf), _day(found, "chronic_gvhd_moderate_day", inf)
     return {

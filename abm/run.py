@@ -122,7 +122,8 @@ def resume_run(
         if simulation.over:
             run.say(f"the run is already finished: day {simulation.day:g}, step {simulation.step}")
             if simulation.step >= config.n_steps:
-                run.say(f"to a later day, such as 365, it goes with: abm resume {out} --set time.end_day=365")
+                later = f"--set time.end_day={config.time.end_day + 100:g}"
+                run.say(f"to a later day it goes with: abm resume {out} {later}")
             return run.finish()
         run.say_start(reason, f"continues from {path.name}")
         return run.loop()

@@ -21,7 +21,7 @@ END = "time.end_day="
 #: Where a run keeps a copy of the tables that replace those of its species.
 RULES = "rules-used"
 #: Everything a run and its report write; nothing else is ever removed.
-OWN_FILES = (CONFIG, LOG, "heartbeat.json", "series.h5", "snapshot-[0-9]*.vtkhdf", "checkpoint-[0-9]*.h5",
+OWN_FILES = (CONFIG, LOG, "heartbeat.json", "series.h5", "table.csv", "snapshot-[0-9]*.vtkhdf", "checkpoint-[0-9]*.h5",
              "*.toml.*.tmp", "*.json.*.tmp", "*.h5.*.tmp", "*.vtkhdf.*.tmp")  # fmt: skip
 OWN_TABLES = f"{RULES}/*.csv"
 OWN_FILES_OF_REPORTS = ("report/report.html", "report/endpoints.json", "report/*.png")

@@ -13,6 +13,8 @@ from abm.errors import ConfigError
 
 #: What ``abm compare`` shows unless it is told.
 USUAL = "anc,platelets,blast_percent,donor_myeloid"
+#: Kinds of pictures that it draws, by how their names end.
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -101,6 +103,12 @@ def compare(runs: Sequence[Path], names: tuple[str, ...], out: Path, overwrite: 
     for number, folder in enumerate(runs):
         if places[number] in places[:number]:
             raise ConfigError("stands twice; expected each patient once", file=folder)
+        if places[number].name in [place.name for place in places[:number]]:
+            raise ConfigError("another folder has this name, by which arms are told apart; rename one", file=folder)
+    if not names:
+        raise ConfigError("expected names with commas, such as anc,platelets", file="--observe")
+    if out.suffix.lower() not in PICTURES:
+        raise ConfigError(f"expected a picture: a name that ends in {', '.join(PICTURES)}", file=out)
     arms = _analysis("arms")
     csv_file = out.with_suffix(".csv")
     for file in (out, csv_file):

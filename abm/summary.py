@@ -12,7 +12,8 @@ def summarise(found: Mapping[str, Value]) -> list[tuple[str, str]]:
     """Return (label, text) rows in plain ASCII for a terminal from the result of :func:`endpoints`."""
     if not found:
         return []
-    graft = _text(found["graft_outcome"], missing=_unjudged(found)) if found["graft"] else "none given"
+    unjudged = "replaced before it could be judged" if found["second_graft_day"] is not None else _unjudged(found)
+    graft = _text(found["graft_outcome"], missing=unjudged) if found["graft"] else "none given"
     transfusions = f"{_text(found['platelet_transfusions'])} / {_text(found['red_cell_transfusions'])}"
     second = _recovered(found["platelet_50_recovery"], found["platelet_50_day"])
     rows = [
@@ -45,7 +46,7 @@ def disease_text(found: Mapping[str, Value]) -> str:
         if isinstance(look, int) and isinstance(end := found["end_day"], float) and end < look:
             return f"not evaluable: {'death' if found['vital_status'] == 'dead' else 'end of run'} before {_day(look)}"
         return "not evaluable: too few marrow cells" + ("" if look is None else f" from {_day(look)} on")
-    return "persistent, never below 5 % of the marrow" if disease == "persistent" else _text(disease)
+    return "persistent, never in remission" if disease == "persistent" else _text(disease)
 
 
 def roman(grade: Value) -> str:

@@ -147,7 +147,8 @@ def _judged(course: Course) -> Bools:
     if "cellularity" in course.body:
         enough &= course.body["cellularity"] >= EVALUABLE_CELLULARITY
     day = course.since_graft
-    for began in (_treated(course), 0.0 if course.graft_day is not None else inf):
+    grafts = [when for when in (course.graft_day, course.regraft_day) if when is not None]
+    for began in (_treated(course), *(when - (course.graft_day or 0.0) for when in grafts)):
         enough &= (day < began) | (day >= began + FIRST_LOOK)
     return enough
 

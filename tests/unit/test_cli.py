@@ -167,6 +167,8 @@ def test_a_rule_table_is_copied_to_be_changed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     blocked = abm("describe", "--rules", "human", "drugs", "--copy", str(tmp_path / "file"))
     assert (blocked.exit_code, blocked.stderr) == (2, f"error: {tmp_path}/file: cannot be written: File exists\n")
+    of_disease = abm("describe", "--rules", "human", "diseases/cml/body", "--copy", str(tmp_path / "none"))
+    assert (of_disease.exit_code, "expected a table of the species" in of_disease.stderr) == (2, True)
     assert abm("describe", "--copy", str(own)).stderr == (
         "error: --copy: expected with --rules SPECIES, which says whose tables\n"
     )

@@ -37,6 +37,12 @@ def test_blasts_that_die_in_an_empty_marrow_are_no_relapse() -> None:
     assert told(run) == ("remission", -10, None), "in the four weeks after the graft the marrow is not judged"
 
 
+def test_blasts_that_die_after_a_second_graft_are_no_relapse() -> None:
+    run = leukaemia((0, 0.03), (45, 0.2), (59, 0.001))._replace(treated_day=-7.0)
+    assert told(run)[2] == 45
+    assert told(run._replace(regraft_day=45.0))[::2] == ("remission", None)
+
+
 def test_a_marrow_of_few_cells_is_not_judged() -> None:
     run = leukaemia((-10, 0.01), (0, 0.0), (40, 0.5), (60, 0.001))._replace(treated_day=-7.0)
     assert told(run)[::2] == ("relapse", 40)
@@ -59,7 +65,7 @@ def test_a_run_of_ten_days_is_not_evaluable() -> None:
 
 def test_persistent_leukaemia_is_told_in_words() -> None:
     run = leukaemia((-10, 0.3), (0, 0.07))._replace(treated_day=-7.0)
-    assert words(run)["Leukaemia"] == "persistent, never below 5 % of the marrow"
+    assert words(run)["Leukaemia"] == "persistent, never in remission"
 
 
 @pytest.mark.parametrize(("start", "disease"), [(0.02, "relapse"), (0.049, "persistent")])
@@ -162,6 +168,8 @@ def test_a_second_graft_is_judged_by_itself() -> None:
     lost = run._replace(body={"anc": steps((-10, 4.0), (3, 0.05), (17, 0.8), (38, 0.05), (60, 0.8))(run.day)})
     assert endpoints(lost._replace(regraft_day=45.0))["graft_outcome"] == "secondary failure"
     assert endpoints(run._replace(regraft_day=300.0))["second_graft_day"] is None
+    rescued = words(run._replace(regraft_day=21.0))
+    assert rescued["Graft"] == "replaced before it could be judged"
 
 
 def test_a_year_without_records_holds_the_last_day() -> None:

@@ -112,6 +112,12 @@ def test_leukaemia_that_kills_is_no_death_without_relapse() -> None:
     assert (aplasia["relapse"], aplasia["nrm"], aplasia["rfs"]) == ((20.0, RIVAL), (20.0, EVENT), (20.0, EVENT))
 
 
+@pytest.mark.parametrize("disease", ["none", "new leukaemia"])
+def test_a_new_leukaemia_that_kills_is_no_relapse(disease: str) -> None:
+    found = times({"end_day": 119.0, "death_day": 119.0, "death_cause": "leukaemia", "disease": disease})
+    assert (found["relapse"], found["nrm"]) == ((119.0, RIVAL), (119.0, EVENT))
+
+
 def test_relapse_and_death_of_one_day_count_once() -> None:
     found = times({"end_day": 60.0, "death_day": 60.0, "death_cause": "infection", "relapse_day": 60})
     assert (found["relapse"].status, found["nrm"].status) == (EVENT, RIVAL)

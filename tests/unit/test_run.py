@@ -116,6 +116,7 @@ def test_a_trial_stops_after_some_steps_and_can_go_on() -> None:
 def test_a_run_is_not_overwritten_unasked() -> None:
     run_case("--steps", "1")
     (OUT / "notes.txt").write_text("mine")
+    (OUT / "table.csv").write_text("of the run before")
     before = (OUT / "config.toml").stat().st_mtime_ns
     again = run_case()
     assert again.exit_code == 2
@@ -125,6 +126,7 @@ def test_a_run_is_not_overwritten_unasked() -> None:
     assert (OUT / "config.toml").stat().st_mtime_ns == before
     assert run_case("--overwrite").exit_code == 0
     assert (OUT / "notes.txt").read_text() == "mine"
+    assert not (OUT / "table.csv").exists()
     assert not (OUT / "checkpoint-00000001").exists()
 
 

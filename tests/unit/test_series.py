@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 import sys
 import textwrap
 from importlib import import_module
@@ -144,5 +145,17 @@ def test_what_cannot_be_compared_is_told_in_one_line(cohort: Path) -> None:
         assert done.stderr.startswith(says)
         assert len(done.stderr.splitlines()) == 1
     many = [make_run(cohort / f"arm{number}-seed1") for number in range(len(arms.STYLES) + 1)]
+    one = str(cohort / "new-seed1")
+    for out, observe, expected in (
+        ("x.csv", "anc", "expected a picture"), ("x", "anc", "expected a picture"), (".", "anc", "expected a picture"),
+        ("x.png", ",", "--observe: expected names with commas"),
+    ):  # fmt: skip
+        done = abm("compare", one, "--out", str(cohort / out), "--observe", observe)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert expected in done.stderr
+        assert not list(cohort.glob("x*"))
+    shutil.copytree(one, cohort / "other" / "new-seed1")
+    done = abm("compare", one, str(cohort / "other" / "new-seed1"), "--out", str(cohort / "x.png"))
+    assert "another folder has this name" in done.stderr
     assert "expected at most 6 arms, found 7" in abm("compare", *map(str, many), "--out", str(cohort / "x.png")).stderr
     assert not (cohort / "x.csv").exists()
