@@ -110,10 +110,10 @@ def resume_run(
         raise config.error("patch.shape", f"{list(domain.shape)}, but {path} holds {list(manifest.shape)} sites")
     snapshot = io.read_checkpoint(path, *domain.slab(comm.rank))
     backend, reason = choose_in_turn(options.backend, comm)
-    comm.on_root(lambda: extend(out, overrides))
     watch = Stopwatch()
     with watch("setup"):
         simulation = Simulation.restore(config, backend, snapshot, comm)
+        comm.on_root(lambda: extend(out, overrides))  # once it is known to go on
         series, lost = open_series(out, snapshot.step, UNITS, provenance(config, backend.name))
     with log_file(out) if comm.rank == 0 else nullcontext():
         run = Run(config, simulation, series, out, options, stop, watch, saved=path)

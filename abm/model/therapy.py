@@ -63,13 +63,13 @@ def compile(
     *,
     error: MakeError | None = None,
 ) -> Schedule:
-    """Return the doses of every step.
+    """Return the doses of every step, those behind the end of the run as well.
 
     Args:
         events: the ``[[events]]`` of a scenario.
         tables: rule tables of the body (drugs, graft sources).
         patient: weight, for doses per kg.
-        n_steps: steps of the run; what falls behind its end is left out.
+        n_steps: steps of the run. What falls behind its end stands behind it: a run may go on to a later day.
         step_h: length of a step, hours.
         start_day: day at the beginning of step 0.
         error: makes the error for (key, message), so that it can name file and line, such as ``Config.error``.
@@ -81,9 +81,10 @@ def compile(
     plan = _Plan(tables, patient, step_h, start_day, error, stopped)
     for index, event in sorted(enumerate(events), key=lambda item: item[1].day):
         plan.add(event, f"events.{index}")
-    schedule: list[list[_Entry]] = [[] for _ in range(n_steps)]
+    last = max((entry.step for entry in plan.entries), default=-1)
+    schedule: list[list[_Entry]] = [[] for _ in range(max(n_steps, last + 1))]
     for entry in plan.entries:
-        if 0 <= entry.step < n_steps:
+        if entry.step >= 0:
             schedule[entry.step].append(entry)
     return [tuple(e.dose for e in sorted(found, key=lambda e: ORDER.index(e.dose.kind))) for found in schedule]
 
@@ -195,7 +196,9 @@ class _Plan:
         else:
             content = {"cd34": cd34 * weight * seeding, "cells": self._purified(event, key)}
         content |= {"edit": event.edit, "ccr5_null": event.ccr5_null}
-        self.ccr5_null[event.donor] = event.ccr5_null
+        if (said := self.ccr5_null.setdefault(event.donor, event.ccr5_null)) != event.ccr5_null:
+            message = f"expected {said:g} as in the earlier graft of the {event.donor} donor, found {event.ccr5_null:g}"
+            raise self.error(f"{key}.ccr5_null", message)
         stem = Dose("graft", event.source, origin=ORIGINS[event.donor], **content)
         cd3 = cd3 * weight * exp(-LN10 * event.t_depletion_log10) * spared
         if source.delay == 0.0:

@@ -71,6 +71,40 @@ def test_a_finished_run_goes_on_to_a_later_day_as_if_it_had_been_planned_so() ->
     assert "to a later day it goes with: abm resume short --set time.end_day=" in finished.stdout
 
 
+LATE_CELLS = """title = "leukaemia below one agent, engineered cells on the last day"
+seed = 1
+[patch]
+shape = [12, 12, 12]
+species = "human"
+[time]
+start_day = -2
+end_day = 0
+step_min = 240
+[patient]
+donor = "autologous"
+disease = "all"
+blast_fraction = 0.05
+residual_leukaemia = true
+[output]
+series_h = 12
+checkpoint_h = 24
+[[events]]
+day = 0
+action = "cells"
+product = "car_t"
+receptor = "CAR_CD19"
+cells_per_kg = 2e6
+"""
+
+
+def test_a_run_goes_on_to_what_stands_on_its_last_day() -> None:
+    """What the schedule brings later is known from the first day: the state does not depend on the end."""
+    Path("late.toml").write_text(LATE_CELLS)
+    planned = word("run", "late.toml", "--out", "planned_late", "--set", "time.end_day=2", "--quiet")
+    word("run", "late.toml", "--out", "late", "--quiet")
+    assert word("resume", "late", "--set", "time.end_day=2", "--quiet") == planned
+
+
 def test_merging_a_run_takes_its_newest_good_checkpoint() -> None:
     shard = Path("whole/checkpoint-00000004/shard-00000.h5")
     shard.write_bytes(shard.read_bytes()[:-1])

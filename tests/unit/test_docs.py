@@ -122,3 +122,11 @@ def test_commands_exist_with_their_options_and_scenarios(page: str, words: list[
         path = scenario_path(words[1])
         load_config(path, [change for change in changes if "patch.rules" not in change])
     assert isinstance(command, click.Command)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_paragraph_stands_twice(page: Path) -> None:
+    """Two versions of one, as a merge leaves them, begin alike."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    prose = [line[:50] for line in lines if len(line) > 60 and line[0] not in "| #!-*"]
+    assert not {line for line in prose if prose.count(line) > 1}

@@ -63,6 +63,11 @@ def problem(tmp_path: Path, text: str) -> str:
         (INFECTED + ART + "until_day = -1\n", "case.toml:11: events[0].until_day", "a day after day = 0"),
         (INFECTED + ART + "dose_mg = 50\n", "case.toml:11: events[0].dose_mg", "dose_mg"),
         (NULL_GRAFT + "ccr5_null = 1.5\n", "case.toml:11: events[0].ccr5_null", "1.5"),
+        (
+            NULL_GRAFT + "ccr5_null = 1.0\n" + NULL_GRAFT,
+            "case.toml:12: events[1].ccr5_null",
+            "expected 1 as in the earlier",
+        ),
         (NULL_GRAFT + "ccr5_nul = 1.0\n", "case.toml:11: events[0].ccr5_nul", "ccr5_null"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from abm.cells import ENGINEERED, Kind, Origin, Specificity
 from abm.config import Patch, rules_of
 from abm.errors import ConfigError
-from abm.model.body import Body, Dose, Tables, giving, plasma
+from abm.model.body import Body, Dose, Exposure, Tables, giving, plasma
 from abm.model.body.autoimmune import read_autoimmune
 from abm.model.body.drugs import DRUG_TARGETS
 from abm.model.body.immune import INDEX
@@ -97,6 +97,16 @@ def test_ablation_and_autograft_spare_vaccines_in_part() -> None:
     assert body.observables()["sledai"] < 4.0
     # long-lived plasma cells are spared by cyclophosphamide (0.05 log10) more than by ATG (0.15): titres keep 50-100 %
     assert body.observables()["vaccine_titre"] == pytest.approx(10.0 ** -(0.05 + 0.15), rel=0.05)
+
+
+def test_an_infection_before_the_run_leaves_b_cells_as_reactive_as_stated() -> None:
+    found = Tables.load(rules_of(Patch(), "sle"))
+    own = Person(donor="autologous")
+    fresh = make_body(own, found)
+    body = Body(found, own, fresh.scale, 1, exposure=Exposure(-700.0, -690.0))
+    body.catch_up(0.0)
+    stated = disease(fresh).reactive.of(Kind.IMMATURE_B, Origin.HOST)
+    assert disease(body).reactive.of(Kind.IMMATURE_B, Origin.HOST) == stated
 
 
 def test_drugs_without_a_number_of_their_own_kill_plasma_cells_as_cells_past_their_last_division() -> None:

@@ -129,6 +129,10 @@ def test_an_infection_before_the_run_leaves_them_as_frequent_as_stated() -> None
     body.catch_up(0.0)
     memory = body.lymphocytes.pools[INDEX[Kind.CD4_MEMORY], Origin.HOST]
     assert disease(body).clones.cells.sum() == pytest.approx(0.9 * 1e-4 * memory, rel=0.01)
+    fresh = disease(make_body(OWN, found))
+    assert disease(body).working.of(Kind.TREG, Origin.HOST) == fresh.working.of(Kind.TREG, Origin.HOST)
+    kept = disease(body).clones.cells.sum() / fresh.clones.cells.sum()
+    assert disease(body).clones.cells == pytest.approx(kept * fresh.clones.cells)
 
 
 def test_patients_differ_in_how_many_cells_see_myelin() -> None:

@@ -68,6 +68,7 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
     for kind, cells in exits.items():
         cells[Origin.HOST] = made[kind] * (EARLIER_STEP_H / HOURS_PER_DAY)
     memory = total(body.lymphocytes.pools[_MEMORY])
+    disease, body.disease = body.disease, None  # whose accounts of self-reactive cells hear of none that enter
     for step in range(steps):
         now = day - (steps - 1 - step) * EARLIER_STEP_H / HOURS_PER_DAY
         if now > exposure.art_day and hiv.art.adherence == 0.0:
@@ -75,6 +76,7 @@ def live_until(body: Body, hiv: Hiv, day: float) -> None:
         body.lymphocytes.advance(exits, body.lymphopenia, EARLIER_STEP_H)
         body.clones.settle()
         hiv.advance(body.lymphocytes.pools, surroundings(body), now, EARLIER_STEP_H)
+    body.disease = disease
     if body.disease is not None:  # self-reactive cells are as frequent when the run begins as they are stated to be
         body.disease.survive_of(slice(None), min(total(body.lymphocytes.pools[_MEMORY]) / memory, 1.0))
 
