@@ -91,9 +91,9 @@ def disease_course(course: Course) -> Disease:
     Looked at are marrows that are evaluable (:func:`_judged`). Remission: less than 5 % leukaemic cells [ELN], before
     any treatment less than half of that (ours). Relapse: after a remission at least 5 % [ELN] through a calendar day,
     the day of relapse. From treatment on both are seen at every look of the week that follows, in CML of four.
-    "persistent": seen after treatment, or never treated, and never in remission. "not evaluable": not seen after treatment, because the
-    marrow stays empty or the run ends too soon; death of it is death in aplasia, no refractory disease [ELN]. "none":
-    never a leukaemic cell.
+    "persistent": seen after treatment, or never treated, and never in remission. "not evaluable": not seen after
+    treatment, because the marrow stays empty or the run ends too soon; death of it is death in aplasia, no refractory
+    disease [ELN]. "none": never a leukaemic cell.
     Who has a relapse before the graft is judged anew after it.
     """
     if not np.nansum(_share(course)) > 0:
