@@ -102,7 +102,8 @@ def graft_outcome(course: Course) -> str | None:
     """Return the fate of the graft, ``None`` without one or while the day of judgement is not reached.
 
     "primary failure": ANC not at its level for 3 days by day 30 (42 after cord blood) [ASTCT]. "autologous recovery":
-    it was, but with less than 5 % donor myeloid cells on that day [GF], or in the end (late rejection; ours).
+    it was, but with less than 5 % donor myeloid cells on that day [GF], or in the end with less than 5 % of those and
+    of T cells (late rejection; T cells as in trials of reduced conditioning: McSweeney, Blood 2001, recalled).
     "secondary failure": after recovery 3 days below that level [GF] without recovery since, in a marrow that no
     leukaemia fills in the end [ASTCT]. Else "engrafted". Who dies before the day of judgement without neutrophils is
     not judged [ASTCT].
@@ -123,8 +124,16 @@ def graft_outcome(course: Course) -> str | None:
         return "engrafted"
     if _lost_again(course, recovered or 0):
         return "secondary failure"
-    last = None if donor is None or course.autologous else value_at(course.since_graft, donor, end)
-    return "autologous recovery" if last is not None and last < DONOR_MINIMUM else "engrafted"
+    return "autologous recovery" if not course.autologous and _rejected(course, end) else "engrafted"
+
+
+def _rejected(course: Course, end: float) -> bool:
+    """Return whether donor myeloid cells are gone in the end, and donor T cells as well if they are told."""
+    told = [course.body[name] for name in ("donor_myeloid", "donor_t") if name in course.body]
+    if "donor_myeloid" not in course.body:
+        return False
+    last = [value_at(course.since_graft, share, end) for share in told]
+    return all(share is not None and share < DONOR_MINIMUM for share in last)
 
 
 def _lost_again(course: Course, since: int) -> bool:

@@ -157,6 +157,12 @@ def test_a_graft_that_is_rejected_late_is_lost_though_neutrophils_stay(end: floa
     assert endpoints(run._replace(autologous=True))["graft_outcome"] == "engrafted"
 
 
+@pytest.mark.parametrize(("t_cells", "outcome"), [(4.0, "autologous recovery"), (40.0, "engrafted")])
+def test_a_graft_whose_t_cells_stay_is_not_rejected(t_cells: float, outcome: str) -> None:
+    shares = {"donor_myeloid": steps((-10, 0.0), (12, 90.0), (80, 1.0)), "donor_t": steps((-10, 0.0), (12, t_cells))}
+    assert endpoints(course(last_day=120, anc=APLASIA, **shares))["graft_outcome"] == outcome
+
+
 def test_a_second_graft_is_judged_by_itself() -> None:
     run = course(last_day=120, anc=steps((-10, 4.0), (3, 0.05), (60, 0.8)))
     assert endpoints(run)["graft_outcome"] == "primary failure"
