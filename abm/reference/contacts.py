@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from abm import cells
 from abm.philox import philox
@@ -111,13 +112,25 @@ def engage(
     target, cell = res[near_site(site, chosen, box)], mot[site]
     braked = bound(target, 1, np.full(site.shape, cells.BRAKES, np.uint32), antigens, losses) != 0
     strikes = happens(r[2][meets], vigour[2 * get(cell, HOT["exhaustion"]).astype(np.int64) + braked])
-    hit = np.zeros(site.shape, np.int64)  # with both receptors as with the better one
-    for held, seen in ((row, own), (loan, by_loan)):
-        level = sum((bound(target, n, receptors[held], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
-        strength = hit_class[(held.astype(np.int64) * cells.N_KINDS + kind_of(cell)) * (cells.N_LEVELS + 1) + level]
-        hit = np.where((seen >> chosen.astype(np.uint32)) & np.uint32(1), np.maximum(hit, strength), hit)
+    seen_by = [(held, seen >> chosen.astype(np.uint32) & 1) for held, seen in ((row, own), (loan, by_loan))]
+    hit = _better_hit(cell, seen_by, target, receptors, antigens, losses, hit_class)
     engaged.reshape(-1)[site] = chosen + 1 | np.where(strikes, hit, 0) << AIM_BITS
     struck.reshape(-1)[near_site(site, chosen, box)] = 1
+
+
+def _better_hit(
+    hot: U32, seen_by: Iterable[tuple[U32, U32]], target: U32, receptors: U32, antigens: U32, losses: U32, hit_class: U8
+) -> NDArray[np.int64]:
+    """Return the class of the hit on each target: with an own and a lent receptor a cell strikes as with the better.
+
+    ``seen_by``: for each of the two its row, and 1 where the cell sees its target by it.
+    """
+    hit = np.zeros(hot.shape, np.int64)
+    for held, seen in seen_by:
+        level = sum((bound(target, n, receptors[held], antigens, losses) != 0).astype(np.int64) for n in (1, 2, 3))
+        strength = hit_class[(held.astype(np.int64) * cells.N_KINDS + kind_of(hot)) * (cells.N_LEVELS + 1) + level]
+        hit = np.where(seen, np.maximum(hit, strength), hit)
+    return hit
 
 
 def _bits(seen: Iterable[Bool]) -> U32:
